@@ -1,0 +1,226 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// StsCredential keeps valid short-lived Alibaba Cloud credentials in a Secret of its namespace: the operator assumes
+// the RAM role that it names, writes AccessKeyId, AccessKeySecret and SecurityToken to the Secret, and replaces them
+// before they expire.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=stscred,categories=alibabacloud
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.roleName`
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Renew",type=string,JSONPath=`.status.renewAt`,priority=1
+// +kubebuilder:printcolumn:name="AccessKeyID",type=string,JSONPath=`.status.accessKeyID`,priority=1
+// +kubebuilder:printcolumn:name="Session",type=string,JSONPath=`.status.sessionName`,priority=1
+type StsCredential struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of a Kubernetes object.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says which RAM role to assume, for how long, with which session policy, and where to write the credentials.
+	// +required
+	Spec StsCredentialSpec `json:"spec"`
+
+	// status tells what the Secret holds and whether it works. Written by the operator.
+	// +kubebuilder:default={"observedGeneration":-1}
+	// +optional
+	Status StsCredentialStatus `json:"status,omitzero"`
+}
+
+// StsCredentialList is a list of StsCredentials.
+//
+// +kubebuilder:object:root=true
+type StsCredentialList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []StsCredential `json:"items"`
+}
+
+// StsCredentialSpec says which RAM role to assume and where to write the credentials.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || !self.renewBefore.matches('^([0-9]{1,5}(h|m|s)){1,3}$') || (has(self.duration) && !self.duration.matches('^([0-9]{1,5}(h|m|s)){1,3}$')) || duration(self.renewBefore) <= duration(has(self.duration) ? self.duration : '1h') - duration('5m')",fieldPath=".renewBefore",message="renewBefore must be at least 5m shorter than duration (which is 1h when left out): lower renewBefore or raise duration"
+type StsCredentialSpec struct {
+	// roleARN is the RAM role to assume, acs:ram::<account ID>:role/<role name>, as the RAM console shows it.
+	// A StsRoleGrant must allow it to this namespace.
+	// +kubebuilder:validation:MaxLength=160
+	// +kubebuilder:validation:XValidation:rule="self.matches('^acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}$')",message="roleARN must look like acs:ram::1234567890123456:role/my-role: copy the ARN of a role from the RAM console"
+	// +required
+	RoleARN string `json:"roleARN"`
+
+	// sessionName names the session in ActionTrail: 2 to 64 of A-Z, a-z, 0-9, '.', '@', '_' and '-'. It must start with
+	// "[<cluster name>.]<namespace>." unless the StsRoleGrant allows SessionName. Left out, it is
+	// "[<cluster name>.]<namespace>.<name>", shortened with a hash when that is too long.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9.@_-]{2,64}$')",message="sessionName must be 2 to 64 characters of A-Z, a-z, 0-9, '.', '@', '_' and '-'"
+	// +optional
+	SessionName string `json:"sessionName,omitempty"`
+
+	// duration is how long credentials are asked for: 15m to 12h, such as 45m, 1h or 1h30m. 1h when left out. The role's
+	// MaxSessionDuration, 1h unless raised in RAM, is the limit.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('15m') && duration(self) <= duration('12h')",message="duration must be from 15m to 12h, in whole hours, minutes and seconds such as 45m, 1h or 1h30m"
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// policy is a session policy in RAM's own grammar, an object with Version and Statement as the RAM console shows it.
+	// The session may do what the role may and this allows. At most 2048 characters when compacted.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=16
+	// +optional
+	Policy *runtime.RawExtension `json:"policy,omitempty"`
+
+	// externalID is the external ID that the role's trust policy asks for (sts:ExternalId): 2 to 1224 of A-Z, a-z, 0-9 and
+	// any of "_+=,.@:/-". It is no secret.
+	// +kubebuilder:validation:MaxLength=1224
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+=,.@:/-]{2,}$')",message="externalID must be 2 to 1224 characters of A-Z, a-z, 0-9 and any of _+=,.@:/-"
+	// +optional
+	ExternalID string `json:"externalID,omitempty"`
+
+	// sourceIdentity is kept by STS through chained roles and shown in ActionTrail: 2 to 64 of A-Z, a-z, 0-9 and any of
+	// "_+=,.@-", not starting with acs:, aliyun: or alibabacloud:. The StsRoleGrant must allow SourceIdentity.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+=,.@-]{2,64}$')",message="sourceIdentity must be 2 to 64 characters of A-Z, a-z, 0-9 and any of _+=,.@-"
+	// +optional
+	SourceIdentity string `json:"sourceIdentity,omitempty"`
+
+	// renewBefore is how long before expiry the credentials are replaced: at least 1m, and at least 5m shorter than
+	// duration. A third of the lifetime when left out. A lifetime shorter than duration shrinks it in proportion.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('1m')",message="renewBefore must be at least 1m, in whole hours, minutes and seconds such as 20m or 1h30m"
+	// +optional
+	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
+
+	// secret says where the credentials are written and how that Secret is labelled.
+	// +optional
+	Secret SecretSpec `json:"secret,omitzero"`
+
+	// suspend set to true leaves the Secret alone and makes no call to STS. Credentials then expire at their time.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// SecretSpec describes the Secret that the credentials are written to. Its type is always Opaque.
+type SecretSpec struct {
+	// name of the Secret, in the namespace of the StsCredential. metadata.name when left out.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="secret.name must be a Secret's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// labels to set on the Secret, at most 32. Keys under kubernetes.io, k8s.io and sts.alibabacloud.com are refused, except
+	// the recommended app.kubernetes.io ones other than managed-by.
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.labels: a key must be a label key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.labels: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
+	// +optional
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+
+	// annotations to set on the Secret, at most 32 of up to 1024 characters. The same keys as in labels are refused.
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.annotations: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
+	// +optional
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+}
+
+// LabelValue is the value of a Kubernetes label: at most 63 characters.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="a label's value must be letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
+type LabelValue string
+
+// AnnotationValue is the value of an annotation: at most 1024 characters.
+//
+// +kubebuilder:validation:MaxLength=1024
+type AnnotationValue string
+
+// StsCredentialStatus tells what the Secret holds and whether it works.
+type StsCredentialStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status speaks of; -1 before the first look.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, and while they are True RenewalFailing, Reconciling or Stalled.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// roleName is the name of the role in spec.roleARN.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	RoleName string `json:"roleName,omitempty"`
+
+	// sessionName is the session name in effect.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	SessionName string `json:"sessionName,omitempty"`
+
+	// secretName is the Secret that the credentials are written to.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	SecretName string `json:"secretName,omitempty"`
+
+	// issuedAt is when STS issued what the Secret holds, by STS's clock.
+	// +optional
+	IssuedAt *metav1.Time `json:"issuedAt,omitempty"`
+
+	// expiresAt is when what the Secret holds expires, by STS's clock.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// renewAt is when the operator means to replace it.
+	// +optional
+	RenewAt *metav1.Time `json:"renewAt,omitempty"`
+
+	// accessKeyID of what the Secret holds: an identifier, not a secret, and what ActionTrail shows.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	AccessKeyID string `json:"accessKeyID,omitempty"`
+
+	// assumedRole is the identity that the credentials act as.
+	// +optional
+	AssumedRole *AssumedRole `json:"assumedRole,omitempty"`
+
+	// requestID of the STS call that issued what the Secret holds.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	RequestID string `json:"requestID,omitempty"`
+
+	// grantName is the StsRoleGrant that allows the role.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	GrantName string `json:"grantName,omitempty"`
+}
+
+// AssumedRole is the identity of a session, as STS names it.
+type AssumedRole struct {
+	// arn is acs:ram::<account ID>:role/<role name>/<session name>.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	ARN string `json:"arn,omitempty"`
+
+	// id is <role ID>:<session name>.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	ID string `json:"id,omitempty"`
+}
