@@ -1,0 +1,146 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Class says what a failure asks of whoever meets it.
+type Class int
+
+const (
+	// Invalid: the spec is wrong. No retry before it has changed.
+	Invalid Class = iota + 1
+	// Refused: an administrator must act in RAM or on the operator's
+	// installation, which sends no Kubernetes event. Retry slowly.
+	Refused
+	// StaleIdentity: STS does not know the keys that signed (any more). Fetch
+	// the identity anew, once; then treat it as Refused.
+	StaleIdentity
+	// Throttled: too many calls for this account. As Transient, but every
+	// caller of the account slows down.
+	Throttled
+	// Transient: STS, or the way to it, failed. Retry with backoff.
+	Transient
+)
+
+// String is the class's name.
+func (c Class) String() string {
+	switch c {
+	case Invalid:
+		return "Invalid"
+	case Refused:
+		return "Refused"
+	case StaleIdentity:
+		return "StaleIdentity"
+	case Throttled:
+		return "Throttled"
+	case Transient:
+		return "Transient"
+	default:
+		return "Unknown"
+	}
+}
+
+// The condition reasons that a failed call to STS ends in, as the API names them.
+const (
+	ReasonInvalidSpec         = "InvalidSpec"
+	ReasonRoleRefused         = "RoleRefused"
+	ReasonIdentityUnavailable = "IdentityUnavailable"
+	ReasonThrottled           = "Throttled"
+	ReasonSTSUnavailable      = "STSUnavailable"
+)
+
+// Error is a failed call to STS, classified. Its text is safe to show: it holds
+// codes, identifiers and own words, never a URL, a key, a token or STS's Message.
+type Error struct {
+	// Action is the STS action, such as AssumeRole.
+	Action string
+	// Code is STS's error code; empty when there was no answer of STS's own
+	// (network, timeout, something unreadable).
+	Code string
+	// RequestID is STS's, empty as Code may be.
+	RequestID string
+	// Class says what to do with the failure.
+	Class Class
+	// Reason is the condition reason, one of the Reason constants.
+	Reason string
+	// RetryAfter is how long a throttling answer asked to wait; 0 if untold.
+	RetryAfter time.Duration
+	// NextStep says in own words what happened and what to do about it.
+	NextStep string
+
+	// rule and role let WithCaller write NextStep again.
+	rule rule
+	role string
+	// cause is context.Canceled, context.DeadlineExceeded or nil: nothing else
+	// is wrapped, since the texts of network errors hold the request's URL.
+	cause error
+}
+
+// Error is "Action: Code (RequestId …): next step", leaving out what is unknown.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Action + ": ")
+	if e.Code != "" {
+		b.WriteString(e.Code)
+		if e.RequestID != "" {
+			fmt.Fprintf(&b, " (RequestId %s)", e.RequestID)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(e.NextStep)
+	return b.String()
+}
+
+// Unwrap is context.Canceled or context.DeadlineExceeded when the call ended for
+// that, else nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// WithCaller is the same error, its next step naming whoever asked: arn is what
+// GetCallerIdentity says. An empty or odd arn changes nothing.
+func (e *Error) WithCaller(arn string) *Error {
+	if e.rule.next == "" || principal(arn) == "" {
+		return e
+	}
+	named := *e
+	named.NextStep = e.rule.nextStep(principal(arn), e.role)
+	return &named
+}
+
+var (
+	userOrRoleARN  = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:(?:user|role)/[A-Za-z0-9._@-]{1,128}$`)
+	assumedRoleARN = regexp.MustCompile(`^(acs:ram::[0-9]{1,32}):assumed-role/([A-Za-z0-9._-]{1,128})/[^/]+$`)
+	rootARN        = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:root$`)
+)
+
+// principal is what a trust policy calls the caller: a session of a role appears
+// there as the role itself. Anything else than a well-formed ARN is "".
+func principal(arn string) string {
+	if m := assumedRoleARN.FindStringSubmatch(arn); m != nil {
+		return m[1] + ":role/" + m[2]
+	}
+	if userOrRoleARN.MatchString(arn) || rootARN.MatchString(arn) {
+		return arn
+	}
+	return ""
+}
+
+// What STS's codes and request ids look like. A broken answer can hold anything
+// in their place, and both are shown: what looks otherwise is left out.
+var (
+	codeFormat      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	requestIDFormat = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+)
+
+func wellFormed(s string, format *regexp.Regexp) string {
+	if format.MatchString(s) {
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,75 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sts asks Alibaba Cloud's Security Token Service for temporary
+// credentials, and says of every failure what to do next.
+package sts
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// redacted is all that a key ever prints as.
+const redacted = "redacted"
+
+// Keys sign a request: a RAM user's AccessKey, or a temporary triple (then
+// SecurityToken is set). They print as "redacted" under every fmt verb, in JSON
+// and in logs. Only an unexported field escapes fmt's rules: keep a pointer there.
+type Keys struct {
+	AccessKeyID     string
+	AccessKeySecret string
+	SecurityToken   string
+}
+
+// Format prints "redacted", whatever the verb.
+func (Keys) Format(s fmt.State, _ rune) { writeRedacted(s) }
+
+// MarshalText is "redacted", for JSON, YAML and text encoders; never an error.
+func (Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue is "redacted", for log/slog.
+func (Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalLog is "redacted", for logr.
+func (Keys) MarshalLog() any { return redacted }
+
+// Session is what STS issued, whole: all three parts of the triple and both
+// times are set. It prints as "redacted" as Keys do, with the same exception.
+type Session struct {
+	AccessKeyID     string
+	AccessKeySecret string
+	SecurityToken   string
+
+	// IssuedAt is when STS answered, by STS's clock (the answer's Date; without
+	// one the local clock corrected by the skew known so far).
+	IssuedAt time.Time
+	// ExpiresAt is the Expiration that STS returned, by STS's clock. It can be
+	// sooner than was asked for.
+	ExpiresAt time.Time
+
+	// AssumedRoleARN is acs:ram::<account>:role/<role>/<session>; empty if STS left it out.
+	AssumedRoleARN string
+	// AssumedRoleID is <number>:<session>; empty if STS left it out.
+	AssumedRoleID string
+	// RequestID is what Alibaba Cloud's support and ActionTrail know the call by.
+	RequestID string
+}
+
+// Format prints "redacted", whatever the verb.
+func (Session) Format(s fmt.State, _ rune) { writeRedacted(s) }
+
+// MarshalText is "redacted", for JSON, YAML and text encoders; never an error.
+func (Session) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue is "redacted", for log/slog.
+func (Session) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalLog is "redacted", for logr.
+func (Session) MarshalLog() any { return redacted }
+
+func writeRedacted(w io.Writer) {
+	_, _ = io.WriteString(w, redacted) // a failing writer has nowhere to be told
+}
