@@ -1,0 +1,175 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// defaultPause and maxPause bound how long a throttling answer stops an account.
+	defaultPause = time.Second
+	maxPause     = time.Minute
+	// recovery is how long a slowed account goes on before its rate doubles.
+	recovery = 30 * time.Second
+	// slowest is the part of the full rate that throttling never goes below.
+	slowest = 1.0 / 16
+	// slowestQPS is what a rate of nothing or less is taken for.
+	slowestQPS = 0.1
+	// lapse is how long after its time a place waits to be claimed, and how long
+	// an account without calls is remembered.
+	lapse = time.Minute
+)
+
+// Budget spreads the calls to STS, one token bucket per account. Nobody sleeps in
+// it: whoever has to wait is told for how long, and comes back. It is safe for
+// concurrent use.
+type Budget struct {
+	qps   rate.Limit
+	burst int
+	clock clock.PassiveClock
+
+	mu       sync.Mutex
+	accounts map[string]*account
+	swept    time.Time
+}
+
+// NewBudget allows qps calls per second and account, and burst calls at once. Of
+// Alibaba Cloud's own limit, 100 per second, other clusters want a share.
+func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
+	return &Budget{
+		qps: rate.Limit(max(qps, slowestQPS)), burst: max(burst, 1), clock: clock,
+		accounts: map[string]*account{}, swept: clock.Now(),
+	}
+}
+
+// Take asks for one call in the name of key, such as namespace/name. 0 means: go
+// ahead, the token is spent. Otherwise come back after wait: a place is kept for
+// key until a minute after that, and a Take that comes for it then gets 0, unless
+// the account was throttled meanwhile.
+func (b *Budget) Take(account, key string) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	b.sweep(now)
+	a := b.account(account)
+	a.used = now
+	b.recover(a, now)
+	at, waiting := a.places[key]
+	if !waiting || now.Sub(at) > lapse {
+		at = a.slot(now)
+	}
+	if !at.After(now) {
+		delete(a.places, key)
+		return 0
+	}
+	a.enqueue(key, at)
+	return a.places[key].Sub(now)
+}
+
+// Throttled tells of a throttling answer: nobody of account calls for retryAfter
+// (1 s if it is 0 or less, at most a minute), whoever waits keeps its turn, and
+// the rate is halved and recovers over the next minutes.
+func (b *Budget) Throttled(account string, retryAfter time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	if retryAfter <= 0 {
+		retryAfter = defaultPause
+	}
+	a := b.account(account)
+	a.used = now
+	limit := a.limiter.Limit()
+	if !now.Before(a.pausedUntil) { // else it is the same wave, met by another worker
+		limit = max(limit/2, b.qps*slowest)
+	}
+	if until := now.Add(min(retryAfter, maxPause)); until.After(a.pausedUntil) {
+		a.pausedUntil = until
+	}
+	a.recoverAt = a.pausedUntil.Add(recovery)
+	a.pace(limit, 1, now) // no burst right after the pause
+}
+
+// recover lets a slowed account have its rate back, step by step.
+func (b *Budget) recover(a *account, now time.Time) {
+	for a.limiter.Limit() < b.qps && !now.Before(a.recoverAt) {
+		limit, burst := a.limiter.Limit()*2, 1
+		if limit >= b.qps {
+			limit, burst = b.qps, b.burst
+		}
+		a.recoverAt = a.recoverAt.Add(recovery)
+		a.pace(limit, burst, now)
+	}
+}
+
+func (b *Budget) account(name string) *account {
+	a, ok := b.accounts[name]
+	if !ok {
+		a = &account{limiter: rate.NewLimiter(b.qps, b.burst), places: map[string]time.Time{}}
+		b.accounts[name] = a
+	}
+	return a
+}
+
+// sweep forgets, about once a minute, the places that nobody came for and the
+// accounts that are as good as new.
+func (b *Budget) sweep(now time.Time) {
+	if now.Sub(b.swept) < lapse {
+		return
+	}
+	b.swept = now
+	for name, a := range b.accounts {
+		maps.DeleteFunc(a.places, func(_ string, at time.Time) bool { return now.Sub(at) > lapse })
+		b.recover(a, now)
+		idle := now.Sub(a.used) > lapse && len(a.places) == 0
+		if idle && a.limiter.Limit() == b.qps && a.limiter.TokensAt(now) >= float64(b.burst) {
+			delete(b.accounts, name)
+		}
+	}
+}
+
+// account is one account's bucket and those who wait for it.
+type account struct {
+	limiter     *rate.Limiter
+	pausedUntil time.Time
+	recoverAt   time.Time // when a slowed rate doubles
+	used        time.Time
+	// places holds for each waiting key the time of its turn; the token for it is
+	// already taken from the limiter.
+	places map[string]time.Time
+}
+
+// slot takes the next token and says when it is there.
+func (a *account) slot(now time.Time) time.Time {
+	from := now
+	if from.Before(a.pausedUntil) {
+		from = a.pausedUntil
+	}
+	return from.Add(a.limiter.ReserveN(from, 1).DelayFrom(from))
+}
+
+// enqueue gives key the turn at that time. Here, and nowhere else, it is decided
+// who of those waiting goes first: first come, first served.
+func (a *account) enqueue(key string, at time.Time) { a.places[key] = at }
+
+// pace changes the rate, and gives those whose turn has not come yet new turns in
+// the order of the old ones. A rate that rises only brings turns forward.
+func (a *account) pace(limit rate.Limit, burst int, now time.Time) {
+	a.limiter = rate.NewLimiter(limit, burst)
+	waiting := slices.SortedFunc(maps.Keys(a.places), func(x, y string) int {
+		return cmp.Or(a.places[x].Compare(a.places[y]), cmp.Compare(x, y))
+	})
+	for _, key := range waiting {
+		if a.places[key].After(now) || now.Before(a.pausedUntil) {
+			a.enqueue(key, a.slot(now))
+		}
+	}
+}
