@@ -6,6 +6,7 @@ package stsemulator
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -131,9 +132,15 @@ func (l *faultList) take(req *request, now time.Time) effects {
 const usedUp = -1
 
 func (f *scripted) matches(req *request) bool {
-	return (f.Action == "" || f.Action == req.action()) &&
+	return (!f.concernsIssuing() || strings.HasPrefix(req.action(), "AssumeRole")) &&
+		(f.Action == "" || f.Action == req.action()) &&
 		(f.RoleARN == "" || f.RoleARN == req.param("RoleArn")) &&
 		(f.AccessKeyID == "" || f.AccessKeyID == req.accessKeyID())
+}
+
+// concernsIssuing tells whether the fault has a meaning only where credentials are issued.
+func (f *scripted) concernsIssuing() bool {
+	return f.Kind == FaultPartial || f.Kind == FaultBadExpiration || f.Kind == FaultShortLifetime
 }
 
 // affect adds the fault to a call's effects and tells whether it had any.
