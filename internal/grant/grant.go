@@ -1,0 +1,143 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package grant decides whether a namespace may make a request with the operator's identity. Deny is the default.
+package grant
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Request is what a namespace asks for.
+type Request struct {
+	Namespace       string
+	NamespaceLabels map[string]string
+	// RoleARN of the role to assume.
+	RoleARN string
+	// Duration asked for.
+	Duration time.Duration
+	// SessionPrefix is what the namespace's session names start with.
+	SessionPrefix string
+	// FreeSessionName: the session name is of the user's choice and does not start with SessionPrefix.
+	FreeSessionName bool
+	// SourceIdentity: the request carries one.
+	SourceIdentity bool
+	// OwnPolicy: the request carries a session policy.
+	OwnPolicy bool
+}
+
+// Verdict is the answer: a grant's name, or why there is none.
+type Verdict struct {
+	// GrantName is the grant that covers the request; empty if none does.
+	GrantName string
+	// Policy is the session policy that the grant imposes, nil if none.
+	Policy *runtime.RawExtension
+	// Refusal says what is missing and what to do; empty if granted.
+	Refusal string
+}
+
+// Granted reports whether the request may be made.
+func (v Verdict) Granted() bool { return v.GrantName != "" }
+
+// Decide looks for a grant that covers the whole request. Of several, one that imposes no policy wins, then the first by
+// name.
+func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
+	candidates := slices.Clone(grants)
+	slices.SortFunc(candidates, func(a, b v1alpha1.StsRoleGrant) int { return strings.Compare(a.Name, b.Name) })
+	verdict := Verdict{Refusal: fmt.Sprintf("no StsRoleGrant lets namespace %s assume %s: ask a cluster admin for one that names both",
+		r.Namespace, r.RoleARN)}
+	nearest := ""
+	for _, g := range candidates {
+		if !Concerns(&g, r.Namespace, r.NamespaceLabels, r.RoleARN) {
+			continue
+		}
+		missing := limit(&g, r)
+		switch {
+		case missing != "" && nearest == "":
+			nearest = missing
+		case missing == "" && g.Spec.Policy == nil:
+			return Verdict{GrantName: g.Name}
+		case missing == "" && !verdict.Granted():
+			verdict = Verdict{GrantName: g.Name, Policy: g.Spec.Policy}
+		}
+	}
+	if nearest != "" && !verdict.Granted() {
+		verdict.Refusal = nearest
+	}
+	return verdict
+}
+
+// Concerns reports whether a grant speaks of this namespace and this role, whatever its limits.
+func Concerns(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string, roleARN string) bool {
+	return CoversNamespace(g, namespace, namespaceLabels) &&
+		slices.ContainsFunc(g.Spec.RoleARNs, func(p v1alpha1.RoleARNPattern) bool { return matchRole(string(p), roleARN) })
+}
+
+// CoversNamespace reports whether a grant is for a namespace with these labels.
+func CoversNamespace(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string) bool {
+	return slices.Contains(g.Spec.Namespaces.Names, v1alpha1.NamespaceName(namespace)) ||
+		selects(g.Spec.Namespaces.Selector, namespaceLabels)
+}
+
+// selects is false for an absent, empty or unreadable selector: none of them may widen access.
+func selects(s *v1alpha1.GrantSelector, namespaceLabels map[string]string) bool {
+	if s == nil {
+		return false
+	}
+	standard := &metav1.LabelSelector{MatchLabels: make(map[string]string, len(s.MatchLabels))}
+	for k, v := range s.MatchLabels {
+		standard.MatchLabels[k] = string(v)
+	}
+	for _, e := range s.MatchExpressions {
+		requirement := metav1.LabelSelectorRequirement{Key: e.Key, Operator: e.Operator}
+		for _, v := range e.Values {
+			requirement.Values = append(requirement.Values, string(v))
+		}
+		standard.MatchExpressions = append(standard.MatchExpressions, requirement)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(standard)
+	return err == nil && !selector.Empty() && selector.Matches(labels.Set(namespaceLabels))
+}
+
+// roleName is what RAM allows in a role's name, so what '*' stands for.
+var roleName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+func matchRole(pattern, arn string) bool {
+	patternScope, patternName, _ := strings.Cut(pattern, "/")
+	scope, name, _ := strings.Cut(arn, "/")
+	if scope != patternScope || !roleName.MatchString(name) || strings.Trim(patternName, "*") == "" {
+		return false
+	}
+	ok, err := path.Match(patternName, name)
+	return ok && err == nil
+}
+
+// limit says which limit of a grant the request breaks and what to do, or nothing.
+func limit(g *v1alpha1.StsRoleGrant, r Request) string {
+	allow := g.Spec.Allow
+	switch {
+	case g.Spec.MaxDuration != nil && r.Duration > g.Spec.MaxDuration.Duration:
+		return fmt.Sprintf("StsRoleGrant %s allows at most %s: lower spec.duration, which is %s",
+			g.Name, g.Spec.MaxDuration.Duration, r.Duration)
+	case r.FreeSessionName && !slices.Contains(allow, v1alpha1.AllowSessionName):
+		return fmt.Sprintf("StsRoleGrant %s wants session names that start with %q: change or leave out spec.sessionName, or ask for allow: [SessionName]",
+			g.Name, r.SessionPrefix)
+	case r.SourceIdentity && !slices.Contains(allow, v1alpha1.AllowSourceIdentity):
+		return fmt.Sprintf("StsRoleGrant %s does not allow a source identity: leave out spec.sourceIdentity, or ask for allow: [SourceIdentity]",
+			g.Name)
+	case r.OwnPolicy && g.Spec.Policy != nil:
+		return fmt.Sprintf("StsRoleGrant %s imposes a session policy: leave out spec.policy", g.Name)
+	}
+	return ""
+}
