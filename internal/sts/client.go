@@ -58,7 +58,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	httpClient, err := newHTTPClient(where)
+	httpClient, err := newHTTPClient()
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ func (x *exchange) Call(req *http.Request, _ *http.Transport) (*http.Response, e
 		return nil, errNoAnswer
 	}
 	x.readHeader(resp.Header)
+	resp.Header.Set("Content-Type", "application/json") // as was just seen; the SDK would try XML
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }

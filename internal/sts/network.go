@@ -25,14 +25,15 @@ import (
 const idleTimeout = 10 * time.Second
 
 // newHTTPClient makes the one client, with its pool of connections, that all calls share.
-func newHTTPClient(where endpoint) (*http.Client, error) {
+func newHTTPClient() (*http.Client, error) {
 	if err := quietSDK(); err != nil {
 		return nil, err
 	}
-	proxy := httpproxy.FromEnvironment().ProxyFunc()
-	if _, err := proxy(&url.URL{Scheme: where.scheme, Host: where.host}); err != nil {
-		return nil, errors.New("the proxy's URL is wrongly formed: write HTTPS_PROXY (or HTTP_PROXY) as http://host:port")
+	proxies := httpproxy.FromEnvironment()
+	if !readable(proxies.HTTPSProxy) || !readable(proxies.HTTPProxy) {
+		return nil, errors.New("the proxy's URL is wrongly formed: write HTTPS_PROXY and HTTP_PROXY as http://host:port")
 	}
+	proxy := proxies.ProxyFunc()
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
@@ -48,6 +49,19 @@ func newHTTPClient(where endpoint) (*http.Client, error) {
 		// A signed request goes to the endpoint and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// readable tells whether httpproxy can use the URL; one that it cannot use it
+// ignores, and calls would go past the proxy.
+func readable(proxy string) bool {
+	if proxy == "" {
+		return true
+	}
+	if !strings.Contains(proxy, "://") {
+		proxy = "http://" + proxy
+	}
+	u, err := url.Parse(proxy)
+	return err == nil && u.Host != ""
 }
 
 // quietSDK refuses the values of DEBUG with which Alibaba Cloud's libraries print
@@ -122,6 +136,7 @@ var networkKinds = []struct {
 	{isA[*tls.CertificateVerificationError], &wrongCertificate},
 	{isA[tls.RecordHeaderError], &notTLS},
 	{isA[tls.AlertError], &notTLS},
+	{func(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) }, &notTLS},
 	{func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }, &notConnected},
 	{func(err error) bool { var e net.Error; return errors.As(err, &e) && e.Timeout() }, &timedOut},
 	{func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, &timedOut},

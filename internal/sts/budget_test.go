@@ -1,0 +1,160 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// step is one call in a story; first the clock moves on by after.
+type step struct {
+	after     time.Duration
+	take      string        // the key, or
+	throttled time.Duration // the answer, if not 0
+	want      time.Duration
+}
+
+func TestBudget(t *testing.T) {
+	const tick = 100 * time.Millisecond // one call of ten per second
+	for _, c := range []struct {
+		name  string
+		burst int
+		steps []step
+	}{
+		{"a burst goes through, the rest waits in order", 2, []step{
+			{take: "a"}, {take: "b"}, {take: "c", want: tick}, {take: "d", want: 2 * tick}, {take: "e", want: 3 * tick},
+		}},
+		{"who waited gets its turn, though others ask before it", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {after: tick, take: "c", want: tick}, {take: "b"},
+		}},
+		{"asking early costs nothing and gains nothing", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {after: tick / 2, take: "b", want: tick / 2}, {take: "b", want: tick / 2}, {after: tick / 2, take: "b"},
+		}},
+		{"a turn waits a minute for its key", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {after: time.Minute, take: "b"}, {take: "c"},
+		}},
+		{"and no longer", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {after: time.Minute + 2*tick, take: "c"}, {take: "b", want: tick},
+		}},
+		{"a throttling answer stops everybody, and halves the rate", 5, []step{
+			{take: "a"}, {throttled: 3 * time.Second}, {take: "b", want: 3 * time.Second}, {take: "c", want: 3*time.Second + 2*tick},
+			{after: 3 * time.Second, take: "b"}, {take: "c", want: 2 * tick},
+		}},
+		{"who waited keeps its turn in the queue", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {take: "c", want: 2 * tick}, {throttled: time.Second},
+			{take: "c", want: time.Second + 2*tick}, {take: "b", want: time.Second},
+		}},
+		{"32 workers that meet one wave halve the rate once", 1, []step{
+			{throttled: time.Second}, {throttled: time.Second}, {throttled: time.Second},
+			{take: "a", want: time.Second}, {take: "b", want: time.Second + 2*tick},
+		}},
+		{"a wave after the pause halves it again", 1, []step{
+			{throttled: time.Second}, {after: time.Second, throttled: time.Second},
+			{take: "a", want: time.Second}, {take: "b", want: time.Second + 4*tick},
+		}},
+		{"an untold pause is a second", 1, []step{{throttled: -1}, {take: "a", want: time.Second}}},
+		{"an endless pause is a minute", 1, []step{{throttled: time.Hour}, {take: "a", want: time.Minute}}},
+		{"a shorter pause does not end a longer one", 1, []step{
+			{throttled: 5 * time.Second}, {throttled: time.Second}, {take: "a", want: 5 * time.Second},
+		}},
+		{"the rate recovers", 2, []step{
+			{throttled: time.Second}, {after: 32 * time.Second, take: "a"}, {take: "b"}, {take: "c", want: tick},
+		}},
+		{"step by step, and turns only move forward", 1, []step{
+			{throttled: time.Second}, {after: time.Second, throttled: time.Second}, // 2.5 per second
+			{after: 30900 * time.Millisecond, take: "a"}, {take: "b", want: 4 * tick}, {take: "c", want: 8 * tick},
+			{after: tick, take: "c", want: 2 * tick}, {take: "b"}, // 5 per second from here
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+			budget := sts.NewBudget(10, c.burst, clock)
+			for i, s := range c.steps {
+				clock.SetTime(clock.Now().Add(s.after))
+				if s.throttled != 0 {
+					budget.Throttled(account, s.throttled)
+					continue
+				}
+				if got := budget.Take(account, s.take).Round(time.Microsecond); got != s.want {
+					t.Fatalf("step %d: %s waits %v, want %v", i, s.take, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+func TestBudgetNeverGoesBelowASixteenth(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(16, 1, clock)
+	for range 20 {
+		budget.Throttled(account, time.Second)
+		clock.SetTime(clock.Now().Add(time.Second))
+	}
+	budget.Take(account, "a")
+	if got := budget.Take(account, "b"); got != time.Second {
+		t.Errorf("got %v, want a call per second", got)
+	}
+}
+
+func TestAccountsDoNotShareABudget(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(0, 0, clock) // the least there is
+	if budget.Take("one", "a") != 0 || budget.Take("two", "a") != 0 {
+		t.Error("the first call of an account waits")
+	}
+	budget.Throttled("one", time.Second)
+	if budget.Take("one", "b") == 0 || budget.Take("three", "b") != 0 {
+		t.Error("throttling stops another account")
+	}
+}
+
+// Within any second no more than the rate and the burst go through, and everybody
+// gets a turn who comes back when told to.
+func TestBudgetUnderALoad(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(20, 5, clock)
+	start := clock.Now()
+	next := map[string]time.Time{}
+	for i := range 200 {
+		next[fmt.Sprint("key", i)] = start
+	}
+	var mu sync.Mutex
+	perSecond := map[int]int{}
+	for clock.Now().Before(start.Add(time.Minute)) && len(next) > 0 {
+		var wg sync.WaitGroup
+		due := slices.DeleteFunc(slices.Collect(maps.Keys(next)), func(key string) bool { return next[key].After(clock.Now()) })
+		for _, key := range due {
+			wg.Go(func() {
+				wait := budget.Take(account, key)
+				mu.Lock()
+				defer mu.Unlock()
+				if wait > 0 {
+					next[key] = clock.Now().Add(wait)
+					return
+				}
+				delete(next, key)
+				perSecond[int(clock.Now().Sub(start)/time.Second)]++
+			})
+		}
+		wg.Wait()
+		clock.SetTime(clock.Now().Add(10 * time.Millisecond))
+	}
+	if len(next) != 0 || clock.Now().After(start.Add(11*time.Second)) {
+		t.Errorf("%d still wait after %v", len(next), clock.Now().Sub(start))
+	}
+	for second, calls := range perSecond {
+		if calls > 25 {
+			t.Errorf("%d calls in second %d", calls, second)
+		}
+	}
+}

@@ -1,0 +1,263 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+func TestAssumeRole(t *testing.T) {
+	w := newWorld(t)
+	now := w.clock.Now()
+	in := sts.AssumeRoleInput{
+		RoleARN: roleARN, SessionName: "shop.orders-reader", Duration: 20 * time.Minute,
+		Policy: order.Policy, ExternalID: "external/id", SourceIdentity: "alice",
+	}
+	session, err := w.client(t).AssumeRole(context.Background(), w.keys, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(session.AccessKeyID, "STS.") || session.AccessKeySecret == "" || session.SecurityToken == "" {
+		t.Error("the triple is not whole")
+	}
+	if !session.IssuedAt.Equal(now) || !session.ExpiresAt.Equal(now.Add(20*time.Minute)) {
+		t.Errorf("issued at %v until %v, want %v and 20 minutes", session.IssuedAt, session.ExpiresAt, now)
+	}
+	if session.AssumedRoleARN != roleARN+"/shop.orders-reader" || !strings.HasSuffix(session.AssumedRoleID, ":shop.orders-reader") {
+		t.Errorf("assumed %s, %s", session.AssumedRoleARN, session.AssumedRoleID)
+	}
+	call := w.emulator.Calls()[0]
+	if session.RequestID == "" || session.RequestID != call.RequestID {
+		t.Errorf("RequestId %s, want %s", session.RequestID, call.RequestID)
+	}
+	if call.Policy != in.Policy || call.ExternalID != in.ExternalID || call.SourceIdentity != in.SourceIdentity || call.DurationSeconds != 1200 {
+		t.Errorf("asked for %+v", call)
+	}
+}
+
+func TestWhatIsNotSetIsNotSent(t *testing.T) {
+	client := answering(t, func(_ http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"Policy", "ExternalId", "SourceIdentity", "DurationSeconds"} {
+			if r.URL.Query().Has(name) {
+				t.Errorf("%s is sent", name)
+			}
+		}
+	})
+	_, _ = client.AssumeRole(context.Background(), anyKeys, sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "s"})
+}
+
+func TestGetCallerIdentity(t *testing.T) {
+	w := newWorld(t)
+	client := w.client(t)
+	session, err := client.AssumeRole(context.Background(), w.keys, order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	triple := sts.Keys{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+	for _, c := range []struct {
+		name string
+		keys sts.Keys
+		arn  string
+		kind string
+	}{
+		{"a user", w.keys, operatorARN, "RAMUser"},
+		{"a temporary triple", triple, "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders-reader", "AssumedRoleUser"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			caller, err := client.GetCallerIdentity(context.Background(), c.keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if caller.ARN != c.arn || caller.Account != account || caller.IdentityType != c.kind || caller.PrincipalID == "" {
+				t.Errorf("got %+v", caller)
+			}
+		})
+	}
+	t.Run("an answer that says nothing", func(t *testing.T) {
+		client := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"RequestId":"R"}`)) })
+		_, err := client.GetCallerIdentity(context.Background(), anyKeys)
+		var e *sts.Error
+		if !errors.As(err, &e) || e.Class != sts.Transient || e.Action != "GetCallerIdentity" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestHalfAnAnswerIsNone(t *testing.T) {
+	for name, fault := range map[string]stsemulator.Fault{
+		"no AccessKey ID":        {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"},
+		"no secret":              {Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"},
+		"no token":               {Kind: stsemulator.FaultPartial, Missing: "SecurityToken"},
+		"no Expiration":          {Kind: stsemulator.FaultPartial, Missing: "Expiration"},
+		"no credentials":         {Kind: stsemulator.FaultPartial, Missing: "Credentials"},
+		"an Expiration unread":   {Kind: stsemulator.FaultBadExpiration},
+		"nothing at all":         {Kind: stsemulator.FaultEmpty},
+		"a page of a gateway":    {Kind: stsemulator.FaultBadGateway},
+		"a reset connection":     {Kind: stsemulator.FaultReset},
+		"STS's own failure, 500": {Kind: stsemulator.FaultError, Code: "InternalError"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.emulator.Inject(fault)
+			e := assume(context.Background(), w.client(t), w.keys)
+			if e == nil || e.Class != sts.Transient || e.Reason != sts.ReasonSTSUnavailable || e.NextStep == "" {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
+
+func TestNoKeysNoCall(t *testing.T) {
+	w := newWorld(t)
+	for name, keys := range map[string]sts.Keys{
+		"nothing": {}, "no secret": {AccessKeyID: "a"}, "no id": {AccessKeySecret: "b"}, "a token only": {SecurityToken: "c"},
+		"a triple's rest": {AccessKeyID: "a", SecurityToken: "c"},
+	} {
+		if e := assume(context.Background(), w.client(t), keys); e == nil || e.Class != sts.Refused || e.Reason != sts.ReasonIdentityUnavailable {
+			t.Errorf("%s: got %v", name, e)
+		}
+	}
+	if calls := w.emulator.Calls(); len(calls) != 0 {
+		t.Errorf("%d calls were made", len(calls))
+	}
+}
+
+func TestSkew(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		skew time.Duration
+		want time.Duration
+	}{
+		{"none", 0, 0},
+		{"less than a Date can tell", 1900 * time.Millisecond, 0},
+		{"STS ahead", 7 * time.Minute, 7 * time.Minute},
+		{"STS behind", -7 * time.Minute, -7 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			client := w.client(t)
+			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultClockSkew, Duration: c.skew})
+			session, err := client.AssumeRole(context.Background(), w.keys, order)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if client.Skew() != c.want || !client.Now().Equal(w.clock.Now().Add(c.want)) {
+				t.Errorf("skew %v, want %v", client.Skew(), c.want)
+			}
+			if got := session.ExpiresAt.Sub(session.IssuedAt); got < time.Hour || got > time.Hour+time.Second {
+				t.Errorf("lifetime %v, want an hour", got)
+			}
+		})
+	}
+}
+
+func TestSkewComesFromErrorsToo(t *testing.T) {
+	w := newWorld(t)
+	client := w.client(t)
+	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultClockSkew, Duration: time.Hour})
+	if e := assume(context.Background(), client, w.keys); e == nil || e.Code != "InvalidTimeStamp.Expired" {
+		t.Fatalf("got %v", e)
+	}
+	if client.Skew() != time.Hour {
+		t.Errorf("skew %v, want an hour", client.Skew())
+	}
+	w.emulator.Clear()
+	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultBadGateway})
+	_ = assume(context.Background(), client, w.keys)
+	if client.Skew() != time.Hour {
+		t.Errorf("skew %v after an answer that is not STS's, want it unchanged", client.Skew())
+	}
+}
+
+func TestAnAnswerWithoutADateCountsByTheLocalClock(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		recorded := httptest.NewRecorder()
+		w.emulator.ServeHTTP(recorded, r)
+		rw.Header()["Date"] = nil
+		_, _ = rw.Write(recorded.Body.Bytes())
+	}))
+	defer server.Close()
+	client := newClient(t, sts.Options{Endpoint: server.URL, Clock: w.clock})
+	session, err := client.AssumeRole(context.Background(), w.keys, order)
+	if err != nil || !session.IssuedAt.Equal(w.clock.Now()) || client.Skew() != 0 {
+		t.Errorf("issued at %v, %v", session.IssuedAt, err)
+	}
+}
+
+func TestExpiredOnArrival(t *testing.T) {
+	client := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"RequestId":"R","Credentials":{"AccessKeyId":"a","AccessKeySecret":"b","SecurityToken":"c","Expiration":"2015-04-09T11:52:19Z"}}`))
+	})
+	if e := assume(context.Background(), client, anyKeys); e == nil || e.Class != sts.Transient {
+		t.Errorf("got %v", e)
+	}
+}
+
+func TestCallsShareConnections(t *testing.T) {
+	w := newWorld(t)
+	var opened atomic.Int32
+	server := httptest.NewUnstartedServer(w.emulator)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	client := newClient(t, sts.Options{Endpoint: server.URL, Clock: w.clock})
+	for _, fault := range []stsemulator.FaultKind{"", stsemulator.FaultError, stsemulator.FaultEmpty, stsemulator.FaultBadGateway, ""} {
+		if fault != "" {
+			w.emulator.Inject(stsemulator.Fault{Kind: fault, Code: "NoPermission", Times: 1})
+		}
+		_, _ = client.AssumeRole(context.Background(), w.keys, order)
+	}
+	if got := opened.Load(); got != 1 {
+		t.Errorf("%d connections for 5 calls, want 1", got)
+	}
+}
+
+func TestConcurrentCalls(t *testing.T) {
+	w := newWorld(t)
+	client := w.client(t)
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			session, err := client.AssumeRole(context.Background(), w.keys, order)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			triple := sts.Keys{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+			if _, err := client.GetCallerIdentity(context.Background(), triple); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if calls := w.emulator.Calls(); len(calls) != 64 {
+		t.Errorf("%d calls, want 64", len(calls))
+	}
+}
+
+func TestUserAgent(t *testing.T) {
+	w := newWorld(t)
+	client := newClient(t, sts.Options{Endpoint: w.server.URL, Clock: w.clock, UserAgent: "sts-credential-operator/v1.2.3"})
+	_ = assume(context.Background(), client, w.keys)
+	if got := w.emulator.Calls()[0].UserAgent; !strings.Contains(got, "sts-credential-operator/v1.2.3") {
+		t.Errorf("got %q", got)
+	}
+}
