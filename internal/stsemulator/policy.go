@@ -6,6 +6,8 @@ package stsemulator
 import (
 	"encoding/json"
 	"strings"
+
+	kjson "sigs.k8s.io/json"
 )
 
 // maxPolicy is the greatest size of a session policy, in characters.
@@ -40,10 +42,9 @@ func (o *oneOrMore) UnmarshalJSON(data []byte) error {
 
 // validPolicy tells whether a text passes RAM's grammar check: nothing unknown, nothing missing.
 func validPolicy(text string) bool {
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
 	var document policyDocument
-	if decoder.Decode(&document) != nil || decoder.More() {
+	strictErrors, err := kjson.UnmarshalStrict([]byte(text), &document) // names are case-sensitive, unlike encoding/json's
+	if err != nil || len(strictErrors) > 0 {
 		return false
 	}
 	for _, statement := range document.Statement {

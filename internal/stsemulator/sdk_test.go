@@ -16,13 +16,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
 
-const (
-	account = "1234567890123456"
-	roleARN = "acs:ram::" + account + ":role/orders-reader"
-)
-
-var rootTrust = []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":root"}}}
-
 // sdkClient is the Go STS SDK, pointed at an emulator; token is empty for a lasting key.
 func sdkClient(t *testing.T, server *httptest.Server, id, secret, token string) *sts.Client {
 	t.Helper()
@@ -49,7 +42,7 @@ func TestSDKAssumesRole(t *testing.T) {
 	server := httptest.NewServer(emulator)
 	defer server.Close()
 	key := emulator.AddUser(account, "operator")
-	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: rootTrust})
+	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: trustAccount()})
 
 	answer, err := sdkClient(t, server, key.ID, key.Secret, "").AssumeRole(&sts.AssumeRoleRequest{
 		RoleArn:         tea.String(roleARN),
