@@ -1,0 +1,108 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// Hashes are written as "<version>:<hex>". What a version covers is frozen by golden tests. A later version is written
+// beside the earlier one, separated by a space, so that operators of both ages find theirs and neither issues anew.
+const version = "v1:"
+
+// request is what version 1 covers of a call to STS. Unset fields are left out, so that a new one changes no old hash.
+type request struct {
+	RoleARN         string `json:"roleARN"`
+	SessionName     string `json:"sessionName"`
+	DurationSeconds int64  `json:"durationSeconds"`
+	Policy          string `json:"policy,omitempty"`
+	ExternalID      string `json:"externalID,omitempty"`
+	SourceIdentity  string `json:"sourceIdentity,omitempty"`
+}
+
+// RequestHash tells requests apart: what the spec asks for and, after a dot, the policy that a grant imposes, if any. The
+// two are kept apart since a grant that is gone says nothing about the spec.
+func RequestHash(spec sts.AssumeRoleInput, imposedPolicy string) string {
+	hash := version + digest(request{
+		RoleARN:         spec.RoleARN,
+		SessionName:     spec.SessionName,
+		DurationSeconds: int64(spec.Duration / time.Second),
+		Policy:          spec.Policy,
+		ExternalID:      spec.ExternalID,
+		SourceIdentity:  spec.SourceIdentity,
+	})
+	if imposedPolicy != "" {
+		hash += "." + digest(imposedPolicy)
+	}
+	return hash
+}
+
+// RequestChanged reports whether the record is of another spec than this.
+func (r *Record) RequestChanged(spec sts.AssumeRoleInput) bool {
+	recorded, _ := splitRequestHash(r.RequestHash)
+	wanted, _ := splitRequestHash(RequestHash(spec, ""))
+	return recorded != wanted
+}
+
+// PolicyChanged reports whether the record is of another imposed policy than this.
+func (r *Record) PolicyChanged(imposedPolicy string) bool {
+	_, recorded := splitRequestHash(r.RequestHash)
+	_, wanted := splitRequestHash(RequestHash(sts.AssumeRoleInput{}, imposedPolicy))
+	return recorded != wanted
+}
+
+func splitRequestHash(hash string) (spec, imposed string) {
+	spec, imposed, _ = strings.Cut(ofThisVersion(hash), ".")
+	return spec, imposed
+}
+
+// layoutHash covers which keys are written. There is one layout yet.
+func layoutHash() string { return version + digest(struct{}{}) }
+
+// dataHash covers the keys that the record names and the record itself, so that an edited expires-at is seen like an
+// edited token.
+func dataHash(s *corev1.Secret) string {
+	content := struct {
+		Data   map[string][]byte `json:"data"`
+		Record map[string]string `json:"record"`
+	}{map[string][]byte{}, map[string]string{}}
+	for _, k := range splitKeys(s.Annotations[managedKeysAnnotation]) {
+		content.Data[k] = s.Data[k]
+	}
+	for _, k := range recordAnnotations {
+		if v, set := s.Annotations[k]; set {
+			content.Record[k] = v
+		}
+	}
+	return version + digest(content)
+}
+
+func sameHash(recorded, wanted string) bool { return ofThisVersion(recorded) == ofThisVersion(wanted) }
+
+// ofThisVersion finds, among hashes of several versions, the one that this operator knows.
+func ofThisVersion(hashes string) string {
+	for hash := range strings.FieldsSeq(hashes) {
+		if known, ok := strings.CutPrefix(hash, version); ok {
+			return known
+		}
+	}
+	return ""
+}
+
+func digest(v any) string {
+	canonical, err := json.Marshal(v) // keys of maps are sorted, fields keep their order
+	if err != nil {
+		panic("secret: a value made of strings cannot be encoded: " + err.Error())
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:])
+}

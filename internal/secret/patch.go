@@ -1,0 +1,102 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"encoding/json"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// mergePatch is a JSON merge patch of a Secret. A nil value removes its key.
+type mergePatch struct {
+	Metadata metadataPatch      `json:"metadata"`
+	Data     map[string]*[]byte `json:"data,omitempty"`
+}
+
+type metadataPatch struct {
+	ResourceVersion string                  `json:"resourceVersion"`
+	Labels          map[string]*string      `json:"labels,omitempty"`
+	Annotations     map[string]*string      `json:"annotations,omitempty"`
+	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
+}
+
+// Patch is the JSON merge patch that makes a Secret as seen (stripped) into what is wanted, touching only keys that are
+// or were ours, and only if nobody has written to it since. It is nil if nothing is to be done. Data and record change
+// only if the wanted Secret has data.
+func Patch(seen, want *corev1.Secret) []byte {
+	patch := mergePatch{Metadata: metadataPatch{
+		ResourceVersion: seen.ResourceVersion,
+		Labels:          changes(seen.Labels, want.Labels, splitKeys(seen.Annotations[managedLabelsAnnotation])),
+		Annotations:     changes(seen.Annotations, want.Annotations, ourAnnotations(seen, want)),
+		OwnerReferences: owners(seen, want),
+	}}
+	if want.Data != nil {
+		patch.Data = dataChanges(splitKeys(seen.Annotations[managedKeysAnnotation]), want.Data)
+	}
+	if len(patch.Metadata.Labels)+len(patch.Metadata.Annotations)+len(patch.Metadata.OwnerReferences)+len(patch.Data) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(patch)
+	if err != nil {
+		panic("secret: a patch made of strings cannot be encoded: " + err.Error())
+	}
+	return raw
+}
+
+// ourAnnotations are those on a Secret that go unless they are wanted.
+func ourAnnotations(seen, want *corev1.Secret) []string {
+	ours := append(splitKeys(seen.Annotations[managedAnnotationsAnnotation]), managedLabelsAnnotation, managedAnnotationsAnnotation)
+	if want.Data != nil {
+		ours = append(ours, recordAnnotations...)
+	}
+	return ours
+}
+
+// changes sets what is wanted and different, and removes what is ours and not wanted.
+func changes(seen, want map[string]string, ours []string) map[string]*string {
+	changed := map[string]*string{}
+	for k, v := range want {
+		if was, set := seen[k]; !set || was != v {
+			changed[k] = &v
+		}
+	}
+	for _, k := range ours {
+		_, set := seen[k]
+		_, wanted := want[k]
+		if set && !wanted {
+			changed[k] = nil
+		}
+	}
+	return changed
+}
+
+func dataChanges(ours []string, want map[string][]byte) map[string]*[]byte {
+	changed := map[string]*[]byte{}
+	for _, k := range ours {
+		changed[k] = nil
+	}
+	for k, v := range want {
+		changed[k] = &v
+	}
+	return changed
+}
+
+// owners are those that others set and ours, in place of the one of an object of the same name that is gone; nil if they
+// stand already.
+func owners(seen, want *corev1.Secret) []metav1.OwnerReference {
+	others := slices.DeleteFunc(slices.Clone(seen.OwnerReferences), func(ref metav1.OwnerReference) bool {
+		return isCredential(ref) && ref.Name == want.OwnerReferences[0].Name
+	})
+	all := append(others, want.OwnerReferences...)
+	if len(all) == len(seen.OwnerReferences) && slices.ContainsFunc(seen.OwnerReferences, func(ref metav1.OwnerReference) bool {
+		return equality.Semantic.DeepEqual(ref, want.OwnerReferences[0])
+	}) {
+		return nil
+	}
+	return all
+}

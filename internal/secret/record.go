@@ -1,0 +1,153 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// UIDLabel marks a Secret as written by this operator; its value is the UID of the StsCredential. The cache selects on
+// its existence. Names stand in annotations, since they can be longer than a label.
+const UIDLabel = prefix + "credential-uid"
+
+const (
+	prefix         = "sts.alibabacloud.com/"
+	managedByLabel = "app.kubernetes.io/managed-by"
+	managedBy      = "sts-credential-operator"
+
+	credentialAnnotation     = prefix + "credential"
+	issuedAtAnnotation       = prefix + "issued-at"
+	expiresAtAnnotation      = prefix + "expires-at"
+	requestIDAnnotation      = prefix + "request-id"
+	accessKeyIDAnnotation    = prefix + "access-key-id"
+	assumedRoleAnnotation    = prefix + "assumed-role"
+	assumedRoleIDAnnotation  = prefix + "assumed-role-id"
+	requestHashAnnotation    = prefix + "request-hash"
+	layoutHashAnnotation     = prefix + "layout-hash"
+	dataHashAnnotation       = prefix + "data-hash"
+	managedKeysAnnotation    = prefix + "managed-keys"
+	handledRequestAnnotation = prefix + "handled-renew-request"
+
+	// What of the Secret's labels and annotations came from the spec, so that they can be taken away again. Not part of
+	// the record: they change without a call to STS.
+	managedLabelsAnnotation      = prefix + "managed-labels"
+	managedAnnotationsAnnotation = prefix + "managed-annotations"
+)
+
+// recordAnnotations are what the data hash covers beside the data; the hash itself is not among them.
+var recordAnnotations = []string{
+	credentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
+	assumedRoleAnnotation, assumedRoleIDAnnotation, requestHashAnnotation, layoutHashAnnotation, managedKeysAnnotation,
+	handledRequestAnnotation,
+}
+
+// Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
+type Record struct {
+	// Credential is the <namespace>/<name> of the StsCredential.
+	Credential string
+	// IssuedAt and ExpiresAt by STS's clock, in whole seconds.
+	IssuedAt, ExpiresAt time.Time
+	// RequestID of the STS call; AccessKeyID of the triple.
+	RequestID, AccessKeyID string
+	// AssumedRoleARN and AssumedRoleID of the session.
+	AssumedRoleARN, AssumedRoleID string
+	// RequestHash of what STS was asked, see RequestHash.
+	RequestHash string
+	// HandledRenewRequest is the last wish for a renewal that was answered, see RenewRequest.
+	HandledRenewRequest string
+
+	layoutHash  string
+	managedKeys []string
+}
+
+// newRecord is the record of a session.
+func newRecord(credential string, s sts.Session, requestHash, renewRequest string, keys []string) Record {
+	return Record{
+		Credential:          credential,
+		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
+		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
+		RequestID:           s.RequestID,
+		AccessKeyID:         s.AccessKeyID,
+		AssumedRoleARN:      s.AssumedRoleARN,
+		AssumedRoleID:       s.AssumedRoleID,
+		RequestHash:         requestHash,
+		HandledRenewRequest: renewRequest,
+		layoutHash:          layoutHash(),
+		managedKeys:         keys,
+	}
+}
+
+// annotations of the record, without the data hash and without what is empty.
+func (r Record) annotations() map[string]string {
+	all := map[string]string{
+		credentialAnnotation:     r.Credential,
+		issuedAtAnnotation:       r.IssuedAt.Format(time.RFC3339),
+		expiresAtAnnotation:      r.ExpiresAt.Format(time.RFC3339),
+		requestIDAnnotation:      r.RequestID,
+		accessKeyIDAnnotation:    r.AccessKeyID,
+		assumedRoleAnnotation:    r.AssumedRoleARN,
+		assumedRoleIDAnnotation:  r.AssumedRoleID,
+		requestHashAnnotation:    r.RequestHash,
+		layoutHashAnnotation:     r.layoutHash,
+		managedKeysAnnotation:    strings.Join(r.managedKeys, ","),
+		handledRequestAnnotation: r.HandledRenewRequest,
+	}
+	for k, v := range all {
+		if v == "" {
+			delete(all, k)
+		}
+	}
+	return all
+}
+
+// recordIn reads the record from a Secret's annotations; nil unless it is whole.
+func recordIn(annotations map[string]string) *Record {
+	issuedAt, errIssued := time.Parse(time.RFC3339, annotations[issuedAtAnnotation])
+	expiresAt, errExpires := time.Parse(time.RFC3339, annotations[expiresAtAnnotation])
+	if errIssued != nil || errExpires != nil || !expiresAt.After(issuedAt) {
+		return nil
+	}
+	for _, required := range []string{credentialAnnotation, accessKeyIDAnnotation, requestHashAnnotation, dataHashAnnotation, managedKeysAnnotation} {
+		if annotations[required] == "" {
+			return nil
+		}
+	}
+	return &Record{
+		Credential:          annotations[credentialAnnotation],
+		IssuedAt:            issuedAt,
+		ExpiresAt:           expiresAt,
+		RequestID:           annotations[requestIDAnnotation],
+		AccessKeyID:         annotations[accessKeyIDAnnotation],
+		AssumedRoleARN:      annotations[assumedRoleAnnotation],
+		AssumedRoleID:       annotations[assumedRoleIDAnnotation],
+		RequestHash:         annotations[requestHashAnnotation],
+		HandledRenewRequest: annotations[handledRequestAnnotation],
+		layoutHash:          annotations[layoutHashAnnotation],
+		managedKeys:         splitKeys(annotations[managedKeysAnnotation]),
+	}
+}
+
+// LayoutChanged reports whether the record is of other keys than are written now.
+func (r *Record) LayoutChanged() bool { return !sameHash(r.layoutHash, layoutHash()) }
+
+func splitKeys(joined string) []string {
+	if joined == "" {
+		return nil
+	}
+	return strings.Split(joined, ",")
+}
+
+// RenewRequest is how a user's wish for a renewal is remembered: as it is, or by its hash when it is longer than 128 bytes.
+func RenewRequest(annotation string) string {
+	if len(annotation) <= 128 {
+		return annotation
+	}
+	sum := sha256.Sum256([]byte(annotation))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,88 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package secret turns a session and a spec into the Secret to write, and reads back what a Secret says of itself. It is
+// pure: it talks to nobody.
+package secret
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// The keys of the Secret: the environment variables that Alibaba Cloud's SDKs read.
+const (
+	KeyAccessKeyID     = "ALIBABA_CLOUD_ACCESS_KEY_ID"
+	KeyAccessKeySecret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET" //nolint:gosec // the name of a key, not a secret
+	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN"
+)
+
+// Render is the whole Secret for a session: metadata, record and data. requestHash is that of the request that the
+// session answers, renewRequest the wish that it answers, see RenewRequest.
+func Render(c *v1alpha1.StsCredential, s sts.Session, requestHash, renewRequest string) *corev1.Secret {
+	rendered := Frame(c)
+	rendered.Data = map[string][]byte{
+		KeyAccessKeyID:     []byte(s.AccessKeyID),
+		KeyAccessKeySecret: []byte(s.AccessKeySecret),
+		KeySecurityToken:   []byte(s.SecurityToken),
+	}
+	keys := slices.Sorted(maps.Keys(rendered.Data))
+	maps.Copy(rendered.Annotations, newRecord(c.Namespace+"/"+c.Name, s, requestHash, renewRequest, keys).annotations())
+	rendered.Annotations[dataHashAnnotation] = dataHash(rendered)
+	return rendered
+}
+
+// Frame is the Secret without record and data: what changes by patch, without a call to STS.
+func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
+	frame := &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       c.Namespace,
+			Name:            c.SecretName(),
+			Labels:          map[string]string{},
+			Annotations:     map[string]string{},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))},
+		},
+		Type: corev1.SecretTypeOpaque,
+	}
+	for k, v := range c.Spec.Secret.Labels {
+		frame.Labels[k] = string(v)
+	}
+	for k, v := range c.Spec.Secret.Annotations {
+		frame.Annotations[k] = string(v)
+	}
+	note := func(annotation string, keys []string) {
+		if len(keys) > 0 {
+			frame.Annotations[annotation] = strings.Join(keys, ",")
+		}
+	}
+	note(managedLabelsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Labels)))
+	note(managedAnnotationsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Annotations)))
+	frame.Labels[managedByLabel] = managedBy
+	frame.Labels[UIDLabel] = string(c.UID)
+	return frame
+}
+
+// kind of the owner of every Secret.
+const kind = "StsCredential"
+
+// Owned reports whether a Secret is this credential's: its controller is this object, or one that was deleted and
+// created again under its name, or it has no controller and carries this object's UID.
+func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
+	controller := metav1.GetControllerOf(s)
+	if controller == nil {
+		return s.Labels[UIDLabel] == string(c.UID)
+	}
+	return isCredential(*controller) && controller.Name == c.Name
+}
+
+func isCredential(ref metav1.OwnerReference) bool {
+	return ref.Kind == kind && strings.HasPrefix(ref.APIVersion, v1alpha1.GroupVersion.Group+"/")
+}

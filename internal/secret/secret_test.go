@@ -1,0 +1,351 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	issued = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+	input = sts.AssumeRoleInput{
+		RoleARN: "acs:ram::1234567890123456:role/orders-reader", SessionName: "shop.orders", Duration: time.Hour,
+		Policy: `{"Statement":[{"Action":"ots:Get*","Effect":"Allow","Resource":"*"}],"Version":"1"}`, ExternalID: "ext", SourceIdentity: "alice",
+	}
+	session = sts.Session{
+		AccessKeyID: "STS.NExample", AccessKeySecret: "secret", SecurityToken: "token",
+		IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
+		AssumedRoleARN: "acs:ram::1234567890123456:role/orders-reader/shop.orders", AssumedRoleID: "300:shop.orders", RequestID: "6894B13B",
+	}
+)
+
+func credential() *v1alpha1.StsCredential {
+	return &v1alpha1.StsCredential{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "11111111-2222-3333-4444-555555555555"},
+		Spec: v1alpha1.StsCredentialSpec{Secret: v1alpha1.SecretSpec{
+			Name:        "orders-sts",
+			Labels:      map[string]v1alpha1.LabelValue{"team": "shop", "tier": "backend"},
+			Annotations: map[string]v1alpha1.AnnotationValue{"example.com/note": "kept by the operator"},
+		}},
+	}
+}
+
+func rendered() *corev1.Secret {
+	return secret.Render(credential(), session, secret.RequestHash(input, ""), "2026-01-01")
+}
+
+// stripped is a Secret as the cache holds it.
+func stripped(t *testing.T, s *corev1.Secret) *corev1.Secret {
+	t.Helper()
+	out, err := secret.Strip(s.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.(*corev1.Secret)
+}
+
+func TestRenderGolden(t *testing.T) {
+	got, err := yaml.Marshal(rendered())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "secret.yaml")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("rendered Secret differs from %s; a released record must stay readable:\n%s", golden, got)
+	}
+}
+
+// Frozen: operators in the field compare with these. A change here makes every credential be issued anew on upgrade; add
+// a version instead.
+func TestRequestHashGolden(t *testing.T) {
+	const (
+		minimal = "v1:9db6af20bc9304b3fa96d21e76860e1414faa893e093bf067fab4ffc073a6887"
+		whole   = "v1:692c5110b2a0a42f3ec378303adea8a703cfc65c38c2e2b46eb0cf1be87555e7"
+		imposed = minimal + ".71a11b6ce776ac2de6429ae7fc03a0122a26979d1a6319b0e4651f91c753f6a5"
+	)
+	for _, tt := range []struct {
+		name    string
+		in      sts.AssumeRoleInput
+		imposed string
+		want    string
+	}{
+		{"minimal", sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}, "", minimal},
+		{"whole", input, "", whole},
+		{"with an imposed policy", sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}, input.Policy, imposed},
+	} {
+		if got := secret.RequestHash(tt.in, tt.imposed); got != tt.want {
+			t.Errorf("%s: RequestHash = %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestReadBack(t *testing.T) {
+	record, intact := secret.Read(stripped(t, rendered()))
+	if record == nil || !intact {
+		t.Fatalf("Read = %+v, %v, want an intact record", record, intact)
+	}
+	if record.Credential != "shop/orders" || !record.IssuedAt.Equal(session.IssuedAt) || !record.ExpiresAt.Equal(session.ExpiresAt) ||
+		record.RequestID != session.RequestID || record.AccessKeyID != session.AccessKeyID || record.AssumedRoleARN != session.AssumedRoleARN ||
+		record.AssumedRoleID != session.AssumedRoleID || record.HandledRenewRequest != "2026-01-01" {
+		t.Errorf("record = %+v", record)
+	}
+	if record.RequestChanged(input) || record.PolicyChanged("") || record.LayoutChanged() {
+		t.Errorf("a fresh record differs from what was asked: %+v", record)
+	}
+}
+
+func TestReadEdited(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		edit   func(*corev1.Secret)
+		whole  bool
+		intact bool
+	}{
+		{"untouched", func(*corev1.Secret) {}, true, true},
+		{"a key of somebody else's", func(s *corev1.Secret) { s.Data["other"] = []byte("x") }, true, true},
+		{"an annotation of somebody else's", func(s *corev1.Secret) { s.Annotations["other"] = "x" }, true, true},
+		{"edited data", func(s *corev1.Secret) { s.Data[secret.KeySecurityToken] = []byte("x") }, true, false},
+		{"missing data", func(s *corev1.Secret) { delete(s.Data, secret.KeyAccessKeyID) }, true, false},
+		{"later expiry", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/expires-at"] = "2099-01-01T00:00:00Z" }, true, false},
+		{"keys disowned", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/managed-keys"] = secret.KeyAccessKeyID }, true, false},
+		{"another credential's name", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/credential"] = "a/b" }, true, false},
+		{"another hash", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/data-hash"] = "v1:00" }, true, false},
+		{"a newer operator's hash beside ours", func(s *corev1.Secret) {
+			s.Annotations["sts.alibabacloud.com/data-hash"] = "v2:00 " + s.Annotations["sts.alibabacloud.com/data-hash"]
+		}, true, true},
+		{"no annotations", func(s *corev1.Secret) { s.Annotations = nil }, false, false},
+		{"no access key id", func(s *corev1.Secret) { delete(s.Annotations, "sts.alibabacloud.com/access-key-id") }, false, false},
+		{"unreadable time", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/issued-at"] = "today" }, false, false},
+		{"expired before issued", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/expires-at"] = "2020-01-01T00:00:00Z" }, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := rendered()
+			tt.edit(s)
+			record, intact := secret.Read(stripped(t, s))
+			if (record != nil) != tt.whole || intact != tt.intact {
+				t.Errorf("Read = %+v, intact %v, want whole %v, intact %v", record, intact, tt.whole, tt.intact)
+			}
+		})
+	}
+}
+
+func TestRequestComparison(t *testing.T) {
+	record := func(hash string) *secret.Record { return &secret.Record{RequestHash: hash} }
+	other := input
+	other.Duration = 2 * time.Hour
+	own := secret.RequestHash(input, "")
+	imposed := secret.RequestHash(input, "policy")
+	for _, tt := range []struct {
+		name                     string
+		recorded                 string
+		in                       sts.AssumeRoleInput
+		imposed                  string
+		requestChanged, policied bool
+	}{
+		{"the same", own, input, "", false, false},
+		{"another spec", own, other, "", true, false},
+		{"a policy imposed since", own, input, "policy", false, true},
+		{"the same policy imposed", imposed, input, "policy", false, false},
+		{"the policy imposed no more", imposed, input, "", false, true},
+		{"another policy imposed", imposed, input, "other", false, true},
+		{"a newer operator wrote its hash beside ours", "v2:abc " + own, input, "", false, false},
+		{"only a hash of an unknown version", "v2:abc", input, "", true, false},
+	} {
+		if got := record(tt.recorded).RequestChanged(tt.in); got != tt.requestChanged {
+			t.Errorf("%s: RequestChanged = %v", tt.name, got)
+		}
+		if got := record(tt.recorded).PolicyChanged(tt.imposed); got != tt.policied {
+			t.Errorf("%s: PolicyChanged = %v", tt.name, got)
+		}
+	}
+}
+
+func TestStrip(t *testing.T) {
+	once := stripped(t, rendered())
+	if once.Data != nil || strings.Contains(once.String(), session.SecurityToken) {
+		t.Errorf("stripped Secret still holds data: %v", once)
+	}
+	if twice := stripped(t, once); !equality.Semantic.DeepEqual(once, twice) {
+		t.Errorf("stripping twice changed the Secret: %v", twice)
+	}
+	namespace := &corev1.Namespace{}
+	if out, err := secret.Strip(namespace); out != any(namespace) || err != nil {
+		t.Errorf("Strip(Namespace) = %v, %v, want it as it was", out, err)
+	}
+}
+
+func TestOwned(t *testing.T) {
+	controlledBy := func(apiVersion, kind, name string) func(*corev1.Secret) {
+		return func(s *corev1.Secret) {
+			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: "other", Controller: ptr.To(true)}}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*corev1.Secret)
+		want bool
+	}{
+		{"as written", func(*corev1.Secret) {}, true},
+		{"label stripped", func(s *corev1.Secret) { s.Labels = nil }, true},
+		{"owner stripped", func(s *corev1.Secret) { s.OwnerReferences = nil }, true},
+		{"both stripped", func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil }, false},
+		{"an object of this name that is gone", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "orders"), true},
+		{"another StsCredential", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "payments"), false},
+		{"another controller of this name", controlledBy("example.com/v1", "StsCredential", "orders"), false},
+		{"another kind", controlledBy("sts.alibabacloud.com/v1alpha1", "Other", "orders"), false},
+		{"copied label, other controller", controlledBy("apps/v1", "Deployment", "x"), false},
+	} {
+		s := rendered()
+		tt.edit(s)
+		if got := secret.Owned(s, credential()); got != tt.want {
+			t.Errorf("%s: Owned = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// apply does to a Secret what the API server does with a merge patch.
+func apply(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
+	t.Helper()
+	if patch == nil {
+		return s.DeepCopy()
+	}
+	before, err := yaml.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err = yaml.YAMLToJSON(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := jsonpatch.MergePatch(before, patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out corev1.Secret
+	if err := yaml.Unmarshal(after, &out); err != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+func TestPatch(t *testing.T) {
+	renewed := session
+	renewed.AccessKeyID, renewed.RequestID = "STS.NNext", ""
+	next := func(c *v1alpha1.StsCredential) *corev1.Secret {
+		return secret.Render(c, renewed, secret.RequestHash(input, ""), "")
+	}
+	for _, tt := range []struct {
+		name  string
+		given func(*corev1.Secret)
+		want  func() *corev1.Secret
+		check func(t *testing.T, got *corev1.Secret)
+	}{
+		{"nothing to do", func(*corev1.Secret) {}, func() *corev1.Secret { return secret.Frame(credential()) },
+			func(t *testing.T, got *corev1.Secret) {
+				if !equality.Semantic.DeepEqual(got, rendered()) {
+					t.Errorf("changed: %v", got)
+				}
+			}},
+		{"renewal keeps what others added", func(s *corev1.Secret) {
+			s.Data["other"], s.Annotations["other"], s.Labels["other"] = []byte("x"), "x", "x"
+			s.OwnerReferences = append([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "9"}}, s.OwnerReferences...)
+		}, func() *corev1.Secret { return next(credential()) }, func(t *testing.T, got *corev1.Secret) {
+			if string(got.Data["other"]) != "x" || got.Annotations["other"] != "x" || got.Labels["other"] != "x" || len(got.OwnerReferences) != 2 {
+				t.Errorf("lost what others added: %v", got)
+			}
+			if string(got.Data[secret.KeyAccessKeyID]) != "STS.NNext" {
+				t.Errorf("data not renewed: %v", got)
+			}
+			if _, left := got.Annotations["sts.alibabacloud.com/request-id"]; left {
+				t.Error("the last issue's request id stands in the record of this one")
+			}
+		}},
+		{"keys no longer written go", func(s *corev1.Secret) {
+			s.Annotations["sts.alibabacloud.com/managed-keys"] += ",OLD_KEY"
+			s.Data["OLD_KEY"] = []byte("x")
+		}, func() *corev1.Secret { return next(credential()) }, func(t *testing.T, got *corev1.Secret) {
+			if _, left := got.Data["OLD_KEY"]; left || len(got.Data) != 3 {
+				t.Errorf("data = %v", got.Data)
+			}
+		}},
+		{"labels and annotations follow the spec", func(s *corev1.Secret) { s.Labels["team"] = "edited"; delete(s.Labels, secret.UIDLabel) },
+			func() *corev1.Secret {
+				c := credential()
+				c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "other"}
+				c.Spec.Secret.Annotations = nil
+				return secret.Frame(c)
+			}, func(t *testing.T, got *corev1.Secret) {
+				if got.Labels["team"] != "other" || got.Labels["tier"] != "" || got.Annotations["example.com/note"] != "" ||
+					got.Annotations["sts.alibabacloud.com/managed-annotations"] != "" || got.Labels[secret.UIDLabel] == "" {
+					t.Errorf("metadata = %v %v", got.Labels, got.Annotations)
+				}
+			}},
+		{"the owner of a predecessor is replaced", func(s *corev1.Secret) { s.OwnerReferences[0].UID = "gone" },
+			func() *corev1.Secret { return secret.Frame(credential()) }, func(t *testing.T, got *corev1.Secret) {
+				if len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != credential().UID {
+					t.Errorf("owners = %v", got.OwnerReferences)
+				}
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := rendered()
+			seen.ResourceVersion = "42"
+			tt.given(seen)
+			want := tt.want()
+			patch := secret.Patch(stripped(t, seen), want)
+			if patch != nil && !strings.Contains(string(patch), `"resourceVersion":"42"`) {
+				t.Errorf("patch does not insist on what was seen: %s", patch)
+			}
+			got := apply(t, seen, patch)
+			got.ResourceVersion = ""
+			tt.check(t, got)
+			got.ResourceVersion = "43"
+			if again := secret.Patch(stripped(t, got), want); want.Data == nil && again != nil {
+				t.Errorf("a second patch is not empty: %s", again)
+			}
+			if _, intact := secret.Read(stripped(t, got)); want.Data != nil && !intact {
+				t.Error("the patched Secret is not intact")
+			}
+		})
+	}
+}
+
+func TestRenewRequest(t *testing.T) {
+	if got := secret.RenewRequest("2026-01-01"); got != "2026-01-01" {
+		t.Errorf("RenewRequest = %q, want it as it is", got)
+	}
+	long := secret.RenewRequest(strings.Repeat("x", 129))
+	if len(long) != 64 || long == secret.RenewRequest(strings.Repeat("x", 130)) {
+		t.Errorf("RenewRequest of a long value = %q, want its hash", long)
+	}
+}
+

@@ -1,0 +1,29 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import corev1 "k8s.io/api/core/v1"
+
+// seenHash is where a stripped Secret keeps the hash of the data that was dropped: in the one field that the API server
+// never sends, so that nobody can forge it.
+const seenHash = "seen-data-hash"
+
+// Strip is a cache transform: it replaces a Secret's data by its hash, so that the operator's memory holds no credential
+// and does not grow with them. Every Secret that Read or Patch is given must have gone through it. Other objects pass,
+// as does what was stripped before.
+func Strip(object any) (any, error) {
+	s, ok := object.(*corev1.Secret)
+	if !ok || s.StringData != nil {
+		return object, nil
+	}
+	s.StringData = map[string]string{seenHash: dataHash(s)}
+	s.Data, s.ManagedFields = nil, nil
+	return s, nil
+}
+
+// Read returns the record of a stripped Secret, nil unless it is whole, and whether data and record are as written.
+func Read(s *corev1.Secret) (record *Record, intact bool) {
+	record = recordIn(s.Annotations)
+	return record, record != nil && sameHash(s.Annotations[dataHashAnnotation], s.StringData[seenHash])
+}

@@ -1,0 +1,156 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxPolicy is STS's limit for a session policy, in characters.
+const maxPolicy = 2048
+
+// CompactPolicy checks a session policy against RAM's grammar and returns it without white space and with its keys in
+// order, so that equal policies are equal strings. The error names the element that is wrong and what to write; STS
+// still has the last word on actions, resources and conditions.
+// Grammar: https://www.alibabacloud.com/help/ram/user-guide/policy-structure-and-syntax.
+func CompactPolicy(raw []byte) (string, error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var policy map[string]any
+	if err := decoder.Decode(&policy); err != nil || decoder.More() {
+		return "", errors.New("a policy must be one object with Version and Statement")
+	}
+	if err := checkPolicy(policy); err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false) // "<" would count as six characters
+	if err := encoder.Encode(policy); err != nil {
+		return "", errors.New("a policy must be one object with Version and Statement")
+	}
+	compact := strings.TrimSpace(out.String())
+	if n := utf8.RuneCountInString(compact); n > maxPolicy {
+		return "", fmt.Errorf("the policy is %d characters long when compacted, STS takes %d: shorten it, or attach it to the role", n, maxPolicy)
+	}
+	return compact, nil
+}
+
+func checkPolicy(policy map[string]any) error {
+	if err := onlyKeys("the policy", policy, "Version", "Statement"); err != nil {
+		return err
+	}
+	if policy["Version"] != "1" {
+		return errors.New(`Version must be "1", in quotes`)
+	}
+	statements, ok := policy["Statement"].([]any)
+	if !ok || len(statements) == 0 {
+		return errors.New("Statement must be a list of at least one statement")
+	}
+	for i, s := range statements {
+		if err := checkStatement(fmt.Sprintf("Statement[%d]", i), s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkStatement(where string, value any) error {
+	statement, ok := value.(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s must be an object with Effect, Action and Resource", where)
+	}
+	if _, trust := statement["Principal"]; trust {
+		return fmt.Errorf("%s: Principal belongs in a role's trust policy, not in a session policy: remove it", where)
+	}
+	if err := onlyKeys(where, statement, "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"); err != nil {
+		return err
+	}
+	if e := statement["Effect"]; e != "Allow" && e != "Deny" {
+		return fmt.Errorf("%s: Effect must be Allow or Deny", where)
+	}
+	for _, pair := range [][2]string{{"Action", "NotAction"}, {"Resource", "NotResource"}} {
+		if err := checkOneOf(where, statement, pair); err != nil {
+			return err
+		}
+	}
+	if condition, set := statement["Condition"]; set {
+		return checkCondition(where+".Condition", condition)
+	}
+	return nil
+}
+
+// checkOneOf wants exactly one element of the pair, a string or a list of strings.
+func checkOneOf(where string, statement map[string]any, pair [2]string) error {
+	first, hasFirst := statement[pair[0]]
+	second, hasSecond := statement[pair[1]]
+	if hasFirst == hasSecond {
+		return fmt.Errorf("%s needs exactly one of %s and %s", where, pair[0], pair[1])
+	}
+	name, value := pair[0], first
+	if hasSecond {
+		name, value = pair[1], second
+	}
+	list, isList := value.([]any)
+	if !isList {
+		list = []any{value}
+	}
+	notText := func(v any) bool { s, ok := v.(string); return !ok || s == "" }
+	if len(list) == 0 || slices.ContainsFunc(list, notText) {
+		return fmt.Errorf("%s.%s must be a text or a list of texts, none of them empty", where, name)
+	}
+	return nil
+}
+
+// checkCondition wants {operator: {key: value or list of values}}; it may be empty.
+func checkCondition(where string, value any) error {
+	operators, ok := value.(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s must be an object of operators, such as StringEquals", where)
+	}
+	for operator, keys := range operators {
+		byKey, ok := keys.(map[string]any)
+		if !ok {
+			return fmt.Errorf("%s.%s must be an object of condition keys and their values", where, operator)
+		}
+		for key, v := range byKey {
+			list, isList := v.([]any)
+			if !isList {
+				list = []any{v}
+			}
+			if slices.ContainsFunc(list, notScalar) {
+				return fmt.Errorf("%s.%s.%s must be a text, number or truth value, or a list of them", where, operator, key)
+			}
+		}
+	}
+	return nil
+}
+
+func notScalar(v any) bool {
+	switch v.(type) {
+	case string, bool, json.Number:
+		return false
+	}
+	return true
+}
+
+// onlyKeys names the first key, in order, that does not belong.
+func onlyKeys(where string, object map[string]any, allowed ...string) error {
+	var unknown []string
+	for k := range object {
+		if !slices.Contains(allowed, k) {
+			unknown = append(unknown, k)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s has an unknown element %q: it may have %s", where, slices.Min(unknown), strings.Join(allowed, ", "))
+}
