@@ -4,69 +4,201 @@
 package stsemulator_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/client"
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	sts "github.com/alibabacloud-go/sts-20150401/v2/client"
-	"github.com/alibabacloud-go/tea/tea"
+	"github.com/alibabacloud-go/tea/dara"
+	"github.com/go-jose/go-jose/v4"
+	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
 
-// sdkClient is the Go STS SDK, pointed at an emulator; token is empty for a lasting key.
-func sdkClient(t *testing.T, server *httptest.Server, id, secret, token string) *sts.Client {
+// sdkClient is the Go STS SDK, pointed at an emulator. It signs with the real time.
+func sdkClient(t *testing.T, server *httptest.Server, caller triple) *sts.Client {
 	t.Helper()
 	config := &openapiutil.Config{
-		Protocol:        tea.String("http"),
-		Endpoint:        tea.String(strings.TrimPrefix(server.URL, "http://")),
-		AccessKeyId:     tea.String(id),
-		AccessKeySecret: tea.String(secret),
+		Protocol:        dara.String("http"),
+		Endpoint:        dara.String(strings.TrimPrefix(server.URL, "http://")),
+		AccessKeyId:     dara.String(caller.id),
+		AccessKeySecret: dara.String(caller.secret),
 	}
-	if token != "" {
-		config.Type = tea.String("sts")
-		config.SecurityToken = tea.String(token)
+	if caller.token != "" {
+		config.Type = dara.String("sts")
+		config.SecurityToken = dara.String(caller.token)
 	}
 	client, err := sts.NewClient(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.Client.DisableSDKError = tea.Bool(true)
+	client.Client.DisableSDKError = dara.Bool(true)
 	return client
 }
 
-func TestSDKAssumesRole(t *testing.T) {
-	emulator := stsemulator.New(stsemulator.Options{})
-	server := httptest.NewServer(emulator)
-	defer server.Close()
-	key := emulator.AddUser(account, "operator")
-	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: trustAccount()})
+func assumeRequest() *sts.AssumeRoleRequest {
+	return &sts.AssumeRoleRequest{
+		RoleArn: dara.String(roleARN), RoleSessionName: dara.String("shop.orders-reader"), DurationSeconds: dara.Int64(900),
+		Policy: dara.String(`{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"acs:oss:*:*:b+~x é/%"}]}`),
+	}
+}
 
-	answer, err := sdkClient(t, server, key.ID, key.Secret, "").AssumeRole(&sts.AssumeRoleRequest{
-		RoleArn:         tea.String(roleARN),
-		RoleSessionName: tea.String("shop.orders-reader"),
-		DurationSeconds: tea.Int64(900),
-		Policy:          tea.String(`{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:Get*","Resource":"acs:oss:*:*:b+~x é"}]}`),
-	})
+// TestSDK goes from a lasting key through two roles, as the SDK does it.
+func TestSDK(t *testing.T) {
+	h := newHarnessBeside(t, clock.RealClock{})
+	first, err := sdkClient(t, h.server, lasting(h.key)).AssumeRole(assumeRequest())
 	if err != nil {
 		t.Fatal(err)
 	}
-	issued := answer.Body.Credentials
-	until, err := time.Parse(time.RFC3339, tea.StringValue(issued.Expiration))
-	if err != nil || time.Until(until) > 15*time.Minute || time.Until(until) < 14*time.Minute {
-		t.Errorf("Expiration %v, %v: want 15 minutes from now", until, err)
+	issued := first.Body.Credentials
+	if want := "2026-01-01T00:15:00Z"; *issued.Expiration != want {
+		t.Errorf("Expiration %s, want %s", *issued.Expiration, want)
 	}
-	caller, err := sdkClient(t, server, *issued.AccessKeyId, *issued.AccessKeySecret, *issued.SecurityToken).GetCallerIdentity()
+	session := sdkClient(t, h.server, triple{*issued.AccessKeyId, *issued.AccessKeySecret, *issued.SecurityToken})
+	caller, err := session.GetCallerIdentity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders-reader"
-	if got := tea.StringValue(caller.Body.Arn); got != want {
-		t.Errorf("caller is %q, want %q", got, want)
+	arn := "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders-reader"
+	if *caller.Body.Arn != arn || *caller.Body.IdentityType != "AssumedRoleUser" || *caller.Body.AccountId != account {
+		t.Errorf("caller is %v", caller.Body)
 	}
-	if calls := emulator.Calls(); len(calls) != 2 || calls[1].CallerARN != want {
-		t.Errorf("recorded %+v", calls)
+	if _, err := session.AssumeRole(assumeRequest()); err != nil {
+		t.Errorf("an assumed role assuming a role: %v", err)
+	}
+	h.step(15 * time.Minute)
+	if code := sdkCode(session.AssumeRole(assumeRequest())); code != "InvalidSecurityToken.Expired" {
+		t.Errorf("after the end: %q", code)
+	}
+	checkRecord(t, h, arn)
+}
+
+// checkRecord compares what TestSDK leaves behind.
+func checkRecord(t *testing.T, h *harness, sessionARN string) {
+	t.Helper()
+	calls := h.Calls()
+	if len(calls) != 4 {
+		t.Fatalf("recorded %d calls, want 4", len(calls))
+	}
+	first, last := calls[0], calls[3]
+	if first.Action != "AssumeRole" || first.RoleARN != roleARN || first.SessionName != "shop.orders-reader" ||
+		first.DurationSeconds != 900 || !strings.Contains(first.Policy, "b+~x é/%") || first.AccessKeyID != h.key.ID ||
+		first.CallerARN != "acs:ram::"+account+":user/operator" || !strings.Contains(first.UserAgent, "AlibabaCloud") ||
+		first.RequestID == "" || first.Code != "" || first.Status != 200 {
+		t.Errorf("first call recorded as %+v", first)
+	}
+	if calls[2].CallerARN != sessionARN || last.Code != "InvalidSecurityToken.Expired" || last.Status != 400 ||
+		last.CallerARN != "" {
+		t.Errorf("session's calls recorded as %+v and %+v", calls[2], last)
+	}
+	record, err := json.Marshal(calls)
+	if err != nil || strings.Contains(string(record), h.key.Secret) || strings.Contains(string(record), "CAIS") {
+		t.Errorf("the record holds a secret: %s (%v)", record, err)
+	}
+	if h.ForgetCalls(); len(h.Calls()) != 0 {
+		t.Error("calls are not forgotten")
+	}
+}
+
+func TestSDKWithOIDC(t *testing.T) {
+	h, provider := newHarnessBeside(t, clock.RealClock{}), newIdentityProvider(t, jose.RS256)
+	registerProvider(h.Emulator, provider.keys)
+	request := &sts.AssumeRoleWithOIDCRequest{
+		RoleArn: dara.String(roleARN), RoleSessionName: dara.String("orders"), OIDCProviderArn: dara.String(providerARN),
+		OIDCToken: dara.String(provider.token(t, goodClaims(clock.RealClock{}.Now()))),
+	}
+	client := sdkClient(t, h.server, triple{id: "unused", secret: "unused"})
+	got, err := client.AssumeRoleWithOIDC(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *got.Body.OIDCTokenInfo.Subject != subject || *got.Body.Credentials.SecurityToken == "" {
+		t.Errorf("got %v", got.Body)
+	}
+	request.OIDCToken = dara.String(provider.token(t, goodClaims(clock.RealClock{}.Now().Add(-2*time.Hour))))
+	if _, err := client.AssumeRoleWithOIDC(request); sdkCode(nil, err) != "AuthenticationFail.OIDCToken.Expired" {
+		t.Errorf("an expired token: %v", err)
+	}
+}
+
+// sdkCode is the error code that the SDK made out; empty for none.
+func sdkCode(_ *sts.AssumeRoleResponse, err error) string {
+	var coded interface{ GetCode() *string }
+	if errors.As(err, &coded) {
+		return dara.StringValue(coded.GetCode())
+	}
+	return ""
+}
+
+// TestSDKMeetsFaults sees each fault with the eyes of the SDK.
+func TestSDKMeetsFaults(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault stsemulator.Fault
+		want  func(*sts.AssumeRoleResponse, error) bool
+	}{
+		{"a refusal", stsemulator.Fault{Kind: stsemulator.FaultError, Code: "EntityNotExist.Role"},
+			func(_ *sts.AssumeRoleResponse, err error) bool {
+				var refused *openapi.ClientError
+				return errors.As(err, &refused) && *refused.Code == "EntityNotExist.Role" && *refused.StatusCode == 404
+			}},
+		{"a failure", stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError"},
+			func(_ *sts.AssumeRoleResponse, err error) bool {
+				var failed *openapi.ServerError
+				return errors.As(err, &failed) && *failed.StatusCode == 500 && *failed.RequestId != ""
+			}},
+		{"throttling", stsemulator.Fault{Kind: stsemulator.FaultThrottle},
+			func(_ *sts.AssumeRoleResponse, err error) bool {
+				var throttled *openapi.ThrottlingError
+				return errors.As(err, &throttled) && *throttled.Code == "Throttling.User" && *throttled.RetryAfter == 1000
+			}},
+		{"throttling with a wait", stsemulator.Fault{
+			Kind: stsemulator.FaultError, Code: "Throttling.Api", Duration: 30 * time.Second,
+		}, func(_ *sts.AssumeRoleResponse, err error) bool {
+			var throttled *openapi.ThrottlingError
+			return errors.As(err, &throttled) && *throttled.Code == "Throttling.Api" && *throttled.RetryAfter == 30_000
+		}},
+		{"an empty answer", stsemulator.Fault{Kind: stsemulator.FaultEmpty},
+			func(got *sts.AssumeRoleResponse, err error) bool { return err == nil && got.Body == nil }},
+		{"a proxy's page", stsemulator.Fault{Kind: stsemulator.FaultBadGateway},
+			func(_ *sts.AssumeRoleResponse, err error) bool {
+				var syntax *json.SyntaxError
+				return errors.As(err, &syntax)
+			}},
+		{"a reset", stsemulator.Fault{Kind: stsemulator.FaultReset},
+			func(_ *sts.AssumeRoleResponse, err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
+		{"a hang", stsemulator.Fault{Kind: stsemulator.FaultHang},
+			func(_ *sts.AssumeRoleResponse, err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+		{"a latency longer than patience", stsemulator.Fault{Kind: stsemulator.FaultLatency, Duration: time.Hour},
+			func(_ *sts.AssumeRoleResponse, err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHarnessBeside(t, clock.RealClock{})
+			h.Inject(test.fault)
+			patience := 5 * time.Second
+			if test.fault.Kind == stsemulator.FaultHang || test.fault.Kind == stsemulator.FaultLatency {
+				patience = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			got, err := sdkClient(t, h.server, lasting(h.key)).
+				AssumeRoleWithContext(ctx, assumeRequest(), &dara.RuntimeOptions{})
+			if !test.want(got, err) {
+				t.Errorf("got %v, %v (%T)", got, err, err)
+			}
+			h.Clear()
+			if _, err := sdkClient(t, h.server, lasting(h.key)).AssumeRole(assumeRequest()); err != nil {
+				t.Errorf("after Clear: %v", err)
+			}
+		})
 	}
 }
