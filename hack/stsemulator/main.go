@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -35,7 +36,7 @@ type settings struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, parse()); err != nil {
+	if err := run(ctx, parse(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "stsemulator:", err)
 		os.Exit(1)
 	}
@@ -56,8 +57,8 @@ func parse() settings {
 	return s
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, s settings) error {
+// run serves until ctx ends. When all is ready it writes one line with the addresses.
+func run(ctx context.Context, s settings, out io.Writer) error {
 	emulator := stsemulator.New(stsemulator.Options{})
 	if s.seed != "" {
 		document, err := os.ReadFile(s.seed)
@@ -82,7 +83,9 @@ func run(ctx context.Context, s settings) error {
 		serve(ctx, group, one.Listener, handler)
 		ready = append(ready, one.name+"="+one.Addr().String())
 	}
-	fmt.Println(strings.Join(ready, " "))
+	if _, err := fmt.Fprintln(out, strings.Join(ready, " ")); err != nil {
+		return err
+	}
 	return group.Wait()
 }
 

@@ -71,39 +71,49 @@ type keyState struct {
 
 func (e *Emulator) patchKey(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	accept(func(state keyState) (any, error) {
-		if state.Active == nil {
-			return nil, fmt.Errorf("access key %q: active is required", id)
-		}
-		if !e.SetKeyActive(id, *state.Active) {
-			return nil, fmt.Errorf("access key %q is not known", id)
-		}
-		return nil, nil //nolint:nilnil // nothing to say, nothing wrong
-	})(w, r)
+	state, err := read[keyState](w, r)
+	if err == nil && state.Active == nil {
+		err = fmt.Errorf("access key %q: active is required", id)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answerKnown(w, id, e.SetKeyActive(id, *state.Active))
 }
 
-// accept reads a document strictly, hands it over and answers 204, or 200 with what came back; a refusal is a 400
-// that says why.
+// read reads a document strictly: an unknown field is an error.
+func read[D any](w http.ResponseWriter, r *http.Request) (D, error) {
+	var document D
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = yaml.UnmarshalStrict(body, &document)
+	}
+	return document, err
+}
+
+// accept reads a document, hands it over and answers 204, or 200 with what came back.
 func accept[D any](take func(D) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		var document D
-		if err == nil {
-			err = yaml.UnmarshalStrict(body, &document)
-		}
+		document, err := read[D](w, r)
 		var answer any
 		if err == nil {
 			answer, err = take(document)
 		}
 		switch {
 		case err != nil:
-			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+			refuse(w, err)
 		case answer == nil:
 			w.WriteHeader(http.StatusNoContent)
 		default:
 			writeJSON(w, http.StatusOK, answer)
 		}
 	}
+}
+
+// refuse answers 400 and says why.
+func refuse(w http.ResponseWriter, err error) {
+	writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 }
 
 func answerKnown(w http.ResponseWriter, id string, known bool) {

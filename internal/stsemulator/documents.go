@@ -159,6 +159,8 @@ func (d faultDocument) inject(e *Emulator) error {
 		return errors.New("fault: kind Error needs a code")
 	case d.Kind == FaultPartial && !slices.Contains(parts, d.Missing):
 		return fmt.Errorf("fault: missing %q is none of %v", d.Missing, parts)
+	case d.Duration == 0 && slices.Contains([]FaultKind{FaultLatency, FaultShortLifetime, FaultClockSkew}, d.Kind):
+		return fmt.Errorf("fault: kind %s needs a duration", d.Kind)
 	case d.Times < 0:
 		return errors.New("fault: times is negative")
 	}

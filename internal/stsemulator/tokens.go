@@ -79,7 +79,8 @@ func (s tokenSealer) open(token string) (tokenClaims, bool) {
 		return tokenClaims{}, false
 	}
 	var claims tokenClaims
-	return claims, json.Unmarshal(plain, &claims) == nil
+	err = json.Unmarshal(plain, &claims)
+	return claims, err == nil
 }
 
 // secret derives the AccessKeySecret of a temporary AccessKeyId: 44 characters, as STS's have.
