@@ -33,8 +33,8 @@ type source struct {
 	lastResort bool
 	// action is what the source asks STS for; empty if it asks somebody else.
 	action   string
-	provider   func(Chain) (providers.CredentialsProvider, error)
-	nextStep   string
+	provider func(Chain) (providers.CredentialsProvider, error)
+	nextStep string
 }
 
 // sources are those of Alibaba Cloud's default chain, in its order (credentials-go,

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// fetchTimeout bounds how long Keys waits for the source.
-	fetchTimeout = 10 * time.Second
+	// defaultTimeout bounds how long Keys waits when Options.Timeout does not.
+	defaultTimeout = 10 * time.Second
 	// recheck is how long keys are used before the source is asked again. Sources
 	// renew their keys three minutes ahead, and some start a process to answer.
 	recheck = 10 * time.Second
@@ -36,10 +36,12 @@ type Fetch func() (sts.Keys, error)
 // Options say where the operator's own identity comes from.
 type Options struct {
 	// NewFetch makes a source that remembers nothing yet: at the start, after a
-	// failure, and when STS has called the keys stale. DefaultChain's is the usual one.
+	// failure, and when STS has called the keys stale. Chain's is the usual one.
 	NewFetch func() Fetch
 	// STS tells who the keys belong to.
 	STS Asker
+	// Timeout bounds how long Keys waits for the source; 10 s if not set.
+	Timeout time.Duration
 	// Clock is the local clock.
 	Clock clock.PassiveClock
 }
@@ -48,6 +50,7 @@ type Options struct {
 type Operator struct {
 	newFetch func() Fetch
 	sts      Asker
+	timeout  time.Duration
 	clock    clock.PassiveClock
 	flights  singleflight.Group
 
@@ -69,8 +72,11 @@ type Operator struct {
 
 // NewOperator prepares the identity; nothing is fetched yet.
 func NewOperator(o Options) *Operator {
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
 	return &Operator{
-		newFetch: o.NewFetch, sts: o.STS, clock: o.Clock,
+		newFetch: o.NewFetch, sts: o.STS, timeout: o.Timeout, clock: o.Clock,
 		failing: backoff{first: firstBackoff, last: lastBackoff},
 		whoami:  whoami{failing: backoff{first: firstWhoami, last: lastWhoami}},
 	}
@@ -79,9 +85,9 @@ func NewOperator(o Options) *Operator {
 // Keys are the keys to sign with now. While the source fails, the last good ones
 // are used on until STS calls them stale (see Invalidate), since sources do not
 // tell when their keys expire. Otherwise the error is an *UnavailableError, or
-// ctx's own. It waits no longer than 10 s.
+// ctx's own. It waits no longer than Options.Timeout.
 func (o *Operator) Keys(ctx context.Context) (sts.Keys, error) {
-	waiting, cancel := context.WithTimeout(ctx, fetchTimeout)
+	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	for {
 		keys, err, settled := o.remembered()

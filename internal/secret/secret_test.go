@@ -348,4 +348,3 @@ func TestRenewRequest(t *testing.T) {
 		t.Errorf("RenewRequest of a long value = %q, want its hash", long)
 	}
 }
-

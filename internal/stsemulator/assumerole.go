@@ -87,11 +87,10 @@ func (e *Emulator) issue(req *request, session session) assumeRoleAnswer {
 	}
 	expires := req.now.Add(lifetime).UTC().Truncate(time.Second)
 	claims := tokenClaims{
-		AccessKeyID:    temporaryKeyPrefix + "N" + randomText(24),
-		RoleARN:        session.roleARN,
-		SessionName:    session.name,
-		SourceIdentity: session.sourceIdentity,
-		Expires:        expires.Unix(),
+		AccessKeyID: temporaryKeyPrefix + "N" + randomText(24),
+		RoleARN:     session.roleARN,
+		SessionName: session.name,
+		Expires:     expires.Unix(),
 	}
 	answer := assumeRoleAnswer{
 		RequestID: req.id,

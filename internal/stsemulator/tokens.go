@@ -27,11 +27,10 @@ const (
 
 // tokenClaims is what a security token says. Because the token carries it, the emulator keeps no list of sessions.
 type tokenClaims struct {
-	AccessKeyID    string `json:"k"`
-	RoleARN        string `json:"r"`
-	SessionName    string `json:"n"`
-	SourceIdentity string `json:"s,omitempty"`
-	Expires        int64  `json:"e"` // Unix seconds
+	AccessKeyID string `json:"k"`
+	RoleARN     string `json:"r"`
+	SessionName string `json:"n"`
+	Expires     int64  `json:"e"` // Unix seconds
 }
 
 // tokenSealer makes and reads security tokens and derives the secrets that belong to them.
