@@ -8,6 +8,8 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -55,9 +57,9 @@ type Operator struct {
 	flights  singleflight.Group
 
 	mu sync.Mutex
-	// keys are the last good ones, nil before there were any. A pointer, since fmt
-	// would print an unexported value's fields.
-	keys        *sts.Keys
+	// keys are the last good ones, nil before there were any. A function, since fmt
+	// goes past the methods of what an unexported field holds, even behind a pointer.
+	keys        func() sts.Keys
 	checked     time.Time // when the source last gave keys
 	stale       bool      // STS does not take keys any more
 	fetch       Fetch     // nil: to be made anew
@@ -80,6 +82,11 @@ func NewOperator(o Options) *Operator {
 		failing: backoff{first: firstBackoff, last: lastBackoff},
 		whoami:  whoami{failing: backoff{first: firstWhoami, last: lastWhoami}},
 	}
+}
+
+// Format names the type and says nothing of the keys, whatever the verb.
+func (o *Operator) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "identity.Operator") // a failing writer has nowhere to be told
 }
 
 // Keys are the keys to sign with now. While the source fails, the last good ones
@@ -109,7 +116,7 @@ func (o *Operator) Keys(ctx context.Context) (sts.Keys, error) {
 func (o *Operator) Invalidate(accessKeyID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.keys == nil || o.keys.AccessKeyID != accessKeyID || o.stale {
+	if o.keys == nil || o.keys().AccessKeyID != accessKeyID || o.stale {
 		return
 	}
 	now := o.clock.Now()
@@ -129,7 +136,7 @@ func (o *Operator) remembered() (keys sts.Keys, err error, settled bool) { //nol
 	usable := o.keys != nil && !o.stale
 	switch {
 	case usable && (now.Sub(o.checked) < recheck || o.failing.holds(now)):
-		return *o.keys, nil, true
+		return o.keys(), nil, true
 	case o.failing.holds(now):
 		return sts.Keys{}, o.failing.err, true
 	default:
@@ -161,7 +168,7 @@ func (o *Operator) fly() (any, error) {
 		o.failing.failed(now, unavailable(err))
 		return nil, nil
 	}
-	o.keys, o.stale, o.checked = &keys, false, now
+	o.keys, o.stale, o.checked = func() sts.Keys { return keys }, false, now
 	o.failing.forget()
 	return nil, nil
 }
@@ -191,7 +198,7 @@ func (o *Operator) overdue(ctx context.Context) (sts.Keys, error) {
 	}
 	switch {
 	case o.keys != nil && !o.stale:
-		return *o.keys, nil
+		return o.keys(), nil
 	case ctx.Err() != nil:
 		return sts.Keys{}, ctx.Err()
 	default:

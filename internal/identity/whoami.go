@@ -37,7 +37,7 @@ type whoami struct {
 func (o *Operator) Caller() (caller sts.Caller, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.whoami.caller, o.keys != nil && o.whoami.accessKeyID == o.keys.AccessKeyID
+	return o.whoami.caller, o.keys != nil && o.whoami.accessKeyID == o.keys().AccessKeyID
 }
 
 // Identify asks STS who the keys in use belong to: once, and again when the

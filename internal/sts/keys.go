@@ -17,7 +17,8 @@ const redacted = "redacted"
 
 // Keys sign a request: a RAM user's AccessKey, or a temporary triple (then
 // SecurityToken is set). They print as "redacted" under every fmt verb, in JSON
-// and in logs. Only an unexported field escapes fmt's rules: keep a pointer there.
+// and in logs. Only in unexported fields does fmt go past their methods: what keeps
+// them there hides them in a function, as identity.Operator does.
 type Keys struct {
 	AccessKeyID     string
 	AccessKeySecret string
