@@ -1,7 +1,23 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command stsemulator serves an emulated STS, and an admin endpoint to script it, until it is told to stop.
+// Command stsemulator serves an emulated STS, and an admin endpoint to script it, until it is told to stop. The seed
+// file says what RAM knows at the start:
+//
+//	users:
+//	- {account: "1234567890123456", name: operator, accessKeyId: testid, accessKeySecret: testsecret}
+//	roles:
+//	- arn: acs:ram::1234567890123456:role/orders-reader
+//	  maxSessionDuration: 2h
+//	  trust:
+//	  - ram: ["acs:ram::1234567890123456:root"]
+//	  - federated: ["acs:ram::1234567890123456:oidc-provider/c1"]
+//	    stringEquals: {"oidc:aud": [sts.aliyuncs.com], "oidc:sub": ["system:serviceaccount:shop:orders"]}
+//	oidcProviders:
+//	- arn: acs:ram::1234567890123456:oidc-provider/c1
+//	  issuer: https://kubernetes.default.svc
+//	  clientIDs: [sts.aliyuncs.com]
+//	  jwks: {keys: []} # what "kubectl get --raw /openid/v1/jwks" prints; or jwksURL
 package main
 
 import (

@@ -131,7 +131,10 @@ roles:
 - arn: acs:ram::77:role/r
   trust: [{ram: ["acs:ram::77:root"]}]
 oidcProviders:
-- {arn: "acs:ram::77:oidc-provider/c1", issuer: "https://example.com", clientIDs: [sts.aliyuncs.com], jwksURL: "http://x"}
+- arn: acs:ram::77:oidc-provider/c1
+  issuer: https://example.com
+  clientIDs: [sts.aliyuncs.com]
+  jwksURL: https://example.com/jwks
 `))
 	if err != nil {
 		t.Fatal(err)

@@ -47,11 +47,11 @@ func (e *Emulator) assumeRole(req *request, caller identity) (any, *apiError) {
 	if failure != nil {
 		return nil, failure
 	}
-	context := map[string][]string{
+	facts := map[string][]string{
 		"sts:ExternalId":     {session.externalID},
 		"sts:SourceIdentity": {session.sourceIdentity},
 	}
-	if !role.trustsRAM(caller, context) {
+	if !role.trustsRAM(caller, facts) {
 		return nil, newError("NoPermission")
 	}
 	return e.issue(req, session), nil

@@ -13,73 +13,78 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
 
-const allowAll = `{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+const (
+	allowAll    = `{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	badDuration = "InvalidParameter.DurationSeconds"
+	badGrammar  = "InvalidParameter.PolicyGrammar"
+)
 
 // sized returns a valid policy of so many characters.
 func sized(length int) string {
 	return strings.Replace(allowAll, `{"V`, `{`+strings.Repeat(" ", length-len(allowAll))+`"V`, 1)
 }
 
-// TestParameters holds every documented bound from both sides.
-func TestParameters(t *testing.T) {
-	const badDuration, badGrammar = "InvalidParameter.DurationSeconds", "InvalidParameter.PolicyGrammar"
-	tests := []struct {
-		name     string
-		changes  params
-		wantCode string
-	}{
-		{"only what is required", nil, ""},
-		{"no role", params{"RoleArn": ""}, "MissingRoleArn"},
-		{"a role's name alone", params{"RoleArn": "orders-reader"}, "InvalidParameter.RoleArn"},
-		{"a user's ARN", params{"RoleArn": "acs:ram::" + account + ":user/x"}, "InvalidParameter.RoleArn"},
-		{"a role with a region", params{"RoleArn": "acs:ram:cn:" + account + ":role/x"}, "InvalidParameter.RoleArn"},
-		{"no session name", params{"RoleSessionName": ""}, "MissingRoleSessionName"},
-		{"session name of 1", params{"RoleSessionName": "a"}, "InvalidParameter.RoleSessionName"},
-		{"session name of 2", params{"RoleSessionName": "a@"}, ""},
-		{"session name of 64", params{"RoleSessionName": strings.Repeat("a", 64)}, ""},
-		{"session name of 65", params{"RoleSessionName": strings.Repeat("a", 65)}, "InvalidParameter.RoleSessionName"},
-		{"session name with a slash", params{"RoleSessionName": "shop/orders"}, "InvalidParameter.RoleSessionName"},
-		{"session name with a line's end", params{"RoleSessionName": "shop\n"}, "InvalidParameter.RoleSessionName"},
-		{"899 s", params{"DurationSeconds": "899"}, badDuration},
-		{"900 s", params{"DurationSeconds": "900"}, ""},
-		{"3600 s", params{"DurationSeconds": "3600"}, ""},
-		{"3601 s, over the role's default", params{"DurationSeconds": "3601"}, badDuration},
-		{"a duration that is no number", params{"DurationSeconds": "1h"}, badDuration},
-		{"a negative duration", params{"DurationSeconds": "-900"}, badDuration},
-		{"a duration past counting", params{"DurationSeconds": "9223372036854775807"}, badDuration},
-		{"a policy", params{"Policy": allowAll}, ""},
-		{"policy of 2048", params{"Policy": sized(2048)}, ""},
-		{"policy of 2049", params{"Policy": sized(2049)}, "InvalidParameter.PolicySize"},
-		{"policy with lists, Not-elements and conditions", params{"Policy": `{"Version":"1","Statement":[
+// parameterTests change one parameter of a good call each.
+var parameterTests = []struct {
+	name     string
+	changes  params
+	wantCode string
+}{
+	{"only what is required", nil, ""},
+	{"no role", params{"RoleArn": ""}, "MissingRoleArn"},
+	{"a role's name alone", params{"RoleArn": "orders-reader"}, "InvalidParameter.RoleArn"},
+	{"a user's ARN", params{"RoleArn": "acs:ram::" + account + ":user/x"}, "InvalidParameter.RoleArn"},
+	{"a role with a region", params{"RoleArn": "acs:ram:cn:" + account + ":role/x"}, "InvalidParameter.RoleArn"},
+	{"no session name", params{"RoleSessionName": ""}, "MissingRoleSessionName"},
+	{"session name of 1", params{"RoleSessionName": "a"}, "InvalidParameter.RoleSessionName"},
+	{"session name of 2", params{"RoleSessionName": "a@"}, ""},
+	{"session name of 64", params{"RoleSessionName": strings.Repeat("a", 64)}, ""},
+	{"session name of 65", params{"RoleSessionName": strings.Repeat("a", 65)}, "InvalidParameter.RoleSessionName"},
+	{"session name with a slash", params{"RoleSessionName": "shop/orders"}, "InvalidParameter.RoleSessionName"},
+	{"session name with a line's end", params{"RoleSessionName": "shop\n"}, "InvalidParameter.RoleSessionName"},
+	{"899 s", params{"DurationSeconds": "899"}, badDuration},
+	{"900 s", params{"DurationSeconds": "900"}, ""},
+	{"3600 s", params{"DurationSeconds": "3600"}, ""},
+	{"3601 s, over the role's default", params{"DurationSeconds": "3601"}, badDuration},
+	{"a duration that is no number", params{"DurationSeconds": "1h"}, badDuration},
+	{"a negative duration", params{"DurationSeconds": "-900"}, badDuration},
+	{"a duration past counting", params{"DurationSeconds": "9223372036854775807"}, badDuration},
+	{"a policy", params{"Policy": allowAll}, ""},
+	{"policy of 2048", params{"Policy": sized(2048)}, ""},
+	{"policy of 2049", params{"Policy": sized(2049)}, "InvalidParameter.PolicySize"},
+	{"policy with lists, Not-elements and conditions", params{"Policy": `{"Version":"1","Statement":[
 			{"Effect":"Allow","Action":["ots:Get*"],"Resource":["acs:ots:*:*:instance/a*"],
 			 "Condition":{"IpAddress":{"acs:SourceIp":["10.0.0.0/8"]}}},
 			{"Effect":"Deny","NotAction":"ots:Get*","NotResource":"*"}]}`}, ""},
-		{"policy that is no JSON", params{"Policy": "Allow"}, badGrammar},
-		{"policy that is an array", params{"Policy": "[]"}, badGrammar},
-		{"policy with a tail", params{"Policy": allowAll + "}"}, badGrammar},
-		{"policy twice", params{"Policy": allowAll + allowAll}, badGrammar},
-		{"policy version 2", params{"Policy": strings.Replace(allowAll, `"1"`, `"2"`, 1)}, badGrammar},
-		{"policy version a number", params{"Policy": strings.Replace(allowAll, `"1"`, `1`, 1)}, badGrammar},
-		{"policy without statements", params{"Policy": `{"Version":"1","Statement":[]}`}, badGrammar},
-		{"policy with an unknown effect", params{"Policy": strings.Replace(allowAll, "Allow", "allow", 1)}, badGrammar},
-		{"policy without an action", params{"Policy": strings.Replace(allowAll, `"Action":"*",`, "", 1)}, badGrammar},
-		{"policy without a resource", params{"Policy": strings.Replace(allowAll, `,"Resource":"*"`, "", 1)}, badGrammar},
-		{"policy with an unknown element", params{"Policy": strings.Replace(allowAll, "{\"V", `{"Id":"1","V`, 1)},
-			badGrammar},
-		{"policy with an element in lower case", params{"Policy": strings.Replace(allowAll, "Effect", "effect", 1)},
-			badGrammar},
-		{"external id of 1", params{"ExternalId": "a"}, "InvalidParameter.ExternalId"},
-		{"external id of 1224", params{"ExternalId": strings.Repeat("a", 1224)}, ""},
-		{"external id of 1225", params{"ExternalId": strings.Repeat("a", 1225)}, "InvalidParameter.ExternalId"},
-		{"external id with all that is allowed", params{"ExternalId": `aZ9_+=,.@:/-`}, ""},
-		{"external id with a space", params{"ExternalId": "a b"}, "InvalidParameter.ExternalId"},
-		{"source identity", params{"SourceIdentity": "alice@example.com"}, ""},
-		{"source identity of 1", params{"SourceIdentity": "a"}, "InvalidParameter.SourceIdentity"},
-		{"source identity of 65", params{"SourceIdentity": strings.Repeat("a", 65)}, "InvalidParameter.SourceIdentity"},
-		{"source identity with a reserved prefix", params{"SourceIdentity": "acs:alice"},
-			"InvalidParameter.SourceIdentity"},
-	}
-	for _, test := range tests {
+	{"policy that is no JSON", params{"Policy": "Allow"}, badGrammar},
+	{"policy that is an array", params{"Policy": "[]"}, badGrammar},
+	{"policy with a tail", params{"Policy": allowAll + "}"}, badGrammar},
+	{"policy twice", params{"Policy": allowAll + allowAll}, badGrammar},
+	{"policy version 2", params{"Policy": strings.Replace(allowAll, `"1"`, `"2"`, 1)}, badGrammar},
+	{"policy version a number", params{"Policy": strings.Replace(allowAll, `"1"`, `1`, 1)}, badGrammar},
+	{"policy without statements", params{"Policy": `{"Version":"1","Statement":[]}`}, badGrammar},
+	{"policy with an unknown effect", params{"Policy": strings.Replace(allowAll, "Allow", "allow", 1)}, badGrammar},
+	{"policy without an action", params{"Policy": strings.Replace(allowAll, `"Action":"*",`, "", 1)}, badGrammar},
+	{"policy without a resource", params{"Policy": strings.Replace(allowAll, `,"Resource":"*"`, "", 1)}, badGrammar},
+	{"policy with an unknown element", params{"Policy": strings.Replace(allowAll, "{\"V", `{"Id":"1","V`, 1)},
+		badGrammar},
+	{"policy with an element in lower case", params{"Policy": strings.Replace(allowAll, "Effect", "effect", 1)},
+		badGrammar},
+	{"external id of 1", params{"ExternalId": "a"}, "InvalidParameter.ExternalId"},
+	{"external id of 1224", params{"ExternalId": strings.Repeat("a", 1224)}, ""},
+	{"external id of 1225", params{"ExternalId": strings.Repeat("a", 1225)}, "InvalidParameter.ExternalId"},
+	{"external id with all that is allowed", params{"ExternalId": `aZ9_+=,.@:/-`}, ""},
+	{"external id with a space", params{"ExternalId": "a b"}, "InvalidParameter.ExternalId"},
+	{"source identity", params{"SourceIdentity": "alice@example.com"}, ""},
+	{"source identity of 1", params{"SourceIdentity": "a"}, "InvalidParameter.SourceIdentity"},
+	{"source identity of 65", params{"SourceIdentity": strings.Repeat("a", 65)}, "InvalidParameter.SourceIdentity"},
+	{"source identity with a reserved prefix", params{"SourceIdentity": "acs:alice"},
+		"InvalidParameter.SourceIdentity"},
+}
+
+// TestParameters holds every documented bound from both sides.
+func TestParameters(t *testing.T) {
+	for _, test := range parameterTests {
 		t.Run(test.name, func(t *testing.T) {
 			status := http.StatusBadRequest
 			if test.wantCode == "" {

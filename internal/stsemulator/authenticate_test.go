@@ -73,80 +73,82 @@ func TestGoldenVector(t *testing.T) {
 	}
 }
 
+// authenticationTests change who signs, or when; without either the call is good.
+var authenticationTests = []struct {
+	name       string
+	caller     func(*testing.T, *harness) triple
+	date       func(time.Time) string
+	wantStatus int
+	wantCode   string
+}{
+	{"a lasting key", nil, nil, 200, ""},
+	{"wrong secret", func(_ *testing.T, h *harness) triple { return triple{id: h.key.ID, secret: "other"} }, nil,
+		400, "SignatureDoesNotMatch"},
+	{"unknown key", func(*testing.T, *harness) triple { return triple{id: "LTAInobody", secret: "x"} }, nil,
+		404, "InvalidAccessKeyId.NotFound"},
+	{"disabled key", func(_ *testing.T, h *harness) triple {
+		h.SetKeyActive(h.key.ID, false)
+		return lasting(h.key)
+	}, nil, 400, "InvalidAccessKeyId.Inactive"},
+	{"key enabled again", func(_ *testing.T, h *harness) triple {
+		h.SetKeyActive(h.key.ID, false)
+		h.SetKeyActive(h.key.ID, true)
+		return lasting(h.key)
+	}, nil, 200, ""},
+	{"deleted key", func(_ *testing.T, h *harness) triple {
+		h.DeleteKey(h.key.ID)
+		return lasting(h.key)
+	}, nil, 404, "InvalidAccessKeyId.NotFound"},
+	{"the main account's key", func(_ *testing.T, h *harness) triple { return lasting(h.AddRootKey(account)) }, nil,
+		200, ""},
+	{"an issued triple", func(t *testing.T, h *harness) triple { return h.mustIssue(t, nil).triple() }, nil, 200, ""},
+	{"a triple a second before its end", func(t *testing.T, h *harness) triple {
+		issued := h.mustIssue(t, nil).triple()
+		h.step(time.Hour - time.Second)
+		return issued
+	}, nil, 200, ""},
+	{"a triple at its end", func(t *testing.T, h *harness) triple {
+		issued := h.mustIssue(t, nil).triple()
+		h.step(time.Hour)
+		return issued
+	}, nil, 400, "InvalidSecurityToken.Expired"},
+	{"a triple without its token", func(t *testing.T, h *harness) triple {
+		issued := h.mustIssue(t, nil).triple()
+		issued.token = ""
+		return issued
+	}, nil, 400, "MissingSecurityToken"},
+	{"a token that is none", func(t *testing.T, h *harness) triple {
+		issued := h.mustIssue(t, nil).triple()
+		issued.token = "CAISnonsense"
+		return issued
+	}, nil, 400, "InvalidSecurityToken.Malformed"},
+	{"two triples mixed", func(t *testing.T, h *harness) triple {
+		older, newer := h.mustIssue(t, nil).triple(), h.mustIssue(t, nil).triple()
+		newer.token = older.token
+		return newer
+	}, nil, 400, "InvalidSecurityToken.MismatchWithAccessKey"},
+	{"a triple with another's secret", func(t *testing.T, h *harness) triple {
+		older, newer := h.mustIssue(t, nil).triple(), h.mustIssue(t, nil).triple()
+		newer.secret = older.secret
+		return newer
+	}, nil, 400, "SignatureDoesNotMatch"},
+	{"a lasting key with a token", func(t *testing.T, h *harness) triple {
+		return triple{h.key.ID, h.key.Secret, h.mustIssue(t, nil).triple().token}
+	}, nil, 400, "InvalidSecurityToken.MismatchWithAccessKey"},
+	{"15 minutes late", nil, at(-15 * time.Minute), 200, ""},
+	{"15 minutes early", nil, at(15 * time.Minute), 200, ""},
+	{"over 15 minutes late", nil, at(-15*time.Minute - time.Second), 400, "InvalidTimeStamp.Expired"},
+	{"over 15 minutes early", nil, at(15*time.Minute + time.Second), 400, "InvalidTimeStamp.Expired"},
+	{"a time in another format", nil, func(now time.Time) string { return now.Format(time.RFC1123) },
+		400, "InvalidTimeStamp.Format"},
+	{"a time with an offset", nil, func(now time.Time) string { return now.Format("2006-01-02T15:04:05+00:00") },
+		400, "InvalidTimeStamp.Format"},
+	{"no time", nil, func(time.Time) string { return "" }, 400, "MissingTimestamp"},
+}
+
 // TestAuthentication holds each check against both signature versions.
 func TestAuthentication(t *testing.T) {
-	tests := []struct {
-		name       string
-		caller     func(*testing.T, *harness) triple
-		date       func(time.Time) string
-		wantStatus int
-		wantCode   string
-	}{
-		{"a lasting key", nil, nil, 200, ""},
-		{"wrong secret", func(_ *testing.T, h *harness) triple { return triple{id: h.key.ID, secret: "other"} }, nil,
-			400, "SignatureDoesNotMatch"},
-		{"unknown key", func(*testing.T, *harness) triple { return triple{id: "LTAInobody", secret: "x"} }, nil,
-			404, "InvalidAccessKeyId.NotFound"},
-		{"disabled key", func(_ *testing.T, h *harness) triple {
-			h.SetKeyActive(h.key.ID, false)
-			return lasting(h.key)
-		}, nil, 400, "InvalidAccessKeyId.Inactive"},
-		{"key enabled again", func(_ *testing.T, h *harness) triple {
-			h.SetKeyActive(h.key.ID, false)
-			h.SetKeyActive(h.key.ID, true)
-			return lasting(h.key)
-		}, nil, 200, ""},
-		{"deleted key", func(_ *testing.T, h *harness) triple {
-			h.DeleteKey(h.key.ID)
-			return lasting(h.key)
-		}, nil, 404, "InvalidAccessKeyId.NotFound"},
-		{"the main account's key", func(_ *testing.T, h *harness) triple { return lasting(h.AddRootKey(account)) }, nil,
-			200, ""},
-		{"an issued triple", func(t *testing.T, h *harness) triple { return h.mustIssue(t, nil).triple() }, nil, 200, ""},
-		{"a triple a second before its end", func(t *testing.T, h *harness) triple {
-			issued := h.mustIssue(t, nil).triple()
-			h.step(time.Hour - time.Second)
-			return issued
-		}, nil, 200, ""},
-		{"a triple at its end", func(t *testing.T, h *harness) triple {
-			issued := h.mustIssue(t, nil).triple()
-			h.step(time.Hour)
-			return issued
-		}, nil, 400, "InvalidSecurityToken.Expired"},
-		{"a triple without its token", func(t *testing.T, h *harness) triple {
-			issued := h.mustIssue(t, nil).triple()
-			issued.token = ""
-			return issued
-		}, nil, 400, "MissingSecurityToken"},
-		{"a token that is none", func(t *testing.T, h *harness) triple {
-			issued := h.mustIssue(t, nil).triple()
-			issued.token = "CAISnonsense"
-			return issued
-		}, nil, 400, "InvalidSecurityToken.Malformed"},
-		{"two triples mixed", func(t *testing.T, h *harness) triple {
-			older, newer := h.mustIssue(t, nil).triple(), h.mustIssue(t, nil).triple()
-			newer.token = older.token
-			return newer
-		}, nil, 400, "InvalidSecurityToken.MismatchWithAccessKey"},
-		{"a triple with another's secret", func(t *testing.T, h *harness) triple {
-			older, newer := h.mustIssue(t, nil).triple(), h.mustIssue(t, nil).triple()
-			newer.secret = older.secret
-			return newer
-		}, nil, 400, "SignatureDoesNotMatch"},
-		{"a lasting key with a token", func(t *testing.T, h *harness) triple {
-			return triple{h.key.ID, h.key.Secret, h.mustIssue(t, nil).triple().token}
-		}, nil, 400, "InvalidSecurityToken.MismatchWithAccessKey"},
-		{"15 minutes late", nil, at(-15 * time.Minute), 200, ""},
-		{"15 minutes early", nil, at(15 * time.Minute), 200, ""},
-		{"over 15 minutes late", nil, at(-15*time.Minute - time.Second), 400, "InvalidTimeStamp.Expired"},
-		{"over 15 minutes early", nil, at(15*time.Minute + time.Second), 400, "InvalidTimeStamp.Expired"},
-		{"a time in another format", nil, func(now time.Time) string { return now.Format(time.RFC1123) },
-			400, "InvalidTimeStamp.Format"},
-		{"a time with an offset", nil, func(now time.Time) string { return now.Format("2006-01-02T15:04:05+00:00") },
-			400, "InvalidTimeStamp.Format"},
-		{"no time", nil, func(time.Time) string { return "" }, 400, "MissingTimestamp"},
-	}
-	for _, test := range tests {
+	for _, test := range authenticationTests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHarness(t)
 			caller := lasting(h.key)

@@ -73,7 +73,7 @@ func stsErrors() map[string]string {
 		"AuthenticationFail.OIDCToken.Expired":          "This JsonWebToken is expired.",
 		"AuthenticationFail.OIDCToken.InvalidSignature": "OIDC token validate failed: invalid signature.",
 		"AuthenticationFail.OIDCToken.Invalid":          "OIDC token is invalid.",
-		"InternalError":                                 "STS Server Internal Error happened, please send the RequestId to us.",
+		"InternalError":                                 messageInternal,
 	}
 }
 
@@ -103,10 +103,11 @@ func gatewayErrors() map[string]string {
 	}
 }
 
-// The three causes that STS reports as NoPermission, told apart by message alone.
+// Messages that are used apart from their code, or are long. Causes of NoPermission are told apart by message alone.
 const (
 	messageUntrusted = "No permission perform sts:AssumeRole on this Role. Maybe you are not authorized to perform " +
 		"sts:AssumeRole or the specified role does not trust you"
+	messageInternal    = "STS Server Internal Error happened, please send the RequestId to us."
 	messageRootAccount = "Roles may not be assumed by root accounts."
 	messageNoProvider  = "No such OIDC Provider registered."
 )

@@ -96,10 +96,15 @@ type answer struct {
 		AccountId, Arn, IdentityType, PrincipalId   string //nolint:revive // the wire's names
 		UserId, RoleId, SourceIdentity              string //nolint:revive // the wire's names
 		AssumedRoleUser                             struct{ Arn, AssumedRoleId string }
-		Credentials                                 *struct{ AccessKeyId, AccessKeySecret, SecurityToken, Expiration string }
-		OIDCTokenInfo                               *struct{ Subject, Issuer, ClientIds, ExpirationTime string }
+		Credentials                                 *struct {
+			AccessKeyId, AccessKeySecret, SecurityToken, Expiration string //nolint:revive // the wire's names
+		}
+		OIDCTokenInfo *oidcTokenInfo
 	}
 }
+
+// oidcTokenInfo is what STS says of a token.
+type oidcTokenInfo struct{ Subject, Issuer, ClientIds, ExpirationTime string }
 
 func (a answer) triple() triple {
 	c := a.body.Credentials

@@ -38,12 +38,12 @@ func (e *Emulator) assumeRoleWithOIDC(req *request, _ identity) (any, *apiError)
 	if failure != nil {
 		return nil, failure
 	}
-	context := map[string][]string{
+	facts := map[string][]string{
 		"oidc:iss": {claims.Issuer},
 		"oidc:aud": claims.Audience,
 		"oidc:sub": {claims.Subject},
 	}
-	if !role.trustsFederated(provider.ARN, context) {
+	if !role.trustsFederated(provider.ARN, facts) {
 		return nil, newError("AuthenticationFail.NoPermission")
 	}
 	answer := e.issue(req, asked)

@@ -24,6 +24,7 @@ import (
 const (
 	providerARN = "acs:ram::" + account + ":oidc-provider/ack-rrsa-c1"
 	issuer      = "https://oidc.example.com/c1"
+	invalid     = "AuthenticationFail.OIDCToken.Invalid"
 	subject     = "system:serviceaccount:shop:orders"
 	audience    = "sts.aliyuncs.com"
 )
@@ -51,7 +52,8 @@ func newIdentityProvider(t *testing.T, algorithm jose.SignatureAlgorithm) identi
 		}
 		private, public = key, key.Public()
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: private, KeyID: "k1"}}, nil)
+	signing := jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: private, KeyID: "k1"}}
+	signer, err := jose.NewSigner(signing, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,52 +98,53 @@ func withToken(token string, changes params) params {
 	return all
 }
 
+// oidcTests change one thing about a good call each.
+var oidcTests = []struct {
+	name       string
+	claims     func(*jwt.Claims)
+	forged     bool
+	changes    params
+	wantStatus int
+	wantCode   string
+}{
+	{name: "a good token", wantStatus: 200},
+	{name: "among several audiences", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"x", audience} },
+		wantStatus: 200},
+	{name: "another audience", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"kubernetes"} },
+		wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.AudienceNotMatch"},
+	{name: "an audience that the role does not trust", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"other"} },
+		wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
+	{name: "another issuer", claims: func(c *jwt.Claims) { c.Issuer += "/" }, wantStatus: 401, wantCode: invalid},
+	{name: "another ServiceAccount", claims: func(c *jwt.Claims) { c.Subject += "2" },
+		wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
+	{name: "no subject", claims: func(c *jwt.Claims) { c.Subject = "" }, wantStatus: 401, wantCode: invalid},
+	{name: "expired", claims: func(c *jwt.Claims) { c.Expiry = c.IssuedAt },
+		wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.Expired"},
+	{name: "without an end", claims: func(c *jwt.Claims) { c.Expiry = nil }, wantStatus: 401, wantCode: invalid},
+	{name: "not yet valid", claims: func(c *jwt.Claims) { c.NotBefore = c.Expiry }, wantStatus: 401, wantCode: invalid},
+	{name: "signed by another", forged: true,
+		wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.InvalidSignature"},
+	{name: "no JWT", changes: params{"OIDCToken": "nonsense"}, wantStatus: 401, wantCode: invalid},
+	{name: "unsigned", changes: params{"OIDCToken": "eyJhbGciOiJub25lIn0.e30."}, wantStatus: 401, wantCode: invalid},
+	{name: "too short", changes: params{"OIDCToken": "abc"}, wantStatus: 400, wantCode: "InvalidParameter.OIDCToken"},
+	{name: "too long", changes: params{"OIDCToken": strings.Repeat("a", 20001)},
+		wantStatus: 400, wantCode: "InvalidParameter.OIDCToken"},
+	{name: "no token", changes: params{"OIDCToken": ""}, wantStatus: 400, wantCode: "MissingOIDCToken"},
+	{name: "no provider", changes: params{"OIDCProviderArn": ""}, wantStatus: 400, wantCode: "MissingOIDCProviderArn"},
+	{name: "a provider's name alone", changes: params{"OIDCProviderArn": "ack-rrsa-c1"},
+		wantStatus: 400, wantCode: "InvalidParameter.OIDCProviderArn"},
+	{name: "unknown provider", changes: params{"OIDCProviderArn": providerARN + "2"},
+		wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
+	{name: "unknown role", changes: params{"RoleArn": roleARN + "2"}, wantStatus: 404, wantCode: "EntityNotExist.Role"},
+	{name: "too long a session", changes: params{"DurationSeconds": "3601"},
+		wantStatus: 400, wantCode: "InvalidParameter.DurationSeconds"},
+	{name: "bad policy", changes: params{"Policy": "{}"}, wantStatus: 400, wantCode: "InvalidParameter.PolicyGrammar"},
+}
+
 // TestOIDC changes one thing about a good call at a time.
 func TestOIDC(t *testing.T) {
-	const invalid = "AuthenticationFail.OIDCToken.Invalid"
 	trusted, stranger := newIdentityProvider(t, jose.RS256), newIdentityProvider(t, jose.RS256)
-	tests := []struct {
-		name       string
-		claims     func(*jwt.Claims)
-		signedBy   identityProvider
-		changes    params
-		wantStatus int
-		wantCode   string
-	}{
-		{name: "a good token", wantStatus: 200},
-		{name: "among several audiences", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"x", audience} },
-			wantStatus: 200},
-		{name: "another audience", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"kubernetes"} },
-			wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.AudienceNotMatch"},
-		{name: "an audience that the role does not trust", claims: func(c *jwt.Claims) { c.Audience = jwt.Audience{"other"} },
-			wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
-		{name: "another issuer", claims: func(c *jwt.Claims) { c.Issuer += "/" }, wantStatus: 401, wantCode: invalid},
-		{name: "another ServiceAccount", claims: func(c *jwt.Claims) { c.Subject += "2" },
-			wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
-		{name: "no subject", claims: func(c *jwt.Claims) { c.Subject = "" }, wantStatus: 401, wantCode: invalid},
-		{name: "expired", claims: func(c *jwt.Claims) { c.Expiry = c.IssuedAt },
-			wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.Expired"},
-		{name: "without an end", claims: func(c *jwt.Claims) { c.Expiry = nil }, wantStatus: 401, wantCode: invalid},
-		{name: "not yet valid", claims: func(c *jwt.Claims) { c.NotBefore = c.Expiry }, wantStatus: 401, wantCode: invalid},
-		{name: "signed by another", signedBy: stranger,
-			wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.InvalidSignature"},
-		{name: "no JWT", changes: params{"OIDCToken": "nonsense"}, wantStatus: 401, wantCode: invalid},
-		{name: "unsigned", changes: params{"OIDCToken": "eyJhbGciOiJub25lIn0.e30."}, wantStatus: 401, wantCode: invalid},
-		{name: "too short", changes: params{"OIDCToken": "abc"}, wantStatus: 400, wantCode: "InvalidParameter.OIDCToken"},
-		{name: "too long", changes: params{"OIDCToken": strings.Repeat("a", 20001)},
-			wantStatus: 400, wantCode: "InvalidParameter.OIDCToken"},
-		{name: "no token", changes: params{"OIDCToken": ""}, wantStatus: 400, wantCode: "MissingOIDCToken"},
-		{name: "no provider", changes: params{"OIDCProviderArn": ""}, wantStatus: 400, wantCode: "MissingOIDCProviderArn"},
-		{name: "a provider's name alone", changes: params{"OIDCProviderArn": "ack-rrsa-c1"},
-			wantStatus: 400, wantCode: "InvalidParameter.OIDCProviderArn"},
-		{name: "unknown provider", changes: params{"OIDCProviderArn": providerARN + "2"},
-			wantStatus: 401, wantCode: "AuthenticationFail.NoPermission"},
-		{name: "unknown role", changes: params{"RoleArn": roleARN + "2"}, wantStatus: 404, wantCode: "EntityNotExist.Role"},
-		{name: "too long a session", changes: params{"DurationSeconds": "3601"},
-			wantStatus: 400, wantCode: "InvalidParameter.DurationSeconds"},
-		{name: "bad policy", changes: params{"Policy": "{}"}, wantStatus: 400, wantCode: "InvalidParameter.PolicyGrammar"},
-	}
-	for _, test := range tests {
+	for _, test := range oidcTests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHarness(t)
 			registerProvider(h.Emulator, trusted.keys)
@@ -149,10 +152,11 @@ func TestOIDC(t *testing.T) {
 			if test.claims != nil {
 				test.claims(&claims)
 			}
-			if test.signedBy.signer == nil {
-				test.signedBy = trusted
+			signer := trusted
+			if test.forged {
+				signer = stranger
 			}
-			parameters := withToken(test.signedBy.token(t, claims), test.changes)
+			parameters := withToken(signer.token(t, claims), test.changes)
 			h.anonymously(t, parameters, nil).expect(t, test.wantStatus, test.wantCode)
 			h.anonymously(t, nil, parameters).expect(t, test.wantStatus, test.wantCode)
 		})
@@ -177,16 +181,17 @@ func TestOIDCAnswerAndRecord(t *testing.T) {
 	got := h.anonymously(t, withToken(token, nil), nil)
 	h.anonymously(t, nil, withToken(token, nil)).expect(t, 200, "")
 
-	info := got.body.OIDCTokenInfo
-	if info == nil || info.Subject != subject || info.Issuer != issuer || info.ClientIds != audience ||
-		info.ExpirationTime != "2026-01-01T01:00:00Z" {
-		t.Errorf("OIDCTokenInfo in %s", got.raw)
+	want := oidcTokenInfo{Subject: subject, Issuer: issuer, ClientIds: audience, ExpirationTime: "2026-01-01T01:00:00Z"}
+	if info := got.body.OIDCTokenInfo; info == nil || *info != want {
+		t.Errorf("OIDCTokenInfo in %s, want %+v", got.raw, want)
 	}
 	h.call(t, "GetCallerIdentity", got.triple(), nil).expect(t, 200, "")
 
 	calls := h.Calls()
-	if len(calls) != 3 || calls[0].OIDCTokenIn != "query" || calls[1].OIDCTokenIn != "body" || calls[2].OIDCTokenIn != "" {
-		t.Errorf("recorded %+v", calls)
+	for i, want := range []string{"query", "body", ""} {
+		if calls[i].OIDCTokenIn != want {
+			t.Errorf("call %d: the token is recorded in %q, want %q", i, calls[i].OIDCTokenIn, want)
+		}
 	}
 	record, err := json.Marshal(calls)
 	if err != nil || strings.Contains(string(record), token) {
