@@ -94,7 +94,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // net/http ends the connection without a word
 	}
 	if effects.ending != nil {
-		e.calls.end(record, effects.ending.play(w, req))
+		e.calls.end(record, effects.ending.outcome())
+		effects.ending.play(w, req)
 		return
 	}
 	var body any

@@ -21,27 +21,37 @@ type ending struct {
 	wait time.Duration // announced to the client, if not 0
 }
 
-// play ends the call and tells how.
-func (e *ending) play(w http.ResponseWriter, req *request) outcome {
+// outcome is what the call's record says of the ending.
+func (e *ending) outcome() outcome {
+	switch e.Kind {
+	case FaultEmpty:
+		return outcome{status: http.StatusOK}
+	case FaultBadGateway:
+		return outcome{status: http.StatusBadGateway}
+	case FaultHang, FaultReset:
+		return outcome{}
+	default:
+		failure := e.failure()
+		return outcome{status: failure.status, code: failure.code}
+	}
+}
+
+// play ends the call.
+func (e *ending) play(w http.ResponseWriter, req *request) {
 	switch e.Kind {
 	case FaultEmpty:
 		w.WriteHeader(http.StatusOK)
-		return outcome{status: http.StatusOK}
 	case FaultBadGateway:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = w.Write([]byte(badGatewayPage))
-		return outcome{status: http.StatusBadGateway}
 	case FaultHang:
 		<-req.http.Context().Done()
 		panic(http.ErrAbortHandler) // returning would send an empty 200 to a client that is still there
 	case FaultReset:
 		reset(w)
-		return outcome{}
 	default:
-		failure := e.failure()
-		failure.write(w, req)
-		return outcome{status: failure.status, code: failure.code}
+		e.failure().write(w, req)
 	}
 }
 
