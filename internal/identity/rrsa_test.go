@@ -1,0 +1,110 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"k8s.io/utils/clock"
+
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+const serviceAccount = "system:serviceaccount:sts-system:operator"
+
+// clusterToken registers a cluster's OIDC provider, and returns a token of the
+// operator's ServiceAccount.
+func clusterToken(t *testing.T, emulator *stsemulator.Emulator) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emulator.AddOIDCProvider(stsemulator.OIDCProvider{
+		ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"},
+		JWKS: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1"}}},
+	})
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k1"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := clock.RealClock{}.Now()
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: issuer, Subject: serviceAccount, Audience: jwt.Audience{"sts.aliyuncs.com"},
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
+	}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestRRSA(t *testing.T) {
+	emulator, server := newSTS(t)
+	token := clusterToken(t, emulator)
+	trusting := stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{
+		Federated:    []string{provider},
+		StringEquals: map[string][]string{"oidc:sub": {serviceAccount}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:iss": {issuer}},
+	}}}
+	emulator.AddRole(trusting)
+	environment(t, map[string]string{
+		"ROLE_ARN": roleARN, "OIDC_PROVIDER_ARN": provider,
+		"OIDC_TOKEN_FILE": write(t, filepath.Join(t.TempDir(), "token"), token),
+	})
+	operator, _ := operatorOn(t, server)
+
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := operator.Keys(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if calls := emulator.Calls(); len(calls) != 1 || calls[0].OIDCTokenIn != "body" {
+		t.Fatalf("recorded %+v, want one call", calls)
+	}
+	if err := operator.Identify(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if caller, _ := operator.Caller(); caller.ARN != "acs:ram::"+account+":assumed-role/operator/sts-credential-operator" {
+		t.Errorf("it is %s", caller.ARN)
+	}
+
+	emulator.AddRole(stsemulator.Role{ARN: roleARN})
+	expectUnavailable(t, operator, token, sts.Refused, "RRSA: AssumeRoleWithOIDC: AuthenticationFail.NoPermission (RequestId ")
+	emulator.AddRole(trusting)
+	server.Close()
+	operator, _ = operatorOn(t, server)
+	expectUnavailable(t, operator, token, sts.Transient, "RRSA: AssumeRoleWithOIDC: the connection was refused")
+}
+
+func expectUnavailable(t *testing.T, operator *identity.Operator, token string, class sts.Class, text string) {
+	t.Helper()
+	if keys, err := operator.Keys(context.Background()); err == nil {
+		operator.Invalidate(keys.AccessKeyID)
+	}
+	_, err := operator.Keys(context.Background())
+	var unavailable *identity.UnavailableError
+	if !errors.As(err, &unavailable) || unavailable.Class != class || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v, want %v: %s", err, class, text)
+	}
+	if err != nil && strings.Contains(err.Error(), token[:20]) {
+		t.Errorf("the token is in %v", err)
+	}
+}

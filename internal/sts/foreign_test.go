@@ -1,0 +1,45 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+func TestForeign(t *testing.T) {
+	_, refused := http.Get("http://127.0.0.1:1/?hush")                                //nolint:bodyclose,noctx // it is refused
+	file := &fs.PathError{Op: "open", Path: "/hush", Err: syscall.ENOENT}             // which would pass for a net.Error
+	answer := `get session token failed: {"RequestId":"R-1", "Code" : "%s","hush":1}` // credentials-go's words
+	for _, c := range []struct {
+		name  string
+		err   error
+		class sts.Class // 0: not STS's, nor of the network
+		want  string
+	}{
+		{"an answer of STS's", fmt.Errorf(answer, "EntityNotExist.Role"), sts.Refused, "AssumeRole: EntityNotExist.Role (RequestId R-1): the role does not exist"},
+		{"one to wait for", fmt.Errorf(answer, "Throttling.User"), sts.Throttled, "Throttling.User"},
+		{"a code that is none", fmt.Errorf(answer, "hush hush"), 0, ""},
+		{"the network", fmt.Errorf("refresh: %w", refused), sts.Transient, "AssumeRole: the connection was refused"},
+		{"a file", file, 0, ""},
+		{"anything else", errors.New("hush"), 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := sts.Foreign("AssumeRole", c.err)
+			if (e == nil) != (c.class == 0) {
+				t.Fatalf("got %v", e)
+			}
+			if e != nil && (e.Class != c.class || !strings.Contains(e.Error(), c.want) || strings.Contains(e.Error(), "hush")) {
+				t.Errorf("got %v: %v, want %v: %s", e.Class, e, c.class, c.want)
+			}
+		})
+	}
+}
