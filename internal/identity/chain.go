@@ -85,6 +85,7 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewECSRAMRoleCredentialsProviderBuilder().Build()
 		},
+		nextStep: "the metadata service of ECS gives no keys: check the node's RAM role, and with HTTP_PROXY set name 100.100.100.200 in NO_PROXY",
 	},
 	{
 		name:       "the credentials URI",
@@ -117,14 +118,7 @@ func (c Chain) NewFetch() Fetch {
 			if !s.configured() {
 				continue
 			}
-			provider, err := s.provider(c)
-			if err != nil && s.lastResort {
-				continue
-			}
-			if err != nil {
-				return sts.Keys{}, s.explain(err)
-			}
-			keys, err := s.keys(provider)
+			provider, keys, err := s.open(c)
 			if err == nil {
 				settled, settledOn = provider, s
 			}
@@ -134,6 +128,16 @@ func (c Chain) NewFetch() Fetch {
 		}
 		return sts.Keys{}, nothing
 	}
+}
+
+// open gets keys for the first time.
+func (s source) open(c Chain) (providers.CredentialsProvider, sts.Keys, error) {
+	provider, err := s.provider(c)
+	if err != nil {
+		return nil, sts.Keys{}, s.explain(err)
+	}
+	keys, err := s.keys(provider)
+	return provider, keys, err
 }
 
 // export hands the region on to profiles of config files: they take it from the
@@ -160,6 +164,9 @@ func (s source) keys(provider providers.CredentialsProvider) (sts.Keys, error) {
 // and file contents, so none is kept.
 func (s source) explain(err error) error {
 	failure := &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: s.nextStep}
+	if s.lastResort {
+		failure.Class = sts.Transient // only told when it has worked before
+	}
 	cause := sts.Foreign(s.action, err)
 	if cause == nil {
 		return failure

@@ -30,7 +30,8 @@ const (
 )
 
 // TestMain trusts httptest's certificate authority through SSL_CERT_FILE:
-// credentials-go calls STS over HTTPS only, and Go reads the variable once.
+// credentials-go calls STS over HTTPS only, and Go reads the variable once. The
+// metadata service is at an address that only a proxy can stand in for.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "identity")
@@ -46,6 +47,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		_ = os.Setenv("SSL_CERT_FILE", file)
+		metadata := httptest.NewServer(http.HandlerFunc(answerAsMetadataService))
+		defer metadata.Close()
+		_ = os.Setenv("HTTP_PROXY", metadata.URL)
 		return m.Run()
 	}())
 }

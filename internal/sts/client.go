@@ -91,9 +91,12 @@ func (c *Client) call(ctx context.Context, action, role string, keys Keys, do fu
 	// The deadline enters here since not every action of the SDK takes a context.
 	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) }
 	x := &exchange{send: send, now: c.clock.Now}
+	if !keys.wellFormed() {
+		return nil, failure(action, role, brokenKeys, nil)
+	}
 	client, err := c.signingWith(keys, x)
 	if err != nil {
-		return nil, failure(action, role, noKeys, nil)
+		return nil, failure(action, role, brokenKeys, nil)
 	}
 	err = do(client)
 	c.noteDate(x)

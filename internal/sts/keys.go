@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,14 @@ func (Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalLog is "redacted", for logr.
 func (Keys) MarshalLog() any { return redacted }
+
+// wellFormed tells whether the keys can sign: both parts are there, and none
+// holds what the HTTP header would not, such as the line break that an editor adds.
+func (k Keys) wellFormed() bool {
+	unprintable := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	return k.AccessKeyID != "" && k.AccessKeySecret != "" &&
+		!strings.ContainsFunc(k.AccessKeyID+k.AccessKeySecret+k.SecurityToken, unprintable)
+}
 
 // Session is what STS issued, whole: all three parts of the triple and both
 // times are set. It prints as "redacted" as Keys do, with the same exception.

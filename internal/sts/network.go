@@ -35,11 +35,13 @@ func newHTTPClient() (*http.Client, error) {
 	}
 	proxy := proxies.ProxyFunc()
 	return &http.Client{
+		// HTTP/1.1 on purpose (a DialContext of one's own turns HTTP/2 off): a call
+		// that times out takes its dead connection with it, where HTTP/2 would hand
+		// the same one to every call until TCP gives it up.
 		Transport: &http.Transport{
 			Proxy:                  func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
-			ForceAttemptHTTP2:      true,
 			MaxIdleConns:           maxIdle,
 			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        idleTimeout,
@@ -90,8 +92,8 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, answer *http
 
 // The rules for what is no answer of STS's own. They have no code.
 var (
-	noKeys = rule{"", Refused, ReasonIdentityUnavailable,
-		"there is no complete AccessKey to sign with: give both its ID and its secret"}
+	brokenKeys = rule{"", Refused, ReasonIdentityUnavailable,
+		"there is no complete AccessKey to sign with: give both its ID and its secret, without white space or line breaks"}
 	givenUp = rule{"", Transient, ReasonSTSUnavailable,
 		"the call was given up before STS answered: it is tried again by itself"}
 	timedOut = rule{"", Transient, ReasonSTSUnavailable,
