@@ -142,6 +142,7 @@ func TestOddAnswers(t *testing.T) {
 		"null":                     {200, "null", "", sts.Transient},
 		"a list":                   {200, "[1]", "", sts.Transient},
 		"somebody else's JSON":     {200, `{"hush":true}`, "", sts.Transient},
+		"a code, yet not STS's":    {403, `{"Code":"NoPermission"}`, "", sts.Transient},
 		"nothing but a RequestId":  {200, `{"RequestId":"R-1"}`, "", sts.Transient},
 		"an error without a code":  {400, `{"RequestId":"R-1","Message":"hush"}`, "", sts.Transient},
 		"a code that is none":      {400, `{"RequestId":"R-1","Code":"hush hush"}`, "", sts.Transient},
