@@ -83,6 +83,19 @@ func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	return isCredential(*controller) && controller.Name == c.Name
 }
 
+// CredentialName is the name of the StsCredential that a Secret belongs to: its controller's or, if that is stripped, the
+// one in its record; empty if there is none.
+func CredentialName(s metav1.Object) string {
+	if controller := metav1.GetControllerOfNoCopy(s); controller != nil && isCredential(*controller) {
+		return controller.Name
+	}
+	namespace, name, _ := strings.Cut(s.GetAnnotations()[credentialAnnotation], "/")
+	if namespace != s.GetNamespace() {
+		return ""
+	}
+	return name
+}
+
 func isCredential(ref metav1.OwnerReference) bool {
 	return ref.Kind == kind && strings.HasPrefix(ref.APIVersion, v1alpha1.GroupVersion.Group+"/")
 }

@@ -1,0 +1,322 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/grant"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/rotation"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// pass is what one pass over a StsCredential has found out and done. Each step adds to it; status.go tells it.
+type pass struct {
+	credential *v1alpha1.StsCredential
+	memo       *memo
+
+	input    sts.AssumeRoleInput // what the spec asks for
+	imposed  string              // session policy that the grant imposes
+	verdict  grant.Verdict
+	seen     *corev1.Secret // stripped; nil if there is none of ours
+	record   *secret.Record // nil if there is none that is whole
+	intact   bool           // data and record are as written
+	decision rotation.Decision
+
+	trouble *trouble      // what is wrong, nil if nothing is
+	wait    time.Duration // how long until a call may be made, though nothing is wrong
+}
+
+// trouble is why credentials are not renewed.
+type trouble struct {
+	reason, message string
+	retry           time.Duration // when to look again by itself; 0: an event will say
+}
+
+// fail notes what is wrong, unless something of higher precedence is.
+func (p *pass) fail(reason string, retry time.Duration, format string, args ...any) {
+	if p.trouble == nil {
+		p.trouble = &trouble{reason: reason, message: fmt.Sprintf(format, args...), retry: retry}
+	}
+}
+
+// plan works out what the spec asks STS for.
+func (r *Reconciler) plan(p *pass) {
+	c := p.credential
+	p.input = sts.AssumeRoleInput{
+		RoleARN:        c.Spec.RoleARN,
+		SessionName:    c.SessionName(r.ClusterName),
+		Duration:       c.Duration(),
+		ExternalID:     c.Spec.ExternalID,
+		SourceIdentity: c.Spec.SourceIdentity,
+	}
+	if c.Spec.Policy == nil {
+		return
+	}
+	policy, err := sts.CompactPolicy(c.Spec.Policy.Raw)
+	if err != nil {
+		p.fail(v1alpha1.ReasonInvalidSpec, 0, "spec.policy: %v", err)
+	}
+	p.input.Policy = policy
+}
+
+// authorise looks for the grant that lets this namespace make this request.
+func (r *Reconciler) authorise(ctx context.Context, p *pass) error {
+	c := p.credential
+	namespace := namespaceMetadata()
+	if err := r.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
+		return fmt.Errorf("read namespace %s: %w", c.Namespace, err)
+	}
+	var grants v1alpha1.StsRoleGrantList
+	if err := r.List(ctx, &grants); err != nil {
+		return fmt.Errorf("list StsRoleGrants: %w", err)
+	}
+	prefix := v1alpha1.SessionPrefix(r.ClusterName, c.Namespace)
+	p.verdict = grant.Decide(grants.Items, grant.Request{
+		Namespace:       c.Namespace,
+		NamespaceLabels: namespace.Labels,
+		RoleARN:         p.input.RoleARN,
+		Duration:        p.input.Duration,
+		SessionPrefix:   prefix,
+		FreeSessionName: c.Spec.SessionName != "" && !strings.HasPrefix(c.Spec.SessionName, prefix),
+		SourceIdentity:  p.input.SourceIdentity != "",
+		OwnPolicy:       c.Spec.Policy != nil,
+	})
+	if c.Spec.Suspend {
+		return nil
+	}
+	if !p.verdict.Granted() {
+		p.fail(v1alpha1.ReasonRoleNotGranted, 0, "%s", p.verdict.Refusal)
+		return nil
+	}
+	if p.verdict.Policy != nil {
+		policy, err := sts.CompactPolicy(p.verdict.Policy.Raw)
+		if err != nil {
+			p.fail(v1alpha1.ReasonRoleNotGranted, 0, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
+		}
+		p.imposed = policy
+	}
+	if !namespace.DeletionTimestamp.IsZero() {
+		p.fail(v1alpha1.ReasonSecretWriteFailed, 0, "namespace %s is being deleted: nothing is issued for it any more", c.Namespace)
+	}
+	return nil
+}
+
+// conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
+const conflictRetry = 5 * time.Minute
+
+// observe reads the Secret: from the cache, or live where the cache shows none or an older one than was written last.
+func (r *Reconciler) observe(ctx context.Context, p *pass) error {
+	c := p.credential
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
+	found := &corev1.Secret{}
+	err := r.Get(ctx, key, found)
+	if apierrors.IsNotFound(err) && p.trouble != nil && c.Status.AccessKeyID == "" {
+		return nil // nothing was issued and nothing will be
+	}
+	if apierrors.IsNotFound(err) || p.memo.secretLags(found) {
+		found, err = r.lookLive(ctx, key)
+	}
+	if err != nil || found == nil {
+		return err
+	}
+	if !secret.Owned(found, c) {
+		p.conflict()
+		return nil
+	}
+	p.saw(found)
+	return nil
+}
+
+func (p *pass) conflict() {
+	p.fail(v1alpha1.ReasonSecretConflict, conflictRetry,
+		"Secret %s exists and is not this StsCredential's, so it is left as it is: choose another spec.secret.name, or delete the Secret",
+		p.credential.SecretName())
+}
+
+// lookLive reads a Secret past the cache; nil if there is none.
+func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	found := &corev1.Secret{}
+	if err := r.Live.Get(ctx, key, found); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return found, nil
+}
+
+// saw takes in a Secret of ours.
+func (p *pass) saw(s *corev1.Secret) {
+	p.seen = stripped(s)
+	p.record, p.intact = secret.Read(p.seen)
+}
+
+func stripped(s *corev1.Secret) *corev1.Secret {
+	if s != nil {
+		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
+	}
+	return s
+}
+
+// wish is the renewal that a user asks for, empty if none does.
+func (p *pass) wish() string {
+	return secret.RenewRequest(p.credential.Annotations[v1alpha1.AnnotationRenewRequestedAt])
+}
+
+// decide holds the record against what is wanted.
+func (r *Reconciler) decide(p *pass) {
+	c := p.credential
+	facts := rotation.Facts{
+		Suspended:    c.Spec.Suspend,
+		Duration:     c.Duration(),
+		RenewBefore:  c.RenewBefore(),
+		RenewRequest: p.wish(),
+		Seed:         string(c.UID),
+	}
+	if p.record != nil {
+		invalid := p.trouble != nil && p.trouble.reason == v1alpha1.ReasonInvalidSpec
+		facts.Record = &rotation.Record{
+			IssuedAt:            p.record.IssuedAt,
+			ExpiresAt:           p.record.ExpiresAt,
+			RequestID:           p.record.RequestID,
+			HandledRenewRequest: p.record.HandledRenewRequest,
+			Foreign:             p.record.Credential != c.Namespace+"/"+c.Name,
+			Edited:              !p.intact,
+			RequestChanged:      invalid || p.record.RequestChanged(p.input),
+			PolicyChanged:       p.verdict.Granted() && p.record.PolicyChanged(p.imposed),
+			LayoutChanged:       p.record.LayoutChanged(),
+		}
+	}
+	p.decision = rotation.Decide(r.STS.Now(), facts)
+	if c.Spec.Suspend && !p.decision.Usable {
+		p.fail(v1alpha1.ReasonSuspended, 0, "spec.suspend is true and the Secret holds no valid credentials for this spec: set it to false to have them issued")
+	}
+}
+
+// adjust brings labels, annotations and owner of a Secret in line with the spec, without a call to STS.
+func (r *Reconciler) adjust(ctx context.Context, p *pass) {
+	frame := secret.Frame(p.credential)
+	if p.seen == nil || p.credential.Spec.Suspend || secret.Patch(p.seen, frame) == nil || r.held(p, true) {
+		return
+	}
+	if r.apply(ctx, p, frame, sts.Session{}); p.trouble == nil {
+		p.memo.repaired(p.attempt(), r.Clock.Now())
+	}
+}
+
+// renew asks STS for a session and writes it, if this is the time for a call.
+func (r *Reconciler) renew(ctx context.Context, p *pass) {
+	repair := p.decision.Cause.Repair() && p.credential.Status.AccessKeyID != ""
+	if r.held(p, repair) {
+		return
+	}
+	if p.memo.writeFailed {
+		if r.rehearse(ctx, p); p.trouble != nil {
+			return
+		}
+	}
+	session, err := r.issue(ctx, p)
+	if err != nil {
+		r.refused(p, err)
+	}
+	if p.trouble != nil || p.wait > 0 {
+		return
+	}
+	if r.write(ctx, p, session); p.trouble != nil {
+		return
+	}
+	p.memo.succeeded()
+	if repair {
+		p.memo.repaired(p.attempt(), r.Clock.Now())
+	}
+	r.decide(p)
+}
+
+// held reports whether the pass must wait: for the time of the next try after a failure, which is then told again, or
+// for the next repair of a Secret that somebody keeps deleting or editing.
+func (r *Reconciler) held(p *pass, repair bool) bool {
+	now := r.Clock.Now()
+	if p.trouble = p.memo.lastFailure(p.attempt(), now); p.trouble != nil {
+		return true
+	}
+	if repair {
+		p.wait = p.memo.untilRepair(p.attempt(), now)
+	}
+	return p.wait > 0
+}
+
+// attempt tells tries apart: a failed one holds back only another like it.
+func (p *pass) attempt() string {
+	return fmt.Sprint(p.credential.Generation, "/", p.verdict.GrantName, "/", p.imposed, "/", p.wish())
+}
+
+// issue makes the call, within the budget. An identity that STS does not know is fetched anew, once.
+func (r *Reconciler) issue(ctx context.Context, p *pass) (sts.Session, error) {
+	var refused string
+	for {
+		keys, err := r.Identity.Keys(ctx)
+		if err != nil {
+			return sts.Session{}, err
+		}
+		_ = r.Identity.Identify(ctx) // work goes on without
+		caller, _ := r.Identity.Caller()
+		if p.wait = r.Budget.Take(caller.Account, p.credential.Namespace+"/"+p.credential.Name); p.wait > 0 {
+			return sts.Session{}, nil
+		}
+		request := p.input
+		if p.imposed != "" {
+			request.Policy = p.imposed
+		}
+		session, err := r.STS.AssumeRole(ctx, keys, request)
+		var failed *sts.Error
+		if !errors.As(err, &failed) {
+			return session, err
+		}
+		if failed.Class == sts.Throttled {
+			r.Budget.Throttled(caller.Account, failed.RetryAfter)
+		}
+		if failed.Class != sts.StaleIdentity || refused != "" {
+			return sts.Session{}, failed.WithCaller(caller.ARN)
+		}
+		refused = keys.AccessKeyID
+		r.Identity.Invalidate(refused)
+	}
+}
+
+// refused notes a failed try and when the next one is due.
+func (r *Reconciler) refused(p *pass, err error) {
+	reason, class, after := v1alpha1.ReasonIdentityUnavailable, sts.Transient, time.Duration(0)
+	var unavailable *identity.UnavailableError
+	var failed *sts.Error
+	switch {
+	case errors.As(err, &failed):
+		reason, class, after = failed.Reason, failed.Class, failed.RetryAfter
+	case errors.As(err, &unavailable):
+		class = unavailable.Class
+	}
+	retry := p.memo.failed(class, r.lifeLeft(p))
+	if retry > 0 {
+		retry = max(retry, after)
+	}
+	p.fail(reason, retry, "%v", err)
+	p.memo.remember(p.trouble, r.Clock.Now())
+}
+
+// lifeLeft is how long what the Secret holds goes on working; 0 if it does not.
+func (r *Reconciler) lifeLeft(p *pass) time.Duration {
+	if !p.decision.Usable {
+		return 0
+	}
+	return p.record.ExpiresAt.Sub(r.STS.Now())
+}

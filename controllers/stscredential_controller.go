@@ -1,0 +1,148 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers keeps the Secret of each StsCredential valid: it looks, decides, asks STS, writes, and tells.
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// STS issues sessions and tells STS's time. Implemented by *sts.Client.
+type STS interface {
+	AssumeRole(ctx context.Context, keys sts.Keys, in sts.AssumeRoleInput) (sts.Session, error)
+	Now() time.Time
+	Skew() time.Duration
+}
+
+// Identity is who asks STS. Implemented by *identity.Operator.
+type Identity interface {
+	// Keys to sign with.
+	Keys(ctx context.Context) (sts.Keys, error)
+	// Identify asks STS who the keys are, unless that is known.
+	Identify(ctx context.Context) error
+	// Caller is what Identify learnt last.
+	Caller() (sts.Caller, bool)
+	// Invalidate says that STS does not know these keys (any more).
+	Invalidate(accessKeyID string)
+}
+
+// Reconciler keeps the Secret of each StsCredential valid. All fields are required except ClusterName.
+type Reconciler struct {
+	// Client reads from the cache, in which Secrets are stripped (see package secret), and writes.
+	client.Client
+	// Live reads past the cache.
+	Live client.Reader
+	// STS, Identity and Budget: whom to ask, as whom, and how often.
+	STS      STS
+	Identity Identity
+	Budget   *sts.Budget
+	// Clock is the local clock.
+	Clock clock.WithTicker
+	// Events and Audit tell people and logs what was done.
+	Events events.EventRecorder
+	Audit  logr.Logger
+	// ClusterName stands before the namespace in session names; it may be empty.
+	ClusterName string
+
+	memory memory
+	wake   chan wakeUp
+}
+
+// Least privilege: a rule for each thing that the code does. Events are of both API groups since the recorder falls back.
+//
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/status,verbs=patch
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/finalizers,verbs=update
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stsrolegrants,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile makes one pass over a StsCredential.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	credential := &v1alpha1.StsCredential{}
+	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {
+		r.memory.forget(request.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !credential.DeletionTimestamp.IsZero() {
+		r.memory.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	memo := r.memory.of(credential)
+	if memo.statusLags(credential, r.Clock.Now()) {
+		return ctrl.Result{RequeueAfter: lagRetry}, nil
+	}
+	p := &pass{credential: credential, memo: memo}
+	if err := r.walk(ctx, p); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.report(ctx, p)
+}
+
+// walk is a pass from what is wanted to what is done. Its steps run in the order of precedence of the reasons, and the
+// first trouble is the one that is told. An error is the API server's: the cache could not be read.
+func (r *Reconciler) walk(ctx context.Context, p *pass) error {
+	r.plan(p)
+	if err := r.authorise(ctx, p); err != nil {
+		return err
+	}
+	if err := r.observe(ctx, p); err != nil {
+		return err
+	}
+	r.decide(p)
+	switch {
+	case p.trouble != nil:
+	case p.decision.Renew():
+		r.renew(ctx, p)
+	default:
+		r.adjust(ctx, p)
+	}
+	return nil
+}
+
+// SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
+// Secrets, grants, the labels of namespaces, and the clock; never the status.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, maxConcurrentReconciles int) error {
+	r.wake = make(chan wakeUp)
+	if err := mgr.Add(&clockWatch{Reconciler: r}); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
+		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).
+		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
+		WatchesRawSource(r.wakeSource()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: maxConcurrentReconciles,
+			ReconciliationTimeout:   time.Minute,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
+		}).
+		Complete(r)
+}
+
+// namespaceMetadata is what the cache keeps of a namespace.
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return m
+}
