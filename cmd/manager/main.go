@@ -1,0 +1,146 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command manager runs the operator.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/controllers"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// version is set when the manager is built.
+var version = "dev"
+
+func main() {
+	s, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+		err = run(ctrl.SetupSignalHandler(), s)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "manager:", err)
+		os.Exit(1)
+	}
+}
+
+// run wires everything up and works until ctx ends.
+func run(ctx context.Context, s *settings) error {
+	client, err := sts.New(sts.Options{
+		Region: s.region, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
+		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{},
+	})
+	if err != nil {
+		return err
+	}
+	chain := identity.Chain{Endpoint: client.Endpoint(), Region: s.region, VPC: s.vpcEndpoint}
+	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}})
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return err
+	}
+	config.QPS, config.Burst = float32(s.kubeAPIQPS), s.kubeAPIBurst
+	config.UserAgent = "sts-credential-operator/" + version
+	mgr, err := newManager(config, s)
+	if err != nil {
+		return err
+	}
+	reconciler := &controllers.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		STS: client, Identity: operator, Budget: sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{}),
+		Clock: clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
+		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName,
+	}
+	if err := reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles); err != nil {
+		return err
+	}
+	introduce(ctx, client, operator)
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
+	if s.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	cached, err := cacheOptions(s)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Cache: cached, Metrics: metrics, HealthProbeBindAddress: s.probeAddress,
+		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID, LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// cacheOptions keep memory small: only our Secrets, and those without their data.
+func cacheOptions(s *settings) (cache.Options, error) {
+	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, err
+	}
+	options := cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours), Transform: secret.Strip},
+			&v1alpha1.StsCredential{}: {Label: s.selector},
+		},
+	}
+	for _, namespace := range s.namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options, nil
+}
+
+// introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once. Work goes
+// on without an answer.
+func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) {
+	log := ctrl.Log.WithName("identity")
+	if err := operator.Identify(ctx); err != nil {
+		log.Error(err, "STS did not say who the operator is; work goes on", "endpoint", client.Endpoint())
+		return
+	}
+	caller, _ := operator.Caller()
+	log.Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.Endpoint(),
+		"clockSkew", client.Skew().Truncate(time.Second).String())
+}
+
