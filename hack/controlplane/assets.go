@@ -76,6 +76,7 @@ type preparation struct {
 	version  string // of Kubernetes, without the v
 	pinned   string // the version that hack/kubernetes/go.mod builds as it stands
 	dir      string // to fill
+	index    string // of downloads; empty: setup-envtest's own
 	progress io.Writer
 }
 

@@ -33,7 +33,11 @@ func (p *preparation) download(ctx context.Context, names []string) error {
 	}
 	defer func() { _ = os.RemoveAll(store) }()
 
-	listing, err := p.limited(ctx, indexTimeout, "list", "--bin-dir", store, series)
+	flags := []string{"--bin-dir", store, "-p", "path"}
+	if p.index != "" {
+		flags = append(flags, "--index", p.index)
+	}
+	listing, err := p.limited(ctx, indexTimeout, append([]string{"list", series}, flags...)...)
 	if err != nil {
 		return err
 	}
@@ -41,7 +45,7 @@ func (p *preparation) download(ctx context.Context, names []string) error {
 		return errors.New("none is published for this version and platform")
 	}
 	p.say("downloading; this takes about a minute, once")
-	folder, err := p.limited(ctx, downloadTimeout, "use", "--bin-dir", store, "-p", "path", series)
+	folder, err := p.limited(ctx, downloadTimeout, append([]string{"use", series}, flags...)...)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,20 +24,22 @@ const (
 
 // process is one running component, with its output in a file.
 type process struct {
-	name string
-	log  string
-	cmd  *exec.Cmd
-	done chan struct{} // closed once it has ended
-	err  error         // how it ended; to be read after done
+	name  string
+	log   string
+	cmd   *exec.Cmd
+	grace time.Duration // to end by itself when stopped
+	done  chan struct{} // closed once it has ended
+	err   error         // how it ended; to be read after done
 }
 
 func startProcess(path, dir string, args ...string) (*process, error) {
 	name := filepath.Base(path)
 	p := &process{
-		name: name,
-		log:  filepath.Join(dir, name+".log"),
-		cmd:  exec.Command(path, args...), //nolint:gosec,noctx // our own programs; stopped in order, not by a context
-		done: make(chan struct{}),
+		name:  name,
+		log:   filepath.Join(dir, name+".log"),
+		cmd:   exec.Command(path, args...), //nolint:gosec,noctx // our own programs; stopped in order, not by a context
+		grace: stopTimeout,
+		done:  make(chan struct{}),
 	}
 	output, err := os.Create(p.log)
 	if err != nil {
@@ -97,7 +100,7 @@ func (p *process) stop() error {
 		select {
 		case <-p.done:
 			return nil
-		case <-time.After(stopTimeout):
+		case <-time.After(p.grace):
 		}
 	}
 	_ = p.cmd.Process.Kill()
@@ -107,7 +110,7 @@ func (p *process) stop() error {
 
 func (p *process) exit() error {
 	if p.err == nil {
-		return fmt.Errorf("exit status 0")
+		return errors.New("exit status 0")
 	}
 	return p.err
 }

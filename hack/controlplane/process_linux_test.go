@@ -58,9 +58,6 @@ func TestKilledParentLeavesNoOrphan(t *testing.T) {
 }
 
 func TestStopKillsWhatDoesNotEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the time that a component has to end")
-	}
 	dir := t.TempDir()
 	p, err := startProcess(script(t, dir, "trap '' TERM; echo ready; while true; do sleep 1; done"), dir)
 	if err != nil {
@@ -75,6 +72,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	if err := p.wait(t.Context(), ready); err != nil {
 		t.Fatal(err)
 	}
+	p.grace = 100 * time.Millisecond
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
