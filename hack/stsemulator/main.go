@@ -85,7 +85,7 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 			return err
 		}
 	}
-	listeners, err := listen(s)
+	listeners, err := listen(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -112,13 +112,13 @@ type namedListener struct {
 }
 
 // listen opens the listeners that have an address.
-func listen(s settings) ([]namedListener, error) {
+func listen(ctx context.Context, s settings) ([]namedListener, error) {
 	var listeners []namedListener
 	open := func(name, address string) error {
 		if address == "" {
 			return nil
 		}
-		listener, err := net.Listen("tcp", address)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err == nil && name == "https" {
 			listener, err = secure(listener, s)
 		}

@@ -57,9 +57,10 @@ func (e *Emulator) Admin() http.Handler {
 }
 
 func (e *Emulator) listFaults(w http.ResponseWriter, _ *http.Request) {
-	documents := []faultDocument{}
-	for _, fault := range e.Faults() {
-		documents = append(documents, fault.document())
+	faults := e.Faults()
+	documents := make([]faultDocument, len(faults))
+	for i, fault := range faults {
+		documents[i] = fault.document()
 	}
 	writeJSON(w, http.StatusOK, documents)
 }

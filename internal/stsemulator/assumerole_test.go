@@ -93,6 +93,7 @@ func TestParameters(t *testing.T) {
 			h := newHarness(t)
 			h.call(t, "AssumeRole", lasting(h.key), assume(test.changes)).expect(t, status, test.wantCode)
 			h.callV1(t, "AssumeRole", lasting(h.key), nil, assume(test.changes)).expect(t, status, test.wantCode)
+			h.callV1(t, "AssumeRole", lasting(h.key), assume(test.changes), nil).expect(t, status, test.wantCode)
 		})
 	}
 }

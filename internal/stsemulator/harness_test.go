@@ -92,10 +92,10 @@ type answer struct {
 	header http.Header
 	raw    string
 	body   struct {
-		Code, Message, RequestId, HostId, Recommend string //nolint:revive // the wire's names
-		AccountId, Arn, IdentityType, PrincipalId   string //nolint:revive // the wire's names
-		UserId, RoleId, SourceIdentity              string //nolint:revive // the wire's names
-		AssumedRoleUser                             struct{ Arn, AssumedRoleId string }
+		Code, Message, RequestId, HostId, Recommend string                              //nolint:revive // the wire's names
+		AccountId, Arn, IdentityType, PrincipalId   string                              //nolint:revive // the wire's names
+		UserId, RoleId, SourceIdentity              string                              //nolint:revive // the wire's names
+		AssumedRoleUser                             struct{ Arn, AssumedRoleId string } //nolint:revive // the wire's names
 		Credentials                                 *struct {
 			AccessKeyId, AccessKeySecret, SecurityToken, Expiration string //nolint:revive // the wire's names
 		}
@@ -104,7 +104,7 @@ type answer struct {
 }
 
 // oidcTokenInfo is what STS says of a token.
-type oidcTokenInfo struct{ Subject, Issuer, ClientIds, ExpirationTime string }
+type oidcTokenInfo struct{ Subject, Issuer, ClientIds, ExpirationTime string } //nolint:revive // the wire's names
 
 func (a answer) triple() triple {
 	c := a.body.Credentials

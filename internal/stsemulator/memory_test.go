@@ -30,7 +30,7 @@ func TestNoncesAreForgotten(t *testing.T) {
 
 func TestCallsAreBounded(t *testing.T) {
 	var log callLog
-	req, _ := newRequest(httptest.NewRecorder(), httptest.NewRequest("POST", "/?Action=GetCallerIdentity", nil))
+	req, _ := newRequest(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "POST", "/", nil))
 	for range maxCalls + 1 {
 		log.begin(req)
 	}
