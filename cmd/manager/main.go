@@ -143,4 +143,3 @@ func introduce(ctx context.Context, client *sts.Client, operator *identity.Opera
 	log.Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.Endpoint(),
 		"clockSkew", client.Skew().Truncate(time.Second).String())
 }
-
