@@ -128,9 +128,9 @@ func answers(client *http.Client, url string) func(context.Context) error {
 
 // freePorts returns addresses on loopback that nobody listens on. All are held until the last is found, so that no two
 // are the same.
-func freePorts(n int) (addresses []string, err error) {
+func freePorts(ctx context.Context, n int) (addresses []string, err error) {
 	for range n {
-		listener, listenErr := net.Listen("tcp", net.JoinHostPort(loopback, "0")) //nolint:noctx // returns at once
+		listener, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
 		if listenErr != nil {
 			return nil, errors.Join(err, listenErr)
 		}

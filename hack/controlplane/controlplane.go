@@ -121,7 +121,7 @@ func start(ctx context.Context, options Options) (c *ControlPlane, err error) {
 }
 
 func (c *ControlPlane) startComponents(ctx context.Context, options Options) error {
-	ports, err := freePorts(3)
+	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return err
 	}

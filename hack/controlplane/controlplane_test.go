@@ -144,7 +144,7 @@ func stopsWithoutTrace(t *testing.T, c *ControlPlane) {
 			t.Errorf("%s is still there", p.name)
 		}
 	}
-	if connection, err := net.Dial("tcp", c.address); err == nil {
+	if connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", c.address); err == nil {
 		_ = connection.Close()
 		t.Errorf("%s still answers", c.address)
 	}
@@ -166,7 +166,8 @@ func TestFailedStart(t *testing.T) {
 	if !errorContains(err, "kube-apiserver ended before it was ready: exit status 1\n") || !errorContains(err, "unknown flag: --nonsense") {
 		t.Errorf("got %v; want the log of kube-apiserver", err)
 	}
-	if log, err := os.ReadFile(filepath.Join(dir, "etcd.log")); err != nil || !strings.Contains(string(log), "ready to serve client requests") {
+	log, err := os.ReadFile(filepath.Join(dir, "etcd.log"))
+	if err != nil || !strings.Contains(string(log), "ready to serve client requests") {
 		t.Errorf("got %v; want the log of etcd to stay in a folder of the caller's", err)
 	}
 }
@@ -194,7 +195,7 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestFreePortsDiffer(t *testing.T) {
-	addresses := must(freePorts(20))(t)
+	addresses := must(freePorts(t.Context(), 20))(t)
 	slices.Sort(addresses)
 	if got := len(slices.Compact(addresses)); got != 20 {
 		t.Errorf("got %d different addresses, want 20", got)

@@ -51,7 +51,7 @@ func (p *preparation) download(ctx context.Context, names []string) error {
 	}
 	from := filepath.Clean(strings.TrimSpace(string(folder)))
 	// setup-envtest leaves its folders read-only, which forbids to move files out of them.
-	if err := os.Chmod(from, 0o750); err != nil { //nolint:gosec // a folder has to be searchable
+	if err := os.Chmod(from, 0o750); err != nil {
 		return err
 	}
 	return p.adopt(from, names)

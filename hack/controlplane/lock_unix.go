@@ -16,7 +16,7 @@ import (
 // lock takes the file's lock, which ends with the process that holds it, whatever becomes of that one. If it has to
 // wait, it calls waiting once. The file stays: removing it would let two processes lock two files of one name.
 func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a path of the user's cache
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func startProcess(path, dir string, args ...string) (*process, error) {
 	p := &process{
 		name:  name,
 		log:   filepath.Join(dir, name+".log"),
-		cmd:   exec.Command(path, args...), //nolint:gosec,noctx // our own programs; stopped in order, not by a context
+		cmd:   exec.Command(path, args...), //nolint:noctx // they are stopped in order, not by a context
 		grace: stopTimeout,
 		done:  make(chan struct{}),
 	}

@@ -98,7 +98,7 @@ func TestEndOfComponentCarriesItsLog(t *testing.T) {
 func script(t *testing.T, dir, body string) string {
 	t.Helper()
 	path := filepath.Join(dir, "component")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil { //nolint:gosec // to be run
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path

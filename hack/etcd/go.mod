@@ -1,3 +1,4 @@
+// The store of the local control plane, built from here where there is no download.
 module github.com/stscredential/sts-credential-operator/hack/etcd
 
 go 1.26.0

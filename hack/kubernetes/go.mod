@@ -1,3 +1,5 @@
+// What the local control plane and the end-to-end node are built from where there is no download. For another release,
+// change every version of it (v1.X.Y, and v0.X.Y of the staging modules, whose list its own go.mod has), and tidy.
 module github.com/stscredential/sts-credential-operator/hack/kubernetes
 
 go 1.26.0

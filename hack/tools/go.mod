@@ -1,3 +1,4 @@
+// The tools that make runs, by go tool -modfile=hack/tools/go.mod NAME.
 module github.com/stscredential/sts-credential-operator/hack/tools
 
 go 1.26.0

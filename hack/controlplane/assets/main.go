@@ -19,14 +19,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dir, err := controlplane.Assets(ctx, os.Stderr, os.Args[1:]...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "assets:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run
+		return 1
 	}
 	fmt.Println(dir)
+	return 0
 }

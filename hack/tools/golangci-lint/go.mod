@@ -1,3 +1,4 @@
+// The linter has a module of its own: it promises to work with the dependencies that it was tested with only.
 module github.com/stscredential/sts-credential-operator/hack/tools/golangci-lint
 
 go 1.26.0
