@@ -16,7 +16,7 @@ import (
 
 // renew asks STS for a session and writes it, if this is the time for a call.
 func (r *Reconciler) renew(ctx context.Context, p *pass) {
-	repair := p.decision.Cause.Repair() && p.credential.Status.AccessKeyID != ""
+	repair := p.decision.Cause.Repair() && p.memo.issued
 	if r.held(p, repair) {
 		return
 	}

@@ -61,7 +61,8 @@ type memo struct {
 	// writeFailed: the last session could not be written.
 	writeFailed bool
 
-	// The last repair and how long the next must wait.
+	// issued: there was a Secret before, so that a missing one is not the first. The last repair and how long the next must wait.
+	issued        bool
 	repairAttempt string
 	repairedAt    time.Time
 	repairPause   time.Duration
@@ -78,6 +79,7 @@ func (m *memory) of(c *v1alpha1.StsCredential) *memo {
 	if m.memos[key] == nil || m.memos[key].uid != c.UID {
 		m.memos[key] = &memo{uid: c.UID}
 	}
+	m.memos[key].issued = m.memos[key].issued || c.Status.AccessKeyID != ""
 	return m.memos[key]
 }
 
@@ -144,7 +146,7 @@ func (m *memo) remember(t *trouble, now time.Time) {
 }
 
 func (m *memo) succeeded() {
-	m.failures, m.last, m.writeFailed = 0, nil, false
+	m.failures, m.last, m.writeFailed, m.issued = 0, nil, false, true
 }
 
 // untilRepair is how long a repair must wait; 0 if it may be made.

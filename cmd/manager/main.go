@@ -12,16 +12,11 @@ import (
 	"os"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -30,7 +25,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
-	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -95,7 +89,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if s.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	cached, err := cacheOptions(s)
+	cached, err := controllers.CacheOptions(s.namespaces, s.selector)
 	if err != nil {
 		return nil, err
 	}
@@ -107,28 +101,6 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		return nil, err
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
-}
-
-// cacheOptions keep memory small: only our Secrets, and those without their data.
-func cacheOptions(s *settings) (cache.Options, error) {
-	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
-	if err != nil {
-		return cache.Options{}, err
-	}
-	options := cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours), Transform: secret.Strip},
-			&v1alpha1.StsCredential{}: {Label: s.selector},
-		},
-	}
-	for _, namespace := range s.namespaces {
-		if options.DefaultNamespaces == nil {
-			options.DefaultNamespaces = map[string]cache.Config{}
-		}
-		options.DefaultNamespaces[namespace] = cache.Config{}
-	}
-	return options, nil
 }
 
 // introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once. Work goes

@@ -74,13 +74,14 @@ func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
 const kind = "StsCredential"
 
 // Owned reports whether a Secret is this credential's: its controller is this object, or one that was deleted and
-// created again under its name, or it has no controller and carries this object's UID.
+// created again under its name; or it has no controller, and carries this object's UID or names it in its record.
 func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	controller := metav1.GetControllerOf(s)
-	if controller == nil {
-		return s.Labels[UIDLabel] == string(c.UID)
+	if controller != nil {
+		return isCredential(*controller) && controller.Name == c.Name
 	}
-	return isCredential(*controller) && controller.Name == c.Name
+	uid, labelled := s.Labels[UIDLabel]
+	return labelled && (uid == string(c.UID) || s.Annotations[credentialAnnotation] == c.Namespace+"/"+c.Name)
 }
 
 // CredentialName is the name of the StsCredential that a Secret belongs to: its controller's or, if that is stripped, the

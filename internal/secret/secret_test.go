@@ -217,6 +217,12 @@ func TestOwned(t *testing.T) {
 		{"as written", func(*corev1.Secret) {}, true},
 		{"label stripped", func(s *corev1.Secret) { s.Labels = nil }, true},
 		{"owner stripped", func(s *corev1.Secret) { s.OwnerReferences = nil }, true},
+		{"orphaned by a predecessor's deletion", func(s *corev1.Secret) { s.OwnerReferences = nil; s.Labels[secret.UIDLabel] = "gone" }, true},
+		{"orphaned by another's deletion", func(s *corev1.Secret) {
+			s.OwnerReferences = nil
+			s.Labels[secret.UIDLabel] = "gone"
+			s.Annotations["sts.alibabacloud.com/credential"] = "shop/payments"
+		}, false},
 		{"both stripped", func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil }, false},
 		{"an object of this name that is gone", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "orders"), true},
 		{"another StsCredential", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "payments"), false},
@@ -228,6 +234,25 @@ func TestOwned(t *testing.T) {
 		tt.edit(s)
 		if got := secret.Owned(s, credential()); got != tt.want {
 			t.Errorf("%s: Owned = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestCredentialName(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*corev1.Secret)
+		want string
+	}{
+		{"by its controller", func(s *corev1.Secret) { s.Annotations = nil }, "orders"},
+		{"by its record", func(s *corev1.Secret) { s.OwnerReferences = nil }, "orders"},
+		{"a copy in another namespace", func(s *corev1.Secret) { s.OwnerReferences = nil; s.Namespace = "other" }, ""},
+		{"nobody's", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, nil }, ""},
+	} {
+		s := rendered()
+		tt.edit(s)
+		if got := secret.CredentialName(s); got != tt.want {
+			t.Errorf("%s: CredentialName = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
