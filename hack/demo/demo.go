@@ -1,0 +1,187 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// undoLimit bounds the cleanup; a namespace in a real cluster takes most of it.
+	undoLimit = 2 * time.Minute
+	// logLines are shown of the manager's log when something fails.
+	logLines = 15
+)
+
+var (
+	errInterrupted  = errors.New("interrupted")
+	errManagerEnded = errors.New("the manager ended by itself")
+)
+
+// demo is one run.
+type demo struct {
+	options
+	*screen
+	abort   context.CancelCauseFunc // ends the run, for something that went wrong in the background
+	cleanup cleanup
+
+	root string // of the repository
+	dir  string // temporary, of this run
+	log  string // the manager's
+
+	kubectlPath       string
+	kubeconfig        string // a cluster admin's, or the user's own
+	managerKubeconfig string
+	kube              client.Client
+	sts               *emulatedSTS
+	before            triple // what the Secret held before the renewal
+}
+
+// run does all of it, and undoes it whatever happens on the way.
+func (d *demo) run(ctx context.Context) (err error) {
+	start := time.Now()
+	defer func() { err = d.end(ctx, err, start) }()
+	if err := d.setUp(ctx); err != nil {
+		return cause(ctx, err)
+	}
+	if err := d.walk(ctx); err != nil {
+		return cause(ctx, err)
+	}
+	d.note("%s so far", time.Since(start).Round(time.Second))
+	if d.once {
+		return nil
+	}
+	return d.stay(ctx)
+}
+
+// cause is why ctx ended, if it did: what failed since then only follows from it.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (d *demo) setUp(ctx context.Context) (err error) {
+	d.title("Getting ready")
+	if d.root, err = repositoryRoot(); err != nil {
+		return err
+	}
+	if d.dir, err = os.MkdirTemp("", "sts-demo-*"); err != nil {
+		return err
+	}
+	d.log = filepath.Join(d.dir, "manager.log")
+	getCluster := d.startCluster
+	if d.context != "" {
+		getCluster = d.borrowCluster
+	}
+	for _, do := range []func(context.Context) error{getCluster, d.startSTS, d.install, d.startManager} {
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stay leaves everything up for the user to play with, until Ctrl-C.
+func (d *demo) stay(ctx context.Context) error {
+	d.title("Now yours, until Ctrl-C")
+	d.say("  export KUBECONFIG=%s", shell(d.kubeconfig))
+	if found, err := exec.LookPath("kubectl"); err != nil || found == "" {
+		d.say("  export PATH=%s:$PATH", shell(filepath.Dir(d.kubectlPath)))
+	}
+	d.say("\n  What to try:")
+	for _, try := range []string{
+		"kubectl get stscred -A -o wide --watch",
+		"kubectl apply -f config/samples/stscredential.yaml",
+		"kubectl delete secret orders-sts -n shop    # comes back at once",
+		"kubectl delete -f config/samples/stsrolegrant.yaml    # no further call is made; what is issued works on",
+		"kubectl get events -n shop",
+		"curl -s " + d.sts.admin + "/calls    # what STS was asked",
+		"curl -s " + d.sts.admin + `/faults -d '{"kind": "Throttle", "callsPerSecond": 1}'    # make it fail`,
+		"tail -f " + d.log,
+	} {
+		d.command(try)
+	}
+	<-ctx.Done()
+	if err := context.Cause(ctx); errors.Is(err, errManagerEnded) {
+		return err
+	}
+	return nil
+}
+
+// end tells what went wrong, if anything did, and undoes what was done.
+func (d *demo) end(ctx context.Context, err error, start time.Time) error {
+	d.title("Cleaning up")
+	failed := err != nil && !errors.Is(err, errDeclined)
+	if err != nil {
+		d.fail("%v", err)
+	}
+	if failed {
+		d.showLog()
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	undone := d.cleanup.run(limited)
+	if undone != nil {
+		d.fail("%v", undone)
+	}
+	if err := d.removeFolder(failed || undone != nil); err != nil {
+		d.fail("%v", err)
+	}
+	if undone == nil {
+		d.ok("nothing is left running")
+	}
+	d.note("%s in all", time.Since(start).Round(time.Second))
+	return errors.Join(err, undone)
+}
+
+func (d *demo) showLog() {
+	content, err := os.ReadFile(d.log)
+	if err != nil {
+		return // there was no manager yet
+	}
+	d.note("the end of the manager's log, %s:", d.log)
+	d.output(lastLines(string(content), logLines))
+}
+
+// removeFolder removes what the demo put on the disk; of a failed one, all but the manager's log.
+func (d *demo) removeFolder(keepLog bool) error {
+	if d.dir == "" {
+		return nil
+	}
+	if _, err := os.Stat(d.log); err != nil || !keepLog {
+		return os.RemoveAll(d.dir)
+	}
+	entries, err := os.ReadDir(d.dir)
+	errs := []error{err}
+	for _, entry := range entries {
+		if path := filepath.Join(d.dir, entry.Name()); path != d.log {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// repositoryRoot walks up to the folder with the manifests.
+func repositoryRoot() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(filepath.Join(dir, "config", "crd")); err == nil && info.IsDir() {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not inside a checkout of sts-credential-operator: change into one", start)
+}

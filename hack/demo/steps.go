@@ -1,0 +1,271 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// What the samples name.
+const (
+	namespace = "shop"
+	first     = "orders-reader" // in stscredential.yaml
+	second    = "orders-tables" // in stscredential-policy.yaml, of the same role
+)
+
+// wantIssued is how many AssumeRole calls have to succeed in all: a first issue and two renewals of the first
+// StsCredential, and the first issue of the second.
+const wantIssued = 4
+
+// steps are the walk, in order.
+var steps = []struct {
+	title string
+	do    func(*demo, context.Context) error
+}{
+	{"Without a grant nothing is issued", (*demo).withoutGrant},
+	{"A cluster admin grants the role", (*demo).withGrant},
+	{"The Secret holds a triple", (*demo).lookAtSecret},
+	{"The triple works", (*demo).useTriple},
+	{"A renewal on request", (*demo).renew},
+	{"A refusal says what to do", (*demo).refuseRole},
+	{"The Secret goes with its StsCredential", (*demo).discard},
+}
+
+// walk goes through the steps, up to the first that fails.
+func (d *demo) walk(ctx context.Context) error {
+	for i, step := range steps {
+		d.title("%d. %s", i+1, step.title)
+		if err := step.do(d, ctx); err != nil {
+			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+	}
+	issued, refused := d.sts.asked()
+	d.title("All %d steps came as they should", len(steps))
+	d.note("STS counted %d AssumeRole calls: %d issued, %d refused", len(issued)+len(refused), len(issued), len(refused))
+	if len(issued) != wantIssued {
+		return &surprise{want: fmt.Sprint(wantIssued, " of them issued"), got: fmt.Sprint(len(issued))}
+	}
+	return nil
+}
+
+func (d *demo) withoutGrant(ctx context.Context) error {
+	if d.context != "" {
+		d.cleanup.add("remove namespace "+namespace, func(ctx context.Context) error { return d.remove(ctx, shop()) })
+	}
+	if err := d.kubectlAll(ctx, []string{"create", "namespace", namespace}, []string{"apply", "-f", "config/samples/stscredential.yaml"}); err != nil {
+		return err
+	}
+	want := condition{v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, []string{namespace, roleARN}}
+	if err := d.expect(ctx, first, want); err != nil {
+		return err
+	}
+	if err := d.show(ctx, first, v1alpha1.ConditionReady); err != nil {
+		return err
+	}
+	if issued, refused := d.sts.asked(); len(issued)+len(refused) > 0 {
+		return &surprise{want: "STS was not asked", got: fmt.Sprintf("%d calls", len(issued)+len(refused))}
+	}
+	d.ok("STS was not even asked")
+	return nil
+}
+
+func (d *demo) withGrant(ctx context.Context) error {
+	if err := d.kubectlAll(ctx,
+		[]string{"apply", "-f", "config/samples/stsrolegrant.yaml"},
+		[]string{"wait", "stscred/" + first, "-n", namespace, "--for=condition=Ready", "--timeout=60s"},
+		[]string{"get", "stscred", "-n", namespace},
+	); err != nil {
+		return err
+	}
+	return d.expect(ctx, first, good...)
+}
+
+func (d *demo) lookAtSecret(ctx context.Context) error {
+	c, err := d.credential(ctx, first)
+	if err != nil {
+		return err
+	}
+	if err := d.kubectl(ctx, "describe", "secret", c.Status.SecretName, "-n", namespace); err != nil {
+		return err
+	}
+	t, err := d.readTriple(ctx, first)
+	if err != nil {
+		return err
+	}
+	if t.id != c.Status.AccessKeyID {
+		return &surprise{want: "the AccessKey ID of the status, " + c.Status.AccessKeyID, got: t.id}
+	}
+	d.ok("it holds all three, and the AccessKey ID that the status names: %s", t.id)
+	return nil
+}
+
+func (d *demo) useTriple(ctx context.Context) (err error) {
+	if d.before, err = d.readTriple(ctx, first); err != nil {
+		return err
+	}
+	d.note("GetCallerIdentity, called with the Secret's triple by the Go STS SDK:")
+	return d.works(ctx, "the triple", d.before)
+}
+
+// works checks that STS knows a triple as the session of the first StsCredential.
+func (d *demo) works(ctx context.Context, what string, t triple) error {
+	c, err := d.credential(ctx, first)
+	if err != nil {
+		return err
+	}
+	want := fmt.Sprintf("acs:ram::%s:assumed-role/%s/%s", account, c.Status.RoleName, c.Status.SessionName)
+	got, err := d.sts.whoAmI(t)
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		return &surprise{want: what + " acts as " + want, got: got}
+	}
+	d.ok("%s acts as %s", what, got)
+	return nil
+}
+
+func (d *demo) renew(ctx context.Context) error {
+	if err := d.requestRenewal(ctx, first); err != nil {
+		return err
+	}
+	var after triple
+	err := eventually(ctx, "status and Secret hold a new AccessKey ID", func(ctx context.Context) (string, bool) {
+		c, err := d.credential(ctx, first)
+		if err != nil {
+			return err.Error(), false
+		}
+		if after, err = d.readTriple(ctx, first); err != nil {
+			return err.Error(), false
+		}
+		got := fmt.Sprintf("status %s, Secret %s", c.Status.AccessKeyID, after.id)
+		return got, after.id != d.before.id && after.id == c.Status.AccessKeyID
+	})
+	if err != nil {
+		return err
+	}
+	d.ok("the AccessKey ID was %s", d.before.id)
+	d.ok("in status and Secret it is now %s", after.id)
+	if err := d.works(ctx, "the new triple", after); err != nil {
+		return err
+	}
+	return d.works(ctx, "the old triple, until it expires,", d.before)
+}
+
+func (d *demo) refuseRole(ctx context.Context) error {
+	d.note("the role's administrator removes the operator from its trust policy:")
+	if err := d.trust(ctx); err != nil {
+		return err
+	}
+	if err := d.refuseFirst(ctx); err != nil {
+		return err
+	}
+	if err := d.refuseSecond(ctx); err != nil {
+		return err
+	}
+	d.note("the administrator does what the messages say, and both are asked to try at once:")
+	if err := d.trust(ctx, userARN); err != nil {
+		return err
+	}
+	for _, name := range []string{first, second} {
+		if err := d.requestRenewal(ctx, name); err != nil {
+			return err
+		}
+		if err := d.expect(ctx, name, good...); err != nil {
+			return err
+		}
+	}
+	return d.kubectl(ctx, "get", "stscred", "-n", namespace)
+}
+
+// refuseFirst: what the Secret holds is still good, so Ready stays True.
+func (d *demo) refuseFirst(ctx context.Context) error {
+	held, err := d.readTriple(ctx, first)
+	if err != nil {
+		return err
+	}
+	if err := d.requestRenewal(ctx, first); err != nil {
+		return err
+	}
+	refusal := condition{v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleRefused, []string{"NoPermission", "RequestId", userARN}}
+	if err := d.expect(ctx, first, refusal, good[0]); err != nil {
+		return err
+	}
+	if err := d.show(ctx, first, v1alpha1.ConditionRenewalFailing); err != nil {
+		return err
+	}
+	if now, err := d.readTriple(ctx, first); err != nil || now != held {
+		return &surprise{want: "the Secret is as it was", got: fmt.Sprintf("AccessKey ID %s, error %v", now.id, err)}
+	}
+	return d.works(ctx, "what the Secret holds", held)
+}
+
+// refuseSecond: there never was a Secret, so Ready is False.
+func (d *demo) refuseSecond(ctx context.Context) error {
+	d.note("another StsCredential of that role never had a Secret:")
+	if err := d.kubectl(ctx, "apply", "-f", "config/samples/stscredential-policy.yaml"); err != nil {
+		return err
+	}
+	refusal := condition{v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, []string{"NoPermission", "RequestId", userARN}}
+	if err := d.expect(ctx, second, refusal); err != nil {
+		return err
+	}
+	return d.show(ctx, second, v1alpha1.ConditionReady)
+}
+
+func (d *demo) discard(ctx context.Context) error {
+	c, err := d.credential(ctx, first)
+	if err != nil {
+		return err
+	}
+	if err := d.kubectlAll(ctx,
+		[]string{"delete", "stscred", first, "-n", namespace},
+		[]string{"wait", "secret/" + c.Status.SecretName, "-n", namespace, "--for=delete", "--timeout=60s"},
+		[]string{"get", "stscred,secret", "-n", namespace},
+	); err != nil {
+		return err
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: c.Status.SecretName}}
+	if err := d.gone(ctx, secret); err != nil {
+		return err
+	}
+	d.ok("Secret %s was garbage collected", c.Status.SecretName)
+	return nil
+}
+
+// good are the conditions of a credential without trouble.
+var good = []condition{
+	{kind: v1alpha1.ConditionReady, status: metav1.ConditionTrue, reason: v1alpha1.ReasonIssued},
+	{kind: v1alpha1.ConditionRenewalFailing, status: metav1.ConditionUnknown},
+}
+
+// requestRenewal asks the operator for one, with a value that was not there before.
+func (d *demo) requestRenewal(ctx context.Context, name string) error {
+	value := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	return d.kubectl(ctx, "annotate", "stscred", name, "-n", namespace, "--overwrite", v1alpha1.AnnotationRenewRequestedAt+"="+value)
+}
+
+// show shows the StsCredentials and the message of one's condition.
+func (d *demo) show(ctx context.Context, name, kind string) error {
+	return d.kubectlAll(ctx,
+		[]string{"get", "stscred", "-n", namespace},
+		[]string{"get", "stscred", name, "-n", namespace, "-o", `jsonpath={.status.conditions[?(@.type=="` + kind + `")].message}`},
+	)
+}
+
+func (d *demo) kubectlAll(ctx context.Context, commands ...[]string) error {
+	for _, args := range commands {
+		if err := d.kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
