@@ -1,0 +1,145 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+)
+
+const (
+	credentialKind = "StsCredential"
+	grantKind      = "StsRoleGrant"
+)
+
+// crds is the folder of what controller-gen makes of this package.
+var crds = filepath.Join("..", "..", "config", "crd")
+
+var (
+	plane *controlplane.ControlPlane // runs for as long as the tests
+	admin client.Client              // may do everything, and sends unknown fields to be refused
+)
+
+// TestMain starts one real API server for all tests: its schema is what users meet.
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	plane, err = controlplane.Start(context.Background(), controlplane.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, plane.Stop()) }()
+	if _, err := envtest.InstallCRDs(plane.Config(), envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true}); err != nil {
+		return 0, err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return 0, err
+	}
+	c, err := client.New(plane.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		return 0, err
+	}
+	admin = client.WithFieldValidation(c, metav1.FieldValidationStrict)
+	return m.Run(), nil
+}
+
+// row is one rule seen from one side. given is YAML that is laid over a spec which is admitted: a key replaces the
+// spec's own, null leaves it out. want is empty where that is admitted, else the field and a part of what is said of it.
+type row struct{ name, given, want string }
+
+// check sends each row to the API server, which validates it and stores nothing.
+func check(t *testing.T, kind, base string, rows []row) {
+	t.Helper()
+	for _, test := range rows {
+		t.Run(test.name, func(t *testing.T) {
+			err := admin.Create(t.Context(), object(t, kind, "row", base, test.given), client.DryRunAll)
+			compare(t, err, test.want)
+		})
+	}
+}
+
+// compare tells whether an API server's answer is the wanted one.
+func compare(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || want == "" {
+		if err != nil || want != "" {
+			t.Errorf("got %v; want %q", err, want)
+		}
+		return
+	}
+	field, message, _ := strings.Cut(want, ": ")
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		t.Fatalf("got %v; want a refusal with details", err)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Field == field && strings.Contains(cause.Message, message) {
+			return
+		}
+	}
+	t.Errorf("got %v; want %q", err, want)
+}
+
+// object makes an object of either kind whose spec is the base with the overlay's keys on top.
+func object(t *testing.T, kind, name, base, overlay string) *unstructured.Unstructured {
+	t.Helper()
+	spec := map[string]any{}
+	for _, layer := range []string{base, overlay} {
+		if err := yaml.Unmarshal([]byte(layer), &spec); err != nil {
+			t.Fatalf("%v in\n%s", err, layer)
+		}
+	}
+	for key, value := range spec {
+		if value == nil {
+			delete(spec, key)
+		}
+	}
+	return withSpec(kind, name, spec)
+}
+
+func withSpec(kind, name string, spec map[string]any) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	o.SetName(name)
+	if kind == credentialKind {
+		o.SetNamespace(metav1.NamespaceDefault)
+	}
+	return o
+}
+
+// create stores an object and removes it at the end of the test.
+func create(t *testing.T, o client.Object) {
+	t.Helper()
+	if err := admin.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := admin.Delete(context.WithoutCancel(t.Context()), o); err != nil {
+			t.Error(err)
+		}
+	})
+}
