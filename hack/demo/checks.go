@@ -76,7 +76,7 @@ func (w condition) String() string {
 	}
 	text := fmt.Sprintf("%s=%s %s", w.kind, w.status, w.reason)
 	if len(w.mentions) > 0 {
-		text += " that mentions " + strings.Join(w.mentions, ", ")
+		text += " with a message that names " + strings.Join(w.mentions, " and ")
 	}
 	return text
 }

@@ -22,16 +22,20 @@ const (
 	logLines = 15
 )
 
-var (
-	errInterrupted  = errors.New("interrupted")
-	errManagerEnded = errors.New("the manager ended by itself")
-)
+// errInterrupted is the end of a walk that the user did not want to wait for.
+var errInterrupted = errors.New("interrupted")
+
+// abortError is what went wrong in the background.
+type abortError struct{ error }
+
+// Unwrap is the error itself.
+func (e *abortError) Unwrap() error { return e.error }
 
 // demo is one run.
 type demo struct {
 	options
 	*screen
-	abort   context.CancelCauseFunc // ends the run, for something that went wrong in the background
+	cancel  context.CancelCauseFunc // ends the run
 	cleanup cleanup
 
 	root string // of the repository
@@ -56,19 +60,28 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.walk(ctx); err != nil {
 		return cause(ctx, err)
 	}
-	d.note("%s so far", time.Since(start).Round(time.Second))
 	if d.once {
 		return nil
 	}
 	return d.stay(ctx)
 }
 
+// abort ends the run for something that went wrong in the background.
+func (d *demo) abort(format string, args ...any) {
+	d.cancel(&abortError{fmt.Errorf(format, args...)})
+}
+
 // cause is why ctx ended, if it did: what failed since then only follows from it.
 func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	var aborted *abortError
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.As(context.Cause(ctx), &aborted):
+		return aborted
+	default:
+		return errInterrupted
 	}
-	return err
 }
 
 func (d *demo) setUp(ctx context.Context) (err error) {
@@ -113,7 +126,7 @@ func (d *demo) stay(ctx context.Context) error {
 		d.command(try)
 	}
 	<-ctx.Done()
-	if err := context.Cause(ctx); errors.Is(err, errManagerEnded) {
+	if err := cause(ctx, nil); !errors.Is(err, errInterrupted) {
 		return err
 	}
 	return nil
@@ -121,14 +134,14 @@ func (d *demo) stay(ctx context.Context) error {
 
 // end tells what went wrong, if anything did, and undoes what was done.
 func (d *demo) end(ctx context.Context, err error, start time.Time) error {
-	d.title("Cleaning up")
-	failed := err != nil && !errors.Is(err, errDeclined)
+	failed := err != nil && !errors.Is(err, errDeclined) && !errors.Is(err, errInterrupted)
 	if err != nil {
 		d.fail("%v", err)
 	}
 	if failed {
 		d.showLog()
 	}
+	d.title("Cleaning up")
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
 	undone := d.cleanup.run(limited)

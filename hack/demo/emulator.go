@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -61,7 +60,7 @@ func (d *demo) serve(ctx context.Context, handler http.Handler) (string, error) 
 	d.cleanup.add("stop the emulated STS", func(context.Context) error { return server.Close() })
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			d.abort(fmt.Errorf("the emulated STS: %w", err))
+			d.abort("the emulated STS: %w", err)
 		}
 	}()
 	return "http://" + listener.Addr().String(), nil

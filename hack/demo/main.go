@@ -40,7 +40,7 @@ func run() int {
 	defer cancel(nil)
 	go watchParent(ctx, cancel)
 
-	d := &demo{options: o, screen: newScreen(os.Stdout), abort: cancel}
+	d := &demo{options: o, screen: newScreen(os.Stdout), cancel: cancel}
 	if err := d.run(ctx); err != nil {
 		return 1
 	}
@@ -57,7 +57,7 @@ func watchParent(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		case <-ticker.C:
 			if os.Getppid() != parent {
-				cancel(errInterrupted)
+				cancel(nil)
 				return
 			}
 		}

@@ -46,7 +46,7 @@ func (d *demo) startManager(ctx context.Context) error {
 	d.cleanup.add("stop the manager", func(context.Context) error { return manager.stop() })
 	go func() {
 		<-manager.done
-		d.abort(fmt.Errorf("%w: %w", errManagerEnded, manager.err)) // of no effect if it was told to
+		d.abort("the manager ended by itself: %v", manager.cmd.ProcessState) // of no effect once the cleanup is at work
 	}()
 	if err := eventually(ctx, "the manager is ready", func(ctx context.Context) (string, bool) {
 		return answers(ctx, "http://"+probe+"/readyz")

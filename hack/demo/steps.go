@@ -160,72 +160,12 @@ func (d *demo) renew(ctx context.Context) error {
 	return d.works(ctx, "the old triple, until it expires,", d.before)
 }
 
-func (d *demo) refuseRole(ctx context.Context) error {
-	d.note("the role's administrator removes the operator from its trust policy:")
-	if err := d.trust(ctx); err != nil {
-		return err
-	}
-	if err := d.refuseFirst(ctx); err != nil {
-		return err
-	}
-	if err := d.refuseSecond(ctx); err != nil {
-		return err
-	}
-	d.note("the administrator does what the messages say, and both are asked to try at once:")
-	if err := d.trust(ctx, userARN); err != nil {
-		return err
-	}
-	for _, name := range []string{first, second} {
-		if err := d.requestRenewal(ctx, name); err != nil {
-			return err
-		}
-		if err := d.expect(ctx, name, good...); err != nil {
-			return err
-		}
-	}
-	return d.kubectl(ctx, "get", "stscred", "-n", namespace)
-}
-
-// refuseFirst: what the Secret holds is still good, so Ready stays True.
-func (d *demo) refuseFirst(ctx context.Context) error {
-	held, err := d.readTriple(ctx, first)
-	if err != nil {
-		return err
-	}
-	if err := d.requestRenewal(ctx, first); err != nil {
-		return err
-	}
-	refusal := condition{v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleRefused, []string{"NoPermission", "RequestId", userARN}}
-	if err := d.expect(ctx, first, refusal, good[0]); err != nil {
-		return err
-	}
-	if err := d.show(ctx, first, v1alpha1.ConditionRenewalFailing); err != nil {
-		return err
-	}
-	if now, err := d.readTriple(ctx, first); err != nil || now != held {
-		return &surprise{want: "the Secret is as it was", got: fmt.Sprintf("AccessKey ID %s, error %v", now.id, err)}
-	}
-	return d.works(ctx, "what the Secret holds", held)
-}
-
-// refuseSecond: there never was a Secret, so Ready is False.
-func (d *demo) refuseSecond(ctx context.Context) error {
-	d.note("another StsCredential of that role never had a Secret:")
-	if err := d.kubectl(ctx, "apply", "-f", "config/samples/stscredential-policy.yaml"); err != nil {
-		return err
-	}
-	refusal := condition{v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, []string{"NoPermission", "RequestId", userARN}}
-	if err := d.expect(ctx, second, refusal); err != nil {
-		return err
-	}
-	return d.show(ctx, second, v1alpha1.ConditionReady)
-}
-
 func (d *demo) discard(ctx context.Context) error {
 	c, err := d.credential(ctx, first)
 	if err != nil {
 		return err
 	}
+	d.note("Kubernetes' garbage collector does it; it looks for new kinds, such as ours, every 30 s only")
 	if err := d.kubectlAll(ctx,
 		[]string{"delete", "stscred", first, "-n", namespace},
 		[]string{"wait", "secret/" + c.Status.SecretName, "-n", namespace, "--for=delete", "--timeout=60s"},
