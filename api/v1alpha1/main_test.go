@@ -137,9 +137,12 @@ func create(t *testing.T, o client.Object) {
 	if err := admin.Create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := admin.Delete(context.WithoutCancel(t.Context()), o); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { remove(t, o) })
+}
+
+func remove(t *testing.T, o client.Object) {
+	t.Helper()
+	if err := admin.Delete(context.WithoutCancel(t.Context()), o); err != nil {
+		t.Error(err)
+	}
 }
