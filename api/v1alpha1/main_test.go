@@ -6,6 +6,7 @@ package v1alpha1_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -109,9 +111,11 @@ func object(t *testing.T, kind, name, base, overlay string) *unstructured.Unstru
 	t.Helper()
 	spec := map[string]any{}
 	for _, layer := range []string{base, overlay} {
-		if err := yaml.Unmarshal([]byte(layer), &spec); err != nil {
-			t.Fatalf("%v in\n%s", err, layer)
+		over, ok := fromYAML(t, layer).(map[string]any)
+		if !ok && layer != "" {
+			t.Fatalf("no map:\n%s", layer)
 		}
+		maps.Copy(spec, over)
 	}
 	for key, value := range spec {
 		if value == nil {
@@ -129,6 +133,20 @@ func withSpec(kind, name string, spec map[string]any) *unstructured.Unstructured
 		o.SetNamespace(metav1.NamespaceDefault)
 	}
 	return o
+}
+
+// fromYAML reads YAML into what unstructured objects are made of; whole numbers stay what they are.
+func fromYAML(t *testing.T, text string) any {
+	t.Helper()
+	raw, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return value
 }
 
 // create stores an object and removes it at the end of the test.

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -131,13 +130,4 @@ func read(t *testing.T, name string) *v1alpha1.StsCredential {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func fromYAML(t *testing.T, text string) any {
-	t.Helper()
-	var value any
-	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return value
 }
