@@ -6,6 +6,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,11 +49,28 @@ func (d *demo) walk(ctx context.Context) error {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
+	if err := d.checkRights(); err != nil {
+		return err
+	}
 	issued, refused := d.sts.asked()
 	d.title("All %d steps came as they should", len(steps))
 	d.note("STS counted %d AssumeRole calls: %d issued, %d refused", len(issued)+len(refused), len(issued), len(refused))
 	if len(issued) != wantIssued {
 		return &surprise{want: fmt.Sprint(wantIssued, " of them issued"), got: fmt.Sprint(len(issued))}
+	}
+	return nil
+}
+
+// checkRights looks for anything that the manager was not allowed to do. Some of it, such as events, fails unseen.
+func (d *demo) checkRights() error {
+	content, err := os.ReadFile(d.log)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(content)) {
+		if strings.Contains(line, "forbidden") {
+			return &surprise{want: "the rights of config/rbac/role.yaml are enough", got: line}
+		}
 	}
 	return nil
 }
