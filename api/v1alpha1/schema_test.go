@@ -24,6 +24,7 @@ var bounds = map[string]string{
 	"minItems":      "should have at least",
 	"minProperties": "should have at least",
 	"enum":          "Unsupported value",
+	"pattern":       "should match",
 }
 
 // rule is something that the schema refuses: where, as a pattern of what the API server calls it, and with which words.

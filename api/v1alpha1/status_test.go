@@ -80,6 +80,11 @@ var statusRows = []row{
 	{"17 conditions", "conditions: " + list(17, conditionFormat), "status.conditions: Too many"},
 	{"a condition twice", "conditions: [" + strings.Join(repeat(2, fmt.Sprintf(conditionFormat, 1)), ", ") + "]", "status.conditions[1]: Duplicate value"},
 	{"no time", "expiresAt: never", "status.expiresAt: must be of type date-time"},
+	{"times", "{issuedAt: '2026-01-02T15:04:05Z', expiresAt: '2026-01-02T16:04:05Z', renewAt: '2026-01-02T15:44:05Z'}", ""},
+	// JSON schema's date-time allows what Go does not read as a time.
+	{"issuedAt in small letters", "issuedAt: '2026-01-02t15:04:05z'", "status.issuedAt: should match"},
+	{"expiresAt in no zone on earth", "expiresAt: '2026-01-02T15:04:05+25:00'", "status.expiresAt: should match"},
+	{"renewAt in no zone on earth", "renewAt: '2026-01-02T15:04:05+00:99'", "status.renewAt: should match"},
 }
 
 const conditionFormat = "{type: T%d, status: 'True', reason: R, message: '', lastTransitionTime: '2026-01-02T15:04:05Z'}"

@@ -125,17 +125,18 @@ type SecretSpec struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// labels to set on the Secret, at most 32. Keys under kubernetes.io, k8s.io and sts.alibabacloud.com are refused, except
-	// the recommended app.kubernetes.io ones other than managed-by.
+	// labels to set on the Secret, at most 32 with keys of up to 253 characters. Keys under kubernetes.io, k8s.io and
+	// sts.alibabacloud.com are refused, except the recommended app.kubernetes.io ones other than managed-by.
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.labels: a key must be a label key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.labels: a key must be a label key of up to 253 characters such as team or example.com/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.labels: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32 of up to 1024 characters. The same keys as in labels are refused.
+	// annotations to set on the Secret, at most 32 of up to 1024 characters with keys of up to 253. The same keys as in
+	// labels are refused.
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key such as team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key of up to 253 characters such as team or example.com/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.annotations: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
 	// +optional
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
@@ -181,14 +182,20 @@ type StsCredentialStatus struct {
 	SecretName string `json:"secretName,omitempty"`
 
 	// issuedAt is when STS issued what the Secret holds, by STS's clock.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
 	// +optional
 	IssuedAt *metav1.Time `json:"issuedAt,omitempty"`
 
 	// expiresAt is when what the Secret holds expires, by STS's clock.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
 	// renewAt is when the operator means to replace it.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
 	// +optional
 	RenewAt *metav1.Time `json:"renewAt,omitempty"`
 

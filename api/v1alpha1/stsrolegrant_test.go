@@ -115,7 +115,7 @@ var matchLabelsRows = []row{
 	selectorRow("32 labels", "matchLabels: "+numbered(32), ""),
 	selectorRow("33 labels", "matchLabels: "+numbered(33), "matchLabels: Too many"),
 	selectorRow("a label's name of 63", "matchLabels: {"+times(63, "k")+": v}", ""),
-	selectorRow("a label's name of 64", "matchLabels: {"+times(64, "k")+": v}", "matchLabels: a key must be a label key such as team or example.com/team"),
+	selectorRow("a label's name of 64", "matchLabels: {"+times(64, "k")+": v}", "matchLabels: a key must be a label key of up to 253 characters such as team or example.com/team"),
 	selectorRow("a label's key of 254", "matchLabels: {"+times(250, "p")+"/key: v}", "matchLabels: a key must be a label key"),
 	selectorRow("a label's empty name", "matchLabels: {'': v}", "matchLabels: a key must be a label key"),
 	selectorRow("a label's value of 63", "matchLabels: {k: "+times(63, "v")+"}", ""),
