@@ -105,12 +105,15 @@ func (w *world) restart() {
 	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Timeout: 2 * time.Second, UserAgent: "test", Clock: w.clock})
 	w.must(err)
 	w.client = client
-	fetch := func() (sts.Keys, error) {
-		return sts.Keys{AccessKeyID: w.key.ID, AccessKeySecret: w.key.Secret}, nil
+	newFetch := func() identity.Fetch {
+		key := sync.OnceValue(func() stsemulator.AccessKey { return w.key }) // as a source that caches
+		return func() (sts.Keys, error) {
+			return sts.Keys{AccessKeyID: key().ID, AccessKeySecret: key().Secret}, nil
+		}
 	}
 	w.Reconciler = &Reconciler{
 		Client: cached, Live: api, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
-		Identity: identity.NewOperator(identity.Options{NewFetch: func() identity.Fetch { return fetch }, STS: client, Clock: w.clock}),
+		Identity: identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
 		Budget:   sts.NewBudget(1000, 1000, w.clock),
 	}
 }
