@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -116,23 +118,24 @@ func (d *demo) findKubectl(ctx context.Context) error {
 
 // remove deletes objects and waits until they are gone.
 func (d *demo) remove(ctx context.Context, objects ...client.Object) error {
+	var errs []error
 	for _, object := range objects {
-		if err := client.IgnoreNotFound(d.kube.Delete(ctx, object)); err != nil {
-			return err
-		}
+		errs = append(errs, client.IgnoreNotFound(d.kube.Delete(ctx, object)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	for _, object := range objects {
-		if err := d.gone(ctx, object); err != nil {
-			return err
-		}
+		errs = append(errs, d.gone(ctx, object))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func customResources() []client.Object {
 	var objects []client.Object
 	for _, plural := range []string{"stscredentials", "stsrolegrants"} {
-		object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: plural + ".sts.alibabacloud.com"}}
+		object := &unstructured.Unstructured{}
+		object.SetName(plural + ".sts.alibabacloud.com")
 		object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 		objects = append(objects, object)
 	}

@@ -151,7 +151,11 @@ func (d *demo) end(ctx context.Context, err error, start time.Time) error {
 	if err := d.removeFolder(failed || undone != nil); err != nil {
 		d.fail("%v", err)
 	}
-	if undone == nil {
+	switch {
+	case undone != nil:
+	case d.context != "":
+		d.ok("nothing is left running, nor in the cluster")
+	default:
 		d.ok("nothing is left running")
 	}
 	d.note("%s in all", time.Since(start).Round(time.Second))
