@@ -14,7 +14,7 @@ import (
 
 // wholePolicy has what RAM's grammar knows, what it does not, and numbers that a float64 would change: with any part of
 // it lost, the session could do more than was meant. Keys are sorted, as the API server writes them.
-const wholePolicy = `{"Future":{"deep":[{"er":{"est":null}}]},"Statement":[` +
+const wholePolicy = `{"Future":{"deep":{"er":[null]}},"Statement":[` +
 	`{"Action":["ots:Get*"],"Condition":{"IpAddress":{"acs:SourceIp":["10.0.0.0/8"]},"NumericLessThan":{"x":9007199254740993}},` +
 	`"Effect":"Allow","NotResource":"acs:ots:*:*:instance/*","Principal":{},"Resource":[]},` +
 	`{"Action":"*","Condition":{},"Effect":"Deny","Sid":""}],"Version":"1"}`
