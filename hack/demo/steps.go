@@ -115,7 +115,7 @@ func (d *demo) lookAtSecret(ctx context.Context) error {
 	if err := d.kubectl(ctx, "describe", "secret", c.Status.SecretName, "-n", namespace); err != nil {
 		return err
 	}
-	t, err := d.readTriple(ctx, first)
+	t, err := d.readTriple(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (d *demo) lookAtSecret(ctx context.Context) error {
 }
 
 func (d *demo) useTriple(ctx context.Context) (err error) {
-	if d.before, err = d.readTriple(ctx, first); err != nil {
+	if d.before, err = d.readTriple(ctx); err != nil {
 		return err
 	}
 	d.note("GetCallerIdentity, called with the Secret's triple by the Go STS SDK:")
@@ -162,7 +162,7 @@ func (d *demo) renew(ctx context.Context) error {
 		if err != nil {
 			return err.Error(), false
 		}
-		if after, err = d.readTriple(ctx, first); err != nil {
+		if after, err = d.readTriple(ctx); err != nil {
 			return err.Error(), false
 		}
 		got := fmt.Sprintf("status %s, Secret %s", c.Status.AccessKeyID, after.id)
