@@ -165,6 +165,9 @@ func (m *memo) repaired(attempt string, now time.Time) {
 	m.repairAttempt, m.repairedAt, m.repairPause = attempt, now, min(2*m.repairPause, repairMax)
 }
 
+// spreadSteps is how finely retries are spread.
+const spreadSteps = 1 << 20
+
 // spread is the same for the same key and try, and below limit: retries of many objects do not come in step.
 func spread(key string, try int, limit time.Duration) time.Duration {
 	if limit <= 0 {
@@ -172,5 +175,5 @@ func spread(key string, try int, limit time.Duration) time.Duration {
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key + "/" + strconv.Itoa(try)))
-	return time.Duration(h.Sum64() % uint64(limit))
+	return time.Duration(float64(limit) * float64(h.Sum64()%spreadSteps) / spreadSteps)
 }

@@ -53,22 +53,22 @@ func (p *pass) quiet() bool {
 	return p.record == nil && p.trouble == nil && p.wait > 0 && p.wait < quietWait
 }
 
-// nextLook is when something is due by itself: a retry, a renewal, an expiry.
+// nextLook is when something is due by itself: a retry or a renewal, and an expiry in any case.
 func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	now := r.STS.Now()
 	var due []time.Duration
-	if p.trouble != nil && p.trouble.retry > 0 {
+	switch {
+	case p.trouble != nil:
 		due = append(due, p.trouble.retry)
-	}
-	if p.wait > 0 {
+	case p.wait > 0:
 		due = append(due, p.wait)
-	}
-	if p.record != nil && now.Before(p.record.ExpiresAt) {
-		due = append(due, p.record.ExpiresAt.Sub(now))
-	}
-	if p.trouble == nil && p.wait == 0 && !p.decision.RenewAt.IsZero() && !p.credential.Spec.Suspend {
+	case !p.decision.RenewAt.IsZero() && !p.credential.Spec.Suspend:
 		due = append(due, max(p.decision.RenewAt.Sub(now), time.Millisecond))
 	}
+	if p.record != nil {
+		due = append(due, p.record.ExpiresAt.Sub(now))
+	}
+	due = slices.DeleteFunc(due, func(d time.Duration) bool { return d <= 0 })
 	if len(due) == 0 {
 		return ctrl.Result{}
 	}

@@ -66,7 +66,7 @@ type Reconciler struct {
 	wake   chan wakeUp
 }
 
-// Least privilege: a rule for each thing that the code does. Events are of both API groups since the recorder falls back.
+// Least privilege: a rule for each thing that the code does.
 //
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/status,verbs=patch

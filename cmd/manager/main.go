@@ -80,6 +80,13 @@ func run(ctx context.Context, s *settings) error {
 	return mgr.Start(ctx)
 }
 
+// Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.
+//
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=sts-system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=sts-system
+
 func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {

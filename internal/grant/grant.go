@@ -5,6 +5,7 @@
 package grant
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -55,25 +56,26 @@ func (v Verdict) Granted() bool { return v.GrantName != "" }
 func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 	candidates := slices.Clone(grants)
 	slices.SortFunc(candidates, func(a, b v1alpha1.StsRoleGrant) int { return strings.Compare(a.Name, b.Name) })
-	verdict := Verdict{Refusal: fmt.Sprintf("no StsRoleGrant lets namespace %s assume %s: ask a cluster admin for one that names both",
-		r.Namespace, r.RoleARN)}
-	nearest := ""
+	var verdict Verdict
+	var nearest string // the limit that the first grant of namespace and role sets
 	for _, g := range candidates {
 		if !Concerns(&g, r.Namespace, r.NamespaceLabels, r.RoleARN) {
 			continue
 		}
-		missing := limit(&g, r)
-		switch {
-		case missing != "" && nearest == "":
-			nearest = missing
-		case missing == "" && g.Spec.Policy == nil:
+		if missing := limit(&g, r); missing != "" {
+			nearest = cmp.Or(nearest, missing)
+			continue
+		}
+		if g.Spec.Policy == nil {
 			return Verdict{GrantName: g.Name}
-		case missing == "" && !verdict.Granted():
+		}
+		if !verdict.Granted() {
 			verdict = Verdict{GrantName: g.Name, Policy: g.Spec.Policy}
 		}
 	}
-	if nearest != "" && !verdict.Granted() {
-		verdict.Refusal = nearest
+	if !verdict.Granted() {
+		verdict.Refusal = cmp.Or(nearest, fmt.Sprintf("no StsRoleGrant lets namespace %s assume %s: ask a cluster admin for one that names both",
+			r.Namespace, r.RoleARN))
 	}
 	return verdict
 }

@@ -129,7 +129,7 @@ func (o *Operator) Invalidate(accessKeyID string) {
 }
 
 // remembered is what Keys can say without asking the source.
-func (o *Operator) remembered() (keys sts.Keys, err error, settled bool) { //nolint:revive,staticcheck // settled says whether the others count
+func (o *Operator) remembered() (keys sts.Keys, err error, settled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.clock.Now()

@@ -68,7 +68,7 @@ func (o *Operator) Identify(ctx context.Context) error {
 }
 
 // identified tells whether there is nothing to ask now.
-func (o *Operator) identified(accessKeyID string) (err error, settled bool) { //nolint:revive,staticcheck // settled says whether err counts
+func (o *Operator) identified(accessKeyID string) (err error, settled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.whoami.accessKeyID == accessKeyID {

@@ -110,26 +110,26 @@ func (f Facts) usable(now time.Time) bool {
 
 func (f Facts) cause(now, renewAt time.Time) Cause {
 	r := f.Record
-	switch {
-	case r == nil:
+	if r == nil {
 		return CauseNoRecord
-	case r.Foreign:
-		return CauseForeignRecord
-	case r.RequestChanged:
-		return CauseRequestChanged
-	case r.PolicyChanged:
-		return CausePolicyChanged
-	case r.LayoutChanged:
-		return CauseLayoutChanged
-	case f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest:
-		return CauseRequested
-	case !now.Before(renewAt):
-		return CauseDue
-	case now.Before(r.IssuedAt.Add(-clockTolerance)):
-		// The clock cannot be trusted to notice expiry. STS's answer corrects it.
-		return CauseClockBehind
-	case r.Edited:
-		return CauseEdited
+	}
+	for _, candidate := range []struct {
+		cause Cause
+		holds bool
+	}{
+		{CauseForeignRecord, r.Foreign},
+		{CauseRequestChanged, r.RequestChanged},
+		{CausePolicyChanged, r.PolicyChanged},
+		{CauseLayoutChanged, r.LayoutChanged},
+		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
+		{CauseDue, !now.Before(renewAt)},
+		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
+		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
+		{CauseEdited, r.Edited},
+	} {
+		if candidate.holds {
+			return candidate.cause
+		}
 	}
 	return ""
 }

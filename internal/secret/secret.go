@@ -20,8 +20,8 @@ import (
 // The keys of the Secret: the environment variables that Alibaba Cloud's SDKs read.
 const (
 	KeyAccessKeyID     = "ALIBABA_CLOUD_ACCESS_KEY_ID"
-	KeyAccessKeySecret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET" //nolint:gosec // the name of a key, not a secret
-	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN"
+	KeyAccessKeySecret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
+	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN" //nolint:gosec // the name of a key, not a secret
 )
 
 // Render is the whole Secret for a session: metadata, record and data. requestHash is that of the request that the

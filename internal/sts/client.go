@@ -89,7 +89,7 @@ func (c *Client) call(ctx context.Context, action, role string, keys Keys, do fu
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	// The deadline enters here since not every action of the SDK takes a context.
-	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) }
+	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) } //nolint:gosec // the endpoint is the administrator's own setting
 	x := &exchange{send: send, now: c.clock.Now}
 	if !keys.wellFormed() {
 		return nil, failure(action, role, brokenKeys, nil)

@@ -14,18 +14,18 @@ import (
 type Class int
 
 const (
-	// Invalid: the spec is wrong. No retry before it has changed.
+	// Invalid means that the spec is wrong. No retry before it has changed.
 	Invalid Class = iota + 1
-	// Refused: an administrator must act in RAM or on the operator's
+	// Refused means that an administrator must act in RAM or on the operator's
 	// installation, which sends no Kubernetes event. Retry slowly.
 	Refused
-	// StaleIdentity: STS does not know the keys that signed (any more). Fetch
+	// StaleIdentity means that STS does not know the keys that signed (any more). Fetch
 	// the identity anew, once; then treat it as Refused.
 	StaleIdentity
-	// Throttled: too many calls for this account. As Transient, but every
+	// Throttled means too many calls for this account. As Transient, but every
 	// caller of the account slows down.
 	Throttled
-	// Transient: STS, or the way to it, failed. Retry with backoff.
+	// Transient means that STS, or the way to it, failed. Retry with backoff.
 	Transient
 )
 

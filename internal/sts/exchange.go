@@ -78,7 +78,7 @@ func (x *exchange) readHeader(header http.Header) {
 }
 
 // maxRetryAfter, in milliseconds, keeps an absurd header from stopping an account.
-const maxRetryAfter = time.Duration(time.Hour / time.Millisecond)
+const maxRetryAfter = time.Hour / time.Millisecond
 
 // explain turns the SDK's error into one that may be shown. ctx is the caller's,
 // not the one that carries the timeout.

@@ -59,7 +59,7 @@ func TestNetworkErrorsSayWhatToCheck(t *testing.T) {
 func withCertificate(t *testing.T, certificate tls.Certificate) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}} //nolint:gosec // Go's defaults are fine
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)

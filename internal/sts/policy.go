@@ -48,11 +48,11 @@ func checkPolicy(policy map[string]any) error {
 		return err
 	}
 	if policy["Version"] != "1" {
-		return errors.New(`Version must be "1", in quotes`)
+		return errors.New(`the policy's Version must be "1", in quotes`)
 	}
 	statements, ok := policy["Statement"].([]any)
 	if !ok || len(statements) == 0 {
-		return errors.New("Statement must be a list of at least one statement")
+		return errors.New("the policy's Statement must be a list of at least one statement")
 	}
 	for i, s := range statements {
 		if err := checkStatement(fmt.Sprintf("Statement[%d]", i), s); err != nil {

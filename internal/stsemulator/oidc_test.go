@@ -125,7 +125,7 @@ var oidcTests = []struct {
 	{name: "signed by another", forged: true,
 		wantStatus: 401, wantCode: "AuthenticationFail.OIDCToken.InvalidSignature"},
 	{name: "no JWT", changes: params{"OIDCToken": "nonsense"}, wantStatus: 401, wantCode: invalid},
-	{name: "unsigned", changes: params{"OIDCToken": "eyJhbGciOiJub25lIn0.e30."}, //nolint:gosec // {"alg":"none"}.{}
+	{name: "unsigned", changes: params{"OIDCToken": "eyJhbGciOiJub25lIn0.e30."},
 		wantStatus: 401, wantCode: invalid},
 	{name: "too short", changes: params{"OIDCToken": "abc"}, wantStatus: 400, wantCode: "InvalidParameter.OIDCToken"},
 	{name: "too long", changes: params{"OIDCToken": strings.Repeat("a", 20001)},

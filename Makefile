@@ -1,0 +1,56 @@
+# Targets for working on sts-credential-operator. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+KUBERNETES_VERSION ?=
+export KUBERNETES_VERSION
+
+TOOL := go tool -modfile=hack/tools/go.mod
+LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+# Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
+ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show the main job live on a local control plane and an emulated STS (ARGS=--once ends by itself).
+	go run ./hack/demo $(ARGS)
+
+.PHONY: test
+test: ## Run all tests, with the race detector, against a real API server (KUBERNETES_VERSION=1.33.13 for another).
+	assets="$(ASSETS)"; KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m -coverprofile=cover.out $(ARGS) ./...
+	hack/coverage.sh cover.out
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for ten seconds.
+	go test -run '^$$' -fuzz FuzzDecide -fuzztime 10s ./internal/rotation
+	go test -run '^$$' -fuzz FuzzRolePattern -fuzztime 10s ./internal/grant
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(LINT) run ./...
+
+.PHONY: generate
+generate: ## Generate deep copies, CRDs, RBAC and the API reference.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
+	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
+	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
+
+.PHONY: verify
+verify: ## Check that generated files, modules and formatting are up to date.
+	hack/verify.sh
+
+.PHONY: build
+build: ## Build the manager into bin/.
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager ./cmd/manager
+
+.PHONY: clean
+clean: ## Remove what was built here; the control plane's programs stay in the user's cache.
+	rm -rf bin dist cover.out
