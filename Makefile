@@ -40,6 +40,7 @@ lint: ## Run the linters.
 generate: ## Generate deep copies, CRDs, RBAC and the API reference.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
+	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 

@@ -155,6 +155,9 @@ func TestBrokenAnswers(t *testing.T) {
 			w.step(next)
 			w.pass(c)
 			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			if got := w.told(); len(got) != 1 || !strings.HasPrefix(got[0], "Normal Issued") {
+				t.Errorf("events = %q, want one of the recovery", got)
+			}
 			if id := w.wantWorking("orders"); id == string(before.Data[secret.KeyAccessKeyID]) {
 				t.Error("not renewed")
 			}

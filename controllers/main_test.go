@@ -27,6 +27,7 @@ import (
 // What all tests share: a control plane, a client past the cache as its admin, and a client through a cache as the
 // manager has it.
 var (
+	plane  *controlplane.ControlPlane
 	config *rest.Config
 	scheme = runtime.NewScheme()
 	api    client.WithWatch
@@ -46,8 +47,7 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) (code int, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	plane, err := controlplane.Start(ctx, controlplane.Options{ControllerManager: true})
-	if err != nil {
+	if plane, err = controlplane.Start(ctx, controlplane.Options{ControllerManager: true}); err != nil {
 		return 1, err
 	}
 	defer func() { _ = plane.Stop() }()

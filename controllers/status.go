@@ -142,9 +142,13 @@ func (p *pass) ready() (status metav1.ConditionStatus, reason, message string) {
 
 // announce makes an event of each change of Ready and RenewalFailing; routine renewals change neither.
 func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
+	ready := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(after.Status.Conditions, kind)
+		if is == nil && was != nil && ready.Status == metav1.ConditionTrue {
+			is = ready // renewal works again
+		}
 		if is == nil || is.Status == metav1.ConditionUnknown || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
 			continue
 		}

@@ -47,7 +47,7 @@ var oddCredentials = []row{
 	{"a policy with an empty Condition", "policy: {Statement: [{Condition: {}}]}", "policy: {Statement: [{Condition: {}}]}"},
 	{"a policy with an empty key", "policy: {'': {'': ''}}", "policy: {'': {'': ''}}"},
 	{"a policy that looks like an object", "policy: {apiVersion: v1, kind: Pod, metadata: {name: 1}}", "policy: {apiVersion: v1, kind: Pod, metadata: {name: 1}}"},
-	{"a policy nested deeply", "policy: {a: " + nested(500) + "}", "policy: {a: " + nested(500) + "}"},
+	{"a policy nested deeply", "policy: {a: " + nested(500) + "}", ""},
 	{"a policy in Unicode", `policy: {"ключ☕": "\0\u2028𝄞"}`, `policy: {"ключ☕": "\0\u2028𝄞"}`},
 	{"a policy that is a list", "policy: [a]", ""},
 	{"a policy that is a number", "policy: 1", ""},

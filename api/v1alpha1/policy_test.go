@@ -6,6 +6,8 @@ package v1alpha1_test
 import (
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,6 +39,30 @@ func TestPolicyIsKeptWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	keptWhole(t, "a StsRoleGrant's", g.Spec.Policy)
+}
+
+// One object whose policy nests to the limit of the API server's JSON parser would make every List that holds it fail.
+func TestPoliciesNestNoDeeperThanRAMs(t *testing.T) {
+	for kind, base := range map[string]string{credentialKind: role, grantKind: grant} {
+		for _, depth := range []int{6, 500, 9980, 9990} {
+			for shape, wrap := range map[string]func(any) any{
+				"maps":  func(v any) any { return map[string]any{"a": v} },
+				"lists": func(v any) any { return []any{v} },
+			} {
+				var policy any = "x"
+				for range depth {
+					policy = wrap(policy)
+				}
+				o := object(t, kind, "deep", base, "")
+				if err := unstructured.SetNestedField(o.Object, map[string]any{"a": policy}, "spec", "policy"); err != nil {
+					t.Fatal(err)
+				}
+				if err := admin.Create(t.Context(), o, client.DryRunAll); !apierrors.IsInvalid(err) {
+					t.Errorf("%s: a policy of %d %s: got %.200v; want it refused", kind, depth, shape, err)
+				}
+			}
+		}
+	}
 }
 
 func keptWhole(t *testing.T, whose string, policy *runtime.RawExtension) {

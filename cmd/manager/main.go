@@ -115,10 +115,10 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) {
 	log := ctrl.Log.WithName("identity")
 	if err := operator.Identify(ctx); err != nil {
-		log.Error(err, "STS did not say who the operator is; work goes on", "endpoint", client.Endpoint())
+		log.Error(err, "STS did not say who the operator is; work goes on", "endpoint", client.URL())
 		return
 	}
 	caller, _ := operator.Caller()
-	log.Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.Endpoint(),
+	log.Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.URL(),
 		"clockSkew", client.Skew().Truncate(time.Second).String())
 }

@@ -75,6 +75,9 @@ func New(o Options) (*Client, error) {
 // Endpoint is the host that is called, with its port if it was given one.
 func (c *Client) Endpoint() string { return c.endpoint.host }
 
+// URL is where calls go: scheme and host.
+func (c *Client) URL() string { return c.endpoint.scheme + "://" + c.endpoint.host }
+
 // Skew is STS's clock minus the local one, as the newest answer told (an error is
 // an answer, too). 0 until there was one; less than 2 s counts as 0, since an
 // answer's Date has whole seconds only.
