@@ -142,14 +142,9 @@ func (p *pass) ready() (status metav1.ConditionStatus, reason, message string) {
 
 // announce makes an event of each change of Ready and RenewalFailing; routine renewals change neither.
 func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
-	ready := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
-		was := meta.FindStatusCondition(before.Status.Conditions, kind)
-		is := meta.FindStatusCondition(after.Status.Conditions, kind)
-		if is == nil && was != nil && ready.Status == metav1.ConditionTrue {
-			is = ready // renewal works again
-		}
-		if is == nil || is.Status == metav1.ConditionUnknown || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
+		is := change(before.Status.Conditions, after.Status.Conditions, kind)
+		if is == nil || is.Status == metav1.ConditionUnknown {
 			continue
 		}
 		severity := corev1.EventTypeWarning
@@ -158,4 +153,16 @@ func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
 		}
 		r.Events.Eventf(after, nil, severity, is.Reason, kind, "%s", is.Message)
 	}
+}
+
+// change is what there is to tell of a condition; nil if nothing. Where RenewalFailing goes, that Ready holds is told.
+func change(before, after []metav1.Condition, kind string) *metav1.Condition {
+	was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
+	switch {
+	case is == nil && was != nil && meta.IsStatusConditionTrue(after, v1alpha1.ConditionReady):
+		return meta.FindStatusCondition(after, v1alpha1.ConditionReady)
+	case is == nil, was != nil && was.Status == is.Status && was.Reason == is.Reason:
+		return nil
+	}
+	return is
 }

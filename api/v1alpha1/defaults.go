@@ -4,6 +4,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -20,6 +21,20 @@ const (
 	// finds a name whose session reads like somebody else's.
 	sessionNameHash = 16
 )
+
+// The keys of a Secret with an AccessKey, unless spec.identity.accessKey names others.
+const (
+	DefaultAccessKeyIDKey     = "accessKeyId"
+	DefaultAccessKeySecretKey = "accessKeySecret"
+)
+
+// IDKey returns the key in the Secret that holds the AccessKey ID.
+func (a *AccessKeyIdentity) IDKey() string { return cmp.Or(a.AccessKeyIDKey, DefaultAccessKeyIDKey) }
+
+// SecretKey returns the key in the Secret that holds the AccessKey secret.
+func (a *AccessKeyIdentity) SecretKey() string {
+	return cmp.Or(a.AccessKeySecretKey, DefaultAccessKeySecretKey)
+}
 
 // Duration returns how long credentials are asked for.
 func (c *StsCredential) Duration() time.Duration {

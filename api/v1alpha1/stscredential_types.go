@@ -53,16 +53,18 @@ type StsCredentialList struct {
 // StsCredentialSpec says which RAM role to assume and where to write the credentials.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || !self.renewBefore.matches('^([0-9]{1,5}(h|m|s)){1,3}$') || (has(self.duration) && !self.duration.matches('^([0-9]{1,5}(h|m|s)){1,3}$')) || duration(self.renewBefore) <= duration(has(self.duration) ? self.duration : '1h') - duration('5m')",fieldPath=".renewBefore",message="renewBefore must be at least 5m shorter than duration (which is 1h when left out): lower renewBefore or raise duration"
+// +kubebuilder:validation:XValidation:rule="!has(self.identity) || !has(self.identity.serviceAccount) || !has(self.externalID)",fieldPath=".externalID",message="externalID cannot be used with identity.serviceAccount, since AssumeRoleWithOIDC takes none: remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.identity) || !has(self.identity.serviceAccount) || !has(self.sourceIdentity)",fieldPath=".sourceIdentity",message="sourceIdentity cannot be used with identity.serviceAccount, since AssumeRoleWithOIDC takes none: remove it"
 type StsCredentialSpec struct {
 	// roleARN is the RAM role to assume, acs:ram::<account ID>:role/<role name>, as the RAM console shows it.
-	// A StsRoleGrant must allow it to this namespace.
+	// A StsRoleGrant must allow it to this namespace, unless identity says who asks.
 	// +kubebuilder:validation:MaxLength=160
 	// +kubebuilder:validation:XValidation:rule="self.matches('^acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}$')",message="roleARN must look like acs:ram::1234567890123456:role/my-role: copy the ARN of a role from the RAM console"
 	// +required
 	RoleARN string `json:"roleARN"`
 
 	// sessionName names the session in ActionTrail: 2 to 64 of A-Z, a-z, 0-9, '.', '@', '_' and '-'. It must start with
-	// "[<cluster name>.]<namespace>." unless the StsRoleGrant allows SessionName. Left out, it is
+	// "[<cluster name>.]<namespace>." with the operator's identity, unless the StsRoleGrant allows SessionName. Left out, it is
 	// "[<cluster name>.]<namespace>.<name>", shortened with a hash when that is too long.
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9.@_-]{2,64}$')",message="sessionName must be 2 to 64 characters of A-Z, a-z, 0-9, '.', '@', '_' and '-'"
@@ -94,11 +96,16 @@ type StsCredentialSpec struct {
 	ExternalID string `json:"externalID,omitempty"`
 
 	// sourceIdentity is kept by STS through chained roles and shown in ActionTrail: 2 to 64 of A-Z, a-z, 0-9 and any of
-	// "_+=,.@-", not starting with acs:, aliyun: or alibabacloud:. The StsRoleGrant must allow SourceIdentity.
+	// "_+=,.@-", not starting with acs:, aliyun: or alibabacloud:. With the operator's identity the StsRoleGrant must allow SourceIdentity.
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+=,.@-]{2,64}$')",message="sourceIdentity must be 2 to 64 characters of A-Z, a-z, 0-9 and any of _+=,.@-"
 	// +optional
 	SourceIdentity string `json:"sourceIdentity,omitempty"`
+
+	// identity is who asks STS: a ServiceAccount or an AccessKey of this namespace. The role's trust policy is then what
+	// authorises. The operator's own identity when left out, which needs a StsRoleGrant.
+	// +optional
+	Identity *IdentitySpec `json:"identity,omitempty"`
 
 	// renewBefore is how long before expiry the credentials are replaced: at least 1m, and at least 5m shorter than
 	// duration. A third of the lifetime when left out. A lifetime shorter than duration shrinks it in proportion.
@@ -115,6 +122,57 @@ type StsCredentialSpec struct {
 	// suspend set to true leaves the Secret alone and makes no call to STS. Credentials then expire at their time.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// IdentitySpec is who asks STS: exactly one of its fields.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.serviceAccount) != has(self.accessKey)",message="identity needs exactly one of serviceAccount and accessKey; leave identity out to use the operator's own"
+type IdentitySpec struct {
+	// serviceAccount asks with tokens of a ServiceAccount of this namespace (AssumeRoleWithOIDC): no key is kept anywhere.
+	// The operator must run with --service-account-identity.
+	// +optional
+	ServiceAccount *ServiceAccountIdentity `json:"serviceAccount,omitempty"`
+
+	// accessKey asks with a RAM user's AccessKey in a Secret of this namespace.
+	// +optional
+	AccessKey *AccessKeyIdentity `json:"accessKey,omitempty"`
+}
+
+// ServiceAccountIdentity is a ServiceAccount whose tokens an OIDC provider in RAM accepts.
+type ServiceAccountIdentity struct {
+	// name of the ServiceAccount, in the namespace of the StsCredential.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="serviceAccount.name must be a ServiceAccount's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	// +required
+	Name string `json:"name"`
+
+	// oidcProviderARN is the OIDC provider in RAM that stands for this cluster,
+	// acs:ram::<account ID>:oidc-provider/<provider name>. The operator's --oidc-provider-arn when left out.
+	// +kubebuilder:validation:MaxLength=192
+	// +kubebuilder:validation:XValidation:rule="self.matches('^acs:ram::[0-9]{1,32}:oidc-provider/[A-Za-z0-9._-]{1,128}$')",message="oidcProviderARN must look like acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1: copy the ARN of an OIDC provider from the RAM console"
+	// +optional
+	OIDCProviderARN string `json:"oidcProviderARN,omitempty"`
+}
+
+// AccessKeyIdentity is a Secret with a RAM user's AccessKey.
+type AccessKeyIdentity struct {
+	// secretName is the Secret, in the namespace of the StsCredential.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="accessKey.secretName must be a Secret's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	// +required
+	SecretName string `json:"secretName"`
+
+	// accessKeyIDKey is the key in the Secret that holds the AccessKey ID. accessKeyId when left out.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="accessKey.accessKeyIDKey must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	// +optional
+	AccessKeyIDKey string `json:"accessKeyIDKey,omitempty"`
+
+	// accessKeySecretKey is the key in the Secret that holds the AccessKey secret. accessKeySecret when left out.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="accessKey.accessKeySecretKey must be a key of a Secret: letters, digits, '-', '_' and '.'"
+	// +optional
+	AccessKeySecretKey string `json:"accessKeySecretKey,omitempty"`
 }
 
 // SecretSpec describes the Secret that the credentials are written to. Its type is always Opaque.
