@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
@@ -79,6 +80,11 @@ func (s *settings) check(namespaces, selector string) (err error) {
 	}
 	if namespaces != "" {
 		s.namespaces = strings.Split(namespaces, ",")
+	}
+	for _, namespace := range s.namespaces {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return fmt.Errorf("--namespaces: %q is no namespace's name: write names separated by commas, without spaces", namespace)
+		}
 	}
 	switch {
 	case !clusterNames.MatchString(s.clusterName):
