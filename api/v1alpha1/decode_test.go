@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -122,35 +123,53 @@ func TestOddGrantsDecode(t *testing.T) {
 
 // A null is as good as nothing, wherever it stands.
 func TestNullsDecode(t *testing.T) {
-	for kind, given := range map[string]string{credentialKind: wholeCredential, grantKind: wholeGrant} {
-		whole := fromYAML(t, given).(map[string]any)
-		visited := 0
-		eachField(schema(t, kind)["properties"].(map[string]any)["spec"].(map[string]any), nil, func(path []string) {
-			visited++
-			spec := runtime.DeepCopyJSON(whole)
-			if _, ok, err := unstructured.NestedFieldNoCopy(spec, path...); !ok || err != nil {
-				t.Fatalf("%s: the example lacks %v", kind, path)
-			}
-			if err := unstructured.SetNestedField(spec, nil, path...); err != nil {
-				t.Fatal(err)
-			}
-			withNull := withSpec(kind, "null", spec)
-			if admin.Create(t.Context(), withNull, client.DryRunAll) != nil {
-				return
-			}
-			unstructured.RemoveNestedField(spec, path...)
-			without := withSpec(kind, "null", spec)
-			if err := admin.Create(t.Context(), without, client.DryRunAll); err != nil {
-				t.Errorf("%s %v: admitted as null, but not when left out: %v", kind, path, err)
-				return
-			}
-			if got, want := typed(t, withNull), typed(t, without); !reflect.DeepEqual(got, want) {
-				t.Errorf("%s %v: null reads as %v; want %v as when left out", kind, path, got, want)
-			}
-		})
-		if visited < 8 {
-			t.Errorf("%s: only %d fields visited", kind, visited)
+	for kind, examples := range map[string][]string{
+		credentialKind: {
+			wholeCredential + "externalID: id\nsourceIdentity: id\nidentity: {accessKey: {secretName: s, accessKeyIDKey: i, accessKeySecretKey: k}}",
+			wholeCredential + "identity: {serviceAccount: {name: s, oidcProviderARN: 'acs:ram::1:oidc-provider/p'}}",
+		},
+		grantKind: {wholeGrant},
+	} {
+		unvisited := map[string]bool{}
+		for _, given := range examples {
+			whole := fromYAML(t, given).(map[string]any)
+			eachField(schema(t, kind)["properties"].(map[string]any)["spec"].(map[string]any), nil, func(path []string) {
+				name := strings.Join(path, ".")
+				spec := runtime.DeepCopyJSON(whole)
+				if _, ok, err := unstructured.NestedFieldNoCopy(spec, path...); !ok || err != nil {
+					_, before := unvisited[name]
+					unvisited[name] = !before || unvisited[name]
+					return
+				}
+				unvisited[name] = false
+				nullIsNothing(t, kind, spec, path)
+			})
 		}
+		for name, missing := range unvisited {
+			if missing {
+				t.Errorf("%s: no example has %s", kind, name)
+			}
+		}
+	}
+}
+
+func nullIsNothing(t *testing.T, kind string, spec map[string]any, path []string) {
+	t.Helper()
+	if err := unstructured.SetNestedField(spec, nil, path...); err != nil {
+		t.Fatal(err)
+	}
+	withNull := withSpec(kind, "null", spec)
+	if admin.Create(t.Context(), withNull, client.DryRunAll) != nil {
+		return
+	}
+	unstructured.RemoveNestedField(spec, path...)
+	without := withSpec(kind, "null", spec)
+	if err := admin.Create(t.Context(), without, client.DryRunAll); err != nil {
+		t.Errorf("%s %v: admitted as null, but not when left out: %v", kind, path, err)
+		return
+	}
+	if got, want := typed(t, withNull), typed(t, without); !reflect.DeepEqual(got, want) {
+		t.Errorf("%s %v: null reads as %v; want %v as when left out", kind, path, got, want)
 	}
 }
 
@@ -159,8 +178,6 @@ roleARN: acs:ram::1:role/r
 sessionName: default.s
 duration: 1h
 policy: {a: b}
-externalID: id
-sourceIdentity: id
 renewBefore: 20m
 secret: {name: n, labels: {a: b}, annotations: {a: b}}
 suspend: true

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -19,44 +20,56 @@ import (
 // beside the earlier one, separated by a space, so that operators of both ages find theirs and neither issues anew.
 const version = "v1:"
 
-// request is what version 1 covers of a call to STS. Unset fields are left out, so that a new one changes no old hash.
-type request struct {
-	RoleARN         string `json:"roleARN"`
-	SessionName     string `json:"sessionName"`
-	DurationSeconds int64  `json:"durationSeconds"`
-	Policy          string `json:"policy,omitempty"`
-	ExternalID      string `json:"externalID,omitempty"`
-	SourceIdentity  string `json:"sourceIdentity,omitempty"`
+// Request is all that decides what STS answers with.
+type Request struct {
+	// AssumeRoleInput is what the spec asks for.
+	sts.AssumeRoleInput
+	// Identity is who asks; nil is the operator.
+	Identity *v1alpha1.IdentitySpec
+	// ImposedPolicy is the session policy that a grant imposes; empty if none.
+	ImposedPolicy string
 }
 
-// RequestHash tells requests apart: what the spec asks for and, after a dot, the policy that a grant imposes, if any. The
-// two are kept apart since a grant that is gone says nothing about the spec.
-func RequestHash(spec sts.AssumeRoleInput, imposedPolicy string) string {
+// request is what version 1 covers of the spec. Unset fields are left out, so that a new one changes no old hash.
+type request struct {
+	RoleARN         string                 `json:"roleARN"`
+	SessionName     string                 `json:"sessionName"`
+	DurationSeconds int64                  `json:"durationSeconds"`
+	Policy          string                 `json:"policy,omitempty"`
+	ExternalID      string                 `json:"externalID,omitempty"`
+	SourceIdentity  string                 `json:"sourceIdentity,omitempty"`
+	Identity        *v1alpha1.IdentitySpec `json:"identity,omitempty"`
+}
+
+// Hash tells requests apart: what the spec asks for and, after a dot, the imposed policy, if any. The two are kept apart
+// since a grant that is gone says nothing about the spec.
+func (r Request) Hash() string {
 	hash := version + digest(request{
-		RoleARN:         spec.RoleARN,
-		SessionName:     spec.SessionName,
-		DurationSeconds: int64(spec.Duration / time.Second),
-		Policy:          spec.Policy,
-		ExternalID:      spec.ExternalID,
-		SourceIdentity:  spec.SourceIdentity,
+		RoleARN:         r.RoleARN,
+		SessionName:     r.SessionName,
+		DurationSeconds: int64(r.Duration / time.Second),
+		Policy:          r.Policy,
+		ExternalID:      r.ExternalID,
+		SourceIdentity:  r.SourceIdentity,
+		Identity:        r.Identity,
 	})
-	if imposedPolicy != "" {
-		hash += "." + digest(imposedPolicy)
+	if r.ImposedPolicy != "" {
+		hash += "." + digest(r.ImposedPolicy)
 	}
 	return hash
 }
 
 // RequestChanged reports whether the record is of another spec than this.
-func (r *Record) RequestChanged(spec sts.AssumeRoleInput) bool {
+func (r *Record) RequestChanged(now Request) bool {
 	recorded, _ := splitRequestHash(r.RequestHash)
-	wanted, _ := splitRequestHash(RequestHash(spec, ""))
+	wanted, _ := splitRequestHash(now.Hash())
 	return recorded != wanted
 }
 
 // PolicyChanged reports whether the record is of another imposed policy than this.
-func (r *Record) PolicyChanged(imposedPolicy string) bool {
+func (r *Record) PolicyChanged(now Request) bool {
 	_, recorded := splitRequestHash(r.RequestHash)
-	_, wanted := splitRequestHash(RequestHash(sts.AssumeRoleInput{}, imposedPolicy))
+	_, wanted := splitRequestHash(now.Hash())
 	return recorded != wanted
 }
 

@@ -57,7 +57,7 @@ type Record struct {
 	RequestID, AccessKeyID string
 	// AssumedRoleARN and AssumedRoleID of the session.
 	AssumedRoleARN, AssumedRoleID string
-	// RequestHash of what STS was asked, see RequestHash.
+	// RequestHash of what STS was asked, see Request.
 	RequestHash string
 	// HandledRenewRequest is the last wish for a renewal that was answered, see RenewRequest.
 	HandledRenewRequest string

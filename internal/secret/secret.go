@@ -24,9 +24,9 @@ const (
 	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN" //nolint:gosec // the name of a key, not a secret
 )
 
-// Render is the whole Secret for a session: metadata, record and data. requestHash is that of the request that the
-// session answers, renewRequest the wish that it answers, see RenewRequest.
-func Render(c *v1alpha1.StsCredential, s sts.Session, requestHash, renewRequest string) *corev1.Secret {
+// Render is the whole Secret for a session: metadata, record and data. request is what the session answers, renewRequest
+// the wish that it answers, see RenewRequest.
+func Render(c *v1alpha1.StsCredential, s sts.Session, request Request, renewRequest string) *corev1.Secret {
 	rendered := Frame(c)
 	rendered.Data = map[string][]byte{
 		KeyAccessKeyID:     []byte(s.AccessKeyID),
@@ -34,7 +34,7 @@ func Render(c *v1alpha1.StsCredential, s sts.Session, requestHash, renewRequest 
 		KeySecurityToken:   []byte(s.SecurityToken),
 	}
 	keys := slices.Sorted(maps.Keys(rendered.Data))
-	maps.Copy(rendered.Annotations, newRecord(c.Namespace+"/"+c.Name, s, requestHash, renewRequest, keys).annotations())
+	maps.Copy(rendered.Annotations, newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), renewRequest, keys).annotations())
 	rendered.Annotations[dataHashAnnotation] = dataHash(rendered)
 	return rendered
 }

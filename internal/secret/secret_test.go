@@ -51,7 +51,7 @@ func credential() *v1alpha1.StsCredential {
 }
 
 func rendered() *corev1.Secret {
-	return secret.Render(credential(), session, secret.RequestHash(input, ""), "2026-01-01")
+	return secret.Render(credential(), session, secret.Request{AssumeRoleInput: input}, "2026-01-01")
 }
 
 // stripped is a Secret as the cache holds it.
@@ -88,22 +88,28 @@ func TestRenderGolden(t *testing.T) {
 // a version instead.
 func TestRequestHashGolden(t *testing.T) {
 	const (
-		minimal = "v1:9db6af20bc9304b3fa96d21e76860e1414faa893e093bf067fab4ffc073a6887"
-		whole   = "v1:692c5110b2a0a42f3ec378303adea8a703cfc65c38c2e2b46eb0cf1be87555e7"
-		imposed = minimal + ".71a11b6ce776ac2de6429ae7fc03a0122a26979d1a6319b0e4651f91c753f6a5"
+		minimal        = "v1:9db6af20bc9304b3fa96d21e76860e1414faa893e093bf067fab4ffc073a6887"
+		whole          = "v1:692c5110b2a0a42f3ec378303adea8a703cfc65c38c2e2b46eb0cf1be87555e7"
+		serviceAccount = "v1:4977f93dfe1968e1b211c70b7fbcb8eb5c994c6e5a6d98435844a248afc5e21e"
+		accessKey      = "v1:8e8737c3b3225d3b40641ffa21b228c4af3ac6959dfcfe199062f07bf0b3ddd1"
+		imposed        = minimal + ".71a11b6ce776ac2de6429ae7fc03a0122a26979d1a6319b0e4651f91c753f6a5"
 	)
+	least := sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}
+	account := &v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: "acs:ram::1:oidc-provider/c1"}
+	key := &v1alpha1.AccessKeyIdentity{SecretName: "ram-user"}
 	for _, tt := range []struct {
-		name    string
-		in      sts.AssumeRoleInput
-		imposed string
-		want    string
+		name  string
+		given secret.Request
+		want  string
 	}{
-		{"minimal", sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}, "", minimal},
-		{"whole", input, "", whole},
-		{"with an imposed policy", sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}, input.Policy, imposed},
+		{"minimal", secret.Request{AssumeRoleInput: least}, minimal},
+		{"whole", secret.Request{AssumeRoleInput: input}, whole},
+		{"with an imposed policy", secret.Request{AssumeRoleInput: least, ImposedPolicy: input.Policy}, imposed},
+		{"as a ServiceAccount", secret.Request{AssumeRoleInput: least, Identity: &v1alpha1.IdentitySpec{ServiceAccount: account}}, serviceAccount},
+		{"with an AccessKey", secret.Request{AssumeRoleInput: least, Identity: &v1alpha1.IdentitySpec{AccessKey: key}}, accessKey},
 	} {
-		if got := secret.RequestHash(tt.in, tt.imposed); got != tt.want {
-			t.Errorf("%s: RequestHash = %s, want %s", tt.name, got, tt.want)
+		if got := tt.given.Hash(); got != tt.want {
+			t.Errorf("%s: Hash = %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
@@ -118,7 +124,7 @@ func TestReadBack(t *testing.T) {
 		record.AssumedRoleID != session.AssumedRoleID || record.HandledRenewRequest != "2026-01-01" {
 		t.Errorf("record = %+v", record)
 	}
-	if record.RequestChanged(input) || record.PolicyChanged("") || record.LayoutChanged() {
+	if record.RequestChanged(secret.Request{AssumeRoleInput: input}) || record.PolicyChanged(secret.Request{AssumeRoleInput: input}) || record.LayoutChanged() {
 		t.Errorf("a fresh record differs from what was asked: %+v", record)
 	}
 }
@@ -162,8 +168,8 @@ func TestRequestComparison(t *testing.T) {
 	record := func(hash string) *secret.Record { return &secret.Record{RequestHash: hash} }
 	other := input
 	other.Duration = 2 * time.Hour
-	own := secret.RequestHash(input, "")
-	imposed := secret.RequestHash(input, "policy")
+	own := secret.Request{AssumeRoleInput: input}.Hash()
+	imposed := secret.Request{AssumeRoleInput: input, ImposedPolicy: "policy"}.Hash()
 	for _, tt := range []struct {
 		name                     string
 		recorded                 string
@@ -180,10 +186,11 @@ func TestRequestComparison(t *testing.T) {
 		{"a newer operator wrote its hash beside ours", "v2:abc " + own, input, "", false, false},
 		{"only a hash of an unknown version", "v2:abc", input, "", true, false},
 	} {
-		if got := record(tt.recorded).RequestChanged(tt.in); got != tt.requestChanged {
+		now := secret.Request{AssumeRoleInput: tt.in, ImposedPolicy: tt.imposed}
+		if got := record(tt.recorded).RequestChanged(now); got != tt.requestChanged {
 			t.Errorf("%s: RequestChanged = %v", tt.name, got)
 		}
-		if got := record(tt.recorded).PolicyChanged(tt.imposed); got != tt.policied {
+		if got := record(tt.recorded).PolicyChanged(now); got != tt.policied {
 			t.Errorf("%s: PolicyChanged = %v", tt.name, got)
 		}
 	}
@@ -286,7 +293,7 @@ func TestPatch(t *testing.T) {
 	renewed := session
 	renewed.AccessKeyID, renewed.RequestID = "STS.NNext", ""
 	next := func(c *v1alpha1.StsCredential) *corev1.Secret {
-		return secret.Render(c, renewed, secret.RequestHash(input, ""), "")
+		return secret.Render(c, renewed, secret.Request{AssumeRoleInput: input}, "")
 	}
 	for _, tt := range []struct {
 		name  string
