@@ -24,6 +24,9 @@ const (
 	slowest = 1.0 / 16
 	// slowestQPS is what a rate of nothing or less is taken for.
 	slowestQPS = 0.1
+	// crowded is how long to stay away from an account with as many calls in flight
+	// as it may have: short beside a call that hangs, long beside one that does not.
+	crowded = 250 * time.Millisecond
 	// lapse is how long after its time a place waits to be claimed, and how long
 	// an account without calls is remembered.
 	lapse = time.Minute
@@ -40,6 +43,7 @@ type Budget struct {
 	mu       sync.Mutex
 	accounts map[string]*account
 	swept    time.Time
+	inFlight int // the bound per account; 0: none
 }
 
 // NewBudget allows qps calls per second and account, and burst calls at once. Of
@@ -51,10 +55,30 @@ func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
 	}
 }
 
+// LimitInFlight lets each account have n calls at a time: an account whose calls
+// hang cannot then occupy every worker. 0, as it is at first, means any number. Say
+// it before the first Take; from then on each Take that gave 0 needs its Done.
+func (b *Budget) LimitInFlight(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight = max(n, 0)
+}
+
+// Done says that a call which Take allowed has ended, however it did.
+func (b *Budget) Done(account string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a, ok := b.accounts[account]; ok && a.inFlight > 0 {
+		a.inFlight--
+		a.used = b.clock.Now()
+	}
+}
+
 // Take asks for one call in the name of key, such as namespace/name. 0 means: go
-// ahead, the token is spent. Otherwise come back after wait: a place is kept for
-// key until a minute after that, and a Take that comes for it then gets 0, unless
-// the account was throttled meanwhile.
+// ahead, the token is spent; tell Done when the call has ended. Otherwise come back
+// after wait: a place is kept for key until a minute after that, and a Take that
+// comes for it then gets 0, unless the account was throttled meanwhile or has too
+// many calls in flight.
 func (b *Budget) Take(account, key string) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,12 +91,19 @@ func (b *Budget) Take(account, key string) (wait time.Duration) {
 	if !waiting || now.Sub(at) > lapse {
 		at = a.slot(now)
 	}
-	if !at.After(now) {
-		delete(a.places, key)
-		return 0
+	if at.After(now) {
+		a.enqueue(key, at)
+		return at.Sub(now)
 	}
-	a.enqueue(key, at)
-	return a.places[key].Sub(now)
+	if b.inFlight > 0 {
+		if a.inFlight >= b.inFlight {
+			a.enqueue(key, at)
+			return crowded
+		}
+		a.inFlight++
+	}
+	delete(a.places, key)
+	return 0
 }
 
 // Throttled tells of a throttling answer: nobody of account calls for retryAfter
@@ -129,7 +160,7 @@ func (b *Budget) sweep(now time.Time) {
 	for name, a := range b.accounts {
 		maps.DeleteFunc(a.places, func(_ string, at time.Time) bool { return now.Sub(at) > lapse })
 		b.recover(a, now)
-		idle := now.Sub(a.used) > lapse && len(a.places) == 0
+		idle := now.Sub(a.used) > lapse && len(a.places) == 0 && a.inFlight == 0
 		if idle && a.limiter.Limit() == b.qps && a.limiter.TokensAt(now) >= float64(b.burst) {
 			delete(b.accounts, name)
 		}
@@ -142,6 +173,7 @@ type account struct {
 	pausedUntil time.Time
 	recoverAt   time.Time // when a slowed rate doubles
 	used        time.Time
+	inFlight    int // counted only while there is a bound
 	// places holds for each waiting key the time of its turn; the token for it is
 	// already taken from the limiter.
 	places map[string]time.Time
