@@ -86,22 +86,31 @@ func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
 // Now is the time by STS's clock: the local one corrected by Skew.
 func (c *Client) Now() time.Time { return c.clock.Now().Add(c.Skew()) }
 
-// call makes one call with a client of the SDK that is this call's own: the SDK
-// writes to its client's fields while it works. do returns the SDK's error as it is.
+// call makes one call that keys sign.
 func (c *Client) call(ctx context.Context, action, role string, keys Keys, do func(*sdk.Client) error) (*exchange, error) {
+	if !keys.wellFormed() {
+		return nil, failure(action, role, brokenKeys, nil)
+	}
+	signer, err := signingWith(keys)
+	if err != nil {
+		return nil, failure(action, role, brokenKeys, nil)
+	}
+	return c.callAs(ctx, action, role, signer, do)
+}
+
+// callAs makes one call with a client of the SDK that is this call's own: the SDK
+// writes to its client's fields while it works. A nil signer is for anonymous
+// actions. do returns the SDK's error as it is.
+func (c *Client) callAs(ctx context.Context, action, role string, signer credentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	// The deadline enters here since not every action of the SDK takes a context.
 	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) } //nolint:gosec // the endpoint is the administrator's own setting
 	x := &exchange{send: send, now: c.clock.Now}
-	if !keys.wellFormed() {
-		return nil, failure(action, role, brokenKeys, nil)
-	}
-	client, err := c.signingWith(keys, x)
-	if err != nil {
-		return nil, failure(action, role, brokenKeys, nil)
-	}
-	err = do(client)
+	client := *c.sdk
+	client.Credential = signer
+	client.HttpClient = x
+	err := do(&client)
 	c.noteDate(x)
 	if err != nil {
 		return nil, x.explain(ctx, action, role, err)
@@ -109,25 +118,18 @@ func (c *Client) call(ctx context.Context, action, role string, keys Keys, do fu
 	return x, nil
 }
 
-// signingWith is a copy of the SDK's client that signs with keys and sends through x.
-func (c *Client) signingWith(keys Keys, x *exchange) (*sdk.Client, error) {
+// signingWith is what the SDK signs with.
+func signingWith(keys Keys) (credentials.Credential, error) {
 	kind := "access_key"
 	if keys.SecurityToken != "" {
 		kind = "sts"
 	}
-	credential, err := credentials.NewCredential(&credentials.Config{
+	return credentials.NewCredential(&credentials.Config{
 		Type:            &kind,
 		AccessKeyId:     &keys.AccessKeyID,
 		AccessKeySecret: &keys.AccessKeySecret,
 		SecurityToken:   &keys.SecurityToken,
 	})
-	if err != nil {
-		return nil, err
-	}
-	client := *c.sdk
-	client.Credential = credential
-	client.HttpClient = x
-	return &client, nil
 }
 
 // newSDKClient makes the client that each call copies; it is never used itself.

@@ -3,7 +3,10 @@
 
 package sts
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // rule is one row of the table: what an error code means.
 type rule struct {
@@ -37,17 +40,20 @@ var rules = []rule{
 		"STS does not accept a value of the request, which the code names: correct it in the spec"},
 
 	{"NoPermission", Refused, ReasonRoleRefused,
-		"add {caller} to the trust policy of {role} (an external id that it asks for must match), and give {caller} leave to call sts:AssumeRole (AliyunSTSAssumeRoleAccess)"},
+		"add {caller} to the trust policy of {role}, or give it leave to ask; STS does not tell which of these is missing: " +
+			"(1) the trust policy has the statement {trust-caller}, and an external id that it asks for matches; " +
+			"(2) the caller has AliyunSTSAssumeRoleAccess: {attach-policy}; " +
+			"(3) the AccessKey is a RAM user's, not the main account's"},
 	{"EntityNotExist.Role", Refused, ReasonRoleRefused,
 		"{role} does not exist: create it, or correct the ARN"},
 	{"AuthenticationFail.OIDCToken.Expired", StaleIdentity, ReasonIdentityUnavailable,
 		"the ServiceAccount's token has expired and a new one is needed; if this stays, correct the clocks"},
 	{"AuthenticationFail.OIDCToken.AudienceNotMatch", Refused, ReasonRoleRefused,
-		"add the audience sts.aliyuncs.com to the OIDC provider's client ids and to the trust policy of {role}"},
+		"add the audience sts.aliyuncs.com to the client ids of {provider} and to the trust policy of {role}, whose statement then is {trust-subject}"},
 	{"AuthenticationFail.OIDCToken*", Refused, ReasonRoleRefused,
-		"the OIDC provider in RAM does not accept this cluster's tokens: check its issuer URL and fingerprint, and the ARN of the provider"},
+		"{provider} does not accept this cluster's tokens: check the issuer URL{issuer} and fingerprint that are registered in RAM, that the issuer's keys are published, and the ARN"},
 	{"AuthenticationFail*", Refused, ReasonRoleRefused,
-		"let {role} trust the OIDC provider, this ServiceAccount (oidc:sub) and the audience sts.aliyuncs.com (oidc:aud), and check that the provider exists"},
+		"add this statement to the trust policy of {role}, and check that {provider} exists: {trust-subject}"},
 
 	{"SignatureDoesNotMatch", Refused, ReasonIdentityUnavailable,
 		"the AccessKey secret does not belong to its AccessKey ID: correct it where the operator or the Secret gets it from"},
@@ -73,9 +79,14 @@ var rules = []rule{
 
 const unavailable = "STS failed by itself: it is tried again by itself; if this stays, give the RequestId to Alibaba Cloud's support"
 
-// rootAccount is NoPermission's second meaning, which only the Message tells.
-var rootAccount = rule{"NoPermission", Refused, ReasonRoleRefused,
-	"the main account's own AccessKey cannot assume roles: give a RAM user's AccessKey, or a role, instead"}
+// Meanings that only the Message tells apart from the table's: what every key of the
+// main account meets, and a provider that RAM does not know.
+var (
+	rootAccount = rule{"NoPermission", Refused, ReasonRoleRefused,
+		"the main account's own AccessKey cannot assume roles: use a RAM user's. Create a RAM user with OpenAPI access, attach AliyunSTSAssumeRoleAccess to it, let {role} trust it, and give its AccessKey instead"}
+	noProvider = rule{"AuthenticationFail.NoPermission", Refused, ReasonRoleRefused,
+		"{provider} is not registered in RAM: create it (SSO management, OIDC, with the cluster's issuer URL{issuer} and the client id sts.aliyuncs.com), or correct its ARN"}
+)
 
 // Codes that the table does not know: 5xx is STS's own trouble, for the rest
 // somebody must look.
@@ -86,10 +97,13 @@ var (
 )
 
 // ruleFor finds the row of a code. The status decides only about codes that the
-// table does not know, and the message only between the meanings of NoPermission.
+// table does not know, and the message only between the meanings of one code.
 func ruleFor(code string, status int, message string) rule {
-	if code == rootAccount.code && strings.Contains(message, "root account") {
+	switch {
+	case code == rootAccount.code && strings.Contains(message, "root account"):
 		return rootAccount
+	case code == noProvider.code && strings.Contains(message, "OIDC Provider"):
+		return noProvider
 	}
 	for _, r := range rules {
 		if r.matches(code) {
@@ -109,13 +123,54 @@ func (r rule) matches(code string) bool {
 	return code == r.code
 }
 
-// nextStep fills the ARNs in; what is unknown is paraphrased.
-func (r rule) nextStep(caller, role string) string {
-	if caller == "" {
-		caller = "the identity that asks"
+// names are those that a next step is filled in with.
+type names struct {
+	caller  string // a principal's ARN
+	role    string // its ARN
+	subject Subject
+}
+
+// nextStep fills the names in; what is unknown is paraphrased.
+func (r rule) nextStep(n names) string {
+	return strings.NewReplacer(
+		"{caller}", cmp.Or(n.caller, "the identity that asks"),
+		"{role}", cmp.Or(n.role, "the role"),
+		"{issuer}", issuerInWords(n.subject),
+		"{provider}", cmp.Or(n.subject.ProviderARN, "the OIDC provider"),
+		"{trust-caller}", trustCaller(n.caller),
+		"{attach-policy}", attachPolicy(n.caller),
+		"{trust-subject}", trustSubject(n.subject),
+	).Replace(r.next)
+}
+
+// trustCaller is the statement of a trust policy that lets the caller in.
+func trustCaller(arn string) string {
+	return `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["` +
+		cmp.Or(arn, "acs:ram::<account id>:user/<user name>") + `"]}}`
+}
+
+// attachPolicy is the command that gives the caller leave to assume roles.
+func attachPolicy(arn string) string {
+	const policy = " --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess "
+	if _, role, ok := strings.Cut(arn, ":role/"); ok {
+		return "aliyun ram AttachPolicyToRole" + policy + "--RoleName " + role
 	}
-	if role == "" {
-		role = "the role"
+	_, user, _ := strings.Cut(arn, ":user/")
+	return "aliyun ram AttachPolicyToUser" + policy + "--UserName " + cmp.Or(user, "<user name>")
+}
+
+// issuerInWords stands behind "the issuer URL".
+func issuerInWords(s Subject) string {
+	if s.Issuer == "" {
+		return ""
 	}
-	return strings.NewReplacer("{caller}", caller, "{role}", role).Replace(r.next)
+	return " (the tokens say " + s.Issuer + ")"
+}
+
+// trustSubject is the statement of a trust policy that lets the subject in.
+func trustSubject(s Subject) string {
+	return `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Federated":["` +
+		cmp.Or(s.ProviderARN, "<OIDC provider's ARN>") + `"]},"Condition":{"StringEquals":{"oidc:iss":"` +
+		cmp.Or(s.Issuer, "<issuer URL>") + `","oidc:aud":"sts.aliyuncs.com","oidc:sub":"` +
+		cmp.Or(s.Name, "system:serviceaccount:<namespace>:<name>") + `"}}}`
 }

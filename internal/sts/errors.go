@@ -75,9 +75,9 @@ type Error struct {
 	// NextStep says in own words what happened and what to do about it.
 	NextStep string
 
-	// rule and role let WithCaller write NextStep again.
-	rule rule
-	role string
+	// rule and names let WithCaller and WithSubject write NextStep again.
+	rule  rule
+	names names
 	// cause is context.Canceled, context.DeadlineExceeded or nil: nothing else
 	// is wrapped, since the texts of network errors hold the request's URL.
 	cause error
@@ -105,11 +105,37 @@ func (e *Error) Unwrap() error { return e.cause }
 // WithCaller is the same error, its next step naming whoever asked: arn is what
 // GetCallerIdentity says. An empty or odd arn changes nothing.
 func (e *Error) WithCaller(arn string) *Error {
-	if e.rule.next == "" || principal(arn) == "" {
+	caller := principal(arn)
+	if e.rule.next == "" || caller == "" {
 		return e
 	}
 	named := *e
-	named.NextStep = e.rule.nextStep(principal(arn), e.role)
+	named.names.caller = caller
+	if e.rule.code == rootAccount.code && rootARN.MatchString(caller) {
+		named.rule = rootAccount // the one cause there is
+	}
+	named.NextStep = named.rule.nextStep(named.names)
+	return &named
+}
+
+// Subject is who asked with an OIDC token, in the words of a trust policy.
+type Subject struct {
+	// Name is oidc:sub, system:serviceaccount:<namespace>:<name>.
+	Name string
+	// ProviderARN is the OIDC provider that was named to STS.
+	ProviderARN string
+	// Issuer is oidc:iss, a URL; empty if it is not known.
+	Issuer string
+}
+
+// WithSubject is the same error, its next step naming whoever asked.
+func (e *Error) WithSubject(who Subject) *Error {
+	if e.rule.next == "" {
+		return e
+	}
+	named := *e
+	named.names.subject = who
+	named.NextStep = named.rule.nextStep(named.names)
 	return &named
 }
 

@@ -118,7 +118,7 @@ func failure(action, role string, r rule, done error) *Error {
 		r = givenUp
 	}
 	return &Error{
-		Action: action, Class: r.class, Reason: r.reason, NextStep: r.nextStep("", role),
-		rule: r, role: role, cause: done,
+		Action: action, Class: r.class, Reason: r.reason, NextStep: r.nextStep(names{role: role}),
+		rule: r, names: names{role: role}, cause: done,
 	}
 }
