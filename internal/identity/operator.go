@@ -40,7 +40,7 @@ type Options struct {
 	// NewFetch makes a source that remembers nothing yet: at the start, after a
 	// failure, and when STS has called the keys stale. Chain's is the usual one.
 	NewFetch func() Fetch
-	// STS tells who the keys belong to.
+	// STS tells who the keys belong to, and is asked with them.
 	STS Asker
 	// Timeout bounds how long Keys waits for the source; 10 s if not set.
 	Timeout time.Duration

@@ -19,9 +19,10 @@ const (
 	lastWhoami  = 5 * time.Minute
 )
 
-// Asker tells who keys belong to; *sts.Client does.
+// Asker asks STS with keys; *sts.Client does.
 type Asker interface {
 	GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error)
+	AssumeRole(ctx context.Context, keys sts.Keys, in sts.AssumeRoleInput) (sts.Session, error)
 }
 
 // whoami is what is known of the keys' owner. Operator's mutex guards it.

@@ -34,6 +34,10 @@ func (a *asker) GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Calle
 	return sts.Caller{ARN: keys.AccessKeyID}, err
 }
 
+func (a *asker) AssumeRole(context.Context, sts.Keys, sts.AssumeRoleInput) (sts.Session, error) {
+	panic("not asked for")
+}
+
 func TestIdentify(t *testing.T) {
 	clock, s, a := newClock(), &source{id: "k1"}, &asker{}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: a, Clock: clock})

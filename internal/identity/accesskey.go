@@ -1,0 +1,154 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// What AccessKeys look like: an ID has 16 or 24 characters, of old without the LTAI
+// at its start, and a secret 30 (https://rules.sonarsource.com/secrets/RSPEC-6336).
+// The ID is sent as it is: nothing that is none, such as a secret in its place,
+// must go to STS because somebody named the wrong key of a Secret.
+var (
+	accessKeyIDFormat     = regexp.MustCompile(`^[A-Za-z0-9]{15,28}$`)
+	accessKeySecretFormat = regexp.MustCompile(`^[!-~]{1,128}$`)
+)
+
+// AccessKeysOptions say how AccessKeys in Secrets ask.
+type AccessKeysOptions struct {
+	// Reader reads Secrets from the API server, not from a cache: these Secrets are
+	// nobody's but their owners', and a corrected one counts at once.
+	Reader client.Reader
+	// STS is asked.
+	STS Asker
+	// Clock is the local clock.
+	Clock clock.PassiveClock
+}
+
+// AccessKeys are the identities that ask with a RAM user's AccessKey in a Secret.
+// No key is kept. It is safe for concurrent use.
+type AccessKeys struct {
+	reader client.Reader
+	sts    Asker
+	owners *owners
+}
+
+// NewAccessKeys prepares them; nothing is called yet.
+func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
+	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o.STS, o.Clock)}
+}
+
+// Asking is the AccessKey in that Secret as it is now, ready to ask. Whose it is STS
+// is asked once per AccessKey; while it does not say, the Caller's Account is
+// "key/" and the AccessKey ID, and a key that it refuses makes no other call. The
+// error is an *UnavailableError or the context's.
+func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Asking, error) {
+	where := keySecret{namespace, spec}
+	secret, err := a.read(ctx, where)
+	if err != nil {
+		return Asking{}, err
+	}
+	keys, err := where.keysIn(secret)
+	if err != nil {
+		return Asking{}, err
+	}
+	caller, err := a.owners.ownerOf(ctx, keys)
+	switch {
+	case ctx.Err() != nil:
+		return Asking{}, ctx.Err()
+	case err != nil:
+		return Asking{}, where.unavailable(sts.Refused, "%s", err.Error())
+	}
+	return Asking{
+		Caller: caller,
+		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
+			return a.sts.AssumeRole(ctx, keys, in)
+		},
+		Invalidate: func() { a.owners.forget(keys) },
+	}, nil
+}
+
+func (a *AccessKeys) read(ctx context.Context, where keySecret) (*corev1.Secret, error) {
+	waiting, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	secret := &corev1.Secret{}
+	err := a.reader.Get(waiting, types.NamespacedName{Namespace: where.namespace, Name: where.spec.SecretName}, secret)
+	switch {
+	case err == nil:
+		return secret, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case apierrors.IsNotFound(err):
+		return nil, where.unavailable(sts.Refused, "it does not exist: create it with the keys %s and %s", where.spec.IDKey(), where.spec.SecretKey())
+	case apierrors.IsForbidden(err):
+		return nil, where.unavailable(sts.Refused, "the operator may not read it: give it the verb get on Secrets in namespace %s", where.namespace)
+	default:
+		return nil, where.unavailable(sts.Transient, "the API server did not give it: it is asked again by itself")
+	}
+}
+
+// keySecret is a Secret that should hold an AccessKey.
+type keySecret struct {
+	namespace string
+	spec      v1alpha1.AccessKeyIdentity
+}
+
+func (s keySecret) unavailable(class sts.Class, format string, args ...any) *UnavailableError {
+	return &UnavailableError{
+		Source: "Secret " + s.namespace + "/" + s.spec.SecretName, Class: class, NextStep: fmt.Sprintf(format, args...),
+	}
+}
+
+// keysIn takes the AccessKey from the Secret. Errors name keys, never values.
+func (s keySecret) keysIn(secret *corev1.Secret) (sts.Keys, error) {
+	id, err := s.value(secret, s.spec.IDKey())
+	if err != nil {
+		return sts.Keys{}, err
+	}
+	if strings.HasPrefix(id, "STS.") {
+		return sts.Keys{}, s.unavailable(sts.Refused,
+			"the key %s holds a temporary AccessKey ID, which works with its token only: give the AccessKey of a RAM user", s.spec.IDKey())
+	}
+	if !accessKeyIDFormat.MatchString(id) {
+		return sts.Keys{}, s.unavailable(sts.Refused,
+			"the value of the key %s does not look like an AccessKey ID and is not used: it has letters and digits only, 16 or 24 of them", s.spec.IDKey())
+	}
+	secretValue, err := s.value(secret, s.spec.SecretKey())
+	if err != nil {
+		return sts.Keys{}, err
+	}
+	if !accessKeySecretFormat.MatchString(secretValue) {
+		return sts.Keys{}, s.unavailable(sts.Refused,
+			"the value of the key %s does not look like an AccessKey secret and is not used: it has about 30 printable characters", s.spec.SecretKey())
+	}
+	return sts.Keys{AccessKeyID: id, AccessKeySecret: secretValue}, nil
+}
+
+func (s keySecret) value(secret *corev1.Secret, key string) (string, error) {
+	raw, there := secret.Data[key]
+	value := string(raw)
+	switch {
+	case !there:
+		return "", s.unavailable(sts.Refused, "it has no key %s: add it, or name another one in spec.identity.accessKey", key)
+	case value == "":
+		return "", s.unavailable(sts.Refused, "its key %s is empty: fill it in", key)
+	case strings.ContainsFunc(value, unicode.IsSpace):
+		return "", s.unavailable(sts.Refused, "the value of its key %s holds white space, such as the line break that echo adds: write it without", key)
+	}
+	return value, nil
+}

@@ -1,0 +1,42 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"context"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// Asking is an identity that is ready to ask STS. What it asks with is in its
+// functions only, so that it may be printed.
+type Asking struct {
+	// Caller is who asks. Account is the budget's key; ARN, which messages name, may
+	// be empty.
+	Caller sts.Caller
+	// AssumeRole asks for a session. The error is an *sts.Error, an
+	// *UnavailableError or the context's.
+	AssumeRole func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error)
+	// Invalidate says that STS called the identity stale (sts.StaleIdentity): the
+	// next Asking fetches it anew. It is never nil.
+	Invalidate func()
+}
+
+// Asking is the operator's own identity, ready to ask. Its Caller may be that of
+// earlier keys, or zero, while STS does not say whose these are. The error is one of Keys'.
+func (o *Operator) Asking(ctx context.Context) (Asking, error) {
+	keys, err := o.Keys(ctx)
+	if err != nil {
+		return Asking{}, err
+	}
+	_ = o.Identify(ctx) // work goes on without
+	caller, _ := o.Caller()
+	return Asking{
+		Caller: caller,
+		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
+			return o.sts.AssumeRole(ctx, keys, in)
+		},
+		Invalidate: func() { o.Invalidate(keys.AccessKeyID) },
+	}, nil
+}

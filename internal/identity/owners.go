@@ -1,0 +1,108 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"golang.org/x/sync/singleflight"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// maxOwners is of how many AccessKeys the owner is remembered: more than a cluster
+// has, at a few hundred bytes each.
+const maxOwners = 1000
+
+// owners knows whose AccessKeys are. It holds no key, only hashes of whole ones: one
+// that was corrected is another.
+type owners struct {
+	sts     Asker
+	clock   clock.PassiveClock
+	flights singleflight.Group
+	known   *lru.Cache // [sha256.Size]byte -> owner
+}
+
+// owner is what is known of an AccessKey: a caller or, while STS does not answer, the failure.
+type owner struct {
+	caller  sts.Caller
+	failing backoff
+}
+
+func newOwners(asker Asker, clock clock.PassiveClock) *owners {
+	return &owners{sts: asker, clock: clock, known: lru.New(maxOwners)}
+}
+
+// ownerOf waits for STS no longer than 5 s, and after a failure not at all for a
+// while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
+// refuses the key: that is never remembered, since it may be enabled any moment.
+func (o *owners) ownerOf(ctx context.Context, keys sts.Keys) (sts.Caller, error) {
+	waiting, cancel := context.WithTimeout(ctx, whoamiTimeout)
+	defer cancel()
+	unknown := sts.Caller{Account: "key/" + keys.AccessKeyID}
+	hash := hashOf(keys)
+	if caller, settled := o.remembered(hash, unknown); settled {
+		return caller, nil
+	}
+	// The call outlives those who gave up waiting: its answer serves the next.
+	answered := o.flights.DoChan(string(hash[:]), func() (any, error) {
+		return nil, o.ask(context.WithoutCancel(ctx), hash, keys)
+	})
+	select {
+	case answer := <-answered:
+		if answer.Err != nil {
+			return sts.Caller{}, answer.Err
+		}
+	case <-waiting.Done():
+	}
+	caller, _ := o.remembered(hash, unknown)
+	return caller, nil
+}
+
+// remembered tells whether there is nothing to ask now.
+func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller sts.Caller, settled bool) {
+	value, ok := o.known.Get(hash)
+	if !ok {
+		return unknown, false
+	}
+	known := value.(owner)
+	if known.caller.Account != "" {
+		return known.caller, true
+	}
+	return unknown, known.failing.holds(o.clock.Now())
+}
+
+// ask makes the call. The error says that STS refuses the key.
+func (o *owners) ask(ctx context.Context, hash [sha256.Size]byte, keys sts.Keys) error {
+	ctx, cancel := context.WithTimeout(ctx, whoamiTimeout)
+	defer cancel()
+	caller, err := o.sts.GetCallerIdentity(ctx, keys)
+	if err == nil {
+		o.known.Add(hash, owner{caller: caller})
+		return nil
+	}
+	var failed *sts.Error
+	if errors.As(err, &failed) && failed.Reason == sts.ReasonIdentityUnavailable {
+		o.known.Remove(hash)
+		return err
+	}
+	known := owner{failing: backoff{first: firstWhoami, last: lastWhoami}}
+	if value, ok := o.known.Get(hash); ok {
+		known.failing = value.(owner).failing
+	}
+	known.failing.failed(o.clock.Now(), err)
+	o.known.Add(hash, known)
+	return nil
+}
+
+// forget makes the next ownerOf ask again.
+func (o *owners) forget(keys sts.Keys) { o.known.Remove(hashOf(keys)) }
+
+func hashOf(keys sts.Keys) [sha256.Size]byte {
+	return sha256.Sum256([]byte(keys.AccessKeyID + "\x00" + keys.AccessKeySecret))
+}
