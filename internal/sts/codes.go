@@ -36,6 +36,10 @@ var rules = []rule{
 		"the external id is wrongly formed: write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"},
 	{"InvalidParameter.SourceIdentity", Invalid, ReasonInvalidSpec,
 		"the source identity is wrongly formed: write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"},
+	{"InvalidParameter.OIDCProviderArn", Refused, ReasonIdentityUnavailable,
+		"the OIDC provider's ARN is wrongly formed: write acs:ram::<account id>:oidc-provider/<name>"},
+	{"InvalidParameter.OIDCToken", Refused, ReasonIdentityUnavailable,
+		"STS cannot read the ServiceAccount's token: check that this cluster's issuer signs JSON Web Tokens with keys that RAM takes"},
 	{"InvalidParameter*", Invalid, ReasonInvalidSpec,
 		"STS does not accept a value of the request, which the code names: correct it in the spec"},
 

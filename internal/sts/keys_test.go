@@ -19,7 +19,9 @@ import (
 func TestNothingPrintsAKey(t *testing.T) {
 	keys := sts.Keys{AccessKeyID: "hushID", AccessKeySecret: "hushSecret", SecurityToken: "hushToken"}
 	session := sts.Session{AccessKeyID: "hushID", AccessKeySecret: "hushSecret", SecurityToken: "hushToken"}
+	token := sts.OIDCInput{ProviderARN: "p", Token: "hushToken", AssumeRoleInput: sts.AssumeRoleInput{ExternalID: "hush"}}
 	for name, value := range map[string]any{
+		"OIDCInput": token, "*OIDCInput": &token, "a token in a struct": struct{ In sts.OIDCInput }{token},
 		"Keys": keys, "*Keys": &keys, "Session": session, "*Session": &session,
 		"in a struct": struct{ K sts.Keys }{keys}, "in a slice": []sts.Session{session}, "in a map": map[string]sts.Keys{"k": keys},
 	} {
