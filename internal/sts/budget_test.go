@@ -6,8 +6,10 @@ package sts_test
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,5 +158,89 @@ func TestBudgetUnderALoad(t *testing.T) {
 		if calls > 25 {
 			t.Errorf("%d calls in second %d", calls, second)
 		}
+	}
+}
+
+func TestInFlight(t *testing.T) {
+	const full = 250 * time.Millisecond
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(10, 10, clock)
+	budget.LimitInFlight(2)
+	take := func(story, account, key string, want time.Duration) {
+		t.Helper()
+		if got := budget.Take(account, key); got != want {
+			t.Errorf("%s: %s waits %v, want %v", story, key, got, want)
+		}
+	}
+	take("the first", "hanging", "a", 0)
+	take("the second", "hanging", "b", 0)
+	take("too many", "hanging", "c", full)
+	take("still too many", "hanging", "c", full)
+	take("another account is another matter", "swift", "d", 0)
+	clock.SetTime(clock.Now().Add(10 * time.Minute))
+	take("they hang for good", "hanging", "c", full)
+	budget.Done("hanging")
+	take("one has ended", "hanging", "c", 0)
+	take("and one only", "hanging", "e", full)
+	budget.Done("hanging")
+	budget.Done("hanging")
+	budget.Done("hanging")
+	budget.Done("never heard of")
+	take("more ends than beginnings", "hanging", "e", 0)
+	take("change nothing", "hanging", "f", 0)
+	take("of the bound", "hanging", "g", full)
+
+	budget.Throttled("hanging", time.Second)
+	take("a pause counts first", "hanging", "g", time.Second)
+	clock.SetTime(clock.Now().Add(time.Second))
+	take("then the bound", "hanging", "g", full)
+
+	budget.LimitInFlight(0)
+	take("without a bound", "hanging", "g", 0)
+}
+
+// Waiting for a call to end costs no tokens: whoever waits has one already.
+func TestInFlightSpendsNoTokens(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(1, 3, clock)
+	budget.LimitInFlight(1)
+	budget.Take("x", "a")
+	for range 50 {
+		budget.Take("x", "b")
+	}
+	budget.Done("x")
+	if wait := budget.Take("x", "b"); wait != 0 {
+		t.Errorf("b waits %v", wait)
+	}
+	budget.Done("x")
+	if wait := budget.Take("x", "c"); wait != 0 {
+		t.Errorf("c waits %v", wait)
+	}
+}
+
+func TestInFlightConcurrently(t *testing.T) {
+	budget := sts.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
+	budget.LimitInFlight(3)
+	var wg sync.WaitGroup
+	var flying, most, calls atomic.Int32
+	for worker := range 16 {
+		wg.Go(func() {
+			for range 200 {
+				if budget.Take("x", fmt.Sprint(worker)) > 0 {
+					continue
+				}
+				if now := flying.Add(1); now > most.Load() {
+					most.Store(now)
+				}
+				calls.Add(1)
+				runtime.Gosched()
+				flying.Add(-1)
+				budget.Done("x")
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 || calls.Load() == 0 {
+		t.Errorf("%d calls at a time, %d in all", most.Load(), calls.Load())
 	}
 }

@@ -75,6 +75,8 @@ func TestCodesAreClassified(t *testing.T) {
 }
 
 func TestNoPermissionNamesTheCaller(t *testing.T) {
+	const attach = " --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess "
+	longest := "acs:ram::" + account + ":user/" + strings.Repeat("u", 64)
 	w := newWorld(t)
 	client := w.client(t)
 	stranger := w.emulator.AddUser(account, "stranger")
@@ -83,21 +85,38 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 		name   string
 		keys   stsemulator.AccessKey
 		caller string
-		want   string
+		want   []string
 	}{
-		{"a caller unknown", stranger, "", "add the identity that asks to the trust policy of " + roleARN},
-		{"a user", stranger, "acs:ram::1:user/stranger@corp", "add acs:ram::1:user/stranger@corp to the trust policy of " + roleARN},
-		{"a session is trusted as its role", stranger, "acs:ram::1:assumed-role/op/session", "add acs:ram::1:role/op to the trust policy"},
-		{"an ARN that is none", stranger, "<script>", "add the identity that asks to"},
-		{"the main account's key", root, "acs:ram::1:root", "main account"},
+		{"a caller unknown", stranger, "", []string{
+			"add the identity that asks to the trust policy of " + roleARN, "AttachPolicyToUser" + attach + "--UserName <user name>", `"RAM":["acs:ram::<account id>`,
+		}},
+		{"a user", stranger, "acs:ram::1:user/stranger@corp", []string{
+			"add acs:ram::1:user/stranger@corp to the trust policy of " + roleARN,
+			`{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1:user/stranger@corp"]}}`,
+			"aliyun ram AttachPolicyToUser" + attach + "--UserName stranger@corp", "main account's",
+		}},
+		{"a session is trusted as its role", stranger, "acs:ram::1:assumed-role/op/session", []string{
+			"add acs:ram::1:role/op to the trust policy", `"RAM":["acs:ram::1:role/op"]`, "aliyun ram AttachPolicyToRole" + attach + "--RoleName op",
+		}},
+		{"a long name", stranger, longest, []string{longest}},
+		{"an ARN that is none", stranger, "<script>", []string{"add the identity that asks to"}},
+		{"the main account's key", root, "acs:ram::1:root", []string{"main account", "use a RAM user's"}},
+		{"the main account, in other words of STS", stranger, "acs:ram::1:root", []string{"main account", "use a RAM user's"}},
+		{"the main account, by STS's words alone", root, "", []string{"main account", "use a RAM user's"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := assume(context.Background(), client, sts.Keys{AccessKeyID: c.keys.ID, AccessKeySecret: c.keys.Secret})
 			if e == nil || e.Code != "NoPermission" {
 				t.Fatalf("got %v", e)
 			}
-			if got := e.WithCaller(c.caller).Error(); !strings.Contains(got, c.want) {
-				t.Errorf("it says: %s\nwant: %s", got, c.want)
+			got := e.WithCaller(c.caller).Error()
+			for _, want := range c.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("it says: %s\nwant: %s", got, want)
+				}
+			}
+			if len(got) > 900 {
+				t.Errorf("%d characters: %s", len(got), got)
 			}
 		})
 	}
