@@ -44,7 +44,7 @@ func (w *clockWatch) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			_ = w.Identity.Identify(ctx) // tried again, with a backoff of its own
+			_ = w.Operator.Identify(ctx) // tried again, with a backoff of its own
 			if skew := w.STS.Skew(); (skew - planned).Abs() >= clockStep {
 				planned = skew
 				w.wakeAll(ctx)

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,40 +58,60 @@ func (r *Reconciler) held(p *pass, repair bool) bool {
 
 // attempt tells tries apart: a failed one holds back only another like it.
 func (p *pass) attempt() string {
-	return fmt.Sprint(p.credential.Generation, "/", p.verdict.GrantName, "/", p.imposed, "/", p.wish())
+	return fmt.Sprint(p.credential.Generation, "/", p.verdict.GrantName, "/", p.request.ImposedPolicy, "/", p.wish())
+}
+
+// asking is who asks STS for this credential.
+func (r *Reconciler) asking(ctx context.Context, p *pass) (identity.Asking, error) {
+	who := p.request.Identity
+	switch {
+	case who == nil:
+		return r.Operator.Asking(ctx)
+	case who.AccessKey != nil:
+		return r.AccessKeys.Asking(ctx, p.credential.Namespace, *who.AccessKey)
+	case r.ServiceAccounts == nil:
+		return identity.Asking{}, &identity.UnavailableError{Source: "ServiceAccount " + who.ServiceAccount.Name, Class: sts.Refused,
+			NextStep: "the operator may not ask for tokens of ServiceAccounts: a cluster admin switches it on with the flag --service-account-identity and the right to create serviceaccounts/token"}
+	}
+	return r.ServiceAccounts.Asking(ctx, p.credential.Namespace, *who.ServiceAccount)
 }
 
 // issue makes the call, within the budget. An identity that STS does not know is fetched anew, once.
 func (r *Reconciler) issue(ctx context.Context, p *pass) (sts.Session, error) {
-	var refused string
-	for {
-		keys, err := r.Identity.Keys(ctx)
-		if err != nil {
-			return sts.Session{}, err
-		}
-		_ = r.Identity.Identify(ctx) // work goes on without
-		caller, _ := r.Identity.Caller()
-		if p.wait = r.Budget.Take(caller.Account, p.credential.Namespace+"/"+p.credential.Name); p.wait > 0 {
-			return sts.Session{}, nil
-		}
-		request := p.input
-		if p.imposed != "" {
-			request.Policy = p.imposed
-		}
-		session, err := r.STS.AssumeRole(ctx, keys, request)
-		var failed *sts.Error
-		if !errors.As(err, &failed) {
-			return session, err
-		}
-		if failed.Class == sts.Throttled {
-			r.Budget.Throttled(caller.Account, failed.RetryAfter)
-		}
-		if failed.Class != sts.StaleIdentity || refused != "" {
-			return sts.Session{}, failed.WithCaller(caller.ARN)
-		}
-		refused = keys.AccessKeyID
-		r.Identity.Invalidate(refused)
+	session, err := r.ask(ctx, p)
+	var failed *sts.Error
+	if errors.As(err, &failed) && failed.Class == sts.StaleIdentity {
+		return r.ask(ctx, p)
 	}
+	return session, err
+}
+
+// ask makes one call, or says with p.wait when it may be made.
+func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
+	asking, err := r.asking(ctx, p)
+	if err != nil {
+		return sts.Session{}, err
+	}
+	account := asking.Caller.Account
+	if p.wait = r.Budget.Take(account, p.credential.Namespace+"/"+p.credential.Name); p.wait > 0 {
+		return sts.Session{}, nil
+	}
+	defer r.Budget.Done(account)
+	request := p.request.AssumeRoleInput
+	request.Policy = cmp.Or(p.request.ImposedPolicy, request.Policy)
+	p.caller = asking.Caller.ARN
+	session, err := asking.AssumeRole(ctx, request)
+	var failed *sts.Error
+	if !errors.As(err, &failed) {
+		return session, err
+	}
+	switch failed.Class {
+	case sts.Throttled:
+		r.Budget.Throttled(account, failed.RetryAfter)
+	case sts.StaleIdentity:
+		asking.Invalidate()
+	}
+	return sts.Session{}, failed.WithCaller(p.caller)
 }
 
 // refused notes a failed try and when the next one is due.

@@ -136,7 +136,7 @@ func TestShortLifetime(t *testing.T) {
 	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: time.Minute})
 	c := w.credential("orders")
 	w.live(c, 10*time.Minute)
-	if calls := w.calls("AssumeRole"); calls < 10 || calls > 40 {
+	if calls := w.calls(); calls < 10 || calls > 40 {
 		t.Errorf("%d calls in ten minutes of one-minute credentials", calls)
 	}
 }
@@ -162,21 +162,21 @@ func TestClockOff(t *testing.T) {
 			}
 			c := w.credential("orders")
 			w.live(c, 5*lifetime)
-			if calls := w.calls("AssumeRole"); calls < 5 || calls > 15 {
+			if calls := w.calls(); calls < 5 || calls > 15 {
 				t.Errorf("%d calls in five lifetimes", calls)
 			}
 
 			// A new process knows the time before its first decision, if STS answers.
 			w.pass(c)
-			before := w.calls("AssumeRole")
+			before := w.calls()
 			w.restart()
-			w.must(w.Identity.Identify(w.ctx))
+			w.must(w.Operator.Identify(w.ctx))
 			w.pass(c)
 			w.wantCalls(before)
 			// And if STS does not answer at first, its first call puts it right.
 			w.restart()
 			w.live(c, 2*lifetime)
-			if calls := w.calls("AssumeRole") - before; calls > 10 {
+			if calls := w.calls() - before; calls > 10 {
 				t.Errorf("%d calls in two lifetimes after a restart", calls)
 			}
 		})
@@ -213,7 +213,7 @@ func TestRenewRequest(t *testing.T) {
 		calls int
 	}{{"a", 2}, {"a", 2}, {"b", 3}, {"a", 4}, {"", 4}, {strings.Repeat("x", 1000), 5}} {
 		ask(tt.value)
-		if got := w.calls("AssumeRole"); got != tt.calls {
+		if got := w.calls(); got != tt.calls {
 			t.Errorf("request %d (%.5s…): %d calls, want %d", i, tt.value, got, tt.calls)
 		}
 	}
@@ -273,7 +273,7 @@ func TestSpecChanges(t *testing.T) {
 	} {
 		w.edit(c, tt.change)
 		w.pass(c)
-		if got := w.calls("AssumeRole"); got != tt.calls {
+		if got := w.calls(); got != tt.calls {
 			t.Errorf("%s: %d calls, want %d", tt.name, got, tt.calls)
 		}
 		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")

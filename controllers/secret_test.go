@@ -127,7 +127,7 @@ func TestRepairsArePaced(t *testing.T) {
 	w.must(api.Delete(w.ctx, w.secret("orders")))
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
-	calls := w.calls("AssumeRole")
+	calls := w.calls()
 	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "ext" })
 	w.pass(c)
 	w.wantCalls(calls + 1)

@@ -82,7 +82,7 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 		ObservedGeneration: c.Generation,
 		Conditions:         status.Conditions,
 		RoleName:           c.RoleName(),
-		SessionName:        p.input.SessionName,
+		SessionName:        p.request.SessionName,
 		SecretName:         c.SecretName(),
 		GrantName:          p.verdict.GrantName,
 	}

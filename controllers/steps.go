@@ -26,13 +26,13 @@ type pass struct {
 	credential *v1alpha1.StsCredential
 	memo       *memo
 
-	input    sts.AssumeRoleInput // what the spec asks for
-	imposed  string              // session policy that the grant imposes
-	verdict  grant.Verdict
+	request  secret.Request // what the spec asks for and the grant imposes
+	verdict  grant.Verdict  // of the grants; empty where the role's trust policy decides alone
 	seen     *corev1.Secret // stripped; nil if there is none of ours
 	record   *secret.Record // nil if there is none that is whole
 	intact   bool           // data and record are as written
 	decision rotation.Decision
+	caller   string // ARN of who asked STS, as far as it is known
 
 	trouble *trouble      // what is wrong, nil if nothing is
 	wait    time.Duration // how long until a call may be made, though nothing is wrong
@@ -54,7 +54,8 @@ func (p *pass) fail(reason string, retry time.Duration, format string, args ...a
 // plan works out what the spec asks STS for.
 func (r *Reconciler) plan(p *pass) {
 	c := p.credential
-	p.input = sts.AssumeRoleInput{
+	p.request.Identity = c.Spec.Identity
+	p.request.AssumeRoleInput = sts.AssumeRoleInput{
 		RoleARN:        c.Spec.RoleARN,
 		SessionName:    c.SessionName(r.ClusterName),
 		Duration:       c.Duration(),
@@ -68,50 +69,62 @@ func (r *Reconciler) plan(p *pass) {
 	if err != nil {
 		p.fail(v1alpha1.ReasonInvalidSpec, 0, "spec.policy: %v", err)
 	}
-	p.input.Policy = policy
+	p.request.Policy = policy
 }
 
-// authorise looks for the grant that lets this namespace make this request.
+// authorise finds out whether this namespace may make this request: by a grant where the operator asks, by the role's
+// own trust policy, which STS judges, where somebody of the namespace does.
 func (r *Reconciler) authorise(ctx context.Context, p *pass) error {
 	c := p.credential
 	namespace := namespaceMetadata()
 	if err := r.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
 		return fmt.Errorf("read namespace %s: %w", c.Namespace, err)
 	}
-	var grants v1alpha1.StsRoleGrantList
-	if err := r.List(ctx, &grants); err != nil {
-		return fmt.Errorf("list StsRoleGrants: %w", err)
-	}
-	prefix := v1alpha1.SessionPrefix(r.ClusterName, c.Namespace)
-	p.verdict = grant.Decide(grants.Items, grant.Request{
-		Namespace:       c.Namespace,
-		NamespaceLabels: namespace.Labels,
-		RoleARN:         p.input.RoleARN,
-		Duration:        p.input.Duration,
-		SessionPrefix:   prefix,
-		FreeSessionName: c.Spec.SessionName != "" && !strings.HasPrefix(c.Spec.SessionName, prefix),
-		SourceIdentity:  p.input.SourceIdentity != "",
-		OwnPolicy:       c.Spec.Policy != nil,
-	})
-	if c.Spec.Suspend {
-		return nil
-	}
-	if !p.verdict.Granted() {
-		p.fail(v1alpha1.ReasonRoleNotGranted, 0, "%s", p.verdict.Refusal)
-		return nil
-	}
-	if p.verdict.Policy != nil {
-		policy, err := sts.CompactPolicy(p.verdict.Policy.Raw)
-		if err != nil {
-			p.fail(v1alpha1.ReasonRoleNotGranted, 0, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
+	if c.Spec.Identity == nil {
+		if err := r.findGrant(ctx, p, namespace.Labels); err != nil {
+			return err
 		}
-		p.imposed = policy
 	}
 	if !namespace.DeletionTimestamp.IsZero() {
 		p.fail(v1alpha1.ReasonSecretWriteFailed, 0, "namespace %s is being deleted: nothing is issued for it any more", c.Namespace)
 	}
 	return nil
 }
+
+// findGrant looks for the grant that lets this namespace make this request.
+func (r *Reconciler) findGrant(ctx context.Context, p *pass, namespaceLabels map[string]string) error {
+	c := p.credential
+	var grants v1alpha1.StsRoleGrantList
+	if err := r.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list StsRoleGrants: %w", err)
+	}
+	prefix := v1alpha1.SessionPrefix(r.ClusterName, c.Namespace)
+	p.verdict = grant.Decide(grants.Items, grant.Request{
+		Namespace:       c.Namespace,
+		NamespaceLabels: namespaceLabels,
+		RoleARN:         p.request.RoleARN,
+		Duration:        p.request.Duration,
+		SessionPrefix:   prefix,
+		FreeSessionName: c.Spec.SessionName != "" && !strings.HasPrefix(c.Spec.SessionName, prefix),
+		SourceIdentity:  p.request.SourceIdentity != "",
+		OwnPolicy:       c.Spec.Policy != nil,
+	})
+	switch {
+	case c.Spec.Suspend: // which is told instead, and makes no call
+	case !p.verdict.Granted():
+		p.fail(v1alpha1.ReasonRoleNotGranted, 0, "%s", p.verdict.Refusal)
+	case p.verdict.Policy != nil:
+		policy, err := sts.CompactPolicy(p.verdict.Policy.Raw)
+		if err != nil {
+			p.fail(v1alpha1.ReasonRoleNotGranted, 0, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
+		}
+		p.request.ImposedPolicy = policy
+	}
+	return nil
+}
+
+// authorised reports whether the request may be made: what is imposed on it is known then.
+func (p *pass) authorised() bool { return p.request.Identity != nil || p.verdict.Granted() }
 
 // conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
 const conflictRetry = 5 * time.Minute
@@ -191,8 +204,8 @@ func (r *Reconciler) decide(p *pass) {
 			HandledRenewRequest: p.record.HandledRenewRequest,
 			Foreign:             p.record.Credential != c.Namespace+"/"+c.Name,
 			Edited:              !p.intact,
-			RequestChanged:      invalid || p.record.RequestChanged(p.input),
-			PolicyChanged:       p.verdict.Granted() && p.record.PolicyChanged(p.imposed),
+			RequestChanged:      invalid || p.record.RequestChanged(p.request),
+			PolicyChanged:       p.authorised() && p.record.PolicyChanged(p.request),
 			LayoutChanged:       p.record.LayoutChanged(),
 		}
 	}

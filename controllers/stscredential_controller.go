@@ -22,38 +22,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// STS issues sessions and tells STS's time. Implemented by *sts.Client.
+// STS tells STS's time, as far as its answers did. Implemented by *sts.Client.
 type STS interface {
-	AssumeRole(ctx context.Context, keys sts.Keys, in sts.AssumeRoleInput) (sts.Session, error)
 	Now() time.Time
 	Skew() time.Duration
 }
 
-// Identity is who asks STS. Implemented by *identity.Operator.
-type Identity interface {
-	// Keys to sign with.
-	Keys(ctx context.Context) (sts.Keys, error)
-	// Identify asks STS who the keys are, unless that is known.
-	Identify(ctx context.Context) error
-	// Caller is what Identify learnt last.
-	Caller() (sts.Caller, bool)
-	// Invalidate says that STS does not know these keys (any more).
-	Invalidate(accessKeyID string)
-}
-
-// Reconciler keeps the Secret of each StsCredential valid. All fields are required except ClusterName.
+// Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts and ClusterName.
 type Reconciler struct {
 	// Client reads from the cache, in which Secrets are stripped (see package secret), and writes.
 	client.Client
 	// Live reads past the cache.
 	Live client.Reader
-	// STS, Identity and Budget: whom to ask, as whom, and how often.
-	STS      STS
-	Identity Identity
-	Budget   *sts.Budget
+	// STS tells the time, Budget how often it may be asked.
+	STS    STS
+	Budget *sts.Budget
+	// Operator, ServiceAccounts and AccessKeys are who may ask STS. ServiceAccounts is nil where they are switched off.
+	Operator        *identity.Operator
+	ServiceAccounts *identity.ServiceAccounts
+	AccessKeys      *identity.AccessKeys
 	// Clock is the local clock.
 	Clock clock.WithTicker
 	// Events and Audit tell people and logs what was done.

@@ -113,8 +113,9 @@ func (w *world) restart() {
 	}
 	w.Reconciler = &Reconciler{
 		Client: cached, Live: api, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
-		Identity: identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
-		Budget:   sts.NewBudget(1000, 1000, w.clock),
+		Budget:     sts.NewBudget(1000, 1000, w.clock),
+		Operator:   identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
+		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: api, STS: client, Clock: w.clock}),
 	}
 }
 
@@ -236,8 +237,8 @@ func (w *world) step(d time.Duration) {
 	w.clock.Step(d)
 }
 
-// calls counts the calls of an action that STS has seen.
-func (w *world) calls(action string) int {
+// counted counts the calls of an action that STS has seen.
+func (w *world) counted(action string) int {
 	n := 0
 	for _, c := range w.emulator.Calls() {
 		if c.Action == action {
@@ -247,10 +248,20 @@ func (w *world) calls(action string) int {
 	return n
 }
 
+func (w *world) calls() int { return w.counted("AssumeRole") }
+
+// wantNotReady insists that a credential has nothing that works.
+func (w *world) wantNotReady(c *v1alpha1.StsCredential) {
+	w.Helper()
+	if meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) || w.secret(c.SecretName()) != nil {
+		w.Errorf("%s is ready", c.Name)
+	}
+}
+
 // wantCalls insists on how often STS was asked for a session.
 func (w *world) wantCalls(want int) {
 	w.Helper()
-	if got := w.calls("AssumeRole"); got != want {
+	if got := w.calls(); got != want {
 		w.Errorf("AssumeRole was called %d times, want %d", got, want)
 	}
 }

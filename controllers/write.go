@@ -38,7 +38,7 @@ func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
 }
 
 func (r *Reconciler) render(p *pass, session sts.Session) *corev1.Secret {
-	return secret.Render(p.credential, session, secret.RequestHash(p.input, p.imposed), p.wish())
+	return secret.Render(p.credential, session, p.request, p.wish())
 }
 
 // maxTries bounds how often a write is repeated when somebody else wrote first.
@@ -123,16 +123,15 @@ func scrub(err error, session sts.Session) string {
 
 // audit writes one line for each issue. Its keys are stable: they join ActionTrail's events to the object.
 func (r *Reconciler) audit(p *pass, session sts.Session) {
-	caller, _ := r.Identity.Caller()
 	r.Audit.Info("issued",
 		"namespace", p.credential.Namespace,
 		"name", p.credential.Name,
-		"role", p.input.RoleARN,
-		"session", p.input.SessionName,
+		"role", p.request.RoleARN,
+		"session", p.request.SessionName,
 		"accessKeyID", session.AccessKeyID,
 		"requestID", session.RequestID,
 		"expiresAt", session.ExpiresAt.Format(time.RFC3339),
-		"caller", caller.ARN,
+		"caller", p.caller,
 		"grant", p.verdict.GrantName,
 		"cause", string(p.decision.Cause),
 	)

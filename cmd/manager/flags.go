@@ -21,7 +21,9 @@ import (
 // settings are what the flags say.
 type settings struct {
 	region, stsEndpoint, clusterName string
+	oidcProviderARN                  string
 	vpcEndpoint                      bool
+	serviceAccountIdentity           bool
 	stsQPS, kubeAPIQPS               float64
 	stsBurst, kubeAPIBurst           int
 	stsTimeout                       time.Duration
@@ -38,6 +40,9 @@ type settings struct {
 // clusterNames are what may stand before a namespace in a session name and leaves room for it.
 var clusterNames = regexp.MustCompile(`^[A-Za-z0-9@_-]{0,20}$`)
 
+// providerARNs are what an OIDC provider in RAM is called.
+var providerARNs = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:oidc-provider/[A-Za-z0-9._-]{1,128}$`)
+
 // parse reads the flags. Errors say what to write instead.
 func parse(arguments []string) (*settings, error) {
 	s := &settings{}
@@ -51,6 +56,10 @@ func parse(arguments []string) (*settings, error) {
 		"URL of STS, in place of --region and --vpc-endpoint, such as https://sts.example.com. http:// is for emulators only.")
 	flags.StringVar(&s.clusterName, "cluster-name", "",
 		"Stands before the namespace in session names, so that ActionTrail tells clusters apart. At most 20 of A-Z a-z 0-9 @ _ -.")
+	flags.BoolVar(&s.serviceAccountIdentity, "service-account-identity", false,
+		"Let StsCredentials ask with tokens of ServiceAccounts of their namespace. Needs the right to create serviceaccounts/token.")
+	flags.StringVar(&s.oidcProviderARN, "oidc-provider-arn", os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"),
+		"OIDC provider in RAM that stands for this cluster, for ServiceAccounts that name none. The default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN, as RRSA injects it.")
 	flags.Float64Var(&s.stsQPS, "sts-qps", 20, "Calls to STS per second and account, of the account's 100 that all clusters share.")
 	flags.IntVar(&s.stsBurst, "sts-burst", 20, "Calls to STS at once and account.")
 	flags.DurationVar(&s.stsTimeout, "sts-timeout", 10*time.Second, "Longest time for one call to STS.")
@@ -89,6 +98,8 @@ func (s *settings) check(namespaces, selector string) (err error) {
 	switch {
 	case !clusterNames.MatchString(s.clusterName):
 		return errors.New("--cluster-name must be at most 20 of A-Z a-z 0-9 @ _ -")
+	case s.oidcProviderARN != "" && !providerARNs.MatchString(s.oidcProviderARN):
+		return errors.New("--oidc-provider-arn must look like acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1")
 	case s.stsQPS <= 0 || s.stsBurst < 1:
 		return errors.New("--sts-qps must be more than 0 and --sts-burst at least 1")
 	case s.stsTimeout < time.Second:

@@ -18,7 +18,7 @@ func TestParse(t *testing.T) {
 		wantError string
 	}{
 		{name: "defaults", want: func(s *settings) bool {
-			return s.region == "cn-hangzhou" && !s.vpcEndpoint && s.stsQPS == 20 && s.stsTimeout == 10*time.Second && s.leaderElect &&
+			return s.region == "cn-hangzhou" && !s.serviceAccountIdentity && s.oidcProviderARN == "" && !s.vpcEndpoint && s.stsQPS == 20 && s.stsTimeout == 10*time.Second && s.leaderElect &&
 				s.metricsSecure && s.namespaces == nil && s.selector.Empty()
 		}},
 		{name: "as RRSA injects it", env: map[string]string{"ALIBABA_CLOUD_STS_REGION": "cn-beijing", "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "true"},
@@ -28,6 +28,7 @@ func TestParse(t *testing.T) {
 		{name: "lists", given: []string{"--namespaces=a,b", "--selector=shard=1"}, want: func(s *settings) bool {
 			return len(s.namespaces) == 2 && s.namespaces[1] == "b" && s.selector.String() == "shard=1"
 		}},
+		{name: "bad provider", given: []string{"--oidc-provider-arn=ack-rrsa-c1"}, wantError: "--oidc-provider-arn must look like"},
 		{name: "bad selector", given: []string{"--selector=a=b=c"}, wantError: "--selector"},
 		{name: "bad namespaces", given: []string{"--namespaces=a,,B"}, wantError: "--namespaces"},
 		{name: "cluster name with a dot", given: []string{"--cluster-name=a.b"}, wantError: "--cluster-name must be"},
@@ -40,7 +41,7 @@ func TestParse(t *testing.T) {
 		{name: "an argument", given: []string{"start"}, wantError: "settings are flags"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, v := range []string{"ALIBABA_CLOUD_STS_REGION", "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"} {
+			for _, v := range []string{"ALIBABA_CLOUD_STS_REGION", "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN"} {
 				t.Setenv(v, tt.env[v])
 			}
 			got, err := parse(tt.given)

@@ -69,15 +69,28 @@ func run(ctx context.Context, s *settings) error {
 	}
 	reconciler := &controllers.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		STS: client, Identity: operator, Budget: sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{}),
-		Clock: clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
+		STS: client, Budget: newBudget(s), Operator: operator,
+		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
+		Clock:      clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
 		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName,
+	}
+	if s.serviceAccountIdentity {
+		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
+			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
+		})
 	}
 	if err := reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles); err != nil {
 		return err
 	}
 	introduce(ctx, client, operator)
 	return mgr.Start(ctx)
+}
+
+// newBudget leaves workers for the others when calls of one account hang.
+func newBudget(s *settings) *sts.Budget {
+	budget := sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
+	budget.LimitInFlight(max(1, s.maxConcurrentReconciles/4))
+	return budget
 }
 
 // Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.
