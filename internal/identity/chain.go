@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aliyun/credentials-go/credentials/providers"
 
@@ -32,7 +33,9 @@ type source struct {
 	// lastResort lets the next source have its turn when this one fails.
 	lastResort bool
 	// action is what the source asks STS for; empty if it asks somebody else.
-	action   string
+	action string
+	// subject is who asks with a token; nil if nobody does.
+	subject  func() sts.Subject
 	provider func(Chain) (providers.CredentialsProvider, error)
 	nextStep string
 }
@@ -52,6 +55,7 @@ var sources = []source{
 		name:       "RRSA",
 		configured: anySet("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"),
 		action:     "AssumeRoleWithOIDC",
+		subject:    rrsaSubject,
 		provider: func(c Chain) (providers.CredentialsProvider, error) {
 			return providers.NewOIDCCredentialsProviderBuilder().
 				WithSTSEndpoint(c.Endpoint).
@@ -174,10 +178,28 @@ func (s source) explain(err error) error {
 	if cause.Class == sts.Transient || cause.Class == sts.Throttled {
 		failure.Class = sts.Transient
 	}
+	if s.subject != nil {
+		cause = cause.WithSubject(s.subject())
+	}
 	if s.action != "" {
 		failure.NextStep = cause.Error()
 	}
 	return failure
+}
+
+// rrsaSubject is the operator's own ServiceAccount, as far as its token tells.
+func rrsaSubject() sts.Subject {
+	who := sts.Subject{}
+	if arn := os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"); providerFormat.MatchString(arn) {
+		who.ProviderARN = arn
+	}
+	token, err := os.ReadFile(os.Getenv("ALIBABA_CLOUD_OIDC_TOKEN_FILE")) //nolint:gosec // an administrator's setting
+	if err != nil {
+		return who // STS has answered, so there was a token
+	}
+	c := claimsOf(strings.TrimSpace(string(token)))
+	who.Name, who.Issuer = c.Subject, c.Issuer
+	return who
 }
 
 func anySet(variables ...string) func() bool {

@@ -56,10 +56,6 @@ func clusterToken(t *testing.T, emulator *stsemulator.Emulator) string {
 func TestRRSA(t *testing.T) {
 	emulator, server := newSTS(t)
 	token := clusterToken(t, emulator)
-	trusting := stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{
-		Federated:    []string{provider},
-		StringEquals: map[string][]string{"oidc:sub": {serviceAccount}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:iss": {issuer}},
-	}}}
 	emulator.AddRole(trusting)
 	environment(t, map[string]string{
 		"ROLE_ARN": roleARN, "OIDC_PROVIDER_ARN": provider,
@@ -88,6 +84,7 @@ func TestRRSA(t *testing.T) {
 
 	emulator.AddRole(stsemulator.Role{ARN: roleARN})
 	expectUnavailable(t, operator, token, sts.Refused, "RRSA: AssumeRoleWithOIDC: AuthenticationFail.NoPermission (RequestId ")
+	expectUnavailable(t, operator, token, sts.Refused, `"oidc:iss":"`+issuer+`","oidc:aud":"sts.aliyuncs.com","oidc:sub":"`+serviceAccount+`"`)
 	emulator.AddRole(trusting)
 	server.Close()
 	operator, _ = operatorOn(t, server)

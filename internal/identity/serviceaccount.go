@@ -6,8 +6,6 @@ package identity
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -96,7 +94,7 @@ func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts
 	var failed *sts.Error
 	if errors.As(err, &failed) {
 		return sts.Session{}, failed.WithSubject(sts.Subject{
-			Name: who.subject(), ProviderARN: who.providerARN, Issuer: issuerOf(token),
+			Name: who.subject(), ProviderARN: who.providerARN, Issuer: claimsOf(token).Issuer,
 		})
 	}
 	return session, err
@@ -165,33 +163,12 @@ func admissionOf(err error) string {
 		return ""
 	}
 	text := status.Status().Message
-	if !strings.Contains(text, "denied") && !strings.Contains(text, "admission webhook") {
-		return ""
+	if !strings.Contains(text, " denied request") && !strings.Contains(text, " denied the request") {
+		return "" // neither a policy's words nor a webhook's
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxDenial {
 		text = strings.ToValidUTF8(text[:maxDenial], "") + "…"
 	}
 	return text
-}
-
-var issuerFormat = regexp.MustCompile(`^https?://[A-Za-z0-9._~:/-]{1,250}$`)
-
-// issuerOf is the iss that a token claims, for messages; "" if it cannot be shown.
-func issuerOf(token string) string {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return ""
-	}
-	var claims struct {
-		Issuer string `json:"iss"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || !issuerFormat.MatchString(claims.Issuer) {
-		return ""
-	}
-	return claims.Issuer
 }

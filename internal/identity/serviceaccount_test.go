@@ -1,0 +1,243 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+var (
+	orders = v1alpha1.ServiceAccountIdentity{Name: "operator"}
+	ask    = sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "shop.orders"}
+)
+
+// tokens answers TokenRequests.
+type tokens func(account client.Object, request *authenticationv1.TokenRequest) error
+
+func (f tokens) client() client.Client {
+	return fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		SubResourceCreate: func(ctx context.Context, _ client.Client, name string, object, body client.Object, _ ...client.SubResourceCreateOption) error {
+			if name != "token" {
+				panic("not a token: " + name)
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f(object, body.(*authenticationv1.TokenRequest))
+		},
+	}).Build()
+}
+
+// giving answers with that token.
+func giving(token string) tokens {
+	return func(_ client.Object, request *authenticationv1.TokenRequest) error {
+		request.Status.Token = token
+		return nil
+	}
+}
+
+// refusing answers with that error.
+func refusing(err error) tokens {
+	return func(client.Object, *authenticationv1.TokenRequest) error { return err }
+}
+
+// trusting is the role with the trust policy of the operator's ServiceAccount.
+var trusting = stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{
+	Federated:    []string{provider},
+	StringEquals: map[string][]string{"oidc:sub": {serviceAccount}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:iss": {issuer}},
+}}}
+
+func TestServiceAccountAsks(t *testing.T) {
+	emulator, server := newSTS(t)
+	token := clusterToken(t, emulator)
+	emulator.AddRole(trusting)
+	_, stsClient := operatorOn(t, server)
+	var made atomic.Int32
+	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{
+		STS: stsClient, ProviderARN: provider,
+		Client: tokens(func(account client.Object, request *authenticationv1.TokenRequest) error {
+			made.Add(1)
+			if account.GetNamespace() != "sts-system" || account.GetName() != "operator" {
+				t.Errorf("a token of %s/%s", account.GetNamespace(), account.GetName())
+			}
+			if s := request.Spec; !slices.Equal(s.Audiences, []string{"sts.aliyuncs.com"}) || *s.ExpirationSeconds != 600 || s.BoundObjectRef != nil {
+				t.Errorf("asked for %+v", s)
+			}
+			request.Status.Token = token
+			return nil
+		}).client(),
+	})
+	asking, err := accounts.Asking(context.Background(), "sts-system", orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asking.Caller != (sts.Caller{Account: account}) || made.Load() != 0 {
+		t.Errorf("%+v, with %d tokens before it asks", asking.Caller, made.Load())
+	}
+	for want := range int32(2) {
+		session, err := asking.AssumeRole(context.Background(), ask)
+		if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
+			t.Fatalf("as %s: %v", session.AssumedRoleARN, err)
+		}
+		if made.Load() != want+1 {
+			t.Errorf("%d tokens, want %d: none is kept", made.Load(), want+1)
+		}
+		asking.Invalidate()
+	}
+	for _, call := range emulator.Calls() {
+		if call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
+			t.Errorf("called %+v", call)
+		}
+	}
+	if text := fmt.Sprintf("%v %+v %#v", asking, asking, accounts); strings.Contains(text, token[:20]) {
+		t.Errorf("it prints %s", text)
+	}
+}
+
+func TestServiceAccountThatSTSRefuses(t *testing.T) {
+	emulator, server := newSTS(t)
+	token := clusterToken(t, emulator)
+	emulator.AddRole(stsemulator.Role{ARN: roleARN})
+	_, stsClient := operatorOn(t, server)
+	for name, c := range map[string]struct {
+		token string
+		want  []string
+	}{
+		"a role that does not trust it": {token, []string{
+			"AuthenticationFail.NoPermission", roleARN, `"oidc:sub":"` + "system:serviceaccount:shop:orders" + `"`, `"oidc:iss":"` + issuer + `"`, provider,
+		}},
+		"a token that is none":    {"hush.hush", []string{"AuthenticationFail.OIDCToken.Invalid", provider}},
+		"a token of other claims": {"hush.hush.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
+		"a token with odd claims": {"hush.eyJpc3MiOiJodXNoIGh1c2giLCJzdWIiOiI8aHVzaD4ifQ.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
+		"a token without claims":  {"hush.W10.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: stsClient, ProviderARN: provider, Client: giving(c.token).client()})
+			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = asking.AssumeRole(context.Background(), ask)
+			var failed *sts.Error
+			if !errors.As(err, &failed) || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), token[:20]) || len(err.Error()) > 900 {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("it says: %v\nwant: %s", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestServiceAccountWithoutAToken(t *testing.T) {
+	resource, kind := schema.GroupResource{Resource: "serviceaccounts"}, schema.GroupKind{Kind: "TokenRequest"}
+	denied := func(text string) error { return apierrors.NewForbidden(resource, "orders", errors.New(text)) }
+	for name, c := range map[string]struct {
+		answer tokens
+		class  sts.Class
+		want   string
+	}{
+		"no ServiceAccount": {refusing(apierrors.NewNotFound(resource, "orders")), sts.Refused, "create ServiceAccount orders in namespace shop"},
+		"no right": {refusing(denied(`User "op" cannot create resource "serviceaccounts/token" in API group "" in the namespace "shop"`)),
+			sts.Refused, "the operator may not request tokens of it: a Role in namespace shop"},
+		"a policy against it": {refusing(denied("ValidatingAdmissionPolicy 'tokens' with binding 'tokens' denied request: no")),
+			sts.Refused, "admission refuses the operator a token of it for the audience sts.aliyuncs.com: let it pass, or use another identity: "},
+		"a webhook against it, at length":    {refusing(denied(`admission webhook "w" denied the request: ` + strings.Repeat("ä \n", 500))), sts.Refused, `webhook "w" denied`},
+		"an API server that gives no tokens": {refusing(apierrors.NewInvalid(kind, "orders", nil)), sts.Refused, "--service-account-"},
+		"a busy API server":                  {refusing(apierrors.NewTooManyRequests("hush", 1)), sts.Transient, "asked again"},
+		"a broken network":                   {refusing(errors.New(`Post "https://10.0.0.1/hush": EOF`)), sts.Transient, "asked again"},
+		"an empty answer":                    {giving(""), sts.Transient, "gave no token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: c.answer.client()})
+			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = asking.AssumeRole(context.Background(), ask)
+			checkError(t, err)
+			var unavailable *identity.UnavailableError
+			if !errors.As(err, &unavailable) || unavailable.Class != c.class || !strings.Contains(err.Error(), "ServiceAccount shop/orders: ") ||
+				!strings.Contains(err.Error(), c.want) || len(err.Error()) > 600 {
+				t.Errorf("got %v: %v, want %v: %s", unavailable.Class, err, c.class, c.want)
+			}
+		})
+	}
+}
+
+// noSTS must not be asked.
+type noSTS struct{ t *testing.T }
+
+func (n noSTS) AssumeRoleWithOIDC(context.Context, sts.OIDCInput) (sts.Session, error) {
+	n.t.Error("STS is asked")
+	return sts.Session{}, nil
+}
+
+func (n noSTS) AssumeRole(context.Context, sts.Keys, sts.AssumeRoleInput) (sts.Session, error) {
+	n.t.Error("STS is asked")
+	return sts.Session{}, nil
+}
+
+func (n noSTS) GetCallerIdentity(context.Context, sts.Keys) (sts.Caller, error) {
+	n.t.Error("STS is asked whose a key is")
+	return sts.Caller{}, nil
+}
+
+func TestServiceAccountsProvider(t *testing.T) {
+	const other = "acs:ram::2:oidc-provider/theirs"
+	for _, c := range []struct{ name, flag, spec, account, want string }{
+		{"the operator's", provider, "", account, ""},
+		{"its own", provider, other, "2", ""},
+		{"none", "", "", "", "set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN"},
+		{"one that is none", "hush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},
+		{"one with more behind it", provider + "\nhush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: c.flag, Client: giving("").client()})
+			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: c.spec})
+			if asking.Caller.Account != c.account || (err == nil) != (c.want == "") {
+				t.Fatalf("account %s, %v", asking.Caller.Account, err)
+			}
+			if err == nil {
+				return
+			}
+			if checkError(t, err); !strings.Contains(err.Error(), c.want) {
+				t.Errorf("it says: %v\nwant: %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestServiceAccountThatGivesUp(t *testing.T) {
+	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: giving("t").client()})
+	asking, err := accounts.Asking(context.Background(), "shop", orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := asking.AssumeRole(ctx, ask); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
