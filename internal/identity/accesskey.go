@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +37,8 @@ type AccessKeysOptions struct {
 	Reader client.Reader
 	// STS is asked.
 	STS Asker
+	// Timeout bounds how long STS is asked whose an AccessKey is; 5 s if not set.
+	Timeout time.Duration
 	// Clock is the local clock.
 	Clock clock.PassiveClock
 }
@@ -50,7 +53,7 @@ type AccessKeys struct {
 
 // NewAccessKeys prepares them; nothing is called yet.
 func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
-	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o.STS, o.Clock)}
+	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o)}
 }
 
 // Asking is the AccessKey in that Secret as it is now, ready to ask. Whose it is STS

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
@@ -23,6 +24,7 @@ const maxOwners = 1000
 // that was corrected is another.
 type owners struct {
 	sts     Asker
+	timeout time.Duration
 	clock   clock.PassiveClock
 	flights singleflight.Group
 	known   *lru.Cache // [sha256.Size]byte -> owner
@@ -34,15 +36,18 @@ type owner struct {
 	failing backoff
 }
 
-func newOwners(asker Asker, clock clock.PassiveClock) *owners {
-	return &owners{sts: asker, clock: clock, known: lru.New(maxOwners)}
+func newOwners(o AccessKeysOptions) *owners {
+	if o.Timeout <= 0 {
+		o.Timeout = whoamiTimeout
+	}
+	return &owners{sts: o.STS, timeout: o.Timeout, clock: o.Clock, known: lru.New(maxOwners)}
 }
 
-// ownerOf waits for STS no longer than 5 s, and after a failure not at all for a
-// while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
+// ownerOf waits for STS no longer than the timeout, and after a failure not at all
+// for a while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
 // refuses the key: that is never remembered, since it may be enabled any moment.
 func (o *owners) ownerOf(ctx context.Context, keys sts.Keys) (sts.Caller, error) {
-	waiting, cancel := context.WithTimeout(ctx, whoamiTimeout)
+	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	unknown := sts.Caller{Account: "key/" + keys.AccessKeyID}
 	hash := hashOf(keys)
@@ -79,7 +84,10 @@ func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller 
 
 // ask makes the call. The error says that STS refuses the key.
 func (o *owners) ask(ctx context.Context, hash [sha256.Size]byte, keys sts.Keys) error {
-	ctx, cancel := context.WithTimeout(ctx, whoamiTimeout)
+	if _, settled := o.remembered(hash, sts.Caller{}); settled {
+		return nil // somebody else's flight has just landed
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	caller, err := o.sts.GetCallerIdentity(ctx, keys)
 	if err == nil {

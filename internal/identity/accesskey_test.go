@@ -1,0 +1,264 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+var ramUser = v1alpha1.AccessKeyIdentity{SecretName: "ram-user"}
+
+// keySecret is the Secret shop/ram-user.
+func keySecret(data map[string]string) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ram-user"}, Data: map[string][]byte{}}
+	for key, value := range data {
+		secret.Data[key] = []byte(value)
+	}
+	return secret
+}
+
+func secretOf(key stsemulator.AccessKey) *corev1.Secret {
+	return keySecret(map[string]string{"accessKeyId": key.ID, "accessKeySecret": key.Secret})
+}
+
+// keyWorld is a RAM user's key in a Secret, and the STS that knows it.
+type keyWorld struct {
+	emulator *stsemulator.Emulator
+	api      client.Client
+	clock    *clocktesting.FakePassiveClock
+	user     stsemulator.AccessKey
+	keys     *identity.AccessKeys
+}
+
+func newKeyWorld(t *testing.T) *keyWorld {
+	t.Helper()
+	emulator, server := newSTS(t)
+	_, stsClient := operatorOn(t, server)
+	w := &keyWorld{emulator: emulator, clock: newClock(), user: emulator.AddUser(account, "orders")}
+	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":user/orders"}}}})
+	w.api = fake.NewClientBuilder().WithObjects(secretOf(w.user)).Build()
+	w.keys = identity.NewAccessKeys(identity.AccessKeysOptions{Reader: w.api, STS: stsClient, Clock: w.clock})
+	return w
+}
+
+// put replaces the Secret.
+func (w *keyWorld) put(t *testing.T, secret *corev1.Secret) {
+	t.Helper()
+	if err := w.api.Update(context.Background(), secret); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// called counts the calls of that action.
+func (w *keyWorld) called(action string) (n int) {
+	for _, call := range w.emulator.Calls() {
+		if call.Action == action {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *keyWorld) asking(t *testing.T) identity.Asking {
+	t.Helper()
+	asking, err := w.keys.Asking(context.Background(), "shop", ramUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asking
+}
+
+func (w *keyWorld) expectAssumes(t *testing.T, asking identity.Asking) {
+	t.Helper()
+	session, err := asking.AssumeRole(context.Background(), ask)
+	if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
+		t.Errorf("as %s: %v", session.AssumedRoleARN, err)
+	}
+}
+
+func TestAccessKeyAsks(t *testing.T) {
+	w := newKeyWorld(t)
+	const orders, payments = "acs:ram::" + account + ":user/orders", "acs:ram::" + account + ":user/payments"
+	for range 3 {
+		asking := w.asking(t)
+		if asking.Caller.ARN != orders || asking.Caller.Account != account {
+			t.Errorf("it is %+v", asking.Caller)
+		}
+		w.expectAssumes(t, asking)
+	}
+	if n := w.called("GetCallerIdentity"); n != 1 {
+		t.Errorf("asked %d times who it is, want 1", n)
+	}
+	w.put(t, secretOf(w.emulator.AddUser(account, "payments")))
+	if asking := w.asking(t); asking.Caller.ARN != payments {
+		t.Errorf("after the Secret has changed it is %s", asking.Caller.ARN)
+	}
+	w.put(t, secretOf(w.user))
+	w.asking(t).Invalidate()
+	w.asking(t)
+	if n := w.called("GetCallerIdentity"); n != 3 {
+		t.Errorf("asked %d times who it is, want 3: anew when STS has called it stale", n)
+	}
+}
+
+func TestAccessKeyUnderOtherKeys(t *testing.T) {
+	w := newKeyWorld(t)
+	w.put(t, keySecret(map[string]string{"ID": w.user.ID, "its.secret": w.user.Secret}))
+	spec := ramUser
+	spec.AccessKeyIDKey, spec.AccessKeySecretKey = "ID", "its.secret"
+	asking, err := w.keys.Asking(context.Background(), "shop", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.expectAssumes(t, asking)
+}
+
+// Whatever a user names as AccessKey, none but one is sent anywhere, and no value is shown.
+func TestSecretsThatHoldNoAccessKey(t *testing.T) {
+	const id, secret = "LTAI5tHushHushHushHush12", "HushHushHushHushHushHushHush12"
+	for name, c := range map[string]struct {
+		data map[string]string
+		want string
+	}{
+		"nothing":             {nil, "it has no key accessKeyId: add it"},
+		"no secret":           {map[string]string{"accessKeyId": id}, "it has no key accessKeySecret"},
+		"an empty id":         {map[string]string{"accessKeyId": "", "accessKeySecret": secret}, "its key accessKeyId is empty"},
+		"an empty secret":     {map[string]string{"accessKeyId": id, "accessKeySecret": ""}, "its key accessKeySecret is empty"},
+		"echo's line break":   {map[string]string{"accessKeyId": id + "\n", "accessKeySecret": secret}, "key accessKeyId holds white space"},
+		"a secret's space":    {map[string]string{"accessKeyId": id, "accessKeySecret": secret + " "}, "key accessKeySecret holds white space"},
+		"both in one":         {map[string]string{"accessKeyId": id + ":" + secret, "accessKeySecret": secret}, "key accessKeyId does not look like an AccessKey ID"},
+		"a secret for an id":  {map[string]string{"accessKeyId": secret, "accessKeySecret": id}, "key accessKeyId does not look like an AccessKey ID"},
+		"a password":          {map[string]string{"accessKeyId": "hush-hush-password!", "accessKeySecret": secret}, "does not look like"},
+		"a short one":         {map[string]string{"accessKeyId": "hush", "accessKeySecret": secret}, "does not look like"},
+		"a token for an id":   {map[string]string{"accessKeyId": "eyJhbGciOi.eyJodXNoIjoi.c2ln", "accessKeySecret": secret}, "does not look like"},
+		"a temporary key":     {map[string]string{"accessKeyId": "STS.NTHushHushHushHush", "accessKeySecret": secret}, "temporary AccessKey ID"},
+		"bytes for a secret":  {map[string]string{"accessKeyId": id, "accessKeySecret": "hush\x00\xff"}, "does not look like an AccessKey secret"},
+		"a file for a secret": {map[string]string{"accessKeyId": id, "accessKeySecret": strings.Repeat("hush", 100)}, "does not look like an AccessKey secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := identity.NewAccessKeys(identity.AccessKeysOptions{
+				Reader: fake.NewClientBuilder().WithObjects(keySecret(c.data)).Build(), STS: noSTS{t}, Clock: newClock(),
+			})
+			_, err := keys.Asking(context.Background(), "shop", ramUser)
+			expectAboutSecret(t, err, sts.Refused, c.want)
+			if strings.Contains(strings.ToLower(err.Error()), "hush") {
+				t.Errorf("it says: %v", err)
+			}
+		})
+	}
+}
+
+func expectAboutSecret(t *testing.T, err error, class sts.Class, want string) {
+	t.Helper()
+	checkError(t, err)
+	var unavailable *identity.UnavailableError
+	if !errors.As(err, &unavailable) || unavailable.Class != class || !strings.Contains(err.Error(), "Secret shop/ram-user: ") || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %v: %s", err, class, want)
+	}
+}
+
+func TestSecretsThatCannotBeRead(t *testing.T) {
+	resource := schema.GroupResource{Resource: "secrets"}
+	for name, c := range map[string]struct {
+		answer error
+		class  sts.Class
+		want   string
+	}{
+		"not there":     {apierrors.NewNotFound(resource, "ram-user"), sts.Refused, "create it with the keys accessKeyId and accessKeySecret"},
+		"no right":      {apierrors.NewForbidden(resource, "ram-user", errors.New("hush")), sts.Refused, "the operator may not read it"},
+		"a busy server": {apierrors.NewTooManyRequests("hush", 1), sts.Transient, "asked again"},
+		"no network":    {errors.New("GET https://hush"), sts.Transient, "asked again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := failingReader(c.answer, noSTS{t}).Asking(context.Background(), "shop", ramUser)
+			expectAboutSecret(t, err, c.class, c.want)
+		})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := failingReader(context.Canceled, noSTS{t}).Asking(ctx, "shop", ramUser); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: got %v", err)
+	}
+}
+
+func failingReader(err error, asker identity.Asker) *identity.AccessKeys {
+	reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return err
+		},
+	}).Build()
+	return identity.NewAccessKeys(identity.AccessKeysOptions{Reader: reader, STS: asker, Clock: newClock()})
+}
+
+// A key that STS refuses asks for no role, and counts again as soon as it is mended.
+func TestAccessKeysThatSTSRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil, mend func(*testing.T, *keyWorld)
+		want        string
+	}{
+		"the secret of another key": {
+			func(t *testing.T, w *keyWorld) {
+				w.put(t, secretOf(stsemulator.AccessKey{ID: w.user.ID, Secret: "Hush"}))
+			},
+			func(t *testing.T, w *keyWorld) { w.put(t, secretOf(w.user)) },
+			"SignatureDoesNotMatch (RequestId ",
+		},
+		"disabled in RAM": {
+			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, false) },
+			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, true) },
+			"InvalidAccessKeyId.Inactive (RequestId ",
+		},
+		"deleted in RAM": {
+			func(_ *testing.T, w *keyWorld) { w.emulator.DeleteKey(w.user.ID) },
+			func(_ *testing.T, w *keyWorld) { w.emulator.AddUserKey(account, "orders", w.user) },
+			"InvalidAccessKeyId.NotFound (RequestId ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newKeyWorld(t)
+			c.spoil(t, w)
+			for range 2 {
+				_, err := w.keys.Asking(context.Background(), "shop", ramUser)
+				expectAboutSecret(t, err, sts.Refused, c.want)
+			}
+			if n := w.called("AssumeRole"); n != 0 {
+				t.Errorf("%d roles were asked for", n)
+			}
+			c.mend(t, w)
+			w.expectAssumes(t, w.asking(t))
+		})
+	}
+}
+
+// A key that is deleted after it was known: the call says so, and the next Asking, too.
+func TestAnAccessKeyThatGoesStale(t *testing.T) {
+	w := newKeyWorld(t)
+	asking := w.asking(t)
+	w.emulator.DeleteKey(w.user.ID)
+	_, err := asking.AssumeRole(context.Background(), ask)
+	var failed *sts.Error
+	if !errors.As(err, &failed) || failed.Class != sts.StaleIdentity {
+		t.Fatalf("got %v", err)
+	}
+	asking.Invalidate()
+	_, err = w.keys.Asking(context.Background(), "shop", ramUser)
+	expectAboutSecret(t, err, sts.Refused, "InvalidAccessKeyId.NotFound")
+}

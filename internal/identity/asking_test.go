@@ -1,0 +1,47 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+func TestOperatorAsks(t *testing.T) {
+	emulator, server := newSTS(t)
+	user := emulator.AddUser(account, "operator")
+	const arn = "acs:ram::" + account + ":user/operator"
+	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{RAM: []string{arn}}}})
+	environment(t, map[string]string{"ACCESS_KEY_ID": user.ID, "ACCESS_KEY_SECRET": user.Secret})
+	operator, _ := operatorOn(t, server)
+	emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity", Times: 1})
+	asking, err := operator.Asking(context.Background())
+	if err != nil || asking.Caller != (sts.Caller{}) {
+		t.Fatalf("while STS does not say who it is: %+v, %v", asking.Caller, err)
+	}
+	if session, err := asking.AssumeRole(context.Background(), ask); err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
+		t.Errorf("as %s: %v", session.AssumedRoleARN, err)
+	}
+
+	operator, _ = operatorOn(t, server)
+	if asking, err = operator.Asking(context.Background()); err != nil || asking.Caller.ARN != arn {
+		t.Errorf("it is %+v, %v", asking.Caller, err)
+	}
+	s := &source{id: "k1"}
+	operator = identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: &asker{}, Clock: newClock()})
+	if asking, err = operator.Asking(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s.give("k2", nil)
+	asking.Invalidate()
+	if keys, err := operator.Keys(context.Background()); err != nil || keys.AccessKeyID != "k2" {
+		t.Errorf("after it went stale: %s, %v", keys.AccessKeyID, err)
+	}
+	_, err = newOperator(&source{err: errSource}, newClock()).Asking(context.Background())
+	checkError(t, err)
+}

@@ -1,0 +1,72 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+func TestFirstAskersShareOneCall(t *testing.T) {
+	w := newKeyWorld(t)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if asking, err := w.keys.Asking(context.Background(), "shop", ramUser); err != nil || asking.Caller.Account != account {
+				t.Errorf("got %+v, %v", asking.Caller, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.called("GetCallerIdentity"); n != 1 {
+		t.Errorf("asked %d times who it is, want 1", n)
+	}
+}
+
+func TestWorkGoesOnWithoutKnowingWhoseAKeyIs(t *testing.T) {
+	w := newKeyWorld(t)
+	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity"})
+	expect := func(story, account string, calls int) {
+		t.Helper()
+		asking := w.asking(t)
+		w.expectAssumes(t, asking)
+		if n := w.called("GetCallerIdentity"); n != calls || asking.Caller.Account != account {
+			t.Errorf("%s: account %s after %d calls, want %s after %d", story, asking.Caller.Account, n, account, calls)
+		}
+	}
+	expect("STS fails", "key/"+w.user.ID, 1)
+	expect("it is not asked again at once", "key/"+w.user.ID, 1)
+	w.clock.SetTime(w.clock.Now().Add(10 * time.Second))
+	expect("but after ten seconds", "key/"+w.user.ID, 2)
+	w.clock.SetTime(w.clock.Now().Add(19 * time.Second))
+	expect("then twenty", "key/"+w.user.ID, 2)
+	w.emulator.Clear()
+	w.clock.SetTime(w.clock.Now().Add(time.Second))
+	expect("it answers", account, 3)
+}
+
+func TestAHangDoesNotHoldKeysUp(t *testing.T) {
+	user := stsemulator.AccessKey{ID: "LTAI5tHangsHangsHangs123", Secret: "secret"}
+	options := identity.AccessKeysOptions{
+		Reader: fake.NewClientBuilder().WithObjects(secretOf(user)).Build(), STS: &asker{hang: true}, Clock: newClock(), Timeout: 20 * time.Millisecond,
+	}
+	asking, err := identity.NewAccessKeys(options).Asking(context.Background(), "shop", ramUser)
+	if err != nil || asking.Caller.Account != "key/"+user.ID {
+		t.Errorf("got %+v, %v", asking.Caller, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	options.Timeout = 0
+	if _, err := identity.NewAccessKeys(options).Asking(ctx, "shop", ramUser); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who gives up gets %v", err)
+	}
+}
