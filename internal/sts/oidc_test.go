@@ -276,9 +276,9 @@ func TestEchoesOfTheToken(t *testing.T) {
 		"an error, no code": {400, `{"RequestId":"R-1","Message":"%s"}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			client := answering(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(c.status)
-				_, _ = fmt.Fprintf(w, c.body, r.FormValue("OIDCToken"))
+				_, _ = fmt.Fprintf(w, c.body, anyToken.Token)
 			})
 			if e := assumeWithOIDC(context.Background(), t, client, anyToken); e == nil || e.Code != c.code {
 				t.Errorf("got %+v", e)
