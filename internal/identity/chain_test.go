@@ -31,7 +31,8 @@ const (
 
 // TestMain trusts httptest's certificate authority through SSL_CERT_FILE:
 // credentials-go calls STS over HTTPS only, and Go reads the variable once. The
-// metadata service is at an address that only a proxy can stand in for.
+// metadata service is at an address that only a proxy can stand in for, and what
+// hosts are called it sees, too; loopback is called past it.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "identity")
@@ -50,6 +51,7 @@ func TestMain(m *testing.M) {
 		metadata := httptest.NewServer(http.HandlerFunc(answerAsMetadataService))
 		defer metadata.Close()
 		_ = os.Setenv("HTTP_PROXY", metadata.URL)
+		_ = os.Setenv("HTTPS_PROXY", metadata.URL)
 		return m.Run()
 	}())
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,27 +18,62 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
 
-// nodeKeys is what the metadata service gives now; nil: no role is attached.
-var nodeKeys atomic.Pointer[func() sts.Keys]
+// nodeSession is what the metadata service gives now; nil: no role is attached.
+var nodeSession atomic.Pointer[func() sts.Session]
 
-// answerAsMetadataService is ECS's metadata service, asked as a proxy.
+// answerAsMetadataService is ECS's metadata service in its second version, asked as
+// a proxy, that gives nothing without a token of its own. All else is refused, and noted.
 func answerAsMetadataService(w http.ResponseWriter, r *http.Request) {
-	keys := nodeKeys.Load()
+	session := nodeSession.Load()
 	path, isRole := strings.CutPrefix(r.URL.Path, "/latest/meta-data/ram/security-credentials/")
 	switch {
-	case r.URL.Host != "100.100.100.200" || keys == nil:
+	case r.Method == http.MethodConnect:
+		tunnels.note(r.Host)
+		w.WriteHeader(http.StatusBadGateway)
+	case r.URL.Host != "100.100.100.200" || session == nil:
 		http.NotFound(w, r)
-	case r.Method == http.MethodPut:
+	case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
 		_, _ = w.Write([]byte("metadata-token"))
+	case r.Header.Get("X-aliyun-ecs-metadata-token") != "metadata-token":
+		w.WriteHeader(http.StatusForbidden)
 	case isRole && path == "":
 		_, _ = w.Write([]byte("operator"))
 	default:
-		k := (*keys)()
+		s := (*session)()
 		_ = json.NewEncoder(w).Encode(map[string]string{
-			"Code": "Success", "AccessKeyId": k.AccessKeyID, "AccessKeySecret": k.AccessKeySecret,
-			"SecurityToken": k.SecurityToken, "Expiration": "2000-01-01T00:00:00Z", // so that each look asks again
+			"Code": "Success", "AccessKeyId": s.AccessKeyID, "AccessKeySecret": s.AccessKeySecret,
+			"SecurityToken": s.SecurityToken, "Expiration": s.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z"),
 		})
 	}
+}
+
+// tunnels are the hosts that were called through the proxy.
+var tunnels hosts
+
+type hosts struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (h *hosts) note(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen = append(h.seen, host)
+}
+
+func (h *hosts) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.seen)
+}
+
+// take returns the hosts and forgets them.
+func (h *hosts) take() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := h.seen
+	h.seen = nil
+	return seen
 }
 
 func TestNodeRole(t *testing.T) {
@@ -52,13 +88,15 @@ func TestNodeRole(t *testing.T) {
 	if _, err := fetch(); err == nil || !strings.Contains(err.Error(), "RAM role") {
 		t.Errorf("without a role: %v", err)
 	}
-	give := func() sts.Keys { return triple }
-	nodeKeys.Store(&give)
-	defer nodeKeys.Store(nil)
+	give := func() sts.Session { // expired, so that each look asks again
+		return sts.Session{AccessKeyID: triple.AccessKeyID, AccessKeySecret: triple.AccessKeySecret, SecurityToken: triple.SecurityToken}
+	}
+	nodeSession.Store(&give)
+	defer nodeSession.Store(nil)
 	if keys, err := fetch(); err != nil || keys != triple {
 		t.Errorf("with a role: %v", err)
 	}
-	nodeKeys.Store(nil)
+	nodeSession.Store(nil)
 	_, err := fetch()
 	checkError(t, err)
 	var unavailable *identity.UnavailableError
@@ -72,9 +110,9 @@ func TestTheNodeDoesNotStandIn(t *testing.T) {
 	_, server := newSTS(t)
 	environment(t, map[string]string{"OIDC_PROVIDER_ARN": provider, "ROLE_ARN": roleARN, "OIDC_TOKEN_FILE": "/not/there"})
 	t.Setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "")
-	give := func() sts.Keys { return sts.Keys{AccessKeyID: "node", AccessKeySecret: "s", SecurityToken: "t"} }
-	nodeKeys.Store(&give)
-	defer nodeKeys.Store(nil)
+	give := func() sts.Session { return sts.Session{AccessKeyID: "node", AccessKeySecret: "s", SecurityToken: "t"} }
+	nodeSession.Store(&give)
+	defer nodeSession.Store(nil)
 	operator, _ := operatorOn(t, server)
 	if keys, err := operator.Keys(context.Background()); err == nil {
 		t.Errorf("got the keys of %s", keys.AccessKeyID)
