@@ -29,22 +29,35 @@ func (r *Reconciler) wakeSource() source.Source {
 	return source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})
 }
 
-// clockWatch wakes every credential when the local clock turns out to differ from STS's otherwise than was thought: the
-// times that their next looks were set by are wrong then. It also finds out who the operator is if STS did not answer
-// when it started, since only an answer tells STS's time.
-type clockWatch struct{ *Reconciler }
+// clockWatch keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
+// credential when it changes: the times that their next looks were set by are wrong then. Only an answer of STS tells its
+// time, so it asks who the operator is when the local clock was set, and until there was a first answer.
+type clockWatch struct {
+	*Reconciler
+	// leading is closed once this replica works.
+	leading <-chan struct{}
+	// jump is by how much the local clock was set between two looks at it.
+	jump func(before, after time.Time) time.Duration
+}
+
+// NeedLeaderElection is false: whoever takes over must know the time.
+func (*clockWatch) NeedLeaderElection() bool { return false }
 
 // Start runs until ctx ends.
 func (w *clockWatch) Start(ctx context.Context) error {
 	ticker := w.Clock.NewTicker(clockInterval)
 	defer ticker.Stop()
-	planned := w.STS.Skew()
+	planned, before, doubtful := w.STS.Skew(), w.Clock.Now(), false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			_ = w.Operator.Identify(ctx) // tried again, with a backoff of its own
+			after := w.Clock.Now()
+			doubtful = doubtful || w.jump(before, after).Abs() >= clockStep
+			before = after
+			doubtful = doubtful && !w.asked(ctx)
+			_ = w.Operator.Identify(ctx) // tried again until it is answered, with a backoff of its own
 			if skew := w.STS.Skew(); (skew - planned).Abs() >= clockStep {
 				planned = skew
 				w.wakeAll(ctx)
@@ -53,7 +66,27 @@ func (w *clockWatch) Start(ctx context.Context) error {
 	}
 }
 
+// asked reports whether STS answered, and so told its time.
+func (w *clockWatch) asked(ctx context.Context) bool {
+	keys, err := w.Operator.Keys(ctx)
+	if err != nil {
+		return false
+	}
+	_, err = w.STS.GetCallerIdentity(ctx, keys)
+	return err == nil
+}
+
+// wallJump is by how much more the wall clock went on than time did.
+func wallJump(before, after time.Time) time.Duration {
+	return after.Round(0).Sub(before.Round(0)) - after.Sub(before)
+}
+
 func (w *clockWatch) wakeAll(ctx context.Context) {
+	select {
+	case <-w.leading:
+	default:
+		return
+	}
 	var credentials v1alpha1.StsCredentialList
 	if err := w.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
 		return

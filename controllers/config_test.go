@@ -82,7 +82,7 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	w.namespace = "shop"
-	w.trustServiceAccounts("orders")
+	w.trustServiceAccounts("orders", "acs:ram::"+account+":oidc-provider/ack-rrsa-c1", "acs:ram::"+account+":role/orders-writer")
 	for _, c := range credentials {
 		w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
 		w.pass(c)

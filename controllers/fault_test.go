@@ -246,7 +246,6 @@ func TestNoIdentity(t *testing.T) {
 	w.pass(c)
 	w.wantCalls(0)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "")
-	w.wantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIdentityUnavailable, "")
 	if w.secret("orders") != nil {
 		t.Error("a Secret was written")
 	}

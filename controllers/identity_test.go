@@ -28,8 +28,8 @@ const (
 	issuer     = "https://kubernetes.default.svc"
 )
 
-// trustServiceAccounts switches ServiceAccounts on and makes the role trust one of them, with the API server's own keys.
-func (w *world) trustServiceAccounts(name string) {
+// trustServiceAccounts switches ServiceAccounts on and makes a role trust one of them, with the API server's own keys.
+func (w *world) trustServiceAccounts(name, provider, role string) {
 	w.Helper()
 	w.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: api, STS: w.client, ProviderARN: provider})
 	published, err := kubernetes.NewForConfigOrDie(config).RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(w.ctx)
@@ -37,7 +37,7 @@ func (w *world) trustServiceAccounts(name string) {
 	var keys jose.JSONWebKeySet
 	w.must(json.Unmarshal(published, &keys))
 	w.emulator.AddOIDCProvider(stsemulator.OIDCProvider{ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"}, JWKS: keys})
-	w.emulator.AddRole(stsemulator.Role{ARN: tenantRole, Trust: []stsemulator.Statement{{
+	w.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{
 		Federated: []string{provider},
 		StringEquals: map[string][]string{
 			"oidc:iss": {issuer}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:sub": {"system:serviceaccount:" + w.namespace + ":" + name},
@@ -61,7 +61,7 @@ func asServiceAccount(name string) func(*v1alpha1.StsCredential) {
 func TestServiceAccountIdentity(t *testing.T) {
 	w := newWorld(t)
 	w.revoke()
-	w.trustServiceAccounts("orders")
+	w.trustServiceAccounts("orders", provider, tenantRole)
 	w.serviceAccount("orders")
 	w.serviceAccount("other")
 	c := w.credential("orders", asServiceAccount("orders"))

@@ -17,49 +17,82 @@ import (
 
 // renew asks STS for a session and writes it, if this is the time for a call.
 func (r *Reconciler) renew(ctx context.Context, p *pass) {
-	repair := p.decision.Cause.Repair() && p.memo.issued
+	repair := p.meddled(r.STS.Now())
 	if r.held(p, repair) {
 		return
 	}
-	if p.memo.writeFailed {
-		if r.rehearse(ctx, p); p.trouble != nil {
+	session, kept := p.memo.kept(p.sought(), r.STS.Now())
+	if !kept {
+		if p.wait = p.memo.try(r.Clock.Now()); p.wait > 0 {
 			return
 		}
-	}
-	session, err := r.issue(ctx, p)
-	if err != nil {
-		r.refused(p, err)
+		session = r.fetch(ctx, p)
 	}
 	if p.trouble != nil || p.wait > 0 {
 		return
 	}
-	if r.write(ctx, p, session); p.trouble != nil {
+	r.write(ctx, p, session)
+	if p.trouble != nil {
 		return
 	}
-	p.memo.succeeded()
-	if repair {
-		p.memo.repaired(p.attempt(), r.Clock.Now())
-	}
 	r.decide(p)
+	p.memo.succeeded(p.record.AccessKeyID, p.decision.RenewAt)
+	if repair && p.foreseen() {
+		p.memo.repairs.done(p.attempt(), r.Clock.Now())
+	}
+}
+
+// meddled reports whether the renewal is one that somebody brings about by deleting, editing or putting back the Secret,
+// rather than time or a wish: the record is not the one that was written last, and that one is not due.
+func (p *pass) meddled(now time.Time) bool {
+	if p.memo.written == "" || (!p.memo.writtenDue.IsZero() && !now.Before(p.memo.writtenDue)) {
+		return false
+	}
+	return p.decision.Cause.Repair() || !p.intact || p.record.AccessKeyID != p.memo.written
 }
 
 // held reports whether the pass must wait: for the time of the next try after a failure, which is then told again, or
-// for the next repair of a Secret that somebody keeps deleting or editing.
+// for the next repair of a Secret that somebody keeps meddling with. Nothing is issued for a namespace that is ending.
 func (r *Reconciler) held(p *pass, repair bool) bool {
 	now := r.Clock.Now()
-	if p.trouble = p.memo.lastFailure(p.attempt(), now); p.trouble != nil {
+	if p.ending {
+		p.stall(v1alpha1.ReasonSecretWriteFailed, "namespace %s is being deleted: nothing is issued for it any more", p.credential.Namespace)
+		return true
+	}
+	if last := p.memo.lastFailure(p.attempt(), now); last != nil {
+		p.fail(*last)
 		return true
 	}
 	if repair {
-		p.wait = p.memo.untilRepair(p.attempt(), now)
+		p.wait = p.memo.repairs.until(p.attempt(), now)
 	}
 	return p.wait > 0
+}
+
+// fetch asks STS, after a failed write only if the API server would take the Secret.
+func (r *Reconciler) fetch(ctx context.Context, p *pass) sts.Session {
+	if p.memo.writeFailed {
+		if r.rehearse(ctx, p); p.trouble != nil {
+			return sts.Session{}
+		}
+	}
+	session, err := r.issue(ctx, p)
+	switch {
+	case err != nil:
+		r.refused(p, err)
+	case p.wait == 0:
+		r.audit(p, session)
+	}
+	return session
 }
 
 // attempt tells tries apart: a failed one holds back only another like it.
 func (p *pass) attempt() string {
 	return fmt.Sprint(p.credential.Generation, "/", p.verdict.GrantName, "/", p.request.ImposedPolicy, "/", p.wish())
 }
+
+// sought tells sessions apart: one that could not be written answers only what is sought still.
+func (p *pass) sought() string { return p.request.Hash() + "/" + p.wish() }
 
 // asking is who asks STS for this credential.
 func (r *Reconciler) asking(ctx context.Context, p *pass) (identity.Asking, error) {
@@ -105,10 +138,10 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	if !errors.As(err, &failed) {
 		return session, err
 	}
-	switch failed.Class {
-	case sts.Throttled:
+	if failed.Class == sts.Throttled {
 		r.Budget.Throttled(account, failed.RetryAfter)
-	case sts.StaleIdentity:
+	}
+	if failed.Class == sts.StaleIdentity {
 		asking.Invalidate()
 	}
 	return sts.Session{}, failed.WithCaller(p.caller)
@@ -116,20 +149,24 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 
 // refused notes a failed try and when the next one is due.
 func (r *Reconciler) refused(p *pass, err error) {
-	reason, class, after := v1alpha1.ReasonIdentityUnavailable, sts.Transient, time.Duration(0)
+	reason, class := v1alpha1.ReasonIdentityUnavailable, sts.Transient
 	var unavailable *identity.UnavailableError
 	var failed *sts.Error
 	switch {
 	case errors.As(err, &failed):
-		reason, class, after = failed.Reason, failed.Class, failed.RetryAfter
+		reason, class = failed.Reason, failed.Class
 	case errors.As(err, &unavailable):
 		class = unavailable.Class
 	}
-	retry := p.memo.failed(class, r.lifeLeft(p))
-	if retry > 0 {
-		retry = max(retry, after)
-	}
-	p.fail(reason, retry, "%v", err)
+	r.failed(p, class, reason, err.Error())
+}
+
+// failed notes what is wrong and keeps it for the passes before the next try.
+func (r *Reconciler) failed(p *pass, class sts.Class, reason, message string) {
+	p.fail(trouble{
+		reason: reason, message: message, retry: p.memo.failed(class, r.lifeLeft(p)),
+		passing: class == sts.Transient || class == sts.Throttled,
+	})
 	p.memo.remember(p.trouble, r.Clock.Now())
 }
 

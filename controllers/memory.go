@@ -4,17 +4,18 @@
 package controllers
 
 import (
-	"hash/fnv"
-	"strconv"
+	"fmt"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/rotation"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -26,10 +27,15 @@ const (
 	// refusedRush is how soon a refusal is retried at most when little life is left.
 	refusedRush = 10 * time.Second
 
-	// Repairs of one Secret: the first at once, then at most one a minute, doubling to ten, until an hour has passed in
+	// Repairs of one Secret, and likewise adjustments: the first at once, then at most one a minute, doubling to ten, until an hour has passed in
 	// peace.
 	repairMin, repairMax = time.Minute, 10 * time.Minute
 	repairPeace          = time.Hour
+
+	// One object makes this many tries at once, and then one every tryEvery: a user's wishes and changes are followed at
+	// once, a loop of them is not.
+	tryBurst = 10
+	tryEvery = 5 * time.Second
 
 	// A pass that sees an older view of its object than its own last write looks again after lagRetry, and goes on with
 	// what there is when a watch seems to be broken.
@@ -58,14 +64,47 @@ type memo struct {
 	last      *trouble
 	notBefore time.Time
 
-	// writeFailed: the last session could not be written.
+	// What could not be written, and what it answers; and that the API server must take a dry run before STS is asked.
+	unsaved     *unsaved
+	unsavedFor  string
 	writeFailed bool
 
-	// issued: there was a Secret before, so that a missing one is not the first. The last repair and how long the next must wait.
-	issued        bool
-	repairAttempt string
-	repairedAt    time.Time
-	repairPause   time.Duration
+	// What was written last, and when it is due: another record, or none, is somebody else's doing.
+	written    string
+	writtenDue time.Time
+
+	// How often STS may be asked, whatever is wished and however the spec changes.
+	tries *rate.Limiter
+
+	// Repairs of the Secret by a call to STS, and adjustments of its metadata; why the last of these failed.
+	repairs, adjustments pace
+	adjustTrouble        *trouble
+}
+
+// unsaved is a session that waits to be written. It hides what it holds from everything that prints.
+type unsaved struct{ session func() sts.Session }
+
+// pace lets things happen at once the first time, and then ever less often until an hour has passed in peace.
+type pace struct {
+	attempt string
+	at      time.Time
+	pause   time.Duration
+}
+
+// until is how long the next must wait; 0 if it may happen now, as the first of another attempt always may.
+func (p *pace) until(attempt string, now time.Time) time.Duration {
+	if p.attempt != attempt || now.Sub(p.at) >= repairPeace {
+		return 0
+	}
+	return max(0, p.at.Add(p.pause).Sub(now))
+}
+
+// done counts one.
+func (p *pace) done(attempt string, now time.Time) {
+	if p.attempt != attempt || now.Sub(p.at) >= repairPeace {
+		p.pause = repairMin / 2
+	}
+	p.attempt, p.at, p.pause = attempt, now, min(2*p.pause, repairMax)
 }
 
 // of returns the memo of an object; a new one if the object is.
@@ -77,9 +116,11 @@ func (m *memory) of(c *v1alpha1.StsCredential) *memo {
 	}
 	key := client.ObjectKeyFromObject(c)
 	if m.memos[key] == nil || m.memos[key].uid != c.UID {
-		m.memos[key] = &memo{uid: c.UID}
+		m.memos[key] = &memo{uid: c.UID, tries: rate.NewLimiter(rate.Every(tryEvery), tryBurst)}
 	}
-	m.memos[key].issued = m.memos[key].issued || c.Status.AccessKeyID != ""
+	if m.memos[key].written == "" {
+		m.memos[key].written = c.Status.AccessKeyID
+	}
 	return m.memos[key]
 }
 
@@ -102,6 +143,16 @@ func older(seen, written string) bool {
 	return err == nil && order < 0
 }
 
+// try counts a try to ask STS, or returns how long it must wait.
+func (m *memo) try(now time.Time) time.Duration {
+	place := m.tries.ReserveN(now, 1)
+	wait := place.DelayFrom(now)
+	if wait > 0 {
+		place.CancelAt(now)
+	}
+	return wait
+}
+
 // lastFailure is the failure that holds back another try, with the time that is left; nil if there is none.
 func (m *memo) lastFailure(attempt string, now time.Time) *trouble {
 	if m.attempt != attempt {
@@ -113,7 +164,9 @@ func (m *memo) lastFailure(attempt string, now time.Time) *trouble {
 	case m.last.retry == 0:
 		return m.last
 	case now.Before(m.notBefore):
-		return &trouble{reason: m.last.reason, message: m.last.message, retry: m.notBefore.Sub(now)}
+		waiting := *m.last
+		waiting.retry = m.notBefore.Sub(now)
+		return &waiting
 	}
 	return nil
 }
@@ -137,7 +190,7 @@ func (m *memo) failed(class sts.Class, lifeLeft time.Duration) time.Duration {
 	if lifeLeft > 0 {
 		delay = min(delay, max(lifeLeft/4, rush))
 	}
-	return delay - spread(string(m.uid), m.failures, delay/5)
+	return delay - rotation.Spread(fmt.Sprint(m.uid, "/", m.failures), delay/5)
 }
 
 // remember keeps a failure for the passes that come before the next try.
@@ -145,35 +198,29 @@ func (m *memo) remember(t *trouble, now time.Time) {
 	m.last, m.notBefore = t, now.Add(t.retry)
 }
 
-func (m *memo) succeeded() {
-	m.failures, m.last, m.writeFailed, m.issued = 0, nil, false, true
+// succeeded notes what was written and when it is due.
+func (m *memo) succeeded(accessKeyID string, due time.Time) {
+	m.failures, m.last, m.writeFailed, m.unsaved = 0, nil, false, nil
+	m.written, m.writtenDue = accessKeyID, due
 }
 
-// untilRepair is how long a repair must wait; 0 if it may be made.
-func (m *memo) untilRepair(attempt string, now time.Time) time.Duration {
-	if m.repairAttempt != attempt || now.Sub(m.repairedAt) >= repairPeace {
-		return 0
+// found notes what another process wrote, as long as this one wrote nothing.
+func (m *memo) found(accessKeyID string, due time.Time) {
+	if m.writtenDue.IsZero() {
+		m.written, m.writtenDue = accessKeyID, due
 	}
-	return max(0, m.repairedAt.Add(m.repairPause).Sub(now))
 }
 
-// repaired counts a repair.
-func (m *memo) repaired(attempt string, now time.Time) {
-	if m.repairAttempt != attempt || now.Sub(m.repairedAt) >= repairPeace {
-		m.repairPause = repairMin / 2
-	}
-	m.repairAttempt, m.repairedAt, m.repairPause = attempt, now, min(2*m.repairPause, repairMax)
+// keep holds on to a session that could not be written.
+func (m *memo) keep(sought string, session sts.Session) {
+	m.unsaved, m.unsavedFor = &unsaved{func() sts.Session { return session }}, sought
 }
 
-// spreadSteps is how finely retries are spread.
-const spreadSteps = 1 << 20
-
-// spread is the same for the same key and try, and below limit: retries of many objects do not come in step.
-func spread(key string, try int, limit time.Duration) time.Duration {
-	if limit <= 0 {
-		return 0
+// kept is the session that waits to be written, if it is what is sought and lives on for half of its time.
+func (m *memo) kept(sought string, now time.Time) (sts.Session, bool) {
+	if m.unsaved == nil || m.unsavedFor != sought {
+		return sts.Session{}, false
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(key + "/" + strconv.Itoa(try)))
-	return time.Duration(float64(limit) * float64(h.Sum64()%spreadSteps) / spreadSteps)
+	session := m.unsaved.session()
+	return session, session.ExpiresAt.Sub(now) > session.ExpiresAt.Sub(session.IssuedAt)/2
 }

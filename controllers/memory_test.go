@@ -4,15 +4,17 @@
 package controllers
 
 import (
-	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -82,14 +84,88 @@ func TestLag(t *testing.T) {
 	}
 }
 
-func TestScrub(t *testing.T) {
-	session := sts.Session{AccessKeySecret: "hush", SecurityToken: "hush-hush"}
-	quoted := base64.StdEncoding.EncodeToString([]byte("hush-hush"))
-	got := scrub(errors.New("denied: hush-hush, hush, "+quoted+strings.Repeat("é", 1000)), session)
-	if strings.Contains(got, "hush") || strings.Contains(got, quoted) || len(got) > maxMessage+len("…") {
-		t.Errorf("scrub = %q", got)
+func TestRefusal(t *testing.T) {
+	const hidden = "CAISxyzzy"
+	resource := corev1.Resource("secrets")
+	for _, tt := range []struct {
+		name    string
+		given   error
+		want    string
+		passing bool
+	}{
+		{"quota", apierrors.NewForbidden(resource, "orders", errors.New("exceeded quota: none, requested: count/secrets=1, used: count/secrets=0")),
+			"Forbidden (403): exceeded quota: none", false},
+		{"an admission policy that quotes", apierrors.NewForbidden(resource, "orders", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "+hidden)),
+			"Forbidden (403): ValidatingAdmissionPolicy 'p' with binding 'b' denied request", false},
+		{"a webhook that quotes", apierrors.NewForbidden(resource, "orders", errors.New("admission webhook \"w.example.com\" denied the request: "+hidden)),
+			"Forbidden (403): admission webhook \"w.example.com\" denied the request", false},
+		{"immutable", apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "orders",
+			field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}),
+			"Invalid (422): field is immutable when `immutable` is set", false},
+		{"anything else", apierrors.NewBadRequest(hidden), "BadRequest (400)", false},
+		{"overloaded", apierrors.NewTooManyRequests(hidden, 1), "TooManyRequests (429)", true},
+		{"timeout", apierrors.NewTimeoutError(hidden, 1), "Timeout (504)", true},
+		{"no answer", errors.New("Post \"https://127.0.0.1/" + hidden + "\": EOF"), "the API server did not answer; it is tried again", true},
+		{"a hot Secret", errHotSecret, errHotSecret.Error(), true},
+	} {
+		if got, passing := refusal(tt.given); got != tt.want || passing != tt.passing {
+			t.Errorf("%s: refusal = %q, %v; want %q, %v", tt.name, got, passing, tt.want, tt.passing)
+		}
 	}
-	if got := scrub(errors.New("exceeded quota"), sts.Session{}); got != "exceeded quota" {
-		t.Errorf("scrub = %q, want it as it was", got)
+}
+
+func TestTries(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	var m memory
+	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}})
+	for range tryBurst {
+		if wait := memo.try(now); wait != 0 {
+			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
+		}
+	}
+	for range 3 { // a refused try takes nothing
+		if wait := memo.try(now); wait != tryEvery {
+			t.Errorf("the next waits %v, want %v", wait, tryEvery)
+		}
+	}
+	if wait := memo.try(now.Add(tryEvery)); wait != 0 {
+		t.Errorf("at its time it waits %v", wait)
+	}
+}
+
+func TestUnsavedSession(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	m := &memo{}
+	m.keep("a", sts.Session{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+	if s, ok := m.kept("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
+		t.Errorf("kept = %v", ok)
+	}
+	if _, ok := m.kept("b", now); ok {
+		t.Error("kept for another attempt")
+	}
+	if _, ok := m.kept("a", now.Add(30*time.Minute)); ok {
+		t.Error("kept when half of its life is over")
+	}
+	if said := fmt.Sprintf("%v %+v %#v", m, m, *m.unsaved); strings.Contains(said, "hush") {
+		t.Errorf("prints what it hides: %s", said)
+	}
+	m.succeeded("id", now)
+	if _, ok := m.kept("a", now); ok {
+		t.Error("kept after it was written")
+	}
+}
+
+func TestWallJump(t *testing.T) {
+	now := time.Now()
+	if got := wallJump(now, now.Add(time.Minute)); got != 0 {
+		t.Errorf("wallJump = %v of a clock that only went on", got)
+	}
+}
+
+func TestMessagesAreCut(t *testing.T) {
+	p := &pass{}
+	p.stall("Reason", "%s", strings.Repeat("é", 1000))
+	if n := len(p.trouble.message); n > maxMessage+len("…") || !strings.HasSuffix(p.trouble.message, "é…") {
+		t.Errorf("message of %d bytes", n)
 	}
 }

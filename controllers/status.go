@@ -19,12 +19,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// selfHealing are the reasons that pass without a person: for them a credential that is not Ready is Reconciling, for
-// all others it is Stalled.
-var selfHealing = []string{v1alpha1.ReasonThrottled, v1alpha1.ReasonSTSUnavailable, v1alpha1.ReasonExpired, v1alpha1.ReasonIssuing}
-
-// quietWait is how long a first issue may wait for its turn without the status telling so: most waits are over before
-// anybody could read it, and each telling is a write.
+// quietWait is how long a call may wait for its turn without the status telling so: most waits are over before anybody
+// could read it, and each telling is a write.
 const quietWait = 5 * time.Second
 
 // report is the only place that writes status: one patch, if anything changed, and an event for each change of
@@ -36,7 +32,7 @@ func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	}
 	before := p.credential.DeepCopy()
 	p.describe(&p.credential.Status)
-	p.judge(&p.credential.Status.Conditions, r.Clock.Now())
+	p.judge(&p.credential.Status.Conditions, r.Clock.Now(), r.STS.Now())
 	if equality.Semantic.DeepEqual(before.Status, p.credential.Status) {
 		return next, nil
 	}
@@ -48,25 +44,25 @@ func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	return next, nil
 }
 
-// quiet: nothing is issued, nothing is wrong, and the wait is short.
-func (p *pass) quiet() bool {
-	return p.record == nil && p.trouble == nil && p.wait > 0 && p.wait < quietWait
-}
+// quiet: nothing is wrong, and the wait is short.
+func (p *pass) quiet() bool { return p.trouble == nil && p.wait > 0 && p.wait < quietWait }
 
-// nextLook is when something is due by itself: a retry or a renewal, and an expiry in any case.
+// nextLook is when something is due by itself: a retry, a call, an adjustment, a renewal, an expiry.
 func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	now := r.STS.Now()
-	var due []time.Duration
-	switch {
-	case p.trouble != nil:
+	due := []time.Duration{p.wait, p.adjust}
+	if p.trouble != nil {
 		due = append(due, p.trouble.retry)
-	case p.wait > 0:
-		due = append(due, p.wait)
-	case !p.decision.RenewAt.IsZero() && !p.credential.Spec.Suspend:
-		due = append(due, max(p.decision.RenewAt.Sub(now), time.Millisecond))
 	}
 	if p.record != nil {
 		due = append(due, p.record.ExpiresAt.Sub(now))
+	}
+	if !p.decision.RenewAt.IsZero() && !p.credential.Spec.Suspend {
+		renewal := p.decision.RenewAt.Sub(now)
+		if p.trouble == nil && p.wait == 0 {
+			renewal = max(renewal, time.Millisecond) // it has come due since it was decided
+		}
+		due = append(due, renewal)
 	}
 	due = slices.DeleteFunc(due, func(d time.Duration) bool { return d <= 0 })
 	if len(due) == 0 {
@@ -100,44 +96,44 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 }
 
 // judge turns the outcome into conditions.
-func (p *pass) judge(conditions *[]metav1.Condition, now time.Time) {
-	status, reason, message := p.ready()
-	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
-		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message,
-			ObservedGeneration: p.credential.Generation, LastTransitionTime: metav1.Time{Time: now},
-		})
-	}
+func (p *pass) judge(conditions *[]metav1.Condition, now, stsNow time.Time) {
+	ready, healing := p.ready(stsNow)
+	ready.Type = v1alpha1.ConditionReady
+	ready.ObservedGeneration, ready.LastTransitionTime = p.credential.Generation, metav1.Time{Time: now}
+	meta.SetStatusCondition(conditions, ready)
 	abnormal := func(kind string, holds bool, reason, message string) {
-		if holds {
-			set(kind, metav1.ConditionTrue, reason, message)
+		if !holds {
+			meta.RemoveStatusCondition(conditions, kind)
 			return
 		}
-		meta.RemoveStatusCondition(conditions, kind)
+		also := ready
+		also.Type, also.Status, also.Reason, also.Message = kind, metav1.ConditionTrue, reason, message
+		meta.SetStatusCondition(conditions, also)
 	}
-	healing := slices.Contains(selfHealing, reason)
-	set(v1alpha1.ConditionReady, status, reason, message)
-	abnormal(v1alpha1.ConditionReconciling, status != metav1.ConditionTrue && healing, reason, message)
-	abnormal(v1alpha1.ConditionStalled, status == metav1.ConditionFalse && !healing, reason, message)
+	works := ready.Status == metav1.ConditionTrue
+	abnormal(v1alpha1.ConditionReconciling, !works && healing, ready.Reason, ready.Message)
+	abnormal(v1alpha1.ConditionStalled, !works && !healing, ready.Reason, ready.Message)
 	failing := trouble{}
 	if p.trouble != nil {
 		failing = *p.trouble
 	}
-	abnormal(v1alpha1.ConditionRenewalFailing, status == metav1.ConditionTrue && p.trouble != nil, failing.reason, failing.message)
+	abnormal(v1alpha1.ConditionRenewalFailing, works && p.trouble != nil, failing.reason, failing.message)
 }
 
-// ready is the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong.
-func (p *pass) ready() (status metav1.ConditionStatus, reason, message string) {
+// ready is the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong. healing:
+// if it is not True, it may become so without a person.
+func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
 	switch {
 	case p.decision.Usable:
-		return metav1.ConditionTrue, v1alpha1.ReasonIssued, fmt.Sprintf("Secret %s holds credentials of %s until %s",
-			p.seen.Name, p.record.AssumedRoleARN, p.record.ExpiresAt.Format(time.RFC3339))
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf(
+			"Secret %s holds credentials of %s until %s", p.seen.Name, p.record.AssumedRoleARN, p.record.ExpiresAt.Format(time.RFC3339))}, true
 	case p.trouble != nil:
-		return metav1.ConditionFalse, p.trouble.reason, p.trouble.message
-	case p.record != nil && p.intact && p.credential.Status.ExpiresAt != nil:
-		return metav1.ConditionFalse, v1alpha1.ReasonExpired, fmt.Sprintf("what Secret %s holds does not work any more: new credentials are waiting for their turn", p.seen.Name)
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: p.trouble.reason, Message: p.trouble.message}, p.trouble.passing
+	case p.record != nil && p.intact && !now.Before(p.record.ExpiresAt):
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired, Message: fmt.Sprintf(
+			"what Secret %s holds has expired: new credentials wait for their turn", p.seen.Name)}, true
 	}
-	return metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "credentials are about to be issued"
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: "credentials are about to be issued"}, true
 }
 
 // announce makes an event of each change of Ready and RenewalFailing; routine renewals change neither.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,19 +35,35 @@ type pass struct {
 
 	trouble *trouble      // what is wrong, nil if nothing is
 	wait    time.Duration // how long until a call may be made, though nothing is wrong
+	adjust  time.Duration // how long until metadata may be adjusted
+	ending  bool          // the namespace is being deleted
+	wrote   bool          // the Secret was written
 }
 
 // trouble is why credentials are not renewed.
 type trouble struct {
 	reason, message string
 	retry           time.Duration // when to look again by itself; 0: an event will say
+	passing         bool          // it may pass without a person
 }
 
+// maxMessage bounds what is told, in bytes: events take 1024.
+const maxMessage = 900
+
 // fail notes what is wrong, unless something of higher precedence is.
-func (p *pass) fail(reason string, retry time.Duration, format string, args ...any) {
-	if p.trouble == nil {
-		p.trouble = &trouble{reason: reason, message: fmt.Sprintf(format, args...), retry: retry}
+func (p *pass) fail(t trouble) {
+	if p.trouble != nil {
+		return
 	}
+	if len(t.message) > maxMessage {
+		t.message = strings.ToValidUTF8(t.message[:maxMessage], "") + "…"
+	}
+	p.trouble = &t
+}
+
+// stall notes what is wrong until an event comes.
+func (p *pass) stall(reason, format string, args ...any) {
+	p.fail(trouble{reason: reason, message: fmt.Sprintf(format, args...)})
 }
 
 // plan works out what the spec asks STS for.
@@ -67,7 +82,7 @@ func (r *Reconciler) plan(p *pass) {
 	}
 	policy, err := sts.CompactPolicy(c.Spec.Policy.Raw)
 	if err != nil {
-		p.fail(v1alpha1.ReasonInvalidSpec, 0, "spec.policy: %v", err)
+		p.stall(v1alpha1.ReasonInvalidSpec, "spec.policy: %v", err)
 	}
 	p.request.Policy = policy
 }
@@ -80,13 +95,9 @@ func (r *Reconciler) authorise(ctx context.Context, p *pass) error {
 	if err := r.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
 		return fmt.Errorf("read namespace %s: %w", c.Namespace, err)
 	}
+	p.ending = !namespace.DeletionTimestamp.IsZero()
 	if c.Spec.Identity == nil {
-		if err := r.findGrant(ctx, p, namespace.Labels); err != nil {
-			return err
-		}
-	}
-	if !namespace.DeletionTimestamp.IsZero() {
-		p.fail(v1alpha1.ReasonSecretWriteFailed, 0, "namespace %s is being deleted: nothing is issued for it any more", c.Namespace)
+		return r.findGrant(ctx, p, namespace.Labels)
 	}
 	return nil
 }
@@ -112,11 +123,11 @@ func (r *Reconciler) findGrant(ctx context.Context, p *pass, namespaceLabels map
 	switch {
 	case c.Spec.Suspend: // which is told instead, and makes no call
 	case !p.verdict.Granted():
-		p.fail(v1alpha1.ReasonRoleNotGranted, 0, "%s", p.verdict.Refusal)
+		p.stall(v1alpha1.ReasonRoleNotGranted, "%s", p.verdict.Refusal)
 	case p.verdict.Policy != nil:
 		policy, err := sts.CompactPolicy(p.verdict.Policy.Raw)
 		if err != nil {
-			p.fail(v1alpha1.ReasonRoleNotGranted, 0, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
+			p.stall(v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
 		}
 		p.request.ImposedPolicy = policy
 	}
@@ -129,33 +140,44 @@ func (p *pass) authorised() bool { return p.request.Identity != nil || p.verdict
 // conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
 const conflictRetry = 5 * time.Minute
 
-// observe reads the Secret: from the cache, or live where the cache shows none or an older one than was written last.
+// observe reads the Secret, and takes it in if it is ours.
 func (r *Reconciler) observe(ctx context.Context, p *pass) error {
+	found, err := r.look(ctx, p)
+	switch {
+	case err != nil || found == nil:
+		return err
+	case secret.Owned(found, p.credential):
+		p.saw(found)
+	case !p.credential.Spec.Suspend: // which does not want it
+		p.fail(*p.conflict())
+	}
+	return nil
+}
+
+// look reads the Secret from the cache, or live where the cache shows none or an older one than was written last; nil if
+// there is none.
+func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
 	c := p.credential
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
 	found := &corev1.Secret{}
 	err := r.Get(ctx, key, found)
-	if apierrors.IsNotFound(err) && p.trouble != nil && c.Status.AccessKeyID == "" {
-		return nil // nothing was issued and nothing will be
+	if err == nil && !p.memo.secretLags(found) {
+		return found, nil
 	}
-	if apierrors.IsNotFound(err) || p.memo.secretLags(found) {
-		found, err = r.lookLive(ctx, key)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
 	}
-	if err != nil || found == nil {
-		return err
+	if err != nil && (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "" {
+		return nil, nil // nothing was issued and nothing will be
 	}
-	if !secret.Owned(found, c) {
-		p.conflict()
-		return nil
-	}
-	p.saw(found)
-	return nil
+	return r.lookLive(ctx, key)
 }
 
-func (p *pass) conflict() {
-	p.fail(v1alpha1.ReasonSecretConflict, conflictRetry,
+// conflict is that the target is somebody else's.
+func (p *pass) conflict() *trouble {
+	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
 		"Secret %s exists and is not this StsCredential's, so it is left as it is: choose another spec.secret.name, or delete the Secret",
-		p.credential.SecretName())
+		p.credential.SecretName())}
 }
 
 // lookLive reads a Secret past the cache; nil if there is none.
@@ -211,17 +233,35 @@ func (r *Reconciler) decide(p *pass) {
 	}
 	p.decision = rotation.Decide(r.STS.Now(), facts)
 	if c.Spec.Suspend && !p.decision.Usable {
-		p.fail(v1alpha1.ReasonSuspended, 0, "spec.suspend is true and the Secret holds no valid credentials for this spec: set it to false to have them issued")
+		p.stall(v1alpha1.ReasonSuspended, "spec.suspend is true and the Secret holds no valid credentials for this spec: set it to false to have them issued")
 	}
 }
 
-// adjust brings labels, annotations and owner of a Secret in line with the spec, without a call to STS.
-func (r *Reconciler) adjust(ctx context.Context, p *pass) {
-	frame := secret.Frame(p.credential)
-	if p.seen == nil || p.credential.Spec.Suspend || secret.Patch(p.seen, frame) == nil || r.held(p, true) {
+// settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS.
+func (r *Reconciler) settle(ctx context.Context, p *pass) {
+	if p.seen == nil || p.wrote || p.credential.Spec.Suspend || p.ending {
 		return
 	}
-	if r.apply(ctx, p, frame, sts.Session{}); p.trouble == nil {
-		p.memo.repaired(p.attempt(), r.Clock.Now())
+	frame, now := secret.Frame(p.credential), r.Clock.Now()
+	if secret.Patch(p.seen, frame) == nil {
+		p.memo.adjustTrouble = nil
+		return
 	}
+	p.adjust = p.memo.adjustments.until(p.attempt(), now)
+	if p.adjust == 0 {
+		p.memo.adjustTrouble = r.apply(ctx, p, frame)
+		if p.foreseen() {
+			p.memo.adjustments.done(p.attempt(), now)
+		}
+		p.adjust = p.memo.adjustments.until(p.attempt(), now)
+	}
+	if t := p.memo.adjustTrouble; t != nil {
+		p.fail(*t)
+	}
+}
+
+// foreseen reports whether the status has told of this spec already, so that what is wrong with the Secret is somebody
+// else's doing.
+func (p *pass) foreseen() bool {
+	return p.credential.Status.ObservedGeneration == p.credential.Generation
 }

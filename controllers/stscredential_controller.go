@@ -30,6 +30,7 @@ import (
 type STS interface {
 	Now() time.Time
 	Skew() time.Duration
+	GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error)
 }
 
 // Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts and ClusterName.
@@ -101,12 +102,12 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 	}
 	r.decide(p)
 	switch {
-	case p.trouble != nil:
-	case p.decision.Renew():
+	case p.trouble == nil && p.decision.Renew():
 		r.renew(ctx, p)
-	default:
-		r.adjust(ctx, p)
+	case p.decision.Usable:
+		p.memo.found(p.record.AccessKeyID, p.decision.RenewAt)
 	}
+	r.settle(ctx, p)
 	return nil
 }
 
@@ -114,7 +115,7 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 // Secrets, grants, the labels of namespaces, and the clock; never the status.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	r.wake = make(chan wakeUp)
-	if err := mgr.Add(&clockWatch{Reconciler: r}); err != nil {
+	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).

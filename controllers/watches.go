@@ -79,7 +79,7 @@ func (r *Reconciler) namespaceHandler() handler.EventHandler {
 			return
 		}
 		var grants v1alpha1.StsRoleGrantList
-		if err := r.List(ctx, &grants); err != nil {
+		if err := r.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
 			log.FromContext(ctx).Error(err, "list StsRoleGrants")
 			return
 		}
@@ -100,7 +100,7 @@ func (r *Reconciler) namespaceHandler() handler.EventHandler {
 // wakeIf queues the credentials that a change concerns.
 func (r *Reconciler) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
 	var credentials v1alpha1.StsCredentialList
-	if err := r.List(ctx, &credentials, in...); err != nil {
+	if err := r.List(ctx, &credentials, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
 		log.FromContext(ctx).Error(err, "list StsCredentials")
 		return
 	}

@@ -5,7 +5,9 @@ package controllers
 
 import (
 	"context"
-	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -20,21 +22,35 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// write puts a session into the Secret, whole, and notes it in the audit log.
+// write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
 func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
-	if r.apply(ctx, p, r.render(p, session), session); p.trouble != nil {
-		p.memo.writeFailed = true
+	failure := r.apply(ctx, p, r.render(p, session))
+	if failure == nil {
 		return
 	}
-	r.audit(p, session)
+	p.memo.keep(p.sought(), session)
+	if failure.reason == v1alpha1.ReasonSecretConflict {
+		p.fail(*failure)
+		return
+	}
+	r.failed(p, sts.Transient, failure.reason, failure.message)
+	p.trouble.passing = failure.passing
 }
 
 // rehearse writes a stand-in without effect: after a failed write, STS is not asked before the API server would take the
-// Secret.
+// Secret. The stand-in looks like what STS issues.
 func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
 	now := r.STS.Now()
-	standIn := sts.Session{AccessKeyID: "dry-run", AccessKeySecret: "dry-run", SecurityToken: "dry-run", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}
-	r.apply(ctx, p, r.render(p, standIn), standIn, client.DryRunAll)
+	failure := r.apply(ctx, p, r.render(p, sts.Session{
+		AccessKeyID:     "STS.N" + strings.Repeat("x", 24),
+		AccessKeySecret: strings.Repeat("x", 44),
+		SecurityToken:   strings.Repeat("x", 720),
+		IssuedAt:        now, ExpiresAt: now.Add(p.request.Duration),
+	}), client.DryRunAll)
+	if failure != nil {
+		r.failed(p, sts.Transient, failure.reason, failure.message)
+		p.trouble.passing = failure.passing
+	}
 }
 
 func (r *Reconciler) render(p *pass, session sts.Session) *corev1.Secret {
@@ -44,37 +60,56 @@ func (r *Reconciler) render(p *pass, session sts.Session) *corev1.Secret {
 // maxTries bounds how often a write is repeated when somebody else wrote first.
 const maxTries = 3
 
-// apply makes the Secret as wanted, or notes why it could not. Where somebody wrote since it was seen, it looks again
-// and takes care that the Secret still is ours.
-func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, session sts.Session, options ...writeOption) {
-	seen := p.seen
-	var err error
+// apply makes the Secret as wanted, or says why it could not. Where somebody wrote since it was seen, it looks again and
+// takes care that the Secret still is ours, and that what it holds is not newer.
+func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, options ...writeOption) *trouble {
+	seen, err := p.seen, errHotSecret
 	for range maxTries {
 		var written *corev1.Secret
 		if written, err = r.put(ctx, seen, want, options); err == nil {
-			if len(options) == 0 {
-				p.saw(written)
-				p.memo.secretVersion = written.ResourceVersion
-			}
-			return
+			p.stored(written, len(options) == 0)
+			return nil
 		}
-		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		if !met(err) {
 			break
 		}
-		found, lookErr := r.lookLive(ctx, client.ObjectKeyFromObject(want))
-		if lookErr != nil {
-			err = lookErr
+		if seen, err = r.lookAgain(ctx, want); err != nil {
 			break
 		}
-		if found != nil && !secret.Owned(found, p.credential) {
-			p.conflict()
-			return
+		if seen != nil && !secret.Owned(seen, p.credential) {
+			return p.conflict()
 		}
-		seen = stripped(found)
+		if seen != nil && secret.Newer(seen, want) {
+			p.saw(seen)
+			return nil
+		}
+		err = errHotSecret
 	}
-	retry := p.memo.failed(sts.Transient, r.lifeLeft(p))
-	p.fail(v1alpha1.ReasonSecretWriteFailed, retry, "Secret %s cannot be written: %s", want.Name, scrub(err, session))
-	p.memo.remember(p.trouble, r.Clock.Now())
+	p.memo.writeFailed = true
+	message, passing := refusal(err)
+	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf("Secret %s cannot be written: %s", want.Name, message), passing: passing}
+}
+
+// met reports whether a write met what was not seen before.
+func met(err error) bool {
+	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+}
+
+// stored takes in a Secret that was written for real.
+func (p *pass) stored(written *corev1.Secret, forReal bool) {
+	if forReal {
+		p.saw(written)
+		p.wrote, p.memo.secretVersion = true, written.ResourceVersion
+	}
+}
+
+// errHotSecret is what is told of a Secret that somebody else writes to all the time.
+var errHotSecret = errors.New("somebody else writes to it at the same time, again and again")
+
+// lookAgain reads live what a write met; nil if there is nothing (any more).
+func (r *Reconciler) lookAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
+	found, err := r.lookLive(ctx, client.ObjectKeyFromObject(want))
+	return stripped(found), err
 }
 
 // writeOption is an option of both Create and Patch.
@@ -102,26 +137,33 @@ func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options
 	return patched, r.Patch(ctx, patched, client.RawPatch(types.MergePatchType, secret.Patch(seen, want)), patch...)
 }
 
-// maxMessage bounds what of an API server's message is told, in bytes.
-const maxMessage = 512
+// saidSafely are the parts of the API server's messages that are told: they hold names and numbers only. The rest may
+// quote the Secret, as admission plug-ins do, or the request's URL.
+var saidSafely = regexp.MustCompile("exceeded quota: [a-z0-9.-]+" +
+	"|ValidatingAdmissionPolicy '[^']{1,253}' with binding '[^']{1,253}' denied request" +
+	"|admission webhook \"[^\"]{1,253}\" denied the request" +
+	"|field is immutable when `immutable` is set" +
+	"|because it is being terminated")
 
-// scrub is what an API server's error says, without anything secret that an admission plug-in may have quoted.
-func scrub(err error, session sts.Session) string {
-	message := err.Error()
-	for _, hidden := range []string{session.AccessKeySecret, session.SecurityToken} {
-		if hidden == "" {
-			continue
-		}
-		message = strings.ReplaceAll(message, hidden, "[redacted]")
-		message = strings.ReplaceAll(message, base64.StdEncoding.EncodeToString([]byte(hidden)), "[redacted]")
+// refusal is what is told of a failed write, and whether it may pass without a person.
+func refusal(err error) (message string, passing bool) {
+	if errors.Is(err, errHotSecret) {
+		return err.Error(), true
 	}
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	var answered apierrors.APIStatus
+	if !errors.As(err, &answered) {
+		return "the API server did not answer; it is tried again", true
 	}
-	return message
+	status := answered.Status()
+	message = fmt.Sprintf("%s (%d)", status.Reason, status.Code)
+	if safe := saidSafely.FindString(status.Message); safe != "" {
+		message += ": " + safe
+	}
+	return message, !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err)
 }
 
-// audit writes one line for each issue. Its keys are stable: they join ActionTrail's events to the object.
+// audit writes one line for each issue, written to the Secret or not. Its keys are stable: they join ActionTrail's events
+// to the object.
 func (r *Reconciler) audit(p *pass, session sts.Session) {
 	r.Audit.Info("issued",
 		"namespace", p.credential.Namespace,

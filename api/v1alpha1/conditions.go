@@ -36,7 +36,7 @@ const (
 	ReasonIdentityUnavailable = "IdentityUnavailable"
 	// ReasonRoleRefused: STS said no (trust policy, permission, missing role, duration).
 	ReasonRoleRefused = "RoleRefused"
-	// ReasonThrottled: STS or the operator's own budget asks to call later.
+	// ReasonThrottled: STS asks to call later, since the account makes too many calls.
 	ReasonThrottled = "Throttled"
 	// ReasonSTSUnavailable: STS did not answer, or not with a whole answer.
 	ReasonSTSUnavailable = "STSUnavailable"

@@ -95,6 +95,10 @@ func (s *settings) check(namespaces, selector string) (err error) {
 			return fmt.Errorf("--namespaces: %q is no namespace's name: write names separated by commas, without spaces", namespace)
 		}
 	}
+	return s.checkValues()
+}
+
+func (s *settings) checkValues() error {
 	switch {
 	case !clusterNames.MatchString(s.clusterName):
 		return errors.New("--cluster-name must be at most 20 of A-Z a-z 0-9 @ _ -")

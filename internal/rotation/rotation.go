@@ -143,18 +143,18 @@ func (f Facts) renewAt() time.Time {
 		before = time.Duration(float64(f.RenewBefore) * min(1, float64(lifetime)/float64(f.Duration)))
 	}
 	before = max(before, min(minMargin, lifetime/10))
-	wait := lifetime - before - jitter(f.Seed, f.Record.RequestID, lifetime/10)
+	wait := lifetime - before - Spread(f.Seed+"/"+f.Record.RequestID, lifetime/10)
 	return f.Record.IssuedAt.Add(max(wait, min(minWait, lifetime/4)))
 }
 
-// jitter is the same for the same issue, differs from one issue to the next, and is below spread.
-func jitter(seed, requestID string, spread time.Duration) time.Duration {
-	if spread <= 0 {
+// Spread is a duration below limit: the same for the same key, and evenly spread over keys.
+func Spread(key string, limit time.Duration) time.Duration {
+	if limit <= 0 {
 		return 0
 	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(seed + "/" + requestID))
+	_, _ = h.Write([]byte(key))
 	const steps = 1 << 20
 	// FNV's low bits are its best mixed ones.
-	return time.Duration(float64(spread) * float64(h.Sum64()%steps) / steps)
+	return time.Duration(float64(limit) * float64(h.Sum64()%steps) / steps)
 }

@@ -27,3 +27,12 @@ func Read(s *corev1.Secret) (record *Record, intact bool) {
 	record = recordIn(s.Annotations)
 	return record, record != nil && sameHash(s.Annotations[dataHashAnnotation], s.StringData[seenHash])
 }
+
+// Newer reports whether a stripped Secret answers the same request as the rendered one, whole and no sooner issued: it
+// was written meanwhile, and must not be replaced by what is older.
+func Newer(seen, rendered *corev1.Secret) bool {
+	record, intact := Read(seen)
+	ours := recordIn(rendered.Annotations)
+	return intact && ours != nil && record.RequestHash == ours.RequestHash && record.layoutHash == ours.layoutHash &&
+		!record.IssuedAt.Before(ours.IssuedAt) && record.ExpiresAt.After(ours.ExpiresAt)
+}

@@ -118,7 +118,7 @@ func checkCondition(where string, value any) error {
 	for operator, keys := range operators {
 		byKey, ok := keys.(map[string]any)
 		if !ok {
-			return fmt.Errorf("%s.%s must be an object of condition keys and their values", where, operator)
+			return fmt.Errorf("%s.%.64s must be an object of condition keys and their values", where, operator)
 		}
 		for key, v := range byKey {
 			list, isList := v.([]any)
@@ -126,7 +126,7 @@ func checkCondition(where string, value any) error {
 				list = []any{v}
 			}
 			if slices.ContainsFunc(list, notScalar) {
-				return fmt.Errorf("%s.%s.%s must be a text, number or truth value, or a list of them", where, operator, key)
+				return fmt.Errorf("%s.%.64s.%.64s must be a text, number or truth value, or a list of them", where, operator, key)
 			}
 		}
 	}
@@ -152,5 +152,5 @@ func onlyKeys(where string, object map[string]any, allowed ...string) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s has an unknown element %q: it may have %s", where, slices.Min(unknown), strings.Join(allowed, ", "))
+	return fmt.Errorf("%s has an unknown element %.64q: it may have %s", where, slices.Min(unknown), strings.Join(allowed, ", "))
 }
