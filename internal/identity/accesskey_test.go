@@ -208,28 +208,30 @@ func failingReader(err error, asker identity.Asker) *identity.AccessKeys {
 	return identity.NewAccessKeys(identity.AccessKeysOptions{Reader: reader, STS: asker, Clock: newClock()})
 }
 
-// A key that STS refuses asks for no role, and counts again as soon as it is mended.
+// A key that STS refuses asks for no role, is not asked about again and again, and counts as soon as it is another, or ten
+// seconds after it was mended in RAM.
 func TestAccessKeysThatSTSRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil, mend func(*testing.T, *keyWorld)
 		want        string
+		inRAM       bool
 	}{
 		"the secret of another key": {
 			func(t *testing.T, w *keyWorld) {
 				w.put(t, secretOf(stsemulator.AccessKey{ID: w.user.ID, Secret: "Hush"}))
 			},
 			func(t *testing.T, w *keyWorld) { w.put(t, secretOf(w.user)) },
-			"SignatureDoesNotMatch (RequestId ",
+			"SignatureDoesNotMatch (RequestId ", false,
 		},
 		"disabled in RAM": {
 			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, false) },
 			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, true) },
-			"InvalidAccessKeyId.Inactive (RequestId ",
+			"InvalidAccessKeyId.Inactive (RequestId ", true,
 		},
 		"deleted in RAM": {
 			func(_ *testing.T, w *keyWorld) { w.emulator.DeleteKey(w.user.ID) },
 			func(_ *testing.T, w *keyWorld) { w.emulator.AddUserKey(account, "orders", w.user) },
-			"InvalidAccessKeyId.NotFound (RequestId ",
+			"InvalidAccessKeyId.NotFound (RequestId ", true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,10 +241,13 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 				_, err := w.keys.Asking(context.Background(), "shop", ramUser)
 				expectAboutSecret(t, err, sts.Refused, c.want)
 			}
-			if n := w.called("AssumeRole"); n != 0 {
-				t.Errorf("%d roles were asked for", n)
+			if n, whose := w.called("AssumeRole"), w.called("GetCallerIdentity"); n != 0 || whose != 1 {
+				t.Errorf("%d roles were asked for, and %d times whose the key is", n, whose)
 			}
 			c.mend(t, w)
+			if c.inRAM {
+				w.clock.SetTime(w.clock.Now().Add(10 * time.Second))
+			}
 			w.expectAssumes(t, w.asking(t))
 		})
 	}

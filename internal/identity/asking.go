@@ -23,15 +23,18 @@ type Asking struct {
 	Invalidate func()
 }
 
-// Asking is the operator's own identity, ready to ask. Its Caller may be that of
-// earlier keys, or zero, while STS does not say whose these are. The error is one of Keys'.
+// Asking is the operator's own identity, ready to ask. Its Caller has the account of
+// earlier keys, or none, and no ARN while STS does not say whose these are. The error is one of Keys'.
 func (o *Operator) Asking(ctx context.Context) (Asking, error) {
 	keys, err := o.Keys(ctx)
 	if err != nil {
 		return Asking{}, err
 	}
 	_ = o.Identify(ctx) // work goes on without
-	caller, _ := o.Caller()
+	caller, ok := o.Caller()
+	if !ok {
+		caller.ARN = "" // the former keys': their account may still be this one's, for the budget
+	}
 	return Asking{
 		Caller: caller,
 		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {

@@ -30,10 +30,15 @@ type owners struct {
 	known   *lru.Cache // [sha256.Size]byte -> owner
 }
 
-// owner is what is known of an AccessKey: a caller or, while STS does not answer, the failure.
+// refusalHolds is how long a refused AccessKey is not asked about again: short, since it may be enabled any moment, but
+// nobody can make the operator ask without end.
+const refusalHolds = 10 * time.Second
+
+// owner is what is known of an AccessKey: a caller or, while STS refuses it or does not answer, the failure.
 type owner struct {
 	caller  sts.Caller
 	failing backoff
+	refused bool // failing.err is STS's refusal
 }
 
 func newOwners(o AccessKeysOptions) *owners {
@@ -45,14 +50,14 @@ func newOwners(o AccessKeysOptions) *owners {
 
 // ownerOf waits for STS no longer than the timeout, and after a failure not at all
 // for a while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
-// refuses the key: that is never remembered, since it may be enabled any moment.
+// refuses the key, or did so within the last 10 s.
 func (o *owners) ownerOf(ctx context.Context, keys sts.Keys) (sts.Caller, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	unknown := sts.Caller{Account: "key/" + keys.AccessKeyID}
 	hash := hashOf(keys)
-	if caller, settled := o.remembered(hash, unknown); settled {
-		return caller, nil
+	if caller, err, settled := o.remembered(hash, unknown); settled {
+		return caller, err
 	}
 	// The call outlives those who gave up waiting: its answer serves the next.
 	answered := o.flights.DoChan(string(hash[:]), func() (any, error) {
@@ -65,27 +70,31 @@ func (o *owners) ownerOf(ctx context.Context, keys sts.Keys) (sts.Caller, error)
 		}
 	case <-waiting.Done():
 	}
-	caller, _ := o.remembered(hash, unknown)
-	return caller, nil
+	caller, err, _ := o.remembered(hash, unknown)
+	return caller, err
 }
 
 // remembered tells whether there is nothing to ask now.
-func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller sts.Caller, settled bool) {
+func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller sts.Caller, err error, settled bool) {
 	value, ok := o.known.Get(hash)
 	if !ok {
-		return unknown, false
+		return unknown, nil, false
 	}
 	known := value.(owner)
-	if known.caller.Account != "" {
-		return known.caller, true
+	holds := known.failing.holds(o.clock.Now())
+	switch {
+	case known.caller.Account != "":
+		return known.caller, nil, true
+	case known.refused && holds:
+		return sts.Caller{}, known.failing.err, true
 	}
-	return unknown, known.failing.holds(o.clock.Now())
+	return unknown, nil, holds
 }
 
 // ask makes the call. The error says that STS refuses the key.
 func (o *owners) ask(ctx context.Context, hash [sha256.Size]byte, keys sts.Keys) error {
-	if _, settled := o.remembered(hash, sts.Caller{}); settled {
-		return nil // somebody else's flight has just landed
+	if _, err, settled := o.remembered(hash, sts.Caller{}); settled {
+		return err // somebody else's flight has just landed
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -96,11 +105,13 @@ func (o *owners) ask(ctx context.Context, hash [sha256.Size]byte, keys sts.Keys)
 	}
 	var failed *sts.Error
 	if errors.As(err, &failed) && failed.Reason == sts.ReasonIdentityUnavailable {
-		o.known.Remove(hash)
+		refused := owner{refused: true, failing: backoff{first: refusalHolds, last: refusalHolds}}
+		refused.failing.failed(o.clock.Now(), err)
+		o.known.Add(hash, refused)
 		return err
 	}
 	known := owner{failing: backoff{first: firstWhoami, last: lastWhoami}}
-	if value, ok := o.known.Get(hash); ok {
+	if value, ok := o.known.Get(hash); ok && !value.(owner).refused {
 		known.failing = value.(owner).failing
 	}
 	known.failing.failed(o.clock.Now(), err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -55,6 +56,8 @@ type ServiceAccounts struct {
 	client      client.Client
 	sts         OIDCAsker
 	providerARN string
+	// accepted are those that STS gave a session, by which their account is known to be theirs.
+	accepted sync.Map // serviceAccount -> struct{}
 }
 
 // NewServiceAccounts prepares them; nothing is called yet.
@@ -63,8 +66,10 @@ func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
 }
 
 // Asking is that ServiceAccount, ready to ask. Its token is made when it asks, so
-// that one who waits for the budget needs none. The Caller has an account only, the
-// provider's. The error is an *UnavailableError.
+// that one who waits for the budget needs none. The Caller has an account only: the
+// provider's once STS has accepted the ServiceAccount, and until then one that the
+// namespace shares with nobody, since whoever names a provider may name anybody's.
+// The error is an *UnavailableError.
 func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Asking, error) {
 	who := serviceAccount{namespace: namespace, name: spec.Name, providerARN: cmp.Or(spec.OIDCProviderARN, s.providerARN)}
 	if who.providerARN == "" {
@@ -77,12 +82,19 @@ func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alp
 			"the OIDC provider's ARN is wrongly formed: write acs:ram::<account id>:oidc-provider/<name> in --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
 	}
 	return Asking{
-		Caller: sts.Caller{Account: provider[1]},
+		Caller: sts.Caller{Account: s.account(who, provider[1])},
 		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
 			return s.assume(ctx, who, in)
 		},
 		Invalidate: func() {}, // each call has a new token anyhow
 	}, nil
+}
+
+func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
+	if _, ok := s.accepted.Load(who); ok {
+		return claimed
+	}
+	return "claimed/" + who.namespace + "/" + claimed
 }
 
 func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts.AssumeRoleInput) (sts.Session, error) {
@@ -93,9 +105,15 @@ func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts
 	session, err := s.sts.AssumeRoleWithOIDC(ctx, sts.OIDCInput{ProviderARN: who.providerARN, Token: token, AssumeRoleInput: in})
 	var failed *sts.Error
 	if errors.As(err, &failed) {
+		if failed.Class == sts.Refused {
+			s.accepted.Delete(who)
+		}
 		return sts.Session{}, failed.WithSubject(sts.Subject{
 			Name: who.subject(), ProviderARN: who.providerARN, Issuer: claimsOf(token).Issuer,
 		})
+	}
+	if err == nil {
+		s.accepted.Store(who, struct{}{})
 	}
 	return session, err
 }
