@@ -39,6 +39,7 @@ func (d *demo) borrowCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.config = config
 	if d.kube, err = newClient(config); err != nil {
 		return err
 	}

@@ -122,9 +122,9 @@ const (
 	keyID, keySecret, keyToken = "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"
 )
 
-// readTriple reads the Secret of the first StsCredential. It has to hold all three, and nothing else.
-func (d *demo) readTriple(ctx context.Context) (triple, error) {
-	c, err := d.credential(ctx, first)
+// readTriple reads the Secret of a StsCredential. It has to hold all three, and nothing else.
+func (d *demo) readTriple(ctx context.Context, name string) (triple, error) {
+	c, err := d.credential(ctx, name)
 	if err != nil {
 		return triple{}, err
 	}

@@ -19,8 +19,11 @@ import (
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
-// operatorName is that of the ClusterRole in config/rbac, and here also of the user whom the manager acts as.
-const operatorName = "sts-credential-operator"
+// The operator's ServiceAccount in config/rbac, as which the manager acts here too.
+const (
+	operatorNamespace = "sts-system"
+	operatorName      = "sts-credential-operator"
+)
 
 // startCluster starts a control plane of our own.
 func (d *demo) startCluster(ctx context.Context) error {
@@ -52,15 +55,16 @@ func (d *demo) startCluster(ctx context.Context) error {
 	if err := d.operatorKubeconfig(plane); err != nil {
 		return err
 	}
-	if d.kube, err = newClient(plane.Config()); err != nil {
+	d.config = plane.Config()
+	if d.kube, err = newClient(d.config); err != nil {
 		return err
 	}
 	return d.giveRights(ctx)
 }
 
-// operatorKubeconfig writes the kubeconfig of a user without any rights but those that RBAC gives to its name.
+// operatorKubeconfig writes a kubeconfig of the operator's ServiceAccount, which has the rights that config/rbac gives it.
 func (d *demo) operatorKubeconfig(plane *controlplane.ControlPlane) error {
-	config, err := plane.UserConfig(operatorName)
+	config, err := plane.UserConfig("system:serviceaccount:"+operatorNamespace+":"+operatorName, "system:serviceaccounts", "system:serviceaccounts:"+operatorNamespace)
 	if err != nil {
 		return err
 	}
@@ -72,12 +76,13 @@ func (d *demo) operatorKubeconfig(plane *controlplane.ControlPlane) error {
 	return os.WriteFile(d.managerKubeconfig, content, 0o600)
 }
 
-// giveRights gives the manager those rights that an installation would give it, to show that they are enough.
+// giveRights gives the manager those rights and fences that an installation would give it, to show that they are enough.
 func (d *demo) giveRights(ctx context.Context) error {
-	if err := d.kubectl(ctx, "apply", "-f", "config/rbac/role.yaml"); err != nil {
-		return err
-	}
-	return d.kubectl(ctx, "create", "clusterrolebinding", operatorName, "--clusterrole="+operatorName, "--user="+operatorName)
+	return d.kubectlAll(ctx,
+		[]string{"apply", "-f", "config/manager/namespace.yaml"},
+		[]string{"apply", "-k", "config/rbac"},
+		[]string{"apply", "-k", "config/admission"},
+	)
 }
 
 func newClient(config *rest.Config) (client.Client, error) {

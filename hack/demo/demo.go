@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -45,6 +46,7 @@ type demo struct {
 	kubectlPath       string
 	kubeconfig        string // a cluster admin's, or the user's own
 	managerKubeconfig string
+	config            *rest.Config
 	kube              client.Client
 	sts               *emulatedSTS
 	before            triple // what the Secret held before the renewal

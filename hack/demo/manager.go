@@ -30,7 +30,7 @@ func (d *demo) startManager(ctx context.Context) error {
 		return err
 	}
 	args := []string{
-		"--sts-endpoint=" + d.sts.endpoint, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + probe,
+		"--sts-endpoint=" + d.sts.endpoint, "--service-account-identity", "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=" + probe,
 	}
 	if d.context != "" {
 		args = append(args, "--namespaces="+namespace)

@@ -40,7 +40,7 @@ func (d *demo) refuseRole(ctx context.Context) error {
 
 // refuseFirst: what the Secret holds is still good, so Ready stays True.
 func (d *demo) refuseFirst(ctx context.Context) error {
-	held, err := d.readTriple(ctx)
+	held, err := d.readTriple(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -56,10 +56,10 @@ func (d *demo) refuseFirst(ctx context.Context) error {
 	if err := d.show(ctx, first, v1alpha1.ConditionRenewalFailing); err != nil {
 		return err
 	}
-	if now, err := d.readTriple(ctx); err != nil || now != held {
+	if now, err := d.readTriple(ctx, first); err != nil || now != held {
 		return &surprise{want: "the Secret is as it was", got: fmt.Sprintf("AccessKey ID %s, error %v", now.id, err)}
 	}
-	return d.works(ctx, "what the Secret holds", held)
+	return d.works(ctx, first, "what the Secret holds", held)
 }
 
 // refuseSecond: there never was a Secret, so Ready is False.

@@ -38,6 +38,7 @@ var steps = []struct {
 	{"The triple works", (*demo).useTriple},
 	{"A renewal on request", (*demo).renew},
 	{"A refusal says what to do", (*demo).refuseRole},
+	{"A ServiceAccount needs no key and no grant", (*demo).keyless},
 	{"The Secret goes with its StsCredential", (*demo).discard},
 }
 
@@ -69,7 +70,7 @@ func (d *demo) checkRights() error {
 	}
 	for line := range strings.Lines(string(content)) {
 		if strings.Contains(line, "forbidden") {
-			return &surprise{want: "the rights of config/rbac/role.yaml are enough", got: line}
+			return &surprise{want: "the rights of config/rbac are enough", got: line}
 		}
 	}
 	return nil
@@ -115,7 +116,7 @@ func (d *demo) lookAtSecret(ctx context.Context) error {
 	if err := d.kubectl(ctx, "describe", "secret", c.Status.SecretName, "-n", namespace); err != nil {
 		return err
 	}
-	t, err := d.readTriple(ctx)
+	t, err := d.readTriple(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -127,16 +128,16 @@ func (d *demo) lookAtSecret(ctx context.Context) error {
 }
 
 func (d *demo) useTriple(ctx context.Context) (err error) {
-	if d.before, err = d.readTriple(ctx); err != nil {
+	if d.before, err = d.readTriple(ctx, first); err != nil {
 		return err
 	}
 	d.note("GetCallerIdentity, called with the Secret's triple by the Go STS SDK:")
-	return d.works(ctx, "the triple", d.before)
+	return d.works(ctx, first, "the triple", d.before)
 }
 
-// works checks that STS knows a triple as the session of the first StsCredential.
-func (d *demo) works(ctx context.Context, what string, t triple) error {
-	c, err := d.credential(ctx, first)
+// works checks that STS knows a triple as the session of a StsCredential.
+func (d *demo) works(ctx context.Context, name, what string, t triple) error {
+	c, err := d.credential(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func (d *demo) renew(ctx context.Context) error {
 		if err != nil {
 			return err.Error(), false
 		}
-		if after, err = d.readTriple(ctx); err != nil {
+		if after, err = d.readTriple(ctx, first); err != nil {
 			return err.Error(), false
 		}
 		got := fmt.Sprintf("status %s, Secret %s", c.Status.AccessKeyID, after.id)
@@ -173,10 +174,10 @@ func (d *demo) renew(ctx context.Context) error {
 	}
 	d.ok("the AccessKey ID was %s", d.before.id)
 	d.ok("in status and Secret it is now %s", after.id)
-	if err := d.works(ctx, "the new triple", after); err != nil {
+	if err := d.works(ctx, first, "the new triple", after); err != nil {
 		return err
 	}
-	return d.works(ctx, "the old triple, until it expires,", d.before)
+	return d.works(ctx, first, "the old triple, until it expires,", d.before)
 }
 
 func (d *demo) discard(ctx context.Context) error {
