@@ -25,7 +25,7 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours), Transform: secret.Strip},
-			&v1alpha1.StsCredential{}: {Label: selector},
+			&v1alpha1.StsCredential{}: {Label: selector, Transform: stripCredential},
 		},
 	}
 	for _, namespace := range namespaces {
@@ -35,4 +35,18 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 		options.DefaultNamespaces[namespace] = cache.Config{}
 	}
 	return options, nil
+}
+
+// stripCredential keeps of a StsCredential's annotations the one that is read.
+func stripCredential(object any) (any, error) {
+	c, ok := object.(*v1alpha1.StsCredential)
+	if !ok {
+		return object, nil
+	}
+	wish := secret.RenewRequest(c.Annotations[v1alpha1.AnnotationRenewRequestedAt])
+	c.ManagedFields, c.Annotations = nil, nil
+	if wish != "" {
+		c.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: wish}
+	}
+	return c, nil
 }

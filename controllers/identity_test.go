@@ -18,6 +18,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
 
@@ -210,4 +211,62 @@ func TestTenantsDoNotSlowEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever of an account asks, its calls share one budget; other accounts have their own.
+func TestBudgetIsTheAccounts(t *testing.T) {
+	w := newWorld(t)
+	w.trustServiceAccounts("orders", provider, tenantRole)
+	w.serviceAccount("orders")
+	key := w.emulator.AddUser(tenant, "shop")
+	keyed := "acs:ram::" + tenant + ":role/keyed"
+	w.emulator.AddRole(stsemulator.Role{ARN: keyed, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + tenant + ":user/shop"}}}})
+	w.must(api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ram-user"},
+		StringData: map[string]string{"accessKeyId": key.ID, "accessKeySecret": key.Secret}}))
+	keyless := w.credential("keyless", asServiceAccount("orders"))
+	w.pass(keyless) // by which the account is known to be its own
+
+	w.Budget = stsBudget(w, 0.1, 1)
+	w.edit(keyless, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 30 * time.Minute} })
+	w.pass(keyless)
+	w.wantCondition(keyless, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	same := w.credential("same-account", withAccessKey("ram-user"), func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = keyed })
+	next := w.pass(same).RequeueAfter
+	w.wantCondition(same, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
+	other := w.credential("other-account")
+	w.pass(other)
+	w.wantCondition(other, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	w.step(next)
+	w.pass(same)
+	w.wantCondition(same, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+}
+
+// While the operator's own source of keys fails, it is asked seldom, however many credentials are due, and each
+// credential tells of it once.
+func TestFailingIdentityIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	fetches := 0
+	w.Operator = identity.NewOperator(identity.Options{STS: w.client, Clock: w.clock, NewFetch: func() identity.Fetch {
+		return func() (sts.Keys, error) {
+			fetches++
+			return sts.Keys{}, &identity.UnavailableError{Source: "the node's RAM role", Class: sts.Transient, NextStep: "the metadata service did not answer"}
+		}
+	}})
+	var all []*v1alpha1.StsCredential
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		all = append(all, w.credential(name))
+	}
+	for range 60 {
+		for _, c := range all {
+			w.pass(c)
+		}
+		w.step(time.Second)
+	}
+	if fetches > 8 {
+		t.Errorf("the source was asked %d times in a minute", fetches)
+	}
+	if told := w.told(); len(told) != len(all) {
+		t.Errorf("%d events for %d credentials: %q", len(told), len(all), told[:min(3, len(told))])
+	}
+	w.wantCalls(0)
 }

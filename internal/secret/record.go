@@ -47,6 +47,12 @@ var recordAnnotations = []string{
 	handledRequestAnnotation,
 }
 
+// maxLifetime is STS's longest session, 12 hours, and a little for its clock: what claims to live longer was not issued.
+const maxLifetime = 12*time.Hour + 10*time.Minute
+
+// maxValue bounds each value of a record, in bytes: what is longer was not issued, and would not fit a status.
+const maxValue = 512
+
 // Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
 type Record struct {
 	// Credential is the <namespace>/<name> of the StsCredential.
@@ -110,8 +116,13 @@ func (r Record) annotations() map[string]string {
 func recordIn(annotations map[string]string) *Record {
 	issuedAt, errIssued := time.Parse(time.RFC3339, annotations[issuedAtAnnotation])
 	expiresAt, errExpires := time.Parse(time.RFC3339, annotations[expiresAtAnnotation])
-	if errIssued != nil || errExpires != nil || !expiresAt.After(issuedAt) {
+	if errIssued != nil || errExpires != nil || !expiresAt.After(issuedAt) || expiresAt.Sub(issuedAt) > maxLifetime {
 		return nil
+	}
+	for _, k := range recordAnnotations {
+		if len(annotations[k]) > maxValue {
+			return nil
+		}
 	}
 	for _, required := range []string{credentialAnnotation, accessKeyIDAnnotation, requestHashAnnotation, dataHashAnnotation, managedKeysAnnotation} {
 		if annotations[required] == "" {

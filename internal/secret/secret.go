@@ -73,9 +73,12 @@ func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
 // kind of the owner of every Secret.
 const kind = "StsCredential"
 
-// Owned reports whether a Secret is this credential's: its controller is this object, or one that was deleted and
+// Owned reports whether a Secret is this credential's: it is Opaque, and its controller is this object, or one that was deleted and
 // created again under its name; or it has no controller, and carries this object's UID or names it in its record.
 func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
+	if s.Type != corev1.SecretTypeOpaque {
+		return false
+	}
 	controller := metav1.GetControllerOf(s)
 	if controller != nil {
 		return isCredential(*controller) && controller.Name == c.Name

@@ -141,7 +141,11 @@ func TestReadEdited(t *testing.T) {
 		{"an annotation of somebody else's", func(s *corev1.Secret) { s.Annotations["other"] = "x" }, true, true},
 		{"edited data", func(s *corev1.Secret) { s.Data[secret.KeySecurityToken] = []byte("x") }, true, false},
 		{"missing data", func(s *corev1.Secret) { delete(s.Data, secret.KeyAccessKeyID) }, true, false},
-		{"later expiry", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/expires-at"] = "2099-01-01T00:00:00Z" }, true, false},
+		{"later expiry", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/expires-at"] = "2026-01-01T23:00:00Z" }, true, false},
+		{"expiry later than STS issues", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/expires-at"] = "2099-01-01T00:00:00Z" }, false, false},
+		{"a value without end", func(s *corev1.Secret) {
+			s.Annotations["sts.alibabacloud.com/assumed-role"] = strings.Repeat("x", 40000)
+		}, false, false},
 		{"keys disowned", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/managed-keys"] = secret.KeyAccessKeyID }, true, false},
 		{"another credential's name", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/credential"] = "a/b" }, true, false},
 		{"another hash", func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/data-hash"] = "v1:00" }, true, false},
@@ -204,6 +208,12 @@ func TestStrip(t *testing.T) {
 	if twice := stripped(t, once); !equality.Semantic.DeepEqual(once, twice) {
 		t.Errorf("stripping twice changed the Secret: %v", twice)
 	}
+	polluted := rendered()
+	polluted.Annotations["example.com/other"], polluted.Labels["example.com/other"] = strings.Repeat("x", 1<<18), "x"
+	polluted.Annotations["example.com/note"] = strings.Repeat("x", 1<<18)
+	if size := stripped(t, polluted).Size(); size > 16<<10 {
+		t.Errorf("%d bytes are kept of what others wrote", size)
+	}
 	namespace := &corev1.Namespace{}
 	if out, err := secret.Strip(namespace); out != any(namespace) || err != nil {
 		t.Errorf("Strip(Namespace) = %v, %v, want it as it was", out, err)
@@ -224,6 +234,7 @@ func TestOwned(t *testing.T) {
 		{"as written", func(*corev1.Secret) {}, true},
 		{"label stripped", func(s *corev1.Secret) { s.Labels = nil }, true},
 		{"owner stripped", func(s *corev1.Secret) { s.OwnerReferences = nil }, true},
+		{"another type", func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS }, false},
 		{"orphaned by a predecessor's deletion", func(s *corev1.Secret) { s.OwnerReferences = nil; s.Labels[secret.UIDLabel] = "gone" }, true},
 		{"orphaned by another's deletion", func(s *corev1.Secret) {
 			s.OwnerReferences = nil

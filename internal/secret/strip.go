@@ -3,14 +3,18 @@
 
 package secret
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // seenHash is where a stripped Secret keeps the hash of the data that was dropped: in the one field that the API server
 // never sends, so that nobody can forge it.
 const seenHash = "seen-data-hash"
 
-// Strip is a cache transform: it replaces a Secret's data by its hash, so that the operator's memory holds no credential
-// and does not grow with them. Every Secret that Read or Patch is given must have gone through it. Other objects pass,
+// Strip is a cache transform: it replaces a Secret's data by its hash and drops the labels and annotations of others, so
+// that the operator's memory holds no credential and does not grow with what people write. Every Secret that Read or Patch is given must have gone through it. Other objects pass,
 // as does what was stripped before.
 func Strip(object any) (any, error) {
 	s, ok := object.(*corev1.Secret)
@@ -19,8 +23,33 @@ func Strip(object any) (any, error) {
 	}
 	s.StringData = map[string]string{seenHash: dataHash(s)}
 	s.Data, s.ManagedFields = nil, nil
+	s.Labels = ours(s.Labels, s.Annotations[managedLabelsAnnotation])
+	s.Annotations = ours(s.Annotations, s.Annotations[managedAnnotationsAnnotation])
 	return s, nil
 }
+
+// ours are those of a Secret's labels or annotations that this operator writes: its own, and those of the spec that it
+// noted. What is longer than it would write is cut, and so is seen to differ.
+func ours(all map[string]string, noted string) map[string]string {
+	kept := map[string]string{}
+	keep := func(key string) {
+		if value, set := all[key]; set {
+			kept[key] = value[:min(len(value), maxKept)]
+		}
+	}
+	for key := range all {
+		if strings.HasPrefix(key, prefix) || key == managedByLabel {
+			keep(key)
+		}
+	}
+	for _, key := range splitKeys(noted) {
+		keep(key)
+	}
+	return kept
+}
+
+// maxKept bounds each label and annotation that is kept, in bytes: the longest are the noted keys, up to 32 of 253.
+const maxKept = 32 * 254
 
 // Read returns the record of a stripped Secret, nil unless it is whole, and whether data and record are as written.
 func Read(s *corev1.Secret) (record *Record, intact bool) {
