@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/aliyun/credentials-go/credentials/providers"
@@ -145,15 +146,13 @@ func (s source) open(c Chain) (providers.CredentialsProvider, sts.Keys, error) {
 }
 
 // export hands the region on to profiles of config files: they take it from the
-// environment only. What an administrator has set there stays.
+// environment only, by which the flags that it comes from have their defaults.
 func (c Chain) export() {
-	if c.Region == "" || os.Getenv("ALIBABA_CLOUD_STS_REGION") != "" {
+	if c.Region == "" {
 		return
 	}
 	_ = os.Setenv("ALIBABA_CLOUD_STS_REGION", c.Region) // fails for names with = or NUL only
-	if c.VPC {
-		_ = os.Setenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true")
-	}
+	_ = os.Setenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", strconv.FormatBool(c.VPC))
 }
 
 func (s source) keys(provider providers.CredentialsProvider) (sts.Keys, error) {
