@@ -23,7 +23,7 @@ func (r *Reconciler) renew(ctx context.Context, p *pass) {
 	}
 	session, kept := p.memo.kept(p.sought(), r.STS.Now())
 	if !kept {
-		if p.wait = p.memo.try(r.Clock.Now()); p.wait > 0 {
+		if p.wait = p.memo.untilTry(r.Clock.Now()); p.wait > 0 {
 			return
 		}
 		session = r.fetch(ctx, p)
@@ -130,6 +130,7 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 		return sts.Session{}, nil
 	}
 	defer r.Budget.Done(account)
+	p.memo.tried(r.Clock.Now())
 	request := p.request.AssumeRoleInput
 	request.Policy = cmp.Or(p.request.ImposedPolicy, request.Policy)
 	p.caller = asking.Caller.ARN

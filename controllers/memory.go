@@ -27,8 +27,8 @@ const (
 	// refusedRush is how soon a refusal is retried at most when little life is left.
 	refusedRush = 10 * time.Second
 
-	// Repairs of one Secret, and likewise adjustments: the first at once, then at most one a minute, doubling to ten, until an hour has passed in
-	// peace.
+	// Repairs of one Secret, and likewise adjustments: the first at once, then at most one a minute, doubling to ten, until
+	// an hour has passed in peace.
 	repairMin, repairMax = time.Minute, 10 * time.Minute
 	repairPeace          = time.Hour
 
@@ -44,7 +44,7 @@ const (
 )
 
 // memory is what this process remembers of each object to pace itself. No truth lives here: losing it, at a restart,
-// costs one try too many at most.
+// costs some calls, and no credential.
 type memory struct {
 	mu    sync.Mutex
 	memos map[types.NamespacedName]*memo
@@ -143,15 +143,13 @@ func older(seen, written string) bool {
 	return err == nil && order < 0
 }
 
-// try counts a try to ask STS, or returns how long it must wait.
-func (m *memo) try(now time.Time) time.Duration {
-	place := m.tries.ReserveN(now, 1)
-	wait := place.DelayFrom(now)
-	if wait > 0 {
-		place.CancelAt(now)
-	}
-	return wait
+// untilTry is how long the next call to STS must wait; 0 if it may be made. Making it counts with tried.
+func (m *memo) untilTry(now time.Time) time.Duration {
+	return time.Duration(max(0, 1-m.tries.TokensAt(now)) * float64(tryEvery))
 }
+
+// tried counts a call.
+func (m *memo) tried(now time.Time) { m.tries.AllowN(now, 1) }
 
 // lastFailure is the failure that holds back another try, with the time that is left; nil if there is none.
 func (m *memo) lastFailure(attempt string, now time.Time) *trouble {

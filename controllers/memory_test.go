@@ -119,16 +119,17 @@ func TestTries(t *testing.T) {
 	var m memory
 	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}})
 	for range tryBurst {
-		if wait := memo.try(now); wait != 0 {
+		if wait := memo.untilTry(now); wait != 0 {
 			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
 		}
+		memo.tried(now)
 	}
-	for range 3 { // a refused try takes nothing
-		if wait := memo.try(now); wait != tryEvery {
+	for range 3 { // looking takes nothing
+		if wait := memo.untilTry(now); wait != tryEvery {
 			t.Errorf("the next waits %v, want %v", wait, tryEvery)
 		}
 	}
-	if wait := memo.try(now.Add(tryEvery)); wait != 0 {
+	if wait := memo.untilTry(now.Add(tryEvery)); wait != 0 {
 		t.Errorf("at its time it waits %v", wait)
 	}
 }
