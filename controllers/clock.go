@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 const (
@@ -54,11 +56,12 @@ func (w *clockWatch) Start(ctx context.Context) error {
 			return nil
 		case <-ticker.C():
 			after := w.Clock.Now()
-			doubtful = doubtful || w.jump(before, after).Abs() >= clockStep
+			jumped := w.jump(before, after).Abs() >= clockStep
 			before = after
-			doubtful = doubtful && !w.asked(ctx)
+			doubtful = (jumped || doubtful) && !w.asked(ctx)
 			_ = w.Operator.Identify(ctx) // tried again until it is answered, with a backoff of its own
-			if skew := w.STS.Skew(); (skew - planned).Abs() >= clockStep {
+			// After a jump the timers are wrong even if the difference is not: the machine may have slept.
+			if skew := w.STS.Skew(); jumped || (skew-planned).Abs() >= clockStep {
 				planned = skew
 				w.wakeAll(ctx)
 			}
@@ -66,14 +69,16 @@ func (w *clockWatch) Start(ctx context.Context) error {
 	}
 }
 
-// asked reports whether STS answered, and so told its time.
+// asked reports whether STS answered, be it with a refusal, and so told its time; or that the operator has nobody to ask
+// as, so that it is left to the next call.
 func (w *clockWatch) asked(ctx context.Context) bool {
 	keys, err := w.Operator.Keys(ctx)
 	if err != nil {
-		return false
+		return true
 	}
 	_, err = w.STS.GetCallerIdentity(ctx, keys)
-	return err == nil
+	var refused *sts.Error
+	return err == nil || errors.As(err, &refused) && refused.Code != ""
 }
 
 // wallJump is by how much more the wall clock went on than time did.

@@ -270,3 +270,23 @@ func TestFailingIdentityIsToldOnce(t *testing.T) {
 	}
 	w.wantCalls(0)
 }
+
+// Nor does a tenant who names many accounts, or makes up many keys, get more of the workers than one.
+func TestInventedAccountsShareOneBound(t *testing.T) {
+	w := newWorld(t)
+	w.trustServiceAccounts("orders", provider, tenantRole)
+	w.serviceAccount("orders")
+	w.Budget.LimitInFlight(1)
+	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRoleWithOIDC", Kind: stsemulator.FaultHang})
+	w.manage() // four workers
+	for _, invented := range []string{"1", "2", "3", "4", "5", "6"} {
+		w.credential("slow-"+invented, asServiceAccount("orders"), func(c *v1alpha1.StsCredential) {
+			c.Spec.Identity.ServiceAccount.OIDCProviderARN = "acs:ram::" + invented + ":oidc-provider/p"
+		})
+	}
+	w.eventually("the tenant calls", func(context.Context) bool { return w.counted("AssumeRoleWithOIDC") > 0 })
+	w.become(w.credential("quick"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	if asked := w.counted("AssumeRoleWithOIDC"); asked > 2 {
+		t.Errorf("%d of the tenant's calls were made before the other tenant's", asked)
+	}
+}

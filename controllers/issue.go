@@ -37,7 +37,7 @@ func (r *Reconciler) renew(ctx context.Context, p *pass) {
 	}
 	r.decide(p)
 	p.memo.succeeded(p.record.AccessKeyID, p.decision.RenewAt)
-	if repair && p.foreseen() {
+	if repair && p.memo.generation == p.credential.Generation {
 		p.memo.repairs.done(p.attempt(), r.Clock.Now())
 	}
 }
@@ -65,6 +65,9 @@ func (r *Reconciler) held(p *pass, repair bool) bool {
 	}
 	if repair {
 		p.wait = p.memo.repairs.until(p.attempt(), now)
+	}
+	if life := r.lifeLeft(p); life > 0 { // of an older copy, say
+		p.wait = min(p.wait, max(life/4, transientMin))
 	}
 	return p.wait > 0
 }
@@ -159,15 +162,14 @@ func (r *Reconciler) refused(p *pass, err error) {
 	case errors.As(err, &unavailable):
 		class = unavailable.Class
 	}
-	r.failed(p, class, reason, err.Error())
+	passing := class == sts.Transient || class == sts.Throttled
+	r.failed(p, class, trouble{reason: reason, message: err.Error(), passing: passing})
 }
 
 // failed notes what is wrong and keeps it for the passes before the next try.
-func (r *Reconciler) failed(p *pass, class sts.Class, reason, message string) {
-	p.fail(trouble{
-		reason: reason, message: message, retry: p.memo.failed(class, r.lifeLeft(p)),
-		passing: class == sts.Transient || class == sts.Throttled,
-	})
+func (r *Reconciler) failed(p *pass, class sts.Class, t trouble) {
+	t.retry = p.memo.failed(class, r.lifeLeft(p))
+	p.fail(t)
 	p.memo.remember(p.trouble, r.Clock.Now())
 }
 

@@ -53,6 +53,8 @@ type memory struct {
 // memo is what is remembered of one object. One pass at a time uses it.
 type memo struct {
 	uid types.UID
+	// generation of the spec that was looked at last: what is wrong with the Secret since is somebody else's doing.
+	generation int64
 
 	// The versions that were written last, to recognise a cache that lags behind.
 	secretVersion, statusVersion string
@@ -202,10 +204,11 @@ func (m *memo) succeeded(accessKeyID string, due time.Time) {
 	m.written, m.writtenDue = accessKeyID, due
 }
 
-// found notes what another process wrote, as long as this one wrote nothing.
-func (m *memo) found(accessKeyID string, due time.Time) {
-	if m.writtenDue.IsZero() {
-		m.written, m.writtenDue = accessKeyID, due
+// found notes what another process wrote, as long as this one wrote nothing. Nothing waits to be written any more.
+func (m *memo) found(p *pass) {
+	m.unsaved = nil
+	if m.writtenDue.IsZero() && p.decision.Usable {
+		m.written, m.writtenDue = p.record.AccessKeyID, p.decision.RenewAt
 	}
 }
 
@@ -214,11 +217,16 @@ func (m *memo) keep(sought string, session sts.Session) {
 	m.unsaved, m.unsavedFor = &unsaved{func() sts.Session { return session }}, sought
 }
 
-// kept is the session that waits to be written, if it is what is sought and lives on for half of its time.
+// kept is the session that waits to be written, if it is what is sought and lives on for half of its time. Otherwise it
+// is forgotten.
 func (m *memo) kept(sought string, now time.Time) (sts.Session, bool) {
-	if m.unsaved == nil || m.unsavedFor != sought {
+	if m.unsaved == nil {
 		return sts.Session{}, false
 	}
 	session := m.unsaved.session()
-	return session, session.ExpiresAt.Sub(now) > session.ExpiresAt.Sub(session.IssuedAt)/2
+	if m.unsavedFor == sought && session.ExpiresAt.Sub(now) > session.ExpiresAt.Sub(session.IssuedAt)/2 {
+		return session, true
+	}
+	m.unsaved = nil
+	return sts.Session{}, false
 }

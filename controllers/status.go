@@ -20,14 +20,17 @@ import (
 )
 
 // quietWait is how long a call may wait for its turn without the status telling so: most waits are over before anybody
-// could read it, and each telling is a write.
-const quietWait = 5 * time.Second
+// could read it, and each telling is a write. A new object that waits again and again is told of after quietStart.
+const (
+	quietWait  = 5 * time.Second
+	quietStart = 30 * time.Second
+)
 
 // report is the only place that writes status: one patch, if anything changed, and an event for each change of
 // condition. It returns when to look again.
 func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	next := r.nextLook(p)
-	if p.quiet() {
+	if p.quiet(r.Clock.Now()) {
 		return next, nil
 	}
 	before := p.credential.DeepCopy()
@@ -44,8 +47,17 @@ func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	return next, nil
 }
 
-// quiet: nothing is wrong, and the wait is short.
-func (p *pass) quiet() bool { return p.trouble == nil && p.wait > 0 && p.wait < quietWait }
+// quiet: nothing is wrong, the wait is short, and what the status says holds until then.
+func (p *pass) quiet(now time.Time) bool {
+	if p.trouble != nil || p.wait == 0 || p.wait >= quietWait {
+		return false
+	}
+	told := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
+	if told == nil {
+		return now.Sub(p.credential.CreationTimestamp.Time) < quietStart
+	}
+	return p.decision.Usable || told.Status != metav1.ConditionTrue
+}
 
 // nextLook is when something is due by itself: a retry, a call, an adjustment, a renewal, an expiry.
 func (r *Reconciler) nextLook(p *pass) ctrl.Result {

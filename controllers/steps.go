@@ -237,7 +237,8 @@ func (r *Reconciler) decide(p *pass) {
 	}
 }
 
-// settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS.
+// settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to the
+// Secret that was seen or to none.
 func (r *Reconciler) settle(ctx context.Context, p *pass) {
 	if p.seen == nil || p.wrote || p.credential.Spec.Suspend || p.ending {
 		return
@@ -248,20 +249,33 @@ func (r *Reconciler) settle(ctx context.Context, p *pass) {
 		return
 	}
 	p.adjust = p.memo.adjustments.until(p.attempt(), now)
-	if p.adjust == 0 {
-		p.memo.adjustTrouble = r.apply(ctx, p, frame)
-		if p.foreseen() {
-			p.memo.adjustments.done(p.attempt(), now)
-		}
+	switch {
+	case p.adjust > 0:
+	case r.adjust(ctx, p, frame):
+		p.memo.adjustments.done(p.attempt(), now)
 		p.adjust = p.memo.adjustments.until(p.attempt(), now)
+	default:
+		p.adjust = missedRetry
 	}
 	if t := p.memo.adjustTrouble; t != nil {
 		p.fail(*t)
 	}
 }
 
-// foreseen reports whether the status has told of this spec already, so that what is wrong with the Secret is somebody
-// else's doing.
-func (p *pass) foreseen() bool {
-	return p.credential.Status.ObservedGeneration == p.credential.Generation
+// missedRetry is when a Secret that changed between the look and the write is looked at again.
+const missedRetry = time.Second
+
+// adjust makes one try, and reports whether it was one: a Secret that has changed since it was seen is left alone.
+func (r *Reconciler) adjust(ctx context.Context, p *pass, frame *corev1.Secret) bool {
+	written, err := r.put(ctx, p.seen, frame, nil)
+	switch {
+	case met(err):
+		return false
+	case err != nil:
+		p.memo.adjustTrouble = r.unwritten(p, frame, err)
+	default:
+		p.memo.adjustTrouble = nil
+		p.stored(written, true)
+	}
+	return true
 }

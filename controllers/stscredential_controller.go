@@ -101,13 +101,13 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 		return err
 	}
 	r.decide(p)
-	switch {
-	case p.trouble == nil && p.decision.Renew():
+	if p.trouble == nil && p.decision.Renew() {
 		r.renew(ctx, p)
-	case p.decision.Usable:
-		p.memo.found(p.record.AccessKeyID, p.decision.RenewAt)
+	} else {
+		p.memo.found(p)
 	}
 	r.settle(ctx, p)
+	p.memo.generation = p.credential.Generation
 	return nil
 }
 

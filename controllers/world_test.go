@@ -215,6 +215,10 @@ func (w *world) passWithoutCatchingUp(c *v1alpha1.StsCredential) {
 	w.must(err)
 }
 
+func requestFor(c *v1alpha1.StsCredential) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKeyFromObject(c)}
+}
+
 // told are the events since it was asked last.
 func (w *world) told() (told []string) {
 	for {

@@ -33,8 +33,7 @@ func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
 		p.fail(*failure)
 		return
 	}
-	r.failed(p, sts.Transient, failure.reason, failure.message)
-	p.trouble.passing = failure.passing
+	r.failed(p, sts.Transient, *failure)
 }
 
 // rehearse writes a stand-in without effect: after a failed write, STS is not asked before the API server would take the
@@ -48,8 +47,7 @@ func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
 		IssuedAt:        now, ExpiresAt: now.Add(p.request.Duration),
 	}), client.DryRunAll)
 	if failure != nil {
-		r.failed(p, sts.Transient, failure.reason, failure.message)
-		p.trouble.passing = failure.passing
+		r.failed(p, sts.Transient, *failure)
 	}
 }
 
@@ -60,7 +58,7 @@ func (r *Reconciler) render(p *pass, session sts.Session) *corev1.Secret {
 // maxTries bounds how often a write is repeated when somebody else wrote first.
 const maxTries = 3
 
-// apply makes the Secret as wanted, or says why it could not. Where somebody wrote since it was seen, it looks again and
+// apply writes a whole Secret, or says why it could not. Where somebody wrote since it was seen, it looks again and
 // takes care that the Secret still is ours, and that what it holds is not newer.
 func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, options ...writeOption) *trouble {
 	seen, err := p.seen, errHotSecret
@@ -85,6 +83,11 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 		}
 		err = errHotSecret
 	}
+	return r.unwritten(p, want, err)
+}
+
+// unwritten is that the API server did not take a Secret.
+func (*Reconciler) unwritten(p *pass, want *corev1.Secret, err error) *trouble {
 	p.memo.writeFailed = true
 	message, passing := refusal(err)
 	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf("Secret %s cannot be written: %s", want.Name, message), passing: passing}

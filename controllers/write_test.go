@@ -122,7 +122,7 @@ func TestFirstWriteFails(t *testing.T) {
 			w.lifted("orders")
 			w.step(time.Minute)
 			w.pass(c)
-			w.wantCalls(1) // the session in hand is written
+			w.wantCalls(2) // the session in hand was given up with its request
 			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			w.wantWorking("orders")
 		})

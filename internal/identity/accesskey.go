@@ -58,7 +58,7 @@ func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
 
 // Asking is the AccessKey in that Secret as it is now, ready to ask. Whose it is STS
 // is asked once per AccessKey; while it does not say, the Caller's Account is
-// "key/" and the AccessKey ID, and a key that it refuses makes no other call. The
+// "key/" and the namespace, and a key that it refuses makes no other call. The
 // error is an *UnavailableError or the context's.
 func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Asking, error) {
 	where := keySecret{namespace, spec}
@@ -70,7 +70,7 @@ func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1
 	if err != nil {
 		return Asking{}, err
 	}
-	caller, err := a.owners.ownerOf(ctx, keys)
+	caller, err := a.owners.ownerOf(ctx, namespace, keys)
 	switch {
 	case ctx.Err() != nil:
 		return Asking{}, ctx.Err()

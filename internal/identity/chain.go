@@ -42,7 +42,8 @@ type source struct {
 }
 
 // sources are those of Alibaba Cloud's default chain, in its order (credentials-go,
-// providers.NewDefaultCredentialsProvider).
+// providers.NewDefaultCredentialsProvider), but that the node's RAM role, which nobody
+// configures for the operator, comes last.
 var sources = []source{
 	{
 		name:       "environment variables",
@@ -84,6 +85,14 @@ var sources = []source{
 		nextStep: "check that the file (ALIBABA_CLOUD_CREDENTIALS_FILE) can be read, and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
 	},
 	{
+		name:       "the credentials URI",
+		configured: anySet("ALIBABA_CLOUD_CREDENTIALS_URI"),
+		provider: func(Chain) (providers.CredentialsProvider, error) {
+			return providers.NewURLCredentialsProviderBuilder().Build()
+		},
+		nextStep: "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
+	},
+	{
 		name:       "the node's RAM role",
 		configured: func() bool { return true },
 		lastResort: true,
@@ -91,14 +100,6 @@ var sources = []source{
 			return providers.NewECSRAMRoleCredentialsProviderBuilder().Build()
 		},
 		nextStep: "the metadata service of ECS gives no keys: check the node's RAM role, and with HTTP_PROXY set name 100.100.100.200 in NO_PROXY",
-	},
-	{
-		name:       "the credentials URI",
-		configured: anySet("ALIBABA_CLOUD_CREDENTIALS_URI"),
-		provider: func(Chain) (providers.CredentialsProvider, error) {
-			return providers.NewURLCredentialsProviderBuilder().Build()
-		},
-		nextStep: "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
 	},
 }
 

@@ -51,10 +51,10 @@ func newOwners(o AccessKeysOptions) *owners {
 // ownerOf waits for STS no longer than the timeout, and after a failure not at all
 // for a while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
 // refuses the key, or did so within the last 10 s.
-func (o *owners) ownerOf(ctx context.Context, keys sts.Keys) (sts.Caller, error) {
+func (o *owners) ownerOf(ctx context.Context, namespace string, keys sts.Keys) (sts.Caller, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	unknown := sts.Caller{Account: "key/" + keys.AccessKeyID}
+	unknown := sts.Caller{Account: "key/" + namespace} // all of its unknown keys: it may make up any number
 	hash := hashOf(keys)
 	if caller, err, settled := o.remembered(hash, unknown); settled {
 		return caller, err

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/lru"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +29,8 @@ const (
 	audience = "sts.aliyuncs.com"
 	// tokenLifetime is in seconds, the shortest that Kubernetes gives.
 	tokenLifetime = 600
+	// maxAccepted is how many ServiceAccounts are remembered to have been accepted.
+	maxAccepted = 10000
 	// apiTimeout bounds a call to the API server.
 	apiTimeout = 10 * time.Second
 )
@@ -57,12 +59,12 @@ type ServiceAccounts struct {
 	sts         OIDCAsker
 	providerARN string
 	// accepted are those that STS gave a session, by which their account is known to be theirs.
-	accepted sync.Map // serviceAccount -> struct{}
+	accepted *lru.Cache // serviceAccount -> nil
 }
 
 // NewServiceAccounts prepares them; nothing is called yet.
 func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
-	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN}
+	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN, accepted: lru.New(maxAccepted)}
 }
 
 // Asking is that ServiceAccount, ready to ask. Its token is made when it asks, so
@@ -91,10 +93,10 @@ func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alp
 }
 
 func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
-	if _, ok := s.accepted.Load(who); ok {
+	if _, ok := s.accepted.Get(who); ok {
 		return claimed
 	}
-	return "claimed/" + who.namespace + "/" + claimed
+	return "claimed/" + who.namespace // all that it claims: it may claim any number
 }
 
 func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts.AssumeRoleInput) (sts.Session, error) {
@@ -106,14 +108,14 @@ func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts
 	var failed *sts.Error
 	if errors.As(err, &failed) {
 		if failed.Class == sts.Refused {
-			s.accepted.Delete(who)
+			s.accepted.Remove(who)
 		}
 		return sts.Session{}, failed.WithSubject(sts.Subject{
 			Name: who.subject(), ProviderARN: who.providerARN, Issuer: claimsOf(token).Issuer,
 		})
 	}
 	if err == nil {
-		s.accepted.Store(who, struct{}{})
+		s.accepted.Add(who, nil)
 	}
 	return session, err
 }

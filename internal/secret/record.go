@@ -4,6 +4,7 @@
 package secret
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -50,8 +51,11 @@ var recordAnnotations = []string{
 // maxLifetime is STS's longest session, 12 hours, and a little for its clock: what claims to live longer was not issued.
 const maxLifetime = 12*time.Hour + 10*time.Minute
 
-// maxValue bounds each value of a record, in bytes: what is longer was not issued, and would not fit a status.
+// maxValue bounds each value of a record, in bytes, and maxValues some of them, as the status does: what is longer was not
+// issued.
 const maxValue = 512
+
+var maxValues = map[string]int{requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256}
 
 // Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
 type Record struct {
@@ -120,7 +124,7 @@ func recordIn(annotations map[string]string) *Record {
 		return nil
 	}
 	for _, k := range recordAnnotations {
-		if len(annotations[k]) > maxValue {
+		if len(annotations[k]) > cmp.Or(maxValues[k], maxValue) {
 			return nil
 		}
 	}
