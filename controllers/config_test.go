@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -66,7 +67,7 @@ func TestSamples(t *testing.T) {
 	w := newWorld(t)
 	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})))
 	var credentials []*v1alpha1.StsCredential
-	for _, sample := range []string{"stsrolegrant.yaml", "stscredential.yaml", "stscredential-policy.yaml", "stscredential-serviceaccount.yaml", "workload.yaml"} {
+	for _, sample := range []string{"stsrolegrant.yaml", "stscredential.yaml", "stscredential-policy.yaml", "stscredential-serviceaccount.yaml", "stscredential-accesskey.yaml", "workload.yaml"} {
 		document, err := os.ReadFile(filepath.Join("..", "config", "samples", sample))
 		w.must(err)
 		for _, o := range objects(t, document) {
@@ -83,13 +84,17 @@ func TestSamples(t *testing.T) {
 	}
 	w.namespace = "shop"
 	w.trustServiceAccounts("orders", "acs:ram::"+account+":oidc-provider/ack-rrsa-c1", "acs:ram::"+account+":role/orders-writer")
+	w.tenantUser("ram-user")
+	w.Cleanup(func() {
+		_ = api.Delete(context.Background(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ram-user"}})
+	})
 	for _, c := range credentials {
 		w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
 		w.pass(c)
 		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 		w.wantWorking(c.SecretName())
 	}
-	if len(credentials) != 3 {
+	if len(credentials) != 4 {
 		t.Errorf("%d StsCredentials among the samples", len(credentials))
 	}
 }
