@@ -136,23 +136,28 @@ func TestTries(t *testing.T) {
 
 func TestUnsavedSession(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	m := &memo{}
-	m.keep("a", sts.Session{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+	keep := func() *memo {
+		m := &memo{}
+		m.keep("a", sts.Session{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		return m
+	}
+	m := keep()
 	if s, ok := m.kept("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
 		t.Errorf("kept = %v", ok)
-	}
-	if _, ok := m.kept("b", now); ok {
-		t.Error("kept for another attempt")
-	}
-	if _, ok := m.kept("a", now.Add(30*time.Minute)); ok {
-		t.Error("kept when half of its life is over")
 	}
 	if said := fmt.Sprintf("%v %+v %#v", m, m, *m.unsaved); strings.Contains(said, "hush") {
 		t.Errorf("prints what it hides: %s", said)
 	}
-	m.succeeded("id", now)
-	if _, ok := m.kept("a", now); ok {
-		t.Error("kept after it was written")
+	for name, forget := range map[string]func(m *memo){
+		"another is sought":        func(m *memo) { m.kept("b", now) },
+		"half of its life is over": func(m *memo) { m.kept("a", now.Add(30*time.Minute)) },
+		"it was written":           func(m *memo) { m.succeeded("id", now) },
+		"nothing is to be renewed": func(m *memo) { m.found(&pass{}) },
+	} {
+		m := keep()
+		if forget(m); m.unsaved != nil {
+			t.Errorf("kept though %s", name)
+		}
 	}
 }
 
