@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/stscredential/sts-credential-operator/internal/identity"
 )
 
 // settings are what the flags say.
@@ -39,9 +41,6 @@ type settings struct {
 
 // clusterNames are what may stand before a namespace in a session name and leaves room for it.
 var clusterNames = regexp.MustCompile(`^[A-Za-z0-9@_-]{0,20}$`)
-
-// providerARNs are what an OIDC provider in RAM is called.
-var providerARNs = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:oidc-provider/[A-Za-z0-9._-]{1,128}$`)
 
 // parse reads the flags. Errors say what to write instead.
 func parse(arguments []string) (*settings, error) {
@@ -102,7 +101,7 @@ func (s *settings) checkValues() error {
 	switch {
 	case !clusterNames.MatchString(s.clusterName):
 		return errors.New("--cluster-name must be at most 20 of A-Z a-z 0-9 @ _ -")
-	case s.oidcProviderARN != "" && !providerARNs.MatchString(s.oidcProviderARN):
+	case s.oidcProviderARN != "" && !identity.IsProviderARN(s.oidcProviderARN):
 		return errors.New("--oidc-provider-arn must look like acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1")
 	case s.stsQPS <= 0 || s.stsBurst < 1:
 		return errors.New("--sts-qps must be more than 0 and --sts-burst at least 1")

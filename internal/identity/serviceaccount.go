@@ -37,6 +37,9 @@ const (
 
 var providerFormat = regexp.MustCompile(`^acs:ram::([0-9]{1,32}):oidc-provider/[A-Za-z0-9._-]{1,128}$`)
 
+// IsProviderARN tells whether s looks like acs:ram::<account>:oidc-provider/<name>.
+func IsProviderARN(s string) bool { return providerFormat.MatchString(s) }
+
 // OIDCAsker asks STS with a token; *sts.Client does.
 type OIDCAsker interface {
 	AssumeRoleWithOIDC(ctx context.Context, in sts.OIDCInput) (sts.Session, error)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // Class says what a failure asks of whoever meets it.
@@ -49,11 +51,11 @@ func (c Class) String() string {
 
 // The condition reasons that a failed call to STS ends in, as the API names them.
 const (
-	ReasonInvalidSpec         = "InvalidSpec"
-	ReasonRoleRefused         = "RoleRefused"
-	ReasonIdentityUnavailable = "IdentityUnavailable"
-	ReasonThrottled           = "Throttled"
-	ReasonSTSUnavailable      = "STSUnavailable"
+	ReasonInvalidSpec         = v1alpha1.ReasonInvalidSpec
+	ReasonRoleRefused         = v1alpha1.ReasonRoleRefused
+	ReasonIdentityUnavailable = v1alpha1.ReasonIdentityUnavailable
+	ReasonThrottled           = v1alpha1.ReasonThrottled
+	ReasonSTSUnavailable      = v1alpha1.ReasonSTSUnavailable
 )
 
 // Error is a failed call to STS, classified. Its text is safe to show: it holds
