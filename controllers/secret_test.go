@@ -178,7 +178,7 @@ func TestDeletion(t *testing.T) {
 // eventually polls for what other processes do.
 func (w *world) eventually(what string, done func(context.Context) bool) {
 	w.Helper()
-	err := wait.PollUntilContextTimeout(w.ctx, 10*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(w.ctx, 10*time.Millisecond, 90*time.Second, true, func(ctx context.Context) (bool, error) {
 		return done(ctx), nil
 	})
 	if err != nil {

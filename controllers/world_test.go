@@ -53,6 +53,7 @@ type world struct {
 	client    *sts.Client
 	events    *events.FakeRecorder
 	log       *logSink
+	timeout   time.Duration // of a call to STS
 	*Reconciler
 }
 
@@ -86,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		T: t, ctx: t.Context(), namespace: fmt.Sprint("shop-", worlds),
 		stsClock: clocktesting.NewFakeClock(start), clock: clocktesting.NewFakeClock(start),
-		events: events.NewFakeRecorder(1000), log: &logSink{},
+		events: events.NewFakeRecorder(1000), log: &logSink{}, timeout: 2 * time.Second,
 	}
 	w.emulator = stsemulator.New(stsemulator.Options{Clock: w.stsClock, RequestClock: clock.RealClock{}})
 	w.key = w.emulator.AddUser(account, "sts-operator")
@@ -99,10 +100,17 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// patient makes calls that hang hang for longer than a test.
+func (w *world) patient() {
+	w.Helper()
+	w.timeout = time.Minute
+	w.restart()
+}
+
 // restart gives the world a new operator process: nothing is remembered.
 func (w *world) restart() {
 	w.Helper()
-	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Timeout: 2 * time.Second, UserAgent: "test", Clock: w.clock})
+	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Timeout: w.timeout, UserAgent: "test", Clock: w.clock})
 	w.must(err)
 	w.client = client
 	newFetch := func() identity.Fetch {
