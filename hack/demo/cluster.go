@@ -35,7 +35,9 @@ func (d *demo) startCluster(ctx context.Context) error {
 	// A control plane stops when its context ends; but the manager has to be stopped before it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, cancel)
-	plane, err := controlplane.Start(life, controlplane.Options{Dir: dir, Progress: d.screen, ControllerManager: true})
+	plane, err := controlplane.Start(life, controlplane.Options{Dir: dir, Progress: d.screen, ControllerManager: true,
+		// As on OpenShift: who sets an owner that blocks its deletion needs the right to the owner's finalizers.
+		APIServerFlags: []string{"--enable-admission-plugins=OwnerReferencesPermissionEnforcement"}})
 	if err != nil {
 		cancel()
 		return err
