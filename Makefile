@@ -9,6 +9,8 @@ export KUBERNETES_VERSION
 
 TOOL := go tool -modfile=hack/tools/go.mod
 LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+HELM := go tool -modfile=hack/tools/helm/go.mod helm
+CHART := charts/sts-credential-operator
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
 ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
 
@@ -42,11 +44,18 @@ generate: ## Generate deep copies, CRDs, RBAC and the API reference.
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
+	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
+	cp config/admission/secrets.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 
 .PHONY: verify
 verify: ## Check that generated files, modules and formatting are up to date.
 	hack/verify.sh
+
+.PHONY: chart
+chart: ## Check the chart and package it into dist/.
+	$(HELM) lint --strict $(CHART)
+	$(HELM) package --destination dist $(CHART)
 
 .PHONY: build
 build: ## Build the manager into bin/.

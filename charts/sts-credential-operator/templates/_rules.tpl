@@ -1,0 +1,53 @@
+{{- /* The operator's rights, as config/rbac/role.yaml has them. A test compares. */ -}}
+
+{{- /* On what has no namespace, and to serve metrics. */ -}}
+{{- define "sts.clusterRules" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get, list, watch]
+- apiGroups: [sts.alibabacloud.com]
+  resources: [stsrolegrants]
+  verbs: [get, list, watch]
+{{- if and .Values.metrics.enabled .Values.metrics.secure }}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
+{{- end }}
+
+{{- /* On credentials, in each namespace that the operator works in. */ -}}
+{{- define "sts.credentialRules" -}}
+- apiGroups: [sts.alibabacloud.com]
+  resources: [stscredentials]
+  verbs: [get, list, watch]
+- apiGroups: [sts.alibabacloud.com]
+  resources: [stscredentials/status]
+  verbs: [patch]
+- apiGroups: [sts.alibabacloud.com]
+  resources: [stscredentials/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "sts.tokenRules" -}}
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  verbs: [create]
+{{- end }}
+
+{{- define "sts.leaderElectionRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
