@@ -25,7 +25,7 @@ type settings struct {
 	region, stsEndpoint, clusterName string
 	oidcProviderARN                  string
 	vpcEndpoint                      bool
-	serviceAccountIdentity           bool
+	serviceAccountIdentity, whoami   bool
 	stsQPS, kubeAPIQPS               float64
 	stsBurst, kubeAPIBurst           int
 	stsTimeout                       time.Duration
@@ -72,6 +72,7 @@ func parse(arguments []string) (*settings, error) {
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics. 0 turns them off.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS to callers that may get /metrics only.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz. 0 turns them off.")
+	flags.BoolVar(&s.whoami, "whoami", false, "Ask STS who the operator is, log the answer, and end: an error if there is none.")
 	s.zap.BindFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err

@@ -57,6 +57,9 @@ func run(ctx context.Context, s *settings) error {
 	}
 	chain := identity.Chain{Endpoint: client.Endpoint(), Region: s.region, VPC: s.vpcEndpoint}
 	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}})
+	if s.whoami {
+		return introduce(ctx, client, operator)
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return err
@@ -82,7 +85,9 @@ func run(ctx context.Context, s *settings) error {
 	if err := reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles); err != nil {
 		return err
 	}
-	introduce(ctx, client, operator)
+	if err := introduce(ctx, client, operator); err != nil {
+		ctrl.Log.WithName("identity").Error(err, "STS did not say who the operator is; work goes on")
+	}
 	return mgr.Start(ctx)
 }
 
@@ -123,15 +128,13 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
 }
 
-// introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once. Work goes
-// on without an answer.
-func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) {
-	log := ctrl.Log.WithName("identity")
+// introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once.
+func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
 	if err := operator.Identify(ctx); err != nil {
-		log.Error(err, "STS did not say who the operator is; work goes on", "endpoint", client.URL())
-		return
+		return fmt.Errorf("ask %s who the operator is: %w", client.URL(), err)
 	}
 	caller, _ := operator.Caller()
-	log.Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.URL(),
+	ctrl.Log.WithName("identity").Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.URL(),
 		"clockSkew", client.Skew().Truncate(time.Second).String())
+	return nil
 }
