@@ -47,17 +47,21 @@ volumes:
 {{- end }}
 
 {{- define "sts.container" -}}
-image: {{ include "sts.image" . | quote }}
-{{- with .Values.image.pullPolicy }}
-imagePullPolicy: {{ . }}
-{{- end }}
-{{- with include "sts.env" . | trim }}
+{{ include "sts.containerBase" . }}
+{{- with printf "%s%s" (include "sts.identityEnv" .) (include "sts.env" .) | trim }}
 env:
   {{- . | nindent 2 }}
 {{- end }}
 {{- with include "sts.envFrom" . | trim }}
 envFrom:
   {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "sts.containerBase" -}}
+image: {{ include "sts.image" . | quote }}
+{{- with .Values.image.pullPolicy }}
+imagePullPolicy: {{ . }}
 {{- end }}
 {{- with include "sts.volumeMounts" . | trim }}
 volumeMounts:
@@ -69,7 +73,7 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{- define "sts.env" -}}
+{{- define "sts.identityEnv" -}}
 {{- $identity := include "sts.identity" . -}}
 {{- if eq $identity "RRSAToken" }}
 - name: ALIBABA_CLOUD_ROLE_ARN
@@ -86,17 +90,12 @@ securityContext:
 - name: ALIBABA_CLOUD_ECS_METADATA
   value: {{ .Values.identity.ecsRole.name | quote }}
 {{- end }}
-{{- with .Values.proxy }}
-{{- with .https }}
-- name: HTTPS_PROXY
-  value: {{ . | quote }}
 {{- end }}
-{{- with .http }}
-- name: HTTP_PROXY
-  value: {{ . | quote }}
-{{- end }}
-{{- with .noProxy }}
-- name: NO_PROXY
+
+{{- define "sts.env" -}}
+{{- range $key, $variable := dict "https" "HTTPS_PROXY" "http" "HTTP_PROXY" "noProxy" "NO_PROXY" }}
+{{- with index $.Values.proxy $key }}
+- name: {{ $variable }}
   value: {{ . | quote }}
 {{- end }}
 {{- end }}

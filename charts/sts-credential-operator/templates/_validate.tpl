@@ -1,0 +1,54 @@
+{{- /* What a schema cannot say, or not in words that help. */ -}}
+{{- define "sts.validate" -}}
+{{- $identities := list }}
+{{- with .Values.identity }}
+{{- if .existingSecret }}{{ $identities = append $identities "existingSecret" }}{{ end }}
+{{- if .rrsa.roleName }}{{ $identities = append $identities "rrsa.roleName" }}{{ end }}
+{{- if .rrsa.roleARN }}{{ $identities = append $identities "rrsa.roleARN" }}{{ end }}
+{{- if .ecsRole.enabled }}{{ $identities = append $identities "ecsRole.enabled" }}{{ end }}
+{{- end }}
+{{- if gt (len $identities) 1 }}
+{{- fail (printf "the operator has one identity: set only one of identity.%s" (join ", identity." $identities)) }}
+{{- end }}
+{{- if and .Values.identity.rrsa.roleARN (not (or .Values.identity.rrsa.oidcProviderARN .Values.oidcProviderARN)) }}
+{{- fail "identity.rrsa.roleARN needs identity.rrsa.oidcProviderARN: the OIDC provider in RAM that stands for this cluster" }}
+{{- end }}
+{{- if and .Values.identity.rrsa.roleName (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "identity.rrsa.roleName without serviceAccount.create needs serviceAccount.name: a ServiceAccount that you annotate with pod-identity.alibabacloud.com/role-name" }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if and .value (has .name (list "ALIBABA_CLOUD_ACCESS_KEY_ID" "ALIBABA_CLOUD_ACCESS_KEY_SECRET" "ALIBABA_CLOUD_SECURITY_TOKEN")) }}
+{{- fail (printf "extraEnv: %s must not stand in values, which Helm keeps in the cluster and people keep in git: put it in a Secret and name that in identity.existingSecret" .name) }}
+{{- end }}
+{{- end }}
+{{- range $key, $url := pick .Values.proxy "https" "http" }}
+{{- if contains "@" $url }}
+{{- fail (printf "proxy.%s must not hold a password: put HTTPS_PROXY in a Secret and name that in extraEnvFrom" $key) }}
+{{- end }}
+{{- end }}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
+{{- fail "replicaCount above 1 needs leaderElection.enabled: two operators would renew the same credentials" }}
+{{- end }}
+{{- with .Values.serviceAccountIdentity }}
+{{- if and (or .allServiceAccounts .serviceAccounts) (not .enabled) }}
+{{- fail "serviceAccountIdentity.serviceAccounts and .allServiceAccounts need serviceAccountIdentity.enabled" }}
+{{- end }}
+{{- if and .allServiceAccounts (not $.Values.admissionPolicies.enabled) }}
+{{- fail "serviceAccountIdentity.allServiceAccounts needs admissionPolicies.enabled: by RBAC alone it amounts to cluster-admin" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.caBundle.existingConfigMap .Values.caBundle.existingSecret }}
+{{- fail "set only one of caBundle.existingConfigMap and caBundle.existingSecret" }}
+{{- end }}
+{{- with .Values.metrics }}
+{{- if and (or .serviceMonitor.enabled .podMonitor.enabled .prometheusRule.enabled .dashboard.enabled) (not .enabled) }}
+{{- fail "metrics.serviceMonitor, .podMonitor, .prometheusRule and .dashboard need metrics.enabled" }}
+{{- end }}
+{{- if and .serviceMonitor.enabled .podMonitor.enabled }}
+{{- fail "set only one of metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: both would count everything twice" }}
+{{- end }}
+{{- if and .serviceMonitor.enabled (not .service.enabled) }}
+{{- fail "metrics.serviceMonitor needs metrics.service.enabled" }}
+{{- end }}
+{{- end }}
+{{- end }}
