@@ -39,13 +39,14 @@ lint: ## Run the linters.
 	$(LINT) run ./...
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC and the API reference.
+generate: ## Generate deep copies, CRDs, RBAC, the API reference and the chart's parts.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
 	cp config/admission/secrets.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
+	go run ./hack/chartdocs $(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 
 .PHONY: verify
