@@ -18,7 +18,7 @@ ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
 
 .PHONY: help
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Show the main job live on a local control plane and an emulated STS (ARGS=--once ends by itself).
@@ -28,6 +28,10 @@ demo: ## Show the main job live on a local control plane and an emulated STS (AR
 test: ## Run all tests, with the race detector, against a real API server (KUBERNETES_VERSION=1.33.13 for another).
 	assets="$(ASSETS)"; KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m -coverprofile=cover.out $(ARGS) ./...
 	hack/coverage.sh cover.out
+
+.PHONY: test-monitoring
+test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Prometheus; `make test` does so too.
+	go test -count=1 $(ARGS) ./test/monitoring/...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for ten seconds.
@@ -39,7 +43,7 @@ lint: ## Run the linters.
 	$(LINT) run ./...
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC, the API reference and the chart's parts.
+generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's parts and config/prometheus.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
@@ -48,6 +52,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference and the chart's
 	cp config/admission/secrets.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
 	go run ./hack/chartdocs $(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
+	hack/monitoring/generate.sh
 
 .PHONY: verify
 verify: ## Check that generated files, modules and formatting are up to date.

@@ -18,7 +18,7 @@ if ! diff --recursive --unified "$copy.before" "$copy"; then
   echo "Generated files or modules are not up to date: run 'make generate' and 'go mod tidy', and commit the result." >&2
   exit 1
 fi
-unformatted=$(gofmt -l api cmd controllers hack internal)
+unformatted=$(gofmt -l api cmd controllers hack internal test)
 if [ -n "$unformatted" ]; then
   printf 'Not formatted, run gofmt -w:\n%s\n' "$unformatted" >&2
   exit 1

@@ -1,0 +1,61 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+)
+
+// A real API server, with the CRDs of the Prometheus operator, takes config/prometheus to the letter.
+func TestManifests(t *testing.T) {
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = plane.Stop() })
+	crds, err := monitoring.CRDs(t.Context())
+	must(t, err)
+	var files []string
+	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
+		files = append(files, filepath.Join(crds, "monitoring.coreos.com_"+kind+".yaml"))
+	}
+	_, err = envtest.InstallCRDs(plane.Config(), envtest.CRDInstallOptions{Paths: files, ErrorIfPathMissing: true})
+	must(t, err)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, plane.WriteKubeconfig(kubeconfig))
+	kubectl := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(plane.Assets(), "kubectl"), args...)
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+t.TempDir())
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, output)
+		}
+		return string(output)
+	}
+	kubectl("apply", "-f", "config/manager/namespace.yaml")
+	output := kubectl("apply", "--server-side", "--validate=strict", "-k", "config/prometheus")
+	for _, want := range []string{"servicemonitor", "prometheusrule", "service/", "clusterrole", "configmap"} {
+		if !strings.Contains(output, want) {
+			t.Errorf("config/prometheus has no %s:\n%s", want, output)
+		}
+	}
+	const who = "--as=system:serviceaccount:monitoring:prometheus"
+	kubectl("create", "clusterrolebinding", "sts-credential-operator-metrics-reader",
+		"--clusterrole=sts-credential-operator-metrics-reader", "--serviceaccount=monitoring:prometheus")
+	if got := kubectl("auth", "can-i", "get", "/metrics", who); !strings.HasPrefix(got, "yes") {
+		t.Errorf("Prometheus may not read the metrics: %s", got)
+	}
+	dashboard := kubectl("-n", "sts-system", "get", "configmap", "sts-credential-operator-dashboard", "-o", `jsonpath={.data.sts-credential-operator\.json}`)
+	if dashboard != read(t, monitoring.DashboardFile) {
+		t.Error("the ConfigMap holds another dashboard than the chart")
+	}
+}
