@@ -15,6 +15,11 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True while Ready is False and a person must act.
 	ConditionStalled = "Stalled"
+	// ConditionPodsStale is True while running pods hold what the Secret held before, cannot refresh it, and nobody is
+	// asked to restart them: they fail when it expires. Only with --track-consumers.
+	ConditionPodsStale = "PodsStale"
+	// ConditionRolloutFailing is True while workloads that spec.rollout asks to restart are not restarted, or not in time.
+	ConditionRolloutFailing = "RolloutFailing"
 )
 
 // Reasons of the condition Ready, and of RenewalFailing except for Issued, Suspended, Expired and Issuing. Where several
@@ -44,6 +49,35 @@ const (
 	ReasonExpired = "Expired"
 	// ReasonIssuing (Ready Unknown): nothing is issued yet and nothing is wrong.
 	ReasonIssuing = "Issuing"
+)
+
+// ReasonPodsOutliveCredentials is the reason of PodsStale.
+const ReasonPodsOutliveCredentials = "PodsOutliveCredentials"
+
+// Reasons of RolloutFailing. Where several apply, the one that stands first here is told.
+const (
+	// ReasonRolloutUnfinished: less than a tenth of the life of their credentials is left to pods that should be replaced.
+	ReasonRolloutUnfinished = "RolloutUnfinished"
+	// ReasonRolloutsDisabled: the operator runs without --rollouts, or without the right to watch pods.
+	ReasonRolloutsDisabled = "RolloutsDisabled"
+	// ReasonRolloutForbidden: the operator may not read or patch the workload.
+	ReasonRolloutForbidden = "RolloutForbidden"
+	// ReasonTargetNotFound: a workload of spec.rollout.targets does not exist.
+	ReasonTargetNotFound = "TargetNotFound"
+	// ReasonWorkloadPaused: the workload is paused, so that a changed template would replace no pod.
+	ReasonWorkloadPaused = "WorkloadPaused"
+	// ReasonStrategyUnsuited: the workload's update strategy replaces no pod when the template's annotations change.
+	ReasonStrategyUnsuited = "StrategyUnsuited"
+	// ReasonRolloutRefused: the API server refused the patch of the workload, or did not answer.
+	ReasonRolloutRefused = "RolloutRefused"
+)
+
+// Reasons of events that tell of restarts.
+const (
+	// ReasonRestarted: a workload was restarted after a renewal.
+	ReasonRestarted = "Restarted"
+	// ReasonFrequentRestarts: with this spec.duration, spec.rollout restarts workloads many times a day.
+	ReasonFrequentRestarts = "FrequentRestarts"
 )
 
 // Annotations that users may set.

@@ -54,6 +54,8 @@ var oddCredentials = []row{
 	{"a policy that is a number", "policy: 1", ""},
 
 	{"an empty secret", "secret: {}", "{}"},
+	{"an empty rollout", "rollout: {}", "{}"},
+	{"no targets", "rollout: {mode: Auto, targets: []}", "rollout: {mode: Auto}"},
 	{"empty maps", "secret: {labels: {}, annotations: {}}", "secret: {}"},
 	{"annotations in Unicode", `secret: {annotations: {team: "ключ☕\0\u2028𝄞"}}`, `secret: {annotations: {team: "ключ☕\0\u2028𝄞"}}`},
 	{"labels that are numbers", "secret: {labels: {team: 1}}", ""},
@@ -180,6 +182,7 @@ duration: 1h
 policy: {a: b}
 renewBefore: 20m
 secret: {name: n, labels: {a: b}, annotations: {a: b}}
+rollout: {mode: Auto, targets: [{kind: Deployment, name: a}]}
 suspend: true
 `
 

@@ -52,6 +52,11 @@ func (c *StsCredential) RenewBefore() time.Duration {
 	return c.Spec.RenewBefore.Duration
 }
 
+// Restarts reports whether the spec asks for workloads to be restarted after each renewal.
+func (c *StsCredential) Restarts() bool {
+	return c.Spec.Rollout.Mode == RolloutAuto || len(c.Spec.Rollout.Targets) > 0
+}
+
 // SecretName returns the name of the Secret that the credentials are written to.
 func (c *StsCredential) SecretName() string {
 	if c.Spec.Secret.Name != "" {

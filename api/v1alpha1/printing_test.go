@@ -31,8 +31,8 @@ func TestKubectlGetCredentials(t *testing.T) {
 			"unseen AGE",
 		}},
 		{"wide", []string{"get", "stscred", "-o", "wide"}, []string{
-			"NAME READY REASON ROLE SECRET EXPIRES AGE RENEW ACCESSKEYID SESSION",
-			"orders-reader True Issued orders-reader orders-sts 2099-01-02T16:04:05Z AGE 2099-01-02T15:44:05Z STS.NTx default.orders-reader",
+			"NAME READY REASON ROLE SECRET EXPIRES AGE RENEW ACCESSKEYID SESSION STALE",
+			"orders-reader True Issued orders-reader orders-sts 2099-01-02T16:04:05Z AGE 2099-01-02T15:44:05Z STS.NTx default.orders-reader 2",
 			"unseen AGE",
 		}},
 	} {
@@ -110,6 +110,7 @@ func tell(t *testing.T, name string) {
 		}},
 		RoleName: c.RoleName(), SessionName: c.SessionName(""), SecretName: "orders-sts", AccessKeyID: "STS.NTx",
 		ExpiresAt: &metav1.Time{Time: expiry}, RenewAt: &metav1.Time{Time: expiry.Add(-20 * time.Minute)},
+		Consumers: &v1alpha1.Consumers{Pods: 5, Stale: 2},
 	}
 	if err := admin.Status().Update(t.Context(), c); err != nil {
 		t.Fatal(err)

@@ -81,9 +81,13 @@ var statusRows = []row{
 	{"a condition twice", "conditions: [" + strings.Join(repeat(2, fmt.Sprintf(conditionFormat, 1)), ", ") + "]", "status.conditions[1]: Duplicate value"},
 	{"no time", "expiresAt: never", "status.expiresAt: must be of type date-time"},
 	{"times", "{issuedAt: '2026-01-02T15:04:05Z', expiresAt: '2026-01-02T16:04:05Z', renewAt: '2026-01-02T15:44:05Z'}", ""},
+	{"consumers", "consumers: {pods: 5, stale: 2, staleExpireAt: '2026-01-02T16:04:05Z'}", ""},
+	{"consumers without a number", "consumers: {stale: 2}", "status.consumers.pods: Required value"},
+	{"consumers without the stale ones' number", "consumers: {pods: 2}", "status.consumers.stale: Required value"},
 	// JSON schema's date-time allows what Go does not read as a time.
 	{"issuedAt in small letters", "issuedAt: '2026-01-02t15:04:05z'", "status.issuedAt: should match"},
 	{"expiresAt in no zone on earth", "expiresAt: '2026-01-02T15:04:05+25:00'", "status.expiresAt: should match"},
+	{"staleExpireAt in small letters", "consumers: {pods: 5, stale: 2, staleExpireAt: '2026-01-02t15:04:05z'}", "status.consumers.staleExpireAt: should match"},
 	{"renewAt in no zone on earth", "renewAt: '2026-01-02T15:04:05+00:99'", "status.renewAt: should match"},
 }
 

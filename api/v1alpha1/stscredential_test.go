@@ -191,6 +191,7 @@ func largestCredential() string {
 		"roleARN: acs:ram::" + times(32, "1") + ":role/" + times(64, "r"), "sessionName: " + times(64, "s"),
 		"duration: 00011h00059m00059s", "renewBefore: 00011h00054m00059s",
 		"externalID: " + times(1224, "e"), "sourceIdentity: " + times(64, "i"), "policy: " + numbered(16), "suspend: true",
+		"rollout: {mode: Auto, targets: " + list(32, "{kind: StatefulSet, name: "+times(250, "n")+"%03d}") + "}",
 		"secret:", "  name: " + times(253, "n"),
 		"  labels: {" + strings.Join(labels, ", ") + "}", "  annotations: {" + strings.Join(annotations, ", ") + "}",
 	}, "\n")

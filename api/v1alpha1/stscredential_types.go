@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Renew",type=string,JSONPath=`.status.renewAt`,priority=1
 // +kubebuilder:printcolumn:name="AccessKeyID",type=string,JSONPath=`.status.accessKeyID`,priority=1
 // +kubebuilder:printcolumn:name="Session",type=string,JSONPath=`.status.sessionName`,priority=1
+// +kubebuilder:printcolumn:name="Stale",type=integer,JSONPath=`.status.consumers.stale`,priority=1
 type StsCredential struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -108,7 +109,8 @@ type StsCredentialSpec struct {
 	Identity *IdentitySpec `json:"identity,omitempty"`
 
 	// renewBefore is how long before expiry the credentials are replaced: at least 1m, and at least 5m shorter than
-	// duration. A third of the lifetime when left out. A lifetime shorter than duration shrinks it in proportion.
+	// duration. When left out a third of the lifetime, and half of it where rollout restarts workloads. A lifetime shorter
+	// than duration shrinks it in proportion.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('1m')",message="renewBefore must be at least 1m, in whole hours, minutes and seconds such as 20m or 1h30m"
@@ -119,9 +121,54 @@ type StsCredentialSpec struct {
 	// +optional
 	Secret SecretSpec `json:"secret,omitzero"`
 
+	// rollout says which workloads are restarted after each renewal. None when left out.
+	// +optional
+	Rollout RolloutSpec `json:"rollout,omitzero"`
+
 	// suspend set to true leaves the Secret alone and makes no call to STS. Credentials then expire at their time.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// RolloutSpec says which workloads of the namespace are restarted after each renewal. The operator must run with --rollouts.
+type RolloutSpec struct {
+	// mode: Auto restarts the workloads whose pods read the Secret through environment variables or subPath mounts, which
+	// never change in a running container. Never, the default, restarts only targets.
+	// +kubebuilder:validation:Enum=Never;Auto
+	// +optional
+	Mode RolloutMode `json:"mode,omitempty"`
+
+	// targets are restarted after each renewal, however they read the Secret: at most 32.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +optional
+	Targets []RolloutTarget `json:"targets,omitempty"`
+}
+
+// RolloutMode says whether the operator finds by itself what to restart.
+type RolloutMode string
+
+const (
+	// RolloutNever restarts only targets.
+	RolloutNever RolloutMode = "Never"
+	// RolloutAuto restarts the workloads whose pods cannot refresh what they read.
+	RolloutAuto RolloutMode = "Auto"
+)
+
+// RolloutTarget is a workload in the namespace of the StsCredential.
+type RolloutTarget struct {
+	// kind: Deployment, StatefulSet, DaemonSet, Rollout (argoproj.io) or CloneSet (apps.kruise.io).
+	// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet;Rollout;CloneSet
+	// +required
+	Kind string `json:"kind"`
+
+	// name of the workload.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="rollout.targets: name must be a workload's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
+	// +required
+	Name string `json:"name"`
 }
 
 // IdentitySpec is who asks STS: exactly one of its fields.
@@ -275,6 +322,28 @@ type StsCredentialStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	GrantName string `json:"grantName,omitempty"`
+
+	// consumers are the pods that read the Secret. Only where the operator runs with --track-consumers or --rollouts.
+	// +optional
+	Consumers *Consumers `json:"consumers,omitempty"`
+}
+
+// Consumers are the running pods of the namespace that read the Secret.
+type Consumers struct {
+	// pods that read the Secret, in whatever way.
+	// +required
+	Pods int32 `json:"pods"`
+
+	// stale are those of them that hold what the Secret held before: they read it through environment variables or subPath
+	// mounts, and started before the last renewal.
+	// +required
+	Stale int32 `json:"stale"`
+
+	// staleExpireAt is when the first of the stale pods' credentials expire, by STS's clock; absent where that is not known.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	// +optional
+	StaleExpireAt *metav1.Time `json:"staleExpireAt,omitempty"`
 }
 
 // AssumedRole is the identity of a session, as STS names it.

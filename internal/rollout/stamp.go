@@ -1,0 +1,75 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// stampAnnotation on a pod template says for which issues its pods were started: "<StsCredential>=<request ID>",
+	// joined by commas.
+	stampAnnotation = "sts.alibabacloud.com/restarted-for"
+	// restartedAtAnnotation on a pod template is when the operator restarted it last, by STS's clock.
+	restartedAtAnnotation = "sts.alibabacloud.com/restarted-at"
+)
+
+// Stamp is what the operator writes to a pod template to restart its pods.
+type Stamp struct {
+	// For are the IDs of the issues that pods with this stamp have read or newer ones, by StsCredential.
+	For map[string]string
+	// At is when it was written, by STS's clock; zero if that is not known.
+	At time.Time
+}
+
+// ID is how an issue is named in a stamp: by STS's request ID or, should there be none, by the AccessKeyId.
+func ID(requestID, accessKeyID string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(",= ", r) {
+			return '-'
+		}
+		return r
+	}, cmp.Or(requestID, accessKeyID))
+}
+
+func parseStamp(annotations map[string]string) Stamp {
+	stamp := Stamp{For: map[string]string{}}
+	for entry := range strings.SplitSeq(annotations[stampAnnotation], ",") {
+		if credential, id, ok := strings.Cut(entry, "="); ok {
+			stamp.For[credential] = id
+		}
+	}
+	stamp.At, _ = time.Parse(time.RFC3339, annotations[restartedAtAnnotation])
+	return stamp
+}
+
+func (s Stamp) annotations() map[string]string {
+	entries := make([]string, 0, len(s.For))
+	for _, credential := range slices.Sorted(maps.Keys(s.For)) {
+		entries = append(entries, credential+"="+s.For[credential])
+	}
+	return map[string]string{
+		stampAnnotation:       strings.Join(entries, ","),
+		restartedAtAnnotation: s.At.UTC().Format(time.RFC3339),
+	}
+}
+
+// Patch is the JSON merge patch that puts the stamp on a workload's pod template, if nobody has written to the workload
+// since it was seen.
+func (s Stamp) Patch(resourceVersion string) []byte {
+	type object = map[string]any
+	raw, err := json.Marshal(object{
+		"metadata": object{"resourceVersion": resourceVersion},
+		"spec":     object{"template": object{"metadata": object{"annotations": s.annotations()}}},
+	})
+	if err != nil {
+		panic("rollout: a patch made of strings cannot be encoded: " + err.Error())
+	}
+	return raw
+}

@@ -1,0 +1,90 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"testing"
+	"time"
+)
+
+// issue is the third of a Secret: written at 10:00, 10:40 and 11:20, each good for an hour.
+func issue(t *testing.T) Issue {
+	return Issue{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []Replaced{
+		{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")},
+		{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")},
+	}}
+}
+
+func TestStale(t *testing.T) {
+	stamp := func(id string) Stamp { return Stamp{For: map[string]string{"orders": id, "other": "R-3"}} }
+	for _, tt := range []struct {
+		name    string
+		since   string
+		created string
+		stamp   Stamp
+		want    bool
+	}{
+		{"holds nothing", "", "10:00:00", Stamp{}, false},
+		{"started before", "11:00:00", "10:59:00", Stamp{}, true},
+		{"started after", "11:30:00", "11:29:00", Stamp{}, false},
+		{"started just after, perhaps with what was read before", "11:20:09", "11:20:00", Stamp{}, true},
+		{"started when that is over", "11:20:10", "11:20:00", Stamp{}, false},
+		{"restarted for it", "11:20:03", "11:20:01", stamp("R-3"), false},
+		{"restarted for it, by a node whose clock is behind", "11:19:55", "11:20:01", stamp("R-3"), false},
+		{"restarted for an earlier one", "11:20:03", "11:20:01", stamp("R-2"), true},
+		{"stamped, but not made anew", "11:00:00", "10:59:00", stamp("R-3"), true},
+		{"restarted for another credential's", "11:20:03", "11:20:01", Stamp{For: map[string]string{"other": "R-3"}}, true},
+	} {
+		pod := Pod{Created: at(t, tt.created), Stamp: tt.stamp}
+		if got := issue(t).Stale(pod, at(t, tt.since)); got != tt.want {
+			t.Errorf("%s: stale = %v", tt.name, got)
+		}
+	}
+}
+
+func TestHeld(t *testing.T) {
+	for _, tt := range []struct{ name, since, want string }{
+		{"from before all that is known", "09:00:00", "11:00:00"},
+		{"the first", "10:30:00", "11:00:00"},
+		{"perhaps the first still", "10:40:09", "11:00:00"},
+		{"the second", "10:40:10", "11:40:00"},
+		{"the last before", "11:19:00", "11:40:00"},
+		{"perhaps the last before", "11:20:05", "11:40:00"},
+	} {
+		if got := issue(t).Held(at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
+		}
+	}
+	first := Issue{WrittenAt: at(t, "11:20:00")}
+	if !first.First() || issue(t).First() || first.Held(at(t, "10:00:00")) != (Replaced{}) {
+		t.Error("the first issue replaced something")
+	}
+}
+
+func TestLateAt(t *testing.T) {
+	if got := issue(t).Replaced[0].LateAt(); !got.Equal(at(t, "10:54:00")) {
+		t.Errorf("late at %v", got)
+	}
+}
+
+func TestNextRestart(t *testing.T) {
+	held := func(written, expires string) Replaced { return Replaced{at(t, written), at(t, expires)} }
+	for _, tt := range []struct {
+		name, last string
+		duration   time.Duration
+		held       Replaced
+		want       string
+	}{
+		{"never restarted", "", time.Hour, held("10:00:00", "11:00:00"), ""},
+		{"a quarter of the duration", "10:00:00", time.Hour, held("10:00:00", "11:00:00"), "10:15:00"},
+		{"five minutes at least", "10:00:00", 15 * time.Minute, held("10:00:00", "10:15:00"), "10:05:00"},
+		{"half of what is held is over before", "10:00:00", 12 * time.Hour, held("10:00:00", "12:00:00"), "11:00:00"},
+		{"half of what is held is long over", "10:00:00", time.Hour, held("09:00:00", "10:10:00"), "10:01:00"},
+		{"three minutes of life", "10:00:00", 15 * time.Minute, held("10:00:00", "10:03:00"), "10:01:30"},
+	} {
+		if got := NextRestart(at(t, tt.last), tt.duration, tt.held); !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: got %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+func TestStateOfWorkloads(t *testing.T) {
+	const template = `
+  template:
+    metadata: {annotations: {sts.alibabacloud.com/restarted-for: "orders=R-1,other=R-2", sts.alibabacloud.com/restarted-at: "2026-11-22T10:00:00Z"}}
+    spec: {containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}, {name: side, envFrom: [{secretRef: {name: orders}}]}]}
+`
+	for _, tt := range []struct{ name, kind, spec, obstacle, message string }{
+		{"a Deployment", "Deployment", "strategy: {type: Recreate}", "", ""},
+		{"a paused Deployment", "Deployment", "paused: true", "WorkloadPaused", "Deployment orders is paused"},
+		{"a StatefulSet", "StatefulSet", "updateStrategy: {type: RollingUpdate}", "", ""},
+		{"a StatefulSet on deletion", "StatefulSet", "updateStrategy: {type: OnDelete}", "StrategyUnsuited", "StatefulSet orders replaces pods only when they are deleted"},
+		{"a DaemonSet on deletion", "DaemonSet", "updateStrategy: {type: OnDelete}", "StrategyUnsuited", "DaemonSet orders replaces pods only"},
+		{"a Rollout", "Rollout", "strategy: {canary: {}}", "", ""},
+		{"a paused Rollout", "Rollout", "paused: true", "WorkloadPaused", "Rollout orders is paused"},
+		{"a Rollout with a reference", "Rollout", "workloadRef: {kind: Deployment, name: orders}", "StrategyUnsuited", "workloadRef"},
+		{"a CloneSet", "CloneSet", "updateStrategy: {type: ReCreate}", "", ""},
+		{"a CloneSet in place", "CloneSet", "updateStrategy: {type: InPlaceIfPossible}", "StrategyUnsuited", "restarts nothing (updateStrategy InPlaceIfPossible)"},
+		{"a paused CloneSet", "CloneSet", "updateStrategy: {paused: true}", "WorkloadPaused", "CloneSet orders is paused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := Workload{tt.kind, "orders"}.Object("shop")
+			content := map[string]any{}
+			if err := yaml.Unmarshal([]byte("spec:\n  "+tt.spec+template), &content); err != nil {
+				t.Fatal(err)
+			}
+			o.Object["spec"] = content["spec"]
+			got, err := StateOf(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Obstacle != tt.obstacle || !strings.Contains(got.Message, tt.message) {
+				t.Errorf("obstacle %q %q", got.Obstacle, got.Message)
+			}
+			if !slices.Equal(got.Holds, []string{"orders"}) || got.Ending {
+				t.Errorf("holds %v, ending %v", got.Holds, got.Ending)
+			}
+			if got.Stamp.For["orders"] != "R-1" || got.Stamp.For["other"] != "R-2" || !got.Stamp.At.Equal(at(t, "10:00:00")) {
+				t.Errorf("stamp %+v", got.Stamp)
+			}
+		})
+	}
+}
+
+func TestStateOfOddWorkloads(t *testing.T) {
+	bare := Workload{"Deployment", "orders"}.Object("shop")
+	if got, err := StateOf(bare); err != nil || len(got.Holds) != 0 || len(got.Stamp.For) != 0 || !got.Stamp.At.IsZero() {
+		t.Errorf("without a template: %+v, %v", got, err)
+	}
+	for _, odd := range []any{"text", map[string]any{"spec": map[string]any{"containers": "text"}}} {
+		if err := unstructured.SetNestedField(bare.Object, odd, "spec", "template"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := StateOf(bare); err == nil {
+			t.Errorf("template %v is read", odd)
+		}
+	}
+}
+
+func TestStampPatch(t *testing.T) {
+	given := Stamp{For: map[string]string{"b": ID("R,2=x", ""), "a.c": ID("", "STS.NT")}, At: at(t, "10:00:00")}
+	var got map[string]any
+	if err := json.Unmarshal(given.Patch("7"), &got); err != nil {
+		t.Fatal(err)
+	}
+	version, _, _ := unstructured.NestedString(got, "metadata", "resourceVersion")
+	annotations, _, _ := unstructured.NestedStringMap(got, "spec", "template", "metadata", "annotations")
+	if version != "7" || annotations[stampAnnotation] != "a.c=STS.NT,b=R-2-x" || annotations[restartedAtAnnotation] != "2026-11-22T10:00:00Z" {
+		t.Errorf("got %v", got)
+	}
+	if again := parseStamp(annotations); again.For["b"] != given.For["b"] || again.For["a.c"] != "STS.NT" || !again.At.Equal(given.At) {
+		t.Errorf("read back: %+v", again)
+	}
+}
