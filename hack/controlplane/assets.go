@@ -28,11 +28,11 @@ var (
 	// published are the programs that setup-envtest offers, and those that every control plane needs.
 	published = []string{"etcd", "kube-apiserver", "kubectl"}
 	// programs are all that can be asked for.
-	programs = append([]string{"kube-controller-manager", "kube-scheduler", "kubelet"}, published...)
+	programs = append([]string{"kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet"}, published...)
 )
 
 // Assets returns a folder that holds etcd, kube-apiserver, kubectl and the further binaries that are named:
-// kube-controller-manager, kube-scheduler, kubelet.
+// kube-controller-manager, kube-proxy, kube-scheduler, kubelet.
 //
 // KUBEBUILDER_ASSETS is used as it is where it is set. Otherwise the folder is one of the user's cache, and what it
 // lacks is downloaded by setup-envtest or, where that cannot be, built from Go modules, which takes minutes once.
@@ -81,7 +81,7 @@ type preparation struct {
 }
 
 func newPreparation(progress io.Writer) (*preparation, error) {
-	root, err := repositoryRoot()
+	root, err := RepositoryRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -177,9 +177,9 @@ func intersection(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
 }
 
-// repositoryRoot walks up to the folder that holds the pinned modules. It does not ask the go command for the main
+// RepositoryRoot walks up to the folder that holds the pinned modules. It does not ask the go command for the main
 // module, which is another one inside hack/.
-func repositoryRoot() (string, error) {
+func RepositoryRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -29,7 +29,7 @@ func TestGivenAssets(t *testing.T) {
 			wantErr: "lacks kube-scheduler, kubelet: put it there, or unset KUBEBUILDER_ASSETS",
 		},
 		{name: "empty", wantErr: "lacks etcd, kube-apiserver, kubectl"},
-		{name: "no such program", present: published, ask: []string{"kube-proxy"}, wantErr: `"kube-proxy" is no program`},
+		{name: "no such program", present: published, ask: []string{"kube-nonsense"}, wantErr: `"kube-nonsense" is no program`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			given := t.TempDir()
@@ -83,18 +83,18 @@ func TestMissing(t *testing.T) {
 }
 
 func TestRepositoryRootFromAnyFolder(t *testing.T) {
-	want, err := repositoryRoot()
+	want, err := RepositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, folder := range []string{".", "hack/etcd", "hack/controlplane/assets"} {
 		t.Chdir(filepath.Join(want, folder))
-		if got, err := repositoryRoot(); err != nil || got != want {
+		if got, err := RepositoryRoot(); err != nil || got != want {
 			t.Errorf("from %s: got %s, %v; want %s", folder, got, err, want)
 		}
 	}
 	t.Chdir(t.TempDir())
-	if got, err := repositoryRoot(); !errorContains(err, "is not inside a checkout") {
+	if got, err := RepositoryRoot(); !errorContains(err, "is not inside a checkout") {
 		t.Errorf("from outside: got %s, %v; want an error", got, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -32,11 +33,12 @@ const (
 
 // authority signs every certificate of one control plane, of servers and of users.
 type authority struct {
-	cert *x509.Certificate
-	key  crypto.Signer
+	cert      *x509.Certificate
+	key       crypto.Signer
+	addresses []net.IP // of servers
 }
 
-func newAuthority() (*authority, error) {
+func newAuthority(servers ...netip.Addr) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -45,13 +47,17 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{cert: certificate, key: key}, nil
+	a := &authority{cert: certificate, key: key}
+	for _, server := range servers {
+		a.addresses = append(a.addresses, server.AsSlice())
+	}
+	return a, nil
 }
 
 // pem is what clients and servers trust.
 func (a *authority) pem() []byte { return encode(a.cert.Raw) }
 
-// issue signs a certificate for this machine's loopback that both a server and a client can use. As a client it is
+// issue signs a certificate for this machine's addresses that both a server and a client can use. As a client it is
 // the user that the subject's CommonName names, in the groups of its Organization.
 func (a *authority) issue(subject pkix.Name) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -66,7 +72,7 @@ func (a *authority) issue(subject pkix.Name) (certPEM, keyPEM []byte, err error)
 		SerialNumber: serial,
 		Subject:      subject,
 		DNSNames:     []string{"localhost", "kubernetes.default.svc"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:  a.addresses,
 		NotBefore:    a.cert.NotBefore,
 		NotAfter:     a.cert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,

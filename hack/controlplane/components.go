@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,10 +19,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-const (
-	loopback          = "127.0.0.1"
-	controllerManager = "kube-controller-manager"
-)
+const controllerManager = "kube-controller-manager"
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 func (c *ControlPlane) startEtcd(ctx context.Context, address string) error {
 	url := "http://" + address
@@ -30,7 +30,7 @@ func (c *ControlPlane) startEtcd(ctx context.Context, address string) error {
 		"--listen-client-urls="+url,
 		"--advertise-client-urls="+url,
 		// It has no peers; port 0 keeps clear of anybody else's 2380.
-		"--listen-peer-urls=http://"+net.JoinHostPort(loopback, "0"),
+		"--listen-peer-urls=http://"+netip.AddrPortFrom(loopback, 0).String(),
 		// The data does not outlive the process, so writing it through to the disk is time lost.
 		"--unsafe-no-fsync",
 	)
@@ -47,10 +47,10 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string, options 
 	}
 	flags := []string{
 		"--etcd-servers=http://" + etcd,
-		"--bind-address=" + loopback,
-		"--advertise-address=" + loopback,
+		"--bind-address=" + options.Address.String(),
+		"--advertise-address=" + options.Address.String(),
 		"--secure-port=" + port,
-		"--service-cluster-ip-range=127.1.0.0/24",
+		"--service-cluster-ip-range=" + options.Services.String(),
 		"--authorization-mode=Node,RBAC",
 		"--allow-privileged",
 		"--client-ca-file=" + c.file(authorityFile),
@@ -96,7 +96,7 @@ func (c *ControlPlane) startControllerManager(ctx context.Context, address strin
 		"--kubeconfig="+kubeconfig,
 		"--controllers="+strings.Join(controllers, ","),
 		"--leader-elect=false",
-		"--bind-address="+loopback,
+		"--bind-address="+loopback.String(),
 		"--secure-port="+port,
 		"--tls-cert-file="+c.file(servingCertFile),
 		"--tls-private-key-file="+c.file(servingKeyFile),
@@ -126,11 +126,11 @@ func answers(client *http.Client, url string) func(context.Context) error {
 	}
 }
 
-// freePorts returns addresses on loopback that nobody listens on. All are held until the last is found, so that no two
+// freePorts returns ports of the address that nobody listens on. All are held until the last is found, so that no two
 // are the same.
-func freePorts(ctx context.Context, n int) (addresses []string, err error) {
+func freePorts(ctx context.Context, address netip.Addr, n int) (addresses []string, err error) {
 	for range n {
-		listener, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
+		listener, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(address, 0).String())
 		if listenErr != nil {
 			return nil, errors.Join(err, listenErr)
 		}

@@ -9,13 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
 )
 
 // adminGroup may do everything, whatever RBAC says.
@@ -36,6 +40,11 @@ type Options struct {
 	// Controllers are those that kube-controller-manager runs, in the syntax of its --controllers. Default: the ones
 	// that the promise of ControllerManager takes.
 	Controllers []string
+	// Address is the one of this machine that kube-apiserver listens on, and that pods find it at. Default: 127.0.0.1,
+	// which no pod reaches.
+	Address netip.Addr
+	// Services is where the addresses of Services come from. Default: 127.1.0.0/24, which no pod reaches.
+	Services netip.Prefix
 	// APIServerFlags are added to kube-apiserver's, and win over them.
 	APIServerFlags []string
 }
@@ -50,11 +59,11 @@ type ControlPlane struct {
 	admin     *rest.Config
 
 	mutex     sync.Mutex
-	processes []*process
+	processes []*process.Process
 	stopped   bool
 }
 
-// Start starts a control plane on loopback, on ports that are free, and returns once it answers. It runs until Stop is
+// Start starts a control plane on ports that are free, on loopback by default, and returns once it answers. It runs until Stop is
 // called, ctx ends, or this process does: on Linux however that comes about, elsewhere unless it is killed.
 func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	options, err := options.withDefaults(ctx)
@@ -77,6 +86,12 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 func (o Options) withDefaults(ctx context.Context) (Options, error) {
 	if o.Progress == nil {
 		o.Progress = os.Stderr
+	}
+	if !o.Address.IsValid() {
+		o.Address = loopback
+	}
+	if !o.Services.IsValid() {
+		o.Services = netip.MustParsePrefix("127.1.0.0/24")
 	}
 	if o.Controllers == nil {
 		o.Controllers = []string{
@@ -111,7 +126,8 @@ func start(ctx context.Context, options Options) (c *ControlPlane, err error) {
 			c = nil
 		}
 	}()
-	if c.authority, err = newAuthority(); err != nil {
+	// The first address of Services is the API server's own.
+	if c.authority, err = newAuthority(loopback, options.Address, options.Services.Masked().Addr().Next()); err != nil {
 		return c, err
 	}
 	if err = c.authority.writeFiles(c.dir); err != nil {
@@ -121,12 +137,15 @@ func start(ctx context.Context, options Options) (c *ControlPlane, err error) {
 }
 
 func (c *ControlPlane) startComponents(ctx context.Context, options Options) error {
-	ports, err := freePorts(ctx, 3)
+	ports, err := freePorts(ctx, loopback, 2)
 	if err != nil {
 		return err
 	}
-	etcd, manager := ports[0], ports[2]
-	c.address = ports[1]
+	etcd, manager := ports[0], ports[1]
+	if ports, err = freePorts(ctx, options.Address, 1); err != nil {
+		return err
+	}
+	c.address = ports[0]
 	if c.admin, err = c.UserConfig("admin", adminGroup); err != nil {
 		return err
 	}
@@ -152,17 +171,18 @@ func (c *ControlPlane) Run(ctx context.Context, ready func(context.Context) erro
 	if err != nil {
 		return err
 	}
-	return p.wait(ctx, ready)
+	return p.Wait(ctx, ready)
 }
 
 // add starts a process unless Stop has been called, so that none comes to life behind its back.
-func (c *ControlPlane) add(program string, args []string) (*process, error) {
+func (c *ControlPlane) add(program string, args []string) (*process.Process, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.stopped {
 		return nil, errors.New("the control plane has been stopped")
 	}
-	p, err := startProcess(program, c.dir, args...)
+	//nolint:noctx // they are stopped in order, not by a context
+	p, err := process.Start(filepath.Base(program), c.dir, exec.Command(program, args...))
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +201,7 @@ func (c *ControlPlane) Stop() error {
 	c.stopped = true
 	var errs []error
 	for _, p := range slices.Backward(c.processes) {
-		errs = append(errs, p.stop())
+		errs = append(errs, p.Stop())
 	}
 	if c.temporary {
 		errs = append(errs, os.RemoveAll(c.dir))

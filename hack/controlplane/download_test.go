@@ -53,7 +53,7 @@ func TestNoDownloadWithoutNetwork(t *testing.T) {
 
 func preparationFor(t *testing.T, version, index string) *preparation {
 	t.Helper()
-	root, err := repositoryRoot()
+	root, err := RepositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ go 1.24.0
 godebug default=go1.24
 
 tool k8s.io/kubernetes/cmd/kube-controller-manager
+tool k8s.io/kubernetes/cmd/kube-proxy
 tool k8s.io/kubernetes/cmd/kube-scheduler
 tool k8s.io/kubernetes/cmd/kubelet
 tool k8s.io/kubernetes/cmd/kube-apiserver
@@ -95,7 +96,7 @@ func TestDeriveModule(t *testing.T) {
 
 // What is committed says the same as what would be derived: the same staging modules, all at one version.
 func TestPinnedModuleIsConsistent(t *testing.T) {
-	root, err := repositoryRoot()
+	root, err := RepositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controlplane
+// Package process runs programs that end with this one, each with its output in a file.
+package process
 
 import (
 	"context"
@@ -11,19 +12,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
 
 const (
-	// startTimeout bounds the wait for one component; a busy CI machine needs tens of seconds for kube-apiserver.
+	// startTimeout bounds the wait for one program; a busy CI machine needs tens of seconds for kube-apiserver.
 	startTimeout = 2 * time.Minute
-	// stopTimeout is how long a component may take to end before it is killed.
+	// stopTimeout is how long a program may take to end before it is killed.
 	stopTimeout = 10 * time.Second
 )
 
-// process is one running component, with its output in a file.
-type process struct {
+// Process is a program that was started.
+type Process struct {
 	name  string
 	log   string
 	cmd   *exec.Cmd
@@ -32,12 +34,13 @@ type process struct {
 	err   error         // how it ended; to be read after done
 }
 
-func startProcess(path, dir string, args ...string) (*process, error) {
-	name := filepath.Base(path)
-	p := &process{
+// Start starts the command, whose output goes to <name>.log in the folder. On Linux it ends with this process, however
+// that comes about; elsewhere unless this process is killed.
+func Start(name, dir string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{
 		name:  name,
 		log:   filepath.Join(dir, name+".log"),
-		cmd:   exec.Command(path, args...), //nolint:noctx // they are stopped in order, not by a context
+		cmd:   cmd,
 		grace: stopTimeout,
 		done:  make(chan struct{}),
 	}
@@ -46,8 +49,11 @@ func startProcess(path, dir string, args ...string) (*process, error) {
 		return nil, err
 	}
 	defer func() { _ = output.Close() }()
-	p.cmd.Stdout, p.cmd.Stderr = output, output
-	p.cmd.SysProcAttr = attributes()
+	cmd.Stdout, cmd.Stderr = output, output
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	bind(cmd.SysProcAttr)
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {
@@ -57,8 +63,8 @@ func startProcess(path, dir string, args ...string) (*process, error) {
 }
 
 // run holds on to its thread until the program has ended: Linux ties the end of a child to that of the thread which
-// started it, not to that of the process (see attributes).
-func (p *process) run(started chan<- error) {
+// started it, not to that of the process (see bind).
+func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(p.done)
@@ -69,8 +75,17 @@ func (p *process) run(started chan<- error) {
 	}
 }
 
-// wait polls until the component is ready. Its error carries the end of the component's log.
-func (p *process) wait(ctx context.Context, ready func(context.Context) error) error {
+// Name is the name that it was started under.
+func (p *Process) Name() string { return p.name }
+
+// ID is its process id.
+func (p *Process) ID() int { return p.cmd.Process.Pid }
+
+// Done is closed once it has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait polls until the program is ready. Its error carries the end of the log.
+func (p *Process) Wait(ctx context.Context, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
@@ -88,8 +103,8 @@ func (p *process) wait(ctx context.Context, ready func(context.Context) error) e
 	}
 }
 
-// stop ends the component and returns once it is gone. It is an error if it was gone before.
-func (p *process) stop() error {
+// Stop ends the program and returns once it is gone. It is an error if it was gone before.
+func (p *Process) Stop() error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("%s had ended by itself: %w\n%s", p.name, p.exit(), p.logTail())
@@ -108,17 +123,19 @@ func (p *process) stop() error {
 	return nil
 }
 
-func (p *process) exit() error {
+func (p *Process) exit() error {
 	if p.err == nil {
 		return errors.New("exit status 0")
 	}
 	return p.err
 }
 
-func (p *process) logTail() string {
+func (p *Process) logTail() string {
 	content, err := os.ReadFile(p.log)
 	if err != nil {
 		return "its log cannot be read: " + err.Error()
 	}
-	return lastLines(string(content), 15)
+	const tail = 15
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-tail):], "\n")
 }

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controlplane
+package process
 
 import (
 	"bufio"
@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,11 +22,11 @@ const parentVariable = "CONTROLPLANE_TEST_PARENT"
 
 func TestKilledParentLeavesNoOrphan(t *testing.T) {
 	if dir := os.Getenv(parentVariable); dir != "" {
-		p, err := startProcess(script(t, dir, "exec sleep 600"), dir)
+		p, err := Start("component", dir, script("exec sleep 600"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Println("pid", p.cmd.Process.Pid)
+		fmt.Println("pid", p.ID())
 		select {}
 	}
 	parent := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
@@ -54,12 +53,16 @@ func TestKilledParentLeavesNoOrphan(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	eventually(t, 5*time.Second, "the child is gone", func() bool { return !alive(pid) })
+	for deadline := time.Now().Add(5 * time.Second); alive(pid); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the child is still there")
+		}
+	}
 }
 
 func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	dir := t.TempDir()
-	p, err := startProcess(script(t, dir, "trap '' TERM; echo ready; while true; do sleep 1; done"), dir)
+	p, err := Start("component", dir, script("trap '' TERM; echo ready; while true; do sleep 1; done"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,40 +72,33 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 		}
 		return errors.New("trap not set")
 	}
-	if err := p.wait(t.Context(), ready); err != nil {
+	if err := p.Wait(t.Context(), ready); err != nil {
 		t.Fatal(err)
 	}
 	p.grace = 100 * time.Millisecond
-	if err := p.stop(); err != nil {
+	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if alive(p.cmd.Process.Pid) {
+	if alive(p.ID()) {
 		t.Error("it is still running")
 	}
 }
 
 func TestEndOfComponentCarriesItsLog(t *testing.T) {
 	dir := t.TempDir()
-	p, err := startProcess(script(t, dir, "echo 'flag nonsense is unknown'; exit 3"), dir)
+	p, err := Start("component", dir, script("echo 'flag nonsense is unknown'; exit 3"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	never := func(context.Context) error { return errors.New("not ready") }
-	for what, err := range map[string]error{"wait": p.wait(t.Context(), never), "stop": p.stop()} {
-		if !errorContains(err, "exit status 3\nflag nonsense is unknown") {
+	for what, err := range map[string]error{"wait": p.Wait(t.Context(), never), "stop": p.Stop()} {
+		if err == nil || !strings.Contains(err.Error(), "exit status 3\nflag nonsense is unknown") {
 			t.Errorf("%s: got %v; want the exit status and the log", what, err)
 		}
 	}
 }
 
-func script(t *testing.T, dir, body string) string {
-	t.Helper()
-	path := filepath.Join(dir, "component")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+func script(body string) *exec.Cmd { return exec.Command("sh", "-c", body) }
 
 // alive tells whether a process runs. One that has ended but was not waited for does not.
 func alive(pid int) bool {
