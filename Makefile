@@ -24,6 +24,10 @@ help: ## Show this help.
 demo: ## Show the main job live on a local control plane and an emulated STS (ARGS=--once ends by itself).
 	go run ./hack/demo $(ARGS)
 
+.PHONY: cluster
+cluster: ## Run a Kubernetes cluster of one node for playing, until Ctrl-C (Linux, root; says which packages it needs).
+	go run ./hack/node/cluster
+
 .PHONY: test
 test: ## Run all tests, with the race detector, against a real API server (KUBERNETES_VERSION=1.33.13 for another).
 	assets="$(ASSETS)"; KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m -coverprofile=cover.out $(ARGS) ./...

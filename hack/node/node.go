@@ -104,7 +104,8 @@ func (c *Cluster) startControlPlane(ctx context.Context, assets string, options 
 		Controllers:       []string{"*"},
 		Address:           c.slot.Host,
 		Services:          c.slot.Services,
-		APIServerFlags:    options.APIServerFlags,
+		// The node has no name that could be looked up.
+		APIServerFlags: append([]string{"--kubelet-preferred-address-types=InternalIP"}, options.APIServerFlags...),
 	})
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func (c *Cluster) startControlPlane(ctx context.Context, assets string, options 
 	return c.plane.WriteKubeconfig(c.Kubeconfig())
 }
 
-// prepare takes a slot and a folder, and clears away what an earlier cluster left there that had no time to.
+// prepare takes a slot and makes its folder.
 func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if c.root, err = controlplane.RepositoryRoot(); err != nil {
 		return err
@@ -120,17 +121,11 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if c.slot, c.lock, err = takeSlot(ctx); err != nil {
 		return err
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := c.place()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(cache, "sts-credential-operator", "node", c.slot.Name)
-	for _, hidden := range []string{"/var/", "/run/"} {
-		if strings.HasPrefix(dir, hidden) {
-			return fmt.Errorf("%s is in %s, of which the node has its own: set XDG_CACHE_HOME to another folder", dir, hidden)
-		}
-	}
-	if err := errors.Join(os.RemoveAll(dir), c.removeCgroups(ctx)); err != nil {
+	if err := c.clear(ctx, dir); err != nil {
 		return err
 	}
 	c.dir = dir
@@ -140,6 +135,25 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 		}
 	}
 	return errors.Join(os.Symlink("/run", filepath.Join(dir, "var", "run")), c.makeCgroups(), c.writeConfigs())
+}
+
+// place is where the folder of the cluster in this slot is.
+func (c *Cluster) place() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	for _, hidden := range []string{"/var/", "/run/"} {
+		if strings.HasPrefix(cache, hidden) {
+			return "", fmt.Errorf("%s is in %s, of which the node has its own: set XDG_CACHE_HOME to another folder", cache, hidden)
+		}
+	}
+	return filepath.Join(cache, "sts-credential-operator", "node", c.slot.Name), nil
+}
+
+// clear removes what the kernel leaves of a cluster that was killed.
+func (c *Cluster) clear(ctx context.Context, dir string) error {
+	return errors.Join(os.RemoveAll(dir), c.removeCgroups(ctx))
 }
 
 // Stop ends everything that was started and removes all of it but the logs. An error says what had ended before, with

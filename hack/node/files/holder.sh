@@ -4,6 +4,8 @@ set -eu
 dir=$1
 trap exit TERM # to which a first process is deaf otherwise
 mount --make-rprivate /
+mount --bind "$dir/run" /run
+mount --bind "$dir/var" /var
 mount -t proc proc /proc
 # The kubelet sets these for the whole machine. It gets copies.
 for name in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
@@ -13,8 +15,6 @@ for name in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oo
 done
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
-mount --bind "$dir/run" /run
-mount --bind "$dir/var" /var
 : >"$dir/ready"
 while :; do
   sleep 3600 &
