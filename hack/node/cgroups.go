@@ -4,7 +4,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +19,7 @@ const cgroups = "/sys/fs/cgroup"
 // makeCgroups makes the node's part of every hierarchy, below which the kubelet stays.
 func (c *Cluster) makeCgroups() error {
 	for _, root := range hierarchies() {
-		if err := os.MkdirAll(filepath.Join(root, c.slot.Name), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, c.slot.Name), 0o750); err != nil {
 			return err
 		}
 	}
@@ -28,14 +27,16 @@ func (c *Cluster) makeCgroups() error {
 }
 
 // removeCgroups waits until the processes in them, which were killed, are gone.
-func (c *Cluster) removeCgroups(ctx context.Context) error {
-	return poll(ctx, 10*time.Second, func(context.Context) error {
+func (c *Cluster) removeCgroups() error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		var errs []error
 		for _, root := range hierarchies() {
 			errs = append(errs, removeCgroup(filepath.Join(root, c.slot.Name)))
 		}
-		return errors.Join(errs...)
-	})
+		if err := errors.Join(errs...); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // removeCgroup removes a cgroup, its children first. Its files cannot be removed, and need not be.

@@ -128,7 +128,7 @@ func TestKilled(t *testing.T) {
 	}
 	_ = child.Wait()
 	eventually(t, "its processes are gone", func() error { return noProcess(s) })
-	if err := c.clear(t.Context(), dir); err != nil {
+	if err := c.clear(dir); err != nil {
 		t.Error(err)
 	}
 	leavesNothing(t, s)
@@ -187,7 +187,13 @@ func get(url string) error {
 
 func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
-	if err := poll(t.Context(), 2*time.Minute, func(context.Context) error { return try() }); err != nil {
-		t.Fatalf("not in time: %s: %v", what, err)
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s: %v", what, err)
+		}
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
@@ -101,9 +100,11 @@ func (c *Cluster) startControlPlane(ctx context.Context, assets string, options 
 		Progress:          options.Progress,
 		Dir:               filepath.Join(c.dir, "control-plane"),
 		ControllerManager: true,
-		Controllers:       []string{"*"},
-		Address:           c.slot.Host,
-		Services:          c.slot.Services,
+		// Those of volumes write to this machine's /usr.
+		Controllers: []string{"*", "-persistentvolume-attach-detach-controller", "-persistentvolume-expander-controller",
+			"-persistentvolume-binder-controller"},
+		Address:  c.slot.Host,
+		Services: c.slot.Services,
 		// The node has no name that could be looked up.
 		APIServerFlags: append([]string{"--kubelet-preferred-address-types=InternalIP"}, options.APIServerFlags...),
 	})
@@ -125,7 +126,7 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.clear(ctx, dir); err != nil {
+	if err := c.clear(dir); err != nil {
 		return err
 	}
 	c.dir = dir
@@ -152,8 +153,8 @@ func (c *Cluster) place() (string, error) {
 }
 
 // clear removes what the kernel leaves of a cluster that was killed.
-func (c *Cluster) clear(ctx context.Context, dir string) error {
-	return errors.Join(os.RemoveAll(dir), c.removeCgroups(ctx))
+func (c *Cluster) clear(dir string) error {
+	return errors.Join(os.RemoveAll(dir), c.removeCgroups())
 }
 
 // Stop ends everything that was started and removes all of it but the logs. An error says what had ended before, with
@@ -175,7 +176,7 @@ func (c *Cluster) stopAll() error {
 		errs = append(errs, c.plane.Stop())
 	}
 	if c.dir != "" {
-		errs = append(errs, c.removeCgroups(context.Background()), c.keepLogs())
+		errs = append(errs, c.removeCgroups(), c.keepLogs())
 	}
 	if c.lock != nil {
 		errs = append(errs, c.lock.Close())
@@ -214,20 +215,3 @@ func (c *Cluster) Config() *rest.Config { return c.plane.Config() }
 
 // Kubeconfig is the path of a cluster admin's kubeconfig.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
-
-// poll tries until it succeeds, or returns the last error.
-func poll(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
