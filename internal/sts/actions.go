@@ -31,8 +31,9 @@ type AssumeRoleInput struct {
 
 // AssumeRole asks for a session, signed with keys. The error is an *Error; a
 // session is returned whole or not at all.
-func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) (Session, error) {
-	const action = "AssumeRole"
+func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) (_ Session, err error) {
+	const action = ActionAssumeRole
+	defer c.ended(action, c.clock.Now(), &err)
 	request := &sdk.AssumeRoleRequest{
 		RoleArn:         &in.RoleARN,
 		RoleSessionName: &in.SessionName,
@@ -110,10 +111,11 @@ type Caller struct {
 }
 
 // GetCallerIdentity asks who keys are; any valid keys may. The error is an *Error.
-func (c *Client) GetCallerIdentity(ctx context.Context, keys Keys) (Caller, error) {
-	const action = "GetCallerIdentity"
+func (c *Client) GetCallerIdentity(ctx context.Context, keys Keys) (_ Caller, err error) {
+	const action = ActionGetCallerIdentity
+	defer c.ended(action, c.clock.Now(), &err)
 	var response *sdk.GetCallerIdentityResponse
-	_, err := c.call(ctx, action, "", keys, func(client *sdk.Client) (err error) {
+	_, err = c.call(ctx, action, "", keys, func(client *sdk.Client) (err error) {
 		response, err = client.GetCallerIdentityWithOptions(&dara.RuntimeOptions{})
 		return err
 	})

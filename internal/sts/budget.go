@@ -36,9 +36,10 @@ const (
 // it: whoever has to wait is told for how long, and comes back. It is safe for
 // concurrent use.
 type Budget struct {
-	qps   rate.Limit
-	burst int
-	clock clock.PassiveClock
+	qps     rate.Limit
+	burst   int
+	clock   clock.PassiveClock
+	observe func(waited time.Duration)
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -51,8 +52,24 @@ type Budget struct {
 func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
 	return &Budget{
 		qps: rate.Limit(max(qps, slowestQPS)), burst: max(burst, 1), clock: clock,
-		accounts: map[string]*account{}, swept: clock.Now(),
+		observe: func(time.Duration) {}, accounts: map[string]*account{}, swept: clock.Now(),
 	}
+}
+
+// Observe has observe told of each call that is allowed, with how long it waited from the Take that first asked for its
+// turn: 0 if it went at once. Say it before the first Take.
+func (b *Budget) Observe(observe func(waited time.Duration)) { b.observe = observe }
+
+// Limit is how many calls per second the account may make now: after a throttling answer fewer than at first.
+func (b *Budget) Limit(account string) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a, ok := b.accounts[account]
+	if !ok {
+		return float64(b.qps)
+	}
+	b.recover(a, b.clock.Now())
+	return float64(a.limiter.Limit())
 }
 
 // LimitInFlight lets each account have n calls at a time: an account whose calls
@@ -87,22 +104,23 @@ func (b *Budget) Take(account, key string) (wait time.Duration) {
 	a := b.account(account)
 	a.used = now
 	b.recover(a, now)
-	at, waiting := a.places[key]
-	if !waiting || now.Sub(at) > lapse {
-		at = a.slot(now)
+	p, waiting := a.places[key]
+	if !waiting || now.Sub(p.at) > lapse {
+		p = place{at: a.slot(now), since: now}
 	}
-	if at.After(now) {
-		a.enqueue(key, at)
-		return at.Sub(now)
+	if p.at.After(now) {
+		a.enqueue(key, p)
+		return p.at.Sub(now)
 	}
 	if b.inFlight > 0 {
 		if a.inFlight >= b.inFlight {
-			a.enqueue(key, at)
+			a.enqueue(key, p)
 			return crowded
 		}
 		a.inFlight++
 	}
 	delete(a.places, key)
+	b.observe(now.Sub(p.since))
 	return 0
 }
 
@@ -144,7 +162,7 @@ func (b *Budget) recover(a *account, now time.Time) {
 func (b *Budget) account(name string) *account {
 	a, ok := b.accounts[name]
 	if !ok {
-		a = &account{limiter: rate.NewLimiter(b.qps, b.burst), places: map[string]time.Time{}}
+		a = &account{limiter: rate.NewLimiter(b.qps, b.burst), places: map[string]place{}}
 		b.accounts[name] = a
 	}
 	return a
@@ -158,7 +176,7 @@ func (b *Budget) sweep(now time.Time) {
 	}
 	b.swept = now
 	for name, a := range b.accounts {
-		maps.DeleteFunc(a.places, func(_ string, at time.Time) bool { return now.Sub(at) > lapse })
+		maps.DeleteFunc(a.places, func(_ string, p place) bool { return now.Sub(p.at) > lapse })
 		b.recover(a, now)
 		idle := now.Sub(a.used) > lapse && len(a.places) == 0 && a.inFlight == 0
 		if idle && a.limiter.Limit() == b.qps && a.limiter.TokensAt(now) >= float64(b.burst) {
@@ -173,10 +191,14 @@ type account struct {
 	pausedUntil time.Time
 	recoverAt   time.Time // when a slowed rate doubles
 	used        time.Time
-	inFlight    int // counted only while there is a bound
-	// places holds for each waiting key the time of its turn; the token for it is
-	// already taken from the limiter.
-	places map[string]time.Time
+	inFlight    int              // counted only while there is a bound
+	places      map[string]place // of those who wait, by their keys
+}
+
+// place is a turn that is kept; the token for it is already taken from the limiter.
+type place struct {
+	at    time.Time // the time of the turn
+	since time.Time // when it was first asked for
 }
 
 // slot takes the next token and says when it is there.
@@ -188,20 +210,20 @@ func (a *account) slot(now time.Time) time.Time {
 	return from.Add(a.limiter.ReserveN(from, 1).DelayFrom(from))
 }
 
-// enqueue gives key the turn at that time. Here, and nowhere else, it is decided
-// who of those waiting goes first: first come, first served.
-func (a *account) enqueue(key string, at time.Time) { a.places[key] = at }
+// enqueue gives key that place. Here, and nowhere else, it is decided who of those
+// waiting goes first: first come, first served.
+func (a *account) enqueue(key string, p place) { a.places[key] = p }
 
 // pace changes the rate, and gives those whose turn has not come yet new turns in
 // the order of the old ones. A rate that rises only brings turns forward.
 func (a *account) pace(limit rate.Limit, burst int, now time.Time) {
 	a.limiter = rate.NewLimiter(limit, burst)
 	waiting := slices.SortedFunc(maps.Keys(a.places), func(x, y string) int {
-		return cmp.Or(a.places[x].Compare(a.places[y]), cmp.Compare(x, y))
+		return cmp.Or(a.places[x].at.Compare(a.places[y].at), cmp.Compare(x, y))
 	})
 	for _, key := range waiting {
-		if a.places[key].After(now) || now.Before(a.pausedUntil) {
-			a.enqueue(key, a.slot(now))
+		if p := a.places[key]; p.at.After(now) || now.Before(a.pausedUntil) {
+			a.enqueue(key, place{at: a.slot(now), since: p.since})
 		}
 	}
 }

@@ -120,6 +120,56 @@ func TestAccountsDoNotShareABudget(t *testing.T) {
 	}
 }
 
+// A wait lasts from the first Take of a turn to the one that gets it, whatever happens between them.
+func TestWaitsAreObserved(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(1, 1, clock)
+	budget.LimitInFlight(1)
+	var waited []time.Duration
+	budget.Observe(func(d time.Duration) { waited = append(waited, d) })
+	take := func(after time.Duration, key string) {
+		clock.SetTime(clock.Now().Add(after))
+		budget.Take(account, key)
+	}
+	take(0, "at once")
+	take(0, "b")
+	budget.Throttled(account, 10*time.Second)
+	take(time.Second, "b")
+	take(9*time.Second, "b") // its turn, but the first call hangs
+	take(3*time.Second, "b")
+	budget.Done(account)
+	take(2*time.Second, "b")
+	budget.Done(account)
+	take(0, "c")
+	take(10*time.Minute, "c") // whose turn has lapsed
+	if want := []time.Duration{0, 15 * time.Second, 0}; !slices.Equal(waited, want) {
+		t.Errorf("waited %v, want %v", waited, want)
+	}
+}
+
+func TestLimitOfAnAccount(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	budget := sts.NewBudget(20, 5, clock)
+	want := func(story string, want float64) {
+		t.Helper()
+		if got := budget.Limit(account); got != want {
+			t.Errorf("%s: %v calls per second, want %v", story, got, want)
+		}
+	}
+	want("before the first call", 20)
+	budget.Throttled("another", time.Second)
+	want("another account is throttled", 20)
+	budget.Throttled(account, time.Second)
+	want("throttled", 10)
+	clock.SetTime(clock.Now().Add(time.Second))
+	budget.Throttled(account, time.Second)
+	want("throttled again", 5)
+	clock.SetTime(clock.Now().Add(31 * time.Second))
+	want("recovering, though nobody calls", 10)
+	clock.SetTime(clock.Now().Add(30 * time.Second))
+	want("recovered", 20)
+}
+
 // Within any second no more than the rate and the burst go through, and everybody
 // gets a turn who comes back when told to.
 func TestBudgetUnderALoad(t *testing.T) {

@@ -35,6 +35,9 @@ type Options struct {
 	UserAgent string
 	// Clock is the local clock; required.
 	Clock clock.PassiveClock
+	// Observe is told of each call that was made: its action, how it ended, which is one of Outcomes, and how long it
+	// took. May be nil.
+	Observe func(action, outcome string, took time.Duration)
 }
 
 // Client calls STS. It is safe for concurrent use. HTTPS_PROXY, HTTP_PROXY and
@@ -46,6 +49,7 @@ type Client struct {
 	clock    clock.PassiveClock
 	http     *http.Client
 	sdk      *sdk.Client
+	observe  func(action, outcome string, took time.Duration)
 	skew     atomic.Int64 // nanoseconds
 }
 
@@ -69,7 +73,10 @@ func New(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
-	return &Client{endpoint: where, timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient}, nil
+	if o.Observe == nil {
+		o.Observe = func(string, string, time.Duration) {}
+	}
+	return &Client{endpoint: where, timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient, observe: o.Observe}, nil
 }
 
 // Endpoint is the host that is called, with its port if it was given one.

@@ -10,7 +10,7 @@ import (
 
 // rule is one row of the table: what an error code means.
 type rule struct {
-	// code is STS's, or a prefix of it when it ends in '*'.
+	// code is STS's, or a prefix of it when it ends in '*'; an outcome, or empty, where STS did not answer.
 	code   string
 	class  Class
 	reason string
@@ -56,8 +56,8 @@ var rules = []rule{
 		"add the audience sts.aliyuncs.com to the client ids of {provider} and to the trust policy of {role}, whose statement then is {trust-subject}"},
 	{"AuthenticationFail.OIDCToken*", Refused, ReasonRoleRefused,
 		"{provider} does not accept this cluster's tokens: check the issuer URL{issuer} and fingerprint that are registered in RAM, that the issuer's keys are published, and the ARN"},
-	{"AuthenticationFail*", Refused, ReasonRoleRefused,
-		"add this statement to the trust policy of {role}, and check that {provider} exists: {trust-subject}"},
+	{"AuthenticationFail.NoPermission", Refused, ReasonRoleRefused, noTrust},
+	{"AuthenticationFail*", Refused, ReasonRoleRefused, noTrust},
 
 	{"SignatureDoesNotMatch", Refused, ReasonIdentityUnavailable,
 		"the AccessKey secret does not belong to its AccessKey ID: correct it where the operator or the Secret gets it from"},
@@ -81,7 +81,11 @@ var rules = []rule{
 	{"ServiceUnavailable*", Transient, ReasonSTSUnavailable, unavailable},
 }
 
-const unavailable = "STS failed by itself: it is tried again by itself; if this stays, give the RequestId to Alibaba Cloud's support"
+// Next steps that several codes have.
+const (
+	noTrust     = "add this statement to the trust policy of {role}, and check that {provider} exists: {trust-subject}"
+	unavailable = "STS failed by itself: it is tried again by itself; if this stays, give the RequestId to Alibaba Cloud's support"
+)
 
 // Meanings that only the Message tells apart from the table's: what every key of the
 // main account meets, and a provider that RAM does not know.

@@ -90,31 +90,32 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, answer *http
 	return fmt.Errorf("%w: %d", errProxyRefused, answer.StatusCode)
 }
 
-// The rules for what is no answer of STS's own. They have no code.
+// The rules for what is no answer of STS's own. In place of a code stands how the call is observed to have ended; "" where
+// nothing was sent.
 var (
 	brokenKeys = rule{"", Refused, ReasonIdentityUnavailable,
 		"there is no complete AccessKey to sign with: give both its ID and its secret, without white space or line breaks"}
-	givenUp = rule{"", Transient, ReasonSTSUnavailable,
+	givenUp = rule{outcomeCanceled, Transient, ReasonSTSUnavailable,
 		"the call was given up before STS answered: it is tried again by itself"}
-	timedOut = rule{"", Transient, ReasonSTSUnavailable,
+	timedOut = rule{outcomeTimeout, Transient, ReasonSTSUnavailable,
 		"STS did not answer in time: it is tried again by itself; if this stays, check that the endpoint can be reached from the operator's pod (network policy, NAT, proxy)"}
-	notResolved = rule{"", Transient, ReasonSTSUnavailable,
+	notResolved = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the host name of the endpoint (or proxy) is not resolved: check the region, the endpoint and the cluster's DNS"}
-	notConnected = rule{"", Transient, ReasonSTSUnavailable,
+	notConnected = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the connection was refused: check the endpoint and its port, or the proxy's"}
-	notTrusted = rule{"", Transient, ReasonSTSUnavailable,
+	notTrusted = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the certificate of the endpoint (or proxy) is not trusted: add its certificate authority through SSL_CERT_FILE or SSL_CERT_DIR"}
-	wrongCertificate = rule{"", Transient, ReasonSTSUnavailable,
+	wrongCertificate = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the certificate of the endpoint (or proxy) is not valid for it, or not now: check the endpoint and the clocks"}
-	notTLS = rule{"", Transient, ReasonSTSUnavailable,
+	notTLS = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the endpoint (or proxy) does not speak TLS as expected: check its URL's scheme and port"}
-	proxyRefused = rule{"", Transient, ReasonSTSUnavailable,
+	proxyRefused = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the proxy refused to connect to STS: let it pass, correct HTTPS_PROXY, or name the endpoint in NO_PROXY"}
-	brokenOff = rule{"", Transient, ReasonSTSUnavailable,
+	brokenOff = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the connection to STS failed: it is tried again by itself; if this stays, check that the endpoint can be reached from the operator's pod"}
-	notSTS = rule{"", Transient, ReasonSTSUnavailable,
+	notSTS = rule{outcomeBrokenAnswer, Transient, ReasonSTSUnavailable,
 		"something that is not STS's answered in its place, or the answer was broken: it is tried again by itself; if this stays, check the endpoint and the proxies on the way to it"}
-	partial = rule{"", Transient, ReasonSTSUnavailable,
+	partial = rule{outcomeBrokenAnswer, Transient, ReasonSTSUnavailable,
 		"STS's answer was incomplete and is not used: it is tried again by itself"}
 )
 

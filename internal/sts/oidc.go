@@ -52,8 +52,9 @@ var (
 // AssumeRoleWithOIDC asks for a session in the name of whoever the token speaks of.
 // The call is not signed, and the token goes in its body, which no proxy logs. The
 // error is an *Error; a session is returned whole or not at all.
-func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCInput) (Session, error) {
-	const action = "AssumeRoleWithOIDC"
+func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCInput) (_ Session, err error) {
+	const action = ActionAssumeRoleWithOIDC
+	defer c.ended(action, c.clock.Now(), &err)
 	switch {
 	case in.ExternalID != "" || in.SourceIdentity != "":
 		return Session{}, failure(action, in.RoleARN, notWithOIDC, nil)
