@@ -21,6 +21,7 @@ func (r *Reconciler) renew(ctx context.Context, p *pass) {
 	if r.held(p, repair) {
 		return
 	}
+	defer r.Metrics.attempted(p)
 	session, kept := p.memo.kept(p.sought(), r.STS.Now())
 	if !kept {
 		if p.wait = p.memo.untilTry(r.Clock.Now()); p.wait > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -51,6 +52,8 @@ type Reconciler struct {
 	// Events and Audit tell people and logs what was done.
 	Events events.EventRecorder
 	Audit  logr.Logger
+	// Metrics counts what is done; it is to be told of calls and waits, too (see its methods).
+	Metrics *Metrics
 	// ClusterName stands before the namespace in session names; it may be empty.
 	ClusterName string
 
@@ -72,11 +75,11 @@ type Reconciler struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {
-		r.memory.forget(request.NamespacedName)
+		r.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !credential.DeletionTimestamp.IsZero() {
-		r.memory.forget(request.NamespacedName)
+		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	memo := r.memory.of(credential)
@@ -84,10 +87,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}
 	p := &pass{credential: credential, memo: memo}
+	began := r.STS.Now()
+	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
 	if err := r.walk(ctx, p); err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.report(ctx, p)
+	next, err := r.report(ctx, p)
+	if err == nil {
+		r.Metrics.expired.note(credential, began, r.STS.Now())
+	}
+	return next, err
+}
+
+// forget an object that is no more.
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.memory.forget(key)
+	r.Metrics.expired.over(key, r.STS.Now())
 }
 
 // walk is a pass from what is wanted to what is done. Its steps run in the order of precedence of the reasons, and the
@@ -101,10 +116,14 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 		return err
 	}
 	r.decide(p)
-	if p.trouble == nil && p.decision.Renew() {
-		r.renew(ctx, p)
-	} else {
+	switch {
+	case !p.decision.Renew():
 		p.memo.found(p)
+	case p.trouble != nil:
+		p.memo.found(p)
+		r.Metrics.attempted(p)
+	default:
+		r.renew(ctx, p)
 	}
 	r.settle(ctx, p)
 	p.memo.generation = p.credential.Generation

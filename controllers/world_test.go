@@ -110,7 +110,8 @@ func (w *world) patient() {
 // restart gives the world a new operator process: nothing is remembered.
 func (w *world) restart() {
 	w.Helper()
-	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Timeout: w.timeout, UserAgent: "test", Clock: w.clock})
+	metrics := NewMetrics()
+	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Timeout: w.timeout, UserAgent: "test", Clock: w.clock, Observe: metrics.Called})
 	w.must(err)
 	w.client = client
 	newFetch := func() identity.Fetch {
@@ -121,10 +122,11 @@ func (w *world) restart() {
 	}
 	w.Reconciler = &Reconciler{
 		Client: cached, Live: api, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
-		Budget:     sts.NewBudget(1000, 1000, w.clock),
+		Metrics:    metrics,
 		Operator:   identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: api, STS: client, Clock: w.clock}),
 	}
+	w.Budget = stsBudget(w, 1000, 1000)
 }
 
 func (w *world) must(err error) {
@@ -240,7 +242,9 @@ func (w *world) told() (told []string) {
 }
 
 func stsBudget(w *world, qps float64, burst int) *sts.Budget {
-	return sts.NewBudget(qps, burst, w.clock)
+	budget := sts.NewBudget(qps, burst, w.clock)
+	budget.Observe(w.Metrics.Waited)
+	return budget
 }
 
 // step moves both clocks.

@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -48,9 +49,10 @@ func main() {
 
 // run wires everything up and works until ctx ends.
 func run(ctx context.Context, s *settings) error {
+	counts := controllers.NewMetrics()
 	client, err := sts.New(sts.Options{
 		Region: s.region, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
-		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{},
+		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{}, Observe: counts.Called,
 	})
 	if err != nil {
 		return err
@@ -72,7 +74,7 @@ func run(ctx context.Context, s *settings) error {
 	}
 	reconciler := &controllers.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		STS: client, Budget: newBudget(s), Operator: operator,
+		STS: client, Budget: newBudget(s, counts), Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
 		Clock:      clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
 		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName,
@@ -82,7 +84,10 @@ func run(ctx context.Context, s *settings) error {
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
 		})
 	}
-	if err := reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles); err != nil {
+	if err := errors.Join(
+		reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles),
+		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),
+	); err != nil {
 		return err
 	}
 	if err := introduce(ctx, client, operator); err != nil {
@@ -92,9 +97,10 @@ func run(ctx context.Context, s *settings) error {
 }
 
 // newBudget leaves workers for the others when calls of one account hang.
-func newBudget(s *settings) *sts.Budget {
+func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
 	budget := sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
 	budget.LimitInFlight(max(1, s.maxConcurrentReconciles/4))
+	budget.Observe(counts.Waited)
 	return budget
 }
 
@@ -110,16 +116,16 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
+	serving := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
 	if s.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	cached, err := controllers.CacheOptions(s.namespaces, s.selector)
 	if err != nil {
 		return nil, err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Cache: cached, Metrics: metrics, HealthProbeBindAddress: s.probeAddress,
+		Scheme: scheme, Cache: cached, Metrics: serving, HealthProbeBindAddress: s.probeAddress,
 		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID, LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
