@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,25 +24,31 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// manage runs the world's operator as a manager does, woken by events alone.
-func (w *world) manage() {
+// manage runs the world's operator as a manager does, woken by events alone. It ends with the test, or by stop.
+func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop func()) {
 	w.Helper()
 	options, err := CacheOptions([]string{w.namespace}, labels.Everything())
 	w.must(err)
-	mgr, err := ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Cache: options, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)}})
+	managed := ctrl.Options{Scheme: scheme, Cache: options, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)}}
+	for _, f := range change {
+		f(&managed)
+	}
+	mgr, err = ctrl.NewManager(config, managed)
 	w.must(err)
 	w.Client, w.Live = mgr.GetClient(), mgr.GetAPIReader()
 	w.must(w.SetupWithManager(mgr, 4))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	w.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			w.Error(err)
 		}
 	})
+	w.Cleanup(stop)
+	return mgr, stop
 }
 
 // become polls until a condition holds.
