@@ -41,6 +41,7 @@ test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Pro
 fuzz: ## Run each fuzz target for ten seconds.
 	go test -run '^$$' -fuzz FuzzDecide -fuzztime 10s ./internal/rotation
 	go test -run '^$$' -fuzz FuzzRolePattern -fuzztime 10s ./internal/grant
+	go test -run '^$$' -fuzz FuzzTemplate -fuzztime 10s ./internal/secret
 
 .PHONY: lint
 lint: ## Run the linters.

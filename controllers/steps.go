@@ -26,6 +26,7 @@ type pass struct {
 	memo       *memo
 
 	request  secret.Request // what the spec asks for and the grant imposes
+	layout   secret.Layout  // which keys are written
 	verdict  grant.Verdict  // of the grants; empty where the role's trust policy decides alone
 	seen     *corev1.Secret // stripped; nil if there is none of ours
 	record   *secret.Record // nil if there is none that is whole
@@ -66,7 +67,7 @@ func (p *pass) stall(reason, format string, args ...any) {
 	p.fail(trouble{reason: reason, message: fmt.Sprintf(format, args...)})
 }
 
-// plan works out what the spec asks STS for.
+// plan works out what the spec asks STS for, and how it wants it written.
 func (r *Reconciler) plan(p *pass) {
 	c := p.credential
 	p.request.Identity = c.Spec.Identity
@@ -77,14 +78,18 @@ func (r *Reconciler) plan(p *pass) {
 		ExternalID:     c.Spec.ExternalID,
 		SourceIdentity: c.Spec.SourceIdentity,
 	}
-	if c.Spec.Policy == nil {
-		return
+	if c.Spec.Policy != nil {
+		policy, err := sts.CompactPolicy(c.Spec.Policy.Raw)
+		if err != nil {
+			p.stall(v1alpha1.ReasonInvalidSpec, "spec.policy: %v", err)
+		}
+		p.request.Policy = policy
 	}
-	policy, err := sts.CompactPolicy(c.Spec.Policy.Raw)
+	layout, err := secret.NewLayout(c.Spec.Secret, r.Region)
 	if err != nil {
-		p.stall(v1alpha1.ReasonInvalidSpec, "spec.policy: %v", err)
+		p.stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	p.request.Policy = policy
+	p.layout = layout
 }
 
 // authorise finds out whether this namespace may make this request: by a grant where the operator asks, by the role's
@@ -228,7 +233,7 @@ func (r *Reconciler) decide(p *pass) {
 			Edited:              !p.intact,
 			RequestChanged:      invalid || p.record.RequestChanged(p.request),
 			PolicyChanged:       p.authorised() && p.record.PolicyChanged(p.request),
-			LayoutChanged:       p.record.LayoutChanged(),
+			LayoutChanged:       p.record.LayoutChanged(p.layout),
 		}
 	}
 	p.decision = rotation.Decide(r.STS.Now(), facts)

@@ -34,7 +34,7 @@ type STS interface {
 	GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error)
 }
 
-// Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts and ClusterName.
+// Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts, ClusterName and Region.
 type Reconciler struct {
 	// Client reads from the cache, in which Secrets are stripped (see package secret), and writes.
 	client.Client
@@ -56,6 +56,8 @@ type Reconciler struct {
 	Metrics *Metrics
 	// ClusterName stands before the namespace in session names; it may be empty.
 	ClusterName string
+	// Region is what templates and the formats that need one are given.
+	Region string
 
 	memory memory
 	wake   chan wakeUp

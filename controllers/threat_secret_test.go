@@ -158,7 +158,9 @@ func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*sts.Session
 	}
 	p := &pass{credential: c}
 	w.plan(p)
-	return secret.Render(c, session, p.request, "")
+	forged, err := secret.Render(c, p.layout, session, p.request, "")
+	w.must(err)
+	return forged
 }
 
 // The record is not signed: whoever may write the namespace's Secrets can make one up, and its workloads use what is in it

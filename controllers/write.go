@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +23,7 @@ import (
 
 // write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
 func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
-	failure := r.apply(ctx, p, r.render(p, session))
+	failure := r.renderAndApply(ctx, p, session)
 	if failure == nil {
 		return
 	}
@@ -39,20 +38,21 @@ func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
 // rehearse writes a stand-in without effect: after a failed write, STS is not asked before the API server would take the
 // Secret. The stand-in looks like what STS issues.
 func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
-	now := r.STS.Now()
-	failure := r.apply(ctx, p, r.render(p, sts.Session{
-		AccessKeyID:     "STS.N" + strings.Repeat("x", 24),
-		AccessKeySecret: strings.Repeat("x", 44),
-		SecurityToken:   strings.Repeat("x", 720),
-		IssuedAt:        now, ExpiresAt: now.Add(p.request.Duration),
-	}), client.DryRunAll)
-	if failure != nil {
+	standIn := secret.StandIn()
+	standIn.IssuedAt = r.STS.Now()
+	standIn.ExpiresAt = standIn.IssuedAt.Add(p.request.Duration)
+	if failure := r.renderAndApply(ctx, p, standIn, client.DryRunAll); failure != nil {
 		r.failed(p, sts.Transient, *failure)
 	}
 }
 
-func (r *Reconciler) render(p *pass, session sts.Session) *corev1.Secret {
-	return secret.Render(p.credential, session, p.request, p.wish())
+// renderAndApply writes a session, or says why it could not.
+func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session sts.Session, options ...writeOption) *trouble {
+	want, err := secret.Render(p.credential, p.layout, session, p.request, p.wish())
+	if err != nil {
+		return &trouble{reason: v1alpha1.ReasonInvalidSpec, message: err.Error()}
+	}
+	return r.apply(ctx, p, want, options...)
 }
 
 // maxTries bounds how often a write is repeated when somebody else wrote first.

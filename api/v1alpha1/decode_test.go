@@ -59,6 +59,12 @@ var oddCredentials = []row{
 	{"empty maps", "secret: {labels: {}, annotations: {}}", "secret: {}"},
 	{"annotations in Unicode", `secret: {annotations: {team: "ключ☕\0\u2028𝄞"}}`, `secret: {annotations: {team: "ключ☕\0\u2028𝄞"}}`},
 	{"labels that are numbers", "secret: {labels: {team: 1}}", ""},
+	{"no formats are not the default", "secret: {formats: [], template: {data: {a: b}}}", "secret: {formats: [], template: {data: {a: b}}}"},
+	{"an empty template", "secret: {template: {data: {}}}", "secret: {template: {}}"},
+	{"a template that is a number", "secret: {template: {data: {a: 1}}}", ""},
+	{"a format that is null", "secret: {formats: [null]}", ""},
+	{"a template that is null", "secret: {template: {data: {a: null}}}", "secret: {template: {}}"},
+	{"a template in Unicode", `secret: {template: {data: {a: "ключ☕\0\u2028𝄞"}}}`, `secret: {template: {data: {a: "ключ☕\0\u2028𝄞"}}}`},
 	{"suspend as a number", "suspend: 1", ""},
 	{"suspend off", "suspend: false", "{}"},
 	{"a role in a list", "roleARN: [acs:ram::1:role/r]", ""},
@@ -181,7 +187,7 @@ sessionName: default.s
 duration: 1h
 policy: {a: b}
 renewBefore: 20m
-secret: {name: n, labels: {a: b}, annotations: {a: b}}
+secret: {name: n, labels: {a: b}, annotations: {a: b}, formats: [SDK], template: {data: {a: b}}}
 rollout: {mode: Auto, targets: [{kind: Deployment, name: a}]}
 suspend: true
 `

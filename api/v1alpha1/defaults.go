@@ -65,6 +65,9 @@ func (c *StsCredential) SecretName() string {
 	return c.Name
 }
 
+// DefaultFormats are the formats that are written when spec.secret.formats is left out.
+func DefaultFormats() []SecretFormat { return []SecretFormat{FormatSDK} }
+
 // RoleName returns the name of the role in spec.roleARN.
 func (c *StsCredential) RoleName() string {
 	return c.Spec.RoleARN[strings.LastIndex(c.Spec.RoleARN, "/")+1:]

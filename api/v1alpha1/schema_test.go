@@ -33,7 +33,7 @@ type rule struct{ field, message string }
 // A rule that is added to a kind without a row here is found by this.
 func TestEveryRuleHasARow(t *testing.T) {
 	for kind, rows := range map[string][]row{
-		credentialKind: slices.Concat(identityRows, askerRows, timeRows, rolloutRows, secretRows, keyRows("labels"), keyRows("annotations"), statusRows),
+		credentialKind: slices.Concat(identityRows, askerRows, timeRows, rolloutRows, secretRows, layoutRows, keyRows("labels"), keyRows("annotations"), statusRows),
 		grantKind:      slices.Concat(roleRows, limitRows, namespaceRows, matchLabelsRows, matchExpressionsRows),
 	} {
 		found := rulesOf(schema(t, kind))

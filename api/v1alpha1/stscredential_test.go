@@ -181,11 +181,12 @@ func keyRows(field string) []row {
 
 // largestCredential meets every bound at once, so that the API server's cost limit holds for whatever is admitted.
 func largestCredential() string {
-	labels, annotations := make([]string, 32), make([]string, 32)
+	labels, annotations, templates := make([]string, 32), make([]string, 32), make([]string, 32)
 	for i := range labels {
 		key := fmt.Sprintf("%s.%02d/%s", times(186, "p"), i, times(63, "k"))
 		labels[i] = key + ": " + times(63, "v")
 		annotations[i] = key + ": " + times(1024, "☕")
+		templates[i] = fmt.Sprintf("%s%02d: %s", times(251, "k"), i, times(256, "t"))
 	}
 	return strings.Join([]string{
 		"roleARN: acs:ram::" + times(32, "1") + ":role/" + times(64, "r"), "sessionName: " + times(64, "s"),
@@ -194,6 +195,7 @@ func largestCredential() string {
 		"rollout: {mode: Auto, targets: " + list(32, "{kind: StatefulSet, name: "+times(250, "n")+"%03d}") + "}",
 		"secret:", "  name: " + times(253, "n"),
 		"  labels: {" + strings.Join(labels, ", ") + "}", "  annotations: {" + strings.Join(annotations, ", ") + "}",
+		"  formats: " + everyFormat, "  template: {data: {" + strings.Join(templates, ", ") + "}}",
 	}, "\n")
 }
 

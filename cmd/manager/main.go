@@ -77,7 +77,7 @@ func run(ctx context.Context, s *settings) error {
 		STS: client, Budget: newBudget(s, counts), Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
 		Clock:      clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
-		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName,
+		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{

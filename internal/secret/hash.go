@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,8 +79,24 @@ func splitRequestHash(hash string) (spec, imposed string) {
 	return spec, imposed
 }
 
-// layoutHash covers which keys are written. There is one layout yet.
-func layoutHash() string { return version + digest(struct{}{}) }
+// layout is what version 1 covers of which keys are written. The default leaves everything out.
+type layout struct {
+	Formats  *[]v1alpha1.SecretFormat         `json:"formats,omitempty"`
+	Template map[string]v1alpha1.TemplateText `json:"template,omitempty"`
+	Region   string                           `json:"region,omitempty"`
+}
+
+// layoutHash covers which keys are written and what of them does not come from STS.
+func layoutHash(spec v1alpha1.SecretSpec, l Layout) string {
+	covered := layout{Template: spec.Template.Data}
+	if chosen := slices.Sorted(slices.Values(l.formats)); !slices.Equal(chosen, v1alpha1.DefaultFormats()) {
+		covered.Formats = &chosen
+	}
+	if l.usesRegion() {
+		covered.Region = l.region
+	}
+	return version + digest(covered)
+}
 
 // dataHash covers the keys that the record names and the record itself, so that an edited expires-at is seen like an
 // edited token.

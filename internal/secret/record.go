@@ -55,7 +55,9 @@ const maxLifetime = 12*time.Hour + 10*time.Minute
 // issued.
 const maxValue = 512
 
-var maxValues = map[string]int{requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256}
+var maxValues = map[string]int{
+	requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxKept,
+}
 
 // Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
 type Record struct {
@@ -76,8 +78,8 @@ type Record struct {
 	managedKeys []string
 }
 
-// newRecord is the record of a session.
-func newRecord(credential string, s sts.Session, requestHash, renewRequest string, keys []string) Record {
+// newRecord is the record of a session, but for the keys that are written.
+func newRecord(credential string, s sts.Session, requestHash, renewRequest string) Record {
 	return Record{
 		Credential:          credential,
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
@@ -88,8 +90,6 @@ func newRecord(credential string, s sts.Session, requestHash, renewRequest strin
 		AssumedRoleID:       s.AssumedRoleID,
 		RequestHash:         requestHash,
 		HandledRenewRequest: renewRequest,
-		layoutHash:          layoutHash(),
-		managedKeys:         keys,
 	}
 }
 
@@ -149,7 +149,7 @@ func recordIn(annotations map[string]string) *Record {
 }
 
 // LayoutChanged reports whether the record is of other keys than are written now.
-func (r *Record) LayoutChanged() bool { return !sameHash(r.layoutHash, layoutHash()) }
+func (r *Record) LayoutChanged(now Layout) bool { return !sameHash(r.layoutHash, now.hash) }
 
 func splitKeys(joined string) []string {
 	if joined == "" {

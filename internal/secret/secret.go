@@ -17,26 +17,20 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// The keys of the Secret: the environment variables that Alibaba Cloud's SDKs read.
-const (
-	KeyAccessKeyID     = "ALIBABA_CLOUD_ACCESS_KEY_ID"
-	KeyAccessKeySecret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
-	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN" //nolint:gosec // the name of a key, not a secret
-)
-
 // Render is the whole Secret for a session: metadata, record and data. request is what the session answers, renewRequest
-// the wish that it answers, see RenewRequest.
-func Render(c *v1alpha1.StsCredential, s sts.Session, request Request, renewRequest string) *corev1.Secret {
-	rendered := Frame(c)
-	rendered.Data = map[string][]byte{
-		KeyAccessKeyID:     []byte(s.AccessKeyID),
-		KeyAccessKeySecret: []byte(s.AccessKeySecret),
-		KeySecurityToken:   []byte(s.SecurityToken),
+// the wish that it answers, see RenewRequest. It fails only where the templates make too much of the session.
+func Render(c *v1alpha1.StsCredential, l Layout, s sts.Session, request Request, renewRequest string) (*corev1.Secret, error) {
+	data, err := l.data(s, request.RoleARN)
+	if err != nil {
+		return nil, err
 	}
-	keys := slices.Sorted(maps.Keys(rendered.Data))
-	maps.Copy(rendered.Annotations, newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), renewRequest, keys).annotations())
+	rendered := Frame(c)
+	rendered.Data = data
+	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), renewRequest)
+	record.layoutHash, record.managedKeys = l.hash, slices.Sorted(maps.Keys(data))
+	maps.Copy(rendered.Annotations, record.annotations())
 	rendered.Annotations[dataHashAnnotation] = dataHash(rendered)
-	return rendered
+	return rendered, nil
 }
 
 // Frame is the Secret without record and data: what changes by patch, without a call to STS.

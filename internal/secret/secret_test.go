@@ -4,6 +4,7 @@
 package secret_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -51,7 +52,17 @@ func credential() *v1alpha1.StsCredential {
 }
 
 func rendered() *corev1.Secret {
-	return secret.Render(credential(), session, secret.Request{AssumeRoleInput: input}, "2026-01-01")
+	return render(credential(), session, secret.Request{AssumeRoleInput: input}, "2026-01-01")
+}
+
+// render is secret.Render of what cannot fail.
+func render(c *v1alpha1.StsCredential, s sts.Session, request secret.Request, renewRequest string) *corev1.Secret {
+	layout, errLayout := secret.NewLayout(c.Spec.Secret, "cn-shanghai")
+	out, err := secret.Render(c, layout, s, request, renewRequest)
+	if err := errors.Join(errLayout, err); err != nil {
+		panic(err)
+	}
+	return out
 }
 
 // stripped is a Secret as the cache holds it.
@@ -65,11 +76,17 @@ func stripped(t *testing.T, s *corev1.Secret) *corev1.Secret {
 }
 
 func TestRenderGolden(t *testing.T) {
-	got, err := yaml.Marshal(rendered())
+	sameAsGolden(t, "secret.yaml", rendered())
+}
+
+// sameAsGolden compares a Secret with a file of testdata.
+func sameAsGolden(t *testing.T, file string, s *corev1.Secret) {
+	t.Helper()
+	got, err := yaml.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "secret.yaml")
+	golden := filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(golden, got, 0o600); err != nil {
 			t.Fatal(err)
@@ -124,7 +141,7 @@ func TestReadBack(t *testing.T) {
 		record.AssumedRoleID != session.AssumedRoleID || record.HandledRenewRequest != "2026-01-01" {
 		t.Errorf("record = %+v", record)
 	}
-	if record.RequestChanged(secret.Request{AssumeRoleInput: input}) || record.PolicyChanged(secret.Request{AssumeRoleInput: input}) || record.LayoutChanged() {
+	if record.RequestChanged(secret.Request{AssumeRoleInput: input}) || record.PolicyChanged(secret.Request{AssumeRoleInput: input}) || record.LayoutChanged(layout(t, credential().Spec.Secret)) {
 		t.Errorf("a fresh record differs from what was asked: %+v", record)
 	}
 }
@@ -304,7 +321,7 @@ func TestPatch(t *testing.T) {
 	renewed := session
 	renewed.AccessKeyID, renewed.RequestID = "STS.NNext", ""
 	next := func(c *v1alpha1.StsCredential) *corev1.Secret {
-		return secret.Render(c, renewed, secret.Request{AssumeRoleInput: input}, "")
+		return render(c, renewed, secret.Request{AssumeRoleInput: input}, "")
 	}
 	for _, tt := range []struct {
 		name  string

@@ -48,8 +48,9 @@ func ours(all map[string]string, noted string) map[string]string {
 	return kept
 }
 
-// maxKept bounds each label and annotation that is kept, in bytes: the longest are the noted keys, up to 32 of 253.
-const maxKept = 32 * 254
+// maxKept bounds each label and annotation that is kept, in bytes: the longest are the managed keys, up to 32 of 253 from
+// templates beside those of the formats.
+const maxKept = 32*254 + 1024
 
 // Read returns the record of a stripped Secret, nil unless it is whole, and whether data and record are as written.
 func Read(s *corev1.Secret) (record *Record, intact bool) {

@@ -1,0 +1,129 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// The keys of the default format: the environment variables that Alibaba Cloud's SDKs read.
+const (
+	KeyAccessKeyID     = "ALIBABA_CLOUD_ACCESS_KEY_ID"
+	KeyAccessKeySecret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
+	KeySecurityToken   = "ALIBABA_CLOUD_SECURITY_TOKEN" //nolint:gosec // the name of a key, not a secret
+)
+
+// values are what a Secret's keys are made of, by name.
+type values map[string]string
+
+// The names of the values, which templates call fields.
+const (
+	fieldAccessKeyID     = "AccessKeyID"
+	fieldAccessKeySecret = "AccessKeySecret"
+	fieldSecurityToken   = "SecurityToken"
+	fieldExpiration      = "Expiration"
+	fieldRoleARN         = "RoleARN"
+	fieldRegion          = "Region"
+)
+
+func valuesOf(s sts.Session, role, region string) values {
+	return values{
+		fieldAccessKeyID:     s.AccessKeyID,
+		fieldAccessKeySecret: s.AccessKeySecret,
+		fieldSecurityToken:   s.SecurityToken,
+		fieldExpiration:      s.ExpiresAt.UTC().Format(time.RFC3339),
+		fieldRoleARN:         role,
+		fieldRegion:          region,
+	}
+}
+
+// format makes a ready-made set of keys.
+type format func(values) map[string]string
+
+// formats are the sets that spec.secret.formats chooses from. What their keys are called is the readers' affair:
+// docs/workloads.md says for each where that was looked up and which program it was tried with.
+var formats = map[v1alpha1.SecretFormat]format{
+	v1alpha1.FormatSDK:        triple(KeyAccessKeyID, KeyAccessKeySecret, KeySecurityToken),
+	v1alpha1.FormatTablestore: triple("TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"),
+	v1alpha1.FormatOSS:        triple("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
+	v1alpha1.FormatTerraform:  triple("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
+	v1alpha1.FormatLogService: triple("ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"),
+	v1alpha1.FormatPlain:      plain,
+	v1alpha1.FormatCLI:        cli,
+	v1alpha1.FormatINI:        ini,
+	v1alpha1.FormatExternal:   external,
+}
+
+// triple is a format of three keys, as environments have it.
+func triple(id, secret, token string) format {
+	return func(v values) map[string]string {
+		return map[string]string{id: v[fieldAccessKeyID], secret: v[fieldAccessKeySecret], token: v[fieldSecurityToken]}
+	}
+}
+
+func plain(v values) map[string]string {
+	return map[string]string{
+		"accessKeyId":     v[fieldAccessKeyID],
+		"accessKeySecret": v[fieldAccessKeySecret],
+		"securityToken":   v[fieldSecurityToken],
+		"expiration":      v[fieldExpiration],
+	}
+}
+
+// profile is what the aliyun CLI's configuration and the output of a process_command have in common.
+type profile struct {
+	Name            string `json:"name,omitempty"`
+	Mode            string `json:"mode"`
+	AccessKeyID     string `json:"access_key_id"`
+	AccessKeySecret string `json:"access_key_secret"`
+	STSToken        string `json:"sts_token"`
+	RegionID        string `json:"region_id,omitempty"`
+	OutputFormat    string `json:"output_format,omitempty"`
+	Expiration      string `json:"expiration,omitempty"`
+}
+
+func profileOf(v values) profile {
+	return profile{Mode: "StsToken", AccessKeyID: v[fieldAccessKeyID], AccessKeySecret: v[fieldAccessKeySecret], STSToken: v[fieldSecurityToken]}
+}
+
+func cli(v values) map[string]string {
+	p := profileOf(v)
+	p.Name, p.RegionID, p.OutputFormat = "default", v[fieldRegion], "json"
+	return map[string]string{"config.json": document(struct {
+		Current  string    `json:"current"`
+		Profiles []profile `json:"profiles"`
+	}{p.Name, []profile{p}})}
+}
+
+func external(v values) map[string]string {
+	p := profileOf(v)
+	p.Expiration = v[fieldExpiration]
+	return map[string]string{"external.json": document(p)}
+}
+
+func ini(v values) map[string]string {
+	return map[string]string{"credentials": strings.Join([]string{
+		"[default]",
+		"enable = true",
+		"type = sts_token",
+		"access_key_id = " + v[fieldAccessKeyID],
+		"access_key_secret = " + v[fieldAccessKeySecret],
+		"security_token = " + v[fieldSecurityToken],
+		"",
+	}, "\n")}
+}
+
+// document is JSON for a program to read.
+func document(v any) string {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic("secret: a document made of strings cannot be encoded: " + err.Error())
+	}
+	return string(raw) + "\n"
+}

@@ -1,0 +1,105 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// Layout is which keys are written and what they are made of. Create it with NewLayout.
+type Layout struct {
+	formats   []v1alpha1.SecretFormat
+	templates map[string]text
+	region    string
+	hash      string
+}
+
+// NewLayout reads formats and template of a spec. region is the operator's, for whom .Region and the aliyun CLI's profile
+// need one. An error names the key that cannot be written and says what to write instead.
+func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
+	l := Layout{formats: spec.Formats, templates: map[string]text{}, region: region}
+	if l.formats == nil {
+		l.formats = v1alpha1.DefaultFormats()
+	}
+	for _, name := range l.formats {
+		if formats[name] == nil {
+			return Layout{}, fmt.Errorf("spec.secret.formats: this operator does not know %s: leave it out, or upgrade the operator", name)
+		}
+	}
+	if len(l.formats)+len(spec.Template.Data) == 0 {
+		return Layout{}, errors.New("spec.secret.formats: [] writes nothing by itself: name a format, or set template.data")
+	}
+	taken := l.takenBy()
+	for _, key := range slices.Sorted(maps.Keys(spec.Template.Data)) {
+		if format, clash := taken[key]; clash {
+			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: format %s writes this key: rename yours, or leave the format out", key, format)
+		}
+		t, err := parseText(string(spec.Template.Data[key]))
+		if err != nil {
+			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: %w", key, err)
+		}
+		l.templates[key] = t
+	}
+	l.hash = layoutHash(spec, l)
+	_, err := l.data(StandIn(), strings.Repeat("x", 160))
+	return l, err
+}
+
+// takenBy are the keys that the formats write.
+func (l Layout) takenBy() map[string]v1alpha1.SecretFormat {
+	taken := map[string]v1alpha1.SecretFormat{}
+	for _, name := range l.formats {
+		for key := range formats[name](nil) {
+			taken[key] = name
+		}
+	}
+	return taken
+}
+
+// usesRegion reports whether the region is part of what is written.
+func (l Layout) usesRegion() bool {
+	for _, t := range l.templates {
+		if slices.ContainsFunc(t, func(p part) bool { return p.field == fieldRegion }) {
+			return true
+		}
+	}
+	return slices.Contains(l.formats, v1alpha1.FormatCLI)
+}
+
+// data is the content of a Secret for a session of a role. It fails only where the templates make too much.
+func (l Layout) data(s sts.Session, role string) (map[string][]byte, error) {
+	v := valuesOf(s, role, l.region)
+	data := map[string][]byte{}
+	for _, name := range l.formats {
+		for key, value := range formats[name](v) {
+			data[key] = []byte(value)
+		}
+	}
+	left := maxOutput
+	for _, key := range slices.Sorted(maps.Keys(l.templates)) {
+		value, err := l.templates[key].execute(v, left)
+		if err != nil {
+			return nil, fmt.Errorf("spec.secret.template.data[%s]: %w", key, err)
+		}
+		left -= len(value)
+		data[key] = []byte(value)
+	}
+	return data, nil
+}
+
+// StandIn looks like a session of STS's, and longer than any that was seen: what can be written for it can be written.
+func StandIn() sts.Session {
+	return sts.Session{
+		AccessKeyID:     "STS.N" + strings.Repeat("x", 24),
+		AccessKeySecret: strings.Repeat("x", 44),
+		SecurityToken:   strings.Repeat("x", 1024),
+	}
+}

@@ -1,0 +1,143 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package secret
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template/parse"
+)
+
+const (
+	// maxFunctions bounds what is done to one field, so that a short template cannot keep the operator busy.
+	maxFunctions = 4
+	// maxOutput bounds what all templates of a Secret make together, in bytes. A Secret holds at most 1 MiB.
+	maxOutput = 256 << 10
+)
+
+// Of a Go template only text and fields are taken, and nothing that loops, branches or calls: so it ends by itself.
+var (
+	fields    = []string{fieldAccessKeyID, fieldAccessKeySecret, fieldSecurityToken, fieldExpiration, fieldRoleARN, fieldRegion}
+	functions = map[string]any{"b64enc": b64enc, "toJson": toJSON, "quote": strconv.Quote, "urlquery": url.QueryEscape}
+)
+
+func b64enc(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func toJSON(s string) string {
+	raw, _ := json.Marshal(s) // of a string, it cannot fail
+	return string(raw)
+}
+
+// text is a template: its parts in order.
+type text []part
+
+// part is literal text or, if it has one, a field that goes through functions.
+type part struct {
+	literal   string
+	field     string
+	functions []func(string) string
+}
+
+// errTooLong is what templates that make too much are refused with.
+var errTooLong = fmt.Errorf("makes too much: all templates together may make %d KiB", maxOutput>>10)
+
+// execute makes at most the given number of bytes.
+func (t text) execute(v values, most int) (string, error) {
+	var out strings.Builder
+	for _, p := range t {
+		s := p.literal + v[p.field]
+		for _, f := range p.functions {
+			if len(s) > most {
+				return "", errTooLong
+			}
+			s = f(s)
+		}
+		if out.Len()+len(s) > most {
+			return "", errTooLong
+		}
+		out.WriteString(s)
+	}
+	return out.String(), nil
+}
+
+// parseText reads a template. Its errors quote nothing of it but the line's number: it may hold what is not to be told.
+func parseText(source string) (text, error) {
+	trees := map[string]*parse.Tree{}
+	tree, err := parse.New("").Parse(source, "", "", trees, functions)
+	if err != nil {
+		return nil, refusedIn(lineOf(err))
+	}
+	if len(trees) != 1 || trees[""] != tree {
+		return nil, errors.New("defines another template: write it out where it is used")
+	}
+	var t text
+	for _, node := range tree.Root.Nodes {
+		p, ok := partOf(node)
+		if !ok {
+			return nil, refusedIn(1 + strings.Count(source[:node.Position()], "\n"))
+		}
+		t = append(t, p)
+	}
+	return t, nil
+}
+
+// refusedIn is what a template is refused with that cannot be parsed, or says more than it may.
+func refusedIn(line int) error {
+	return fmt.Errorf("line %d: write text and fields such as {{ .SecurityToken | toJson }} only; the fields are .%s, "+
+		"the functions b64enc, toJson, quote and urlquery, at most %d after a field", line, strings.Join(fields, ", ."), maxFunctions)
+}
+
+// lineOf is the line that a parser's error names.
+func lineOf(err error) int {
+	line := 1
+	if m := parseErrors.FindStringSubmatch(err.Error()); m != nil {
+		line, _ = strconv.Atoi(m[1])
+	}
+	return line
+}
+
+var parseErrors = regexp.MustCompile(`^template: :([0-9]{1,5})`)
+
+func partOf(node parse.Node) (part, bool) {
+	switch n := node.(type) {
+	case *parse.TextNode:
+		return part{literal: string(n.Text)}, true
+	case *parse.ActionNode:
+		return partOfPipe(n.Pipe)
+	}
+	return part{}, false
+}
+
+// partOfPipe takes {{ .Field | function | ... }} and, as a shorter way to write it, {{ function .Field | ... }}.
+func partOfPipe(pipe *parse.PipeNode) (p part, ok bool) {
+	if len(pipe.Decl) > 0 {
+		return part{}, false
+	}
+	for i, command := range pipe.Cmds {
+		arguments := command.Args
+		if i == 0 {
+			field, ok := arguments[len(arguments)-1].(*parse.FieldNode)
+			if !ok || len(field.Ident) != 1 || !slices.Contains(fields, field.Ident[0]) {
+				return part{}, false
+			}
+			p.field, arguments = field.Ident[0], arguments[:len(arguments)-1]
+			if len(arguments) == 0 {
+				continue
+			}
+		}
+		name, ok := arguments[0].(*parse.IdentifierNode)
+		if !ok || len(arguments) != 1 {
+			return part{}, false
+		}
+		p.functions = append(p.functions, functions[name.Ident].(func(string) string))
+	}
+	return p, len(p.functions) <= maxFunctions
+}
