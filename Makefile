@@ -4,6 +4,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMG ?= sts-credential-operator:dev
+CONFIG ?= config/default
+KUBECTL ?= kubectl
 KUBERNETES_VERSION ?=
 export KUBERNETES_VERSION
 
@@ -11,8 +15,12 @@ TOOL := go tool -modfile=hack/tools/go.mod
 LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
 HELM := go tool -modfile=hack/tools/helm/go.mod helm
 CHART := charts/sts-credential-operator
+# What a cluster gets, with the image IMG.
+MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed 's|image: sts-credential-operator:dev$$|image: $(IMG)|'
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
 ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
+
+, := ,
 
 .DEFAULT_GOAL := help
 
@@ -70,7 +78,45 @@ chart: ## Check the chart and package it into dist/.
 
 .PHONY: build
 build: ## Build the manager into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/manager ./cmd/manager
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
+	IMG=$(IMG) VERSION=$(VERSION) hack/image/engine.sh hack/image/build.sh build
+
+.PHONY: image-archive
+image-archive: ## Build the image IMG and save it to dist/image.tar, for docker load and ctr images import.
+	IMG=$(IMG) VERSION=$(VERSION) ARCHIVE=dist/image.tar hack/image/engine.sh hack/image/build.sh build
+
+.PHONY: image-check
+image-check: image-archive ## Build the image IMG and check it: size, user, labels, no shell, static, runs under any user.
+	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar VERSION=$(VERSION) hack/image/engine.sh go test -count=1 -v ./test/image
+
+.PHONY: docker-buildx
+docker-buildx: ## Build IMG for amd64 and arm64 into dist/image-oci.tar (ARGS=--push: to its registry instead).
+	mkdir -p dist
+	IMG=$(IMG) VERSION=$(VERSION) hack/image/build.sh buildx build --platform linux/amd64,linux/arm64 $(or $(ARGS),--output type=oci$(,)dest=dist/image-oci.tar)
+
+.PHONY: install
+install: ## Install or upgrade the CRDs in the cluster of your kubectl.
+	$(TOOL) kustomize build config/crd | $(KUBECTL) apply -f -
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs and with them ALL StsCredentials and StsRoleGrants; Kubernetes then deletes their Secrets.
+	$(TOOL) kustomize build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: ## Install or upgrade CRDs, rights and the operator, with the image IMG (CONFIG=config/overlays/namespaced for another shape).
+	$(MANIFESTS) | $(KUBECTL) apply -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator and its rights. The CRDs, what was asked for, the Secrets and the namespace stay.
+	$(MANIFESTS) | awk 'BEGIN {RS = ORS = "---\n"} !/\nkind: (CustomResourceDefinition|Namespace)\n/' | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: dist
+dist: ## Write what `make deploy` applies to dist/install.yaml.
+	mkdir -p dist
+	$(MANIFESTS) >dist/install.yaml
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache.

@@ -29,16 +29,18 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// version is set when the manager is built.
-var version = "dev"
-
 func main() {
 	s, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
+	if err == nil && s.version {
+		fmt.Println(build())
+		return
+	}
 	if err == nil {
 		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+		ctrl.Log.Info("start", "version", version, "commit", commit)
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {

@@ -1,0 +1,29 @@
+# The manager alone, on a base without a shell. `make docker-build` builds it; docs/install.md tells about the bases.
+ARG BUILDER_IMAGE=docker.io/library/golang:1.26
+ARG BASE_IMAGE=gcr.io/distroless/static-debian13:nonroot
+
+FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
+WORKDIR /src
+COPY . .
+ARG TARGETOS TARGETARCH GOPROXY VERSION=dev COMMIT=unknown SOURCE_DATE_EPOCH=0
+# The same sources give the same layer: no path, no build ID from git and no time of building is in it.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    mkdir /out && \
+    CGO_ENABLED=0 GOTOOLCHAIN=local GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
+      -o /out/manager ./cmd/manager && \
+    touch -d "@$SOURCE_DATE_EPOCH" /out/manager
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev COMMIT=unknown CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="sts-credential-operator" \
+      org.opencontainers.image.description="Keeps short-lived Alibaba Cloud STS credentials in Kubernetes Secrets" \
+      org.opencontainers.image.source="https://github.com/stscredential/sts-credential-operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$COMMIT" \
+      org.opencontainers.image.created="$CREATED"
+COPY --from=build /out/manager /manager
+# By number, so that Kubernetes can see that it is not root. Any other number does as well.
+USER 65532:65532
+ENTRYPOINT ["/manager"]

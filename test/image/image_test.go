@@ -1,0 +1,135 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package image checks the built image: `make image-check`.
+package image
+
+import (
+	"bytes"
+	"debug/buildinfo"
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const maxSize = 60_000_000
+
+func TestConfig(t *testing.T) {
+	image := readArchive(t)
+	config := image.config.Config
+	if image.size >= maxSize {
+		t.Errorf("the image has %d bytes, want less than %d", image.size, maxSize)
+	}
+	t.Logf("%.1f MB, %s/%s", float64(image.size)/1e6, image.config.OS, image.config.Architecture)
+	if image.config.OS != "linux" || config.User != "65532:65532" ||
+		!slices.Equal(config.Entrypoint, []string{"/manager"}) || len(config.Cmd) > 0 {
+		t.Errorf("OS %q, user %q, entry point %q, command %q", image.config.OS, config.User, config.Entrypoint, config.Cmd)
+	}
+	for _, env := range config.Env {
+		if name, _, _ := strings.Cut(env, "="); name != "PATH" && name != "SSL_CERT_FILE" {
+			t.Errorf("the image sets %s", env)
+		}
+	}
+	for label, pattern := range map[string]string{
+		"title":       `^sts-credential-operator$`,
+		"description": `.`,
+		"source":      `^https://github\.com/stscredential/sts-credential-operator$`,
+		"licenses":    `^Apache-2\.0$`,
+		"version":     "^" + regexp.QuoteMeta(os.Getenv("VERSION")) + "$",
+		"revision":    `^[0-9a-f]{40}$`,
+		"created":     `.`,
+	} {
+		if got := config.Labels["org.opencontainers.image."+label]; !regexp.MustCompile(pattern).MatchString(got) {
+			t.Errorf("label %s is %q, want %s", label, got, pattern)
+		}
+	}
+	created, err := time.Parse(time.RFC3339, config.Labels["org.opencontainers.image.created"])
+	if manager := image.files["manager"]; err != nil || manager == nil || !manager.ModTime().Equal(created) {
+		t.Errorf("label created is %v (%v), and /manager is %v: want the same time", created, err, manager)
+	}
+}
+
+// Nothing in the image can be run but the manager: no shell, no package manager.
+func TestFiles(t *testing.T) {
+	image := readArchive(t)
+	for name, info := range image.files {
+		if info.Mode().IsRegular() && info.Mode()&0o111 != 0 && name != "manager" {
+			t.Errorf("/%s can be executed", name)
+		}
+	}
+	if info := image.files["manager"]; info == nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("/manager is %v, want it executable for everybody", info)
+	}
+	for _, name := range []string{"etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/UTC", "etc/passwd"} {
+		if image.files[name] == nil {
+			t.Errorf("/%s is not there", name)
+		}
+	}
+}
+
+func TestManagerIsStatic(t *testing.T) {
+	image := readArchive(t)
+	binary, err := elf.NewFile(bytes.NewReader(image.manager))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range binary.Progs {
+		if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
+			t.Errorf("the manager is linked dynamically: %v", part.Type)
+		}
+	}
+	if binary.Section(".symtab") != nil || binary.Section(".debug_info") != nil || binary.Section(".zdebug_info") != nil {
+		t.Error("the manager has symbols or debugging data")
+	}
+	info, err := buildinfo.Read(bytes.NewReader(image.manager))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := map[string]string{}
+	for _, setting := range info.Settings {
+		built[setting.Key] = setting.Value
+	}
+	for key, want := range map[string]string{
+		"CGO_ENABLED": "0", "-trimpath": "true", "GOOS": "linux", "GOARCH": image.config.Architecture,
+	} {
+		if built[key] != want {
+			t.Errorf("built with %s=%s, want %s", key, built[key], want)
+		}
+	}
+	if bytes.Contains(image.manager, []byte("internal/stsemulator")) {
+		t.Error("the emulator is linked in")
+	}
+}
+
+// The manager starts under any user, with a root file system that cannot be written, and says what it is.
+func TestRuns(t *testing.T) {
+	image := readArchive(t)
+	if image.config.Architecture != runtime.GOARCH {
+		t.Skipf("an image for %s does not run here", image.config.Architecture)
+	}
+	docker := func(arguments ...string) string {
+		t.Helper()
+		output, err := exec.CommandContext(t.Context(), "docker", arguments...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker %s: %v: %s", strings.Join(arguments, " "), err, output)
+		}
+		return string(output)
+	}
+	docker("load", "--input", os.Getenv("IMAGE_ARCHIVE"))
+	labels := image.config.Config.Labels
+	want := fmt.Sprintf("sts-credential-operator %s, commit %s, go", labels["org.opencontainers.image.version"], labels["org.opencontainers.image.revision"])
+	for _, user := range []string{"", "65532:65532", "1000680000:0"} {
+		got := docker("run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
+			"--user="+user, "sha256:"+image.id, "--version")
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("as user %q it says %q, want %q…", user, got, want)
+		}
+	}
+}
