@@ -4,9 +4,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export VERSION
 COMMIT = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The time that what is built bears.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH
 IMG ?= sts-credential-operator:dev
+export IMG
 CONFIG ?= config/default
+DIST ?= dist
 KUBECTL ?= kubectl
 KUBERNETES_VERSION ?=
 export KUBERNETES_VERSION
@@ -15,12 +21,11 @@ TOOL := go tool -modfile=hack/tools/go.mod
 LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
 HELM := go tool -modfile=hack/tools/helm/go.mod helm
 CHART := charts/sts-credential-operator
+CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
 # What a cluster gets, with the image IMG.
 MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed 's|image: sts-credential-operator:dev$$|image: $(IMG)|'
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
 ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
-
-, := ,
 
 .DEFAULT_GOAL := help
 
@@ -54,6 +59,7 @@ fuzz: ## Run each fuzz target for ten seconds.
 .PHONY: lint
 lint: ## Run the linters.
 	$(LINT) run ./...
+	go tool -modfile=hack/tools/actionlint/go.mod actionlint
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's parts and config/prometheus.
@@ -82,28 +88,37 @@ build: ## Build the manager into bin/.
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
-	IMG=$(IMG) VERSION=$(VERSION) hack/image/engine.sh hack/image/build.sh build
+	hack/image/engine.sh hack/image/build.sh build
 
 .PHONY: image-archive
 image-archive: ## Build the image IMG and save it to dist/image.tar, for docker load and ctr images import.
-	IMG=$(IMG) VERSION=$(VERSION) ARCHIVE=dist/image.tar hack/image/engine.sh hack/image/build.sh build
+	ARCHIVE=dist/image.tar hack/image/engine.sh hack/image/build.sh build
 
 .PHONY: image-check
 image-check: image-archive ## Build the image IMG and check it: size, user, labels, no shell, static, runs under any user.
-	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar VERSION=$(VERSION) hack/image/engine.sh go test -count=1 -v ./test/image
+	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar hack/image/engine.sh go test -count=1 -v ./test/image
+
+.PHONY: sbom
+sbom: image-archive ## Write what the image's manager is made of to dist/sbom.spdx.json (SPDX), and check it.
+	cd hack/sbom && go run . sts-credential-operator $(VERSION) $(SOURCE_DATE_EPOCH) ../../dist/manager >../../dist/sbom.spdx.json
+	cd hack/sbom && SBOM=../../dist/sbom.spdx.json PROGRAM=../../dist/manager go test -count=1 ./...
+
+# Any of the outputs of docker buildx build, such as --push.
+OUTPUT ?= --output type=oci,dest=dist/image-oci.tar
 
 .PHONY: docker-buildx
-docker-buildx: ## Build IMG for amd64 and arm64 into dist/image-oci.tar (ARGS=--push: to its registry instead).
+docker-buildx: ## Build IMG for amd64 and arm64 into dist/image-oci.tar (OUTPUT=--push: to its registry instead).
 	mkdir -p dist
-	IMG=$(IMG) VERSION=$(VERSION) hack/image/build.sh buildx build --platform linux/amd64,linux/arm64 $(or $(ARGS),--output type=oci$(,)dest=dist/image-oci.tar)
+	hack/image/build.sh buildx build --platform linux/amd64,linux/arm64 $(OUTPUT)
 
 .PHONY: install
 install: ## Install or upgrade the CRDs in the cluster of your kubectl.
 	$(TOOL) kustomize build config/crd | $(KUBECTL) apply -f -
+	$(KUBECTL) wait --for=condition=Established --timeout=60s $(CRDS)
 
 .PHONY: uninstall
 uninstall: ## Remove the CRDs and with them ALL StsCredentials and StsRoleGrants; Kubernetes then deletes their Secrets.
-	$(TOOL) kustomize build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+	$(KUBECTL) delete --ignore-not-found $(CRDS)
 
 .PHONY: deploy
 deploy: ## Install or upgrade CRDs, rights and the operator, with the image IMG (CONFIG=config/overlays/namespaced for another shape).
@@ -114,9 +129,9 @@ undeploy: ## Remove the operator and its rights. The CRDs, what was asked for, t
 	$(MANIFESTS) | awk 'BEGIN {RS = ORS = "---\n"} !/\nkind: (CustomResourceDefinition|Namespace)\n/' | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: dist
-dist: ## Write what `make deploy` applies to dist/install.yaml.
-	mkdir -p dist
-	$(MANIFESTS) >dist/install.yaml
+dist: ## Write what `make deploy` applies to dist/install.yaml (DIST=another folder).
+	mkdir -p $(DIST)
+	$(MANIFESTS) >$(DIST)/install.yaml
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache.
