@@ -30,10 +30,14 @@ import() { # NAME ARCHITECTURE FOLDER [CHANGE]
   echo "$name"
 }
 
+if ! busybox=$(command -v busybox) || ldd "$busybox" >/dev/null 2>&1; then
+  echo "No static busybox: install Debian's busybox-static." >&2
+  exit 1
+fi
 builder="$work/builder"
 users "$builder"
 mkdir -p "$builder/bin" "$builder/usr/local/go" "$builder/etc/ssl/certs"
-cp "$(command -v busybox)" "$builder/bin/busybox"
+cp "$busybox" "$builder/bin/busybox"
 for program in sh mkdir touch; do ln -s busybox "$builder/bin/$program"; done
 cp /etc/ssl/certs/ca-certificates.crt "$builder/etc/ssl/certs/"
 goroot=$(go env GOROOT)

@@ -142,6 +142,15 @@ func crd() *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}}
 }
 
+// The overlay with Prometheus is the default and what scrapes it, nothing more and nothing less.
+func TestWithPrometheus(t *testing.T) {
+	want := slices.Concat(names(t, "default"), names(t, "prometheus"))
+	slices.Sort(want)
+	if got := names(t, "overlays/with-prometheus"); !slices.Equal(got, want) {
+		t.Errorf("config/overlays/with-prometheus has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // The namespaced overlay splits the generated rights in two, and neither adds nor drops one.
 func TestNamespacedRights(t *testing.T) {
 	all := rights(t, "rbac/role.yaml", "ClusterRole")

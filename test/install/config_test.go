@@ -4,15 +4,18 @@
 package install
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
@@ -37,6 +40,29 @@ func rights(t *testing.T, file, kind string) (all []string) {
 		if role.Kind == kind {
 			all = append(all, flatten(role.Rules)...)
 		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// names lists what kustomize makes of a folder of config/.
+func names(t *testing.T, folder string) (all []string) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../hack/tools/go.mod", "kustomize", "build", "../../config/"+folder).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(output), 4096)
+	for {
+		var object metav1.PartialObjectMetadata
+		err := decoder.Decode(&object)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, strings.Join([]string{object.Kind, object.Namespace, object.Name}, " "))
 	}
 	slices.Sort(all)
 	return all
