@@ -22,6 +22,8 @@ var (
 		"When the next renewal is due by STS's clock, in seconds since 1970; absent while the Secret holds nothing, and for suspended StsCredentials.")
 	readyDesc = ofCredential("stscredential_ready",
 		"1 while the Secret holds credentials, for the current spec, that work now; else 0.")
+	staleDesc = ofCredential("stscredential_stale_pods",
+		"Pods that hold credentials older than the Secret's and cannot read the new ones; absent where pods are not tracked.")
 	expiredDesc = prometheus.NewDesc("stscredential_expired_seconds_total",
 		"Seconds that credentials in Secrets have spent past their expiry, summed up over all StsCredentials that are not suspended, while this process led.", nil, nil)
 	limitDesc = prometheus.NewDesc("stscredential_budget_limit_calls_per_second",
@@ -43,7 +45,7 @@ const scrapeTimeout = 5 * time.Second
 
 // Describe names all that Collect tells.
 func (*scrape) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, expiredDesc, limitDesc} {
+	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc} {
 		out <- desc
 	}
 }
@@ -86,4 +88,7 @@ func collect(c *v1alpha1.StsCredential, now time.Time, out chan<- prometheus.Met
 		ready = 1
 	}
 	gauge(readyDesc, ready)
+	if c.Status.Consumers != nil {
+		gauge(staleDesc, float64(c.Status.Consumers.Stale))
+	}
 }
