@@ -68,7 +68,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's pa
 	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
-	cp config/admission/secrets.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
+	cp config/admission/secrets.yaml config/admission/stscredentials.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
 	go run ./hack/chartdocs $(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 	hack/monitoring/generate.sh

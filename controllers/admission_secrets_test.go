@@ -4,12 +4,12 @@
 package controllers
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,7 +21,7 @@ import (
 func TestAdmissionLetsTheOperatorWork(t *testing.T) {
 	w := newWorld(t)
 	operator := w.fenced()
-	w.Client, w.Live = operator, operator
+	w.Client, w.Live = listsCached{operator}, operator
 	c := w.credential("orders")
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
@@ -45,6 +45,13 @@ func TestAdmissionLetsTheOperatorWork(t *testing.T) {
 			w.wantWorking("orders")
 		})
 	}
+}
+
+// listsCached lists from the cache, which has the indexes, and does all else as the operator.
+type listsCached struct{ client.Client }
+
+func (listsCached) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	return cached.List(ctx, list, options...)
 }
 
 // What somebody who has taken over the operator cannot do with its right to write Secrets, whatever RBAC says.
@@ -98,8 +105,13 @@ func TestAdmissionOfSecrets(t *testing.T) {
 			}
 		})
 	}
-	if err := operator.Delete(w.ctx, w.secret("foreign")); !apierrors.IsForbidden(err) {
-		t.Errorf("the operator deletes a Secret: %v, want it forbidden", err)
+	for _, foreign := range []string{"foreign", "consented"} {
+		if err := operator.Delete(w.ctx, w.secret(foreign)); !denied(err) {
+			t.Errorf("the operator deletes the Secret %s: %v, want it denied", foreign, err)
+		}
+	}
+	if err := operator.Delete(w.ctx, w.secret("orders")); err != nil {
+		t.Errorf("the operator deletes its own Secret: %v", err)
 	}
 	if err := w.as("kubernetes-admin", "system:masters").Create(w.ctx, object("others", corev1.SecretTypeServiceAccountToken, nil)); err != nil {
 		t.Errorf("others' Secrets are fenced too: %v", err)
@@ -108,4 +120,50 @@ func TestAdmissionOfSecrets(t *testing.T) {
 
 func merge(patch string) client.Patch {
 	return client.RawPatch("application/merge-patch+json", []byte(patch))
+}
+
+// With the right to patch StsCredentials, the operator can put a finalizer on them and do nothing else.
+func TestAdmissionOfStsCredentials(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	operator := w.fenced()
+	patch := func(patch string) error {
+		return operator.Patch(w.ctx, &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: c.Name}}, merge(patch))
+	}
+	w.eventually("the policy is in force", func(context.Context) bool { return denied(patch(`{"metadata":{"labels":{"probe":"x"}}}`)) })
+	for _, refused := range []string{
+		`{"spec":{"roleARN":"acs:ram::1234567890123456:role/admin"}}`,
+		`{"spec":{"suspend":true},"metadata":{"finalizers":["sts.alibabacloud.com/adopted-secret"]}}`,
+		`{"metadata":{"labels":{"team":"x"}}}`,
+		`{"metadata":{"annotations":{"sts.alibabacloud.com/renew-requested-at":"now"}}}`,
+		`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x"}]}}`,
+	} {
+		if err := patch(refused); !denied(err) {
+			t.Errorf("%s: %v, want it denied", refused, err)
+		}
+	}
+	for _, taken := range []string{`{"metadata":{"finalizers":["sts.alibabacloud.com/adopted-secret"]}}`, `{"metadata":{"finalizers":null}}`} {
+		if err := patch(taken); err != nil {
+			t.Errorf("%s: %v", taken, err)
+		}
+	}
+}
+
+// Behind the fence, the operator adopts, releases and takes former Secrets away.
+func TestAdmissionLetsTheOperatorAdopt(t *testing.T) {
+	w := newWorld(t)
+	operator := w.fenced()
+	w.Client, w.Live = listsCached{operator}, operator
+	w.somebodys("theirs", "orders")
+	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "theirs" })
+	w.pass(c)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	w.renamed(c, "orders")
+	w.renamed(c, "orders-v2")
+	w.step(time.Hour)
+	w.pass(c)
+	if s := w.secret("theirs"); len(s.Data) != 1 || w.secret("orders") != nil {
+		t.Errorf("former Secrets: %v and %v", s, w.secret("orders"))
+	}
+	w.deleted(c)
 }

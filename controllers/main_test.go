@@ -27,11 +27,12 @@ import (
 // What all tests share: a control plane, a client past the cache as its admin, and a client through a cache as the
 // manager has it.
 var (
-	plane  *controlplane.ControlPlane
-	config *rest.Config
-	scheme = runtime.NewScheme()
-	api    client.WithWatch
-	cached client.Client
+	plane     *controlplane.ControlPlane
+	config    *rest.Config
+	scheme    = runtime.NewScheme()
+	api       client.WithWatch
+	cached    client.Client
+	informers cache.Cache
 )
 
 func TestMain(m *testing.M) {
@@ -70,8 +71,10 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	options.Scheme = scheme
-	informers, err := cache.New(config, options)
-	if err != nil {
+	if informers, err = cache.New(config, options); err != nil {
+		return 1, err
+	}
+	if err := IndexSecrets(ctx, informers); err != nil {
 		return 1, err
 	}
 	go func() { _ = informers.Start(ctx) }()

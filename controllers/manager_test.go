@@ -37,7 +37,7 @@ func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop fu
 	mgr, err = ctrl.NewManager(config, managed)
 	w.must(err)
 	w.Client, w.Live = mgr.GetClient(), mgr.GetAPIReader()
-	w.must(w.SetupWithManager(mgr, 4))
+	w.must(w.SetupWithManager(w.ctx, mgr, 4))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -62,7 +62,7 @@ func (p *pass) quiet(now time.Time) bool {
 // nextLook is when something is due by itself: a retry, a call, an adjustment, a renewal, an expiry.
 func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	now := r.STS.Now()
-	due := []time.Duration{p.wait, p.adjust}
+	due := append([]time.Duration{p.wait, p.adjust}, p.former...)
 	if p.trouble != nil {
 		due = append(due, p.trouble.retry)
 	}

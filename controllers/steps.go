@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,6 +40,8 @@ type pass struct {
 	adjust  time.Duration // how long until metadata may be adjusted
 	ending  bool          // the namespace is being deleted
 	wrote   bool          // the Secret was written
+
+	former []time.Duration // how long until Secrets under former names are looked at
 }
 
 // trouble is why credentials are not renewed.
@@ -154,7 +157,7 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 	case secret.Owned(found, p.credential):
 		p.saw(found)
 	case !p.credential.Spec.Suspend: // which does not want it
-		p.fail(*p.conflict())
+		p.fail(*p.conflict(found))
 	}
 	return nil
 }
@@ -179,10 +182,17 @@ func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) 
 }
 
 // conflict is that the target is somebody else's.
-func (p *pass) conflict() *trouble {
+func (p *pass) conflict(found *corev1.Secret) *trouble {
+	whose, wayOut := "is not this StsCredential's", fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s",
+		v1alpha1.AnnotationAdopt, p.credential.Name)
+	switch controller := metav1.GetControllerOfNoCopy(found); {
+	case found.Type != corev1.SecretTypeOpaque:
+		whose, wayOut = "is not of type Opaque", " or delete the Secret"
+	case controller != nil:
+		whose, wayOut = fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name), " or delete the Secret"
+	}
 	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
-		"Secret %s exists and is not this StsCredential's, so it is left as it is: choose another spec.secret.name, or delete the Secret",
-		p.credential.SecretName())}
+		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
 }
 
 // lookLive reads a Secret past the cache; nil if there is none.
@@ -205,6 +215,17 @@ func stripped(s *corev1.Secret) *corev1.Secret {
 		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
 	}
 	return s
+}
+
+// untouched reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
+func (p *pass) untouched() bool { return secret.Adopted(p.seen) && p.record == nil }
+
+// shaped makes what is wanted fit the Secret that was seen.
+func (p *pass) shaped(want *corev1.Secret) *corev1.Secret {
+	if p.seen != nil && secret.Adopted(p.seen) {
+		return secret.ForAdopted(want)
+	}
+	return want
 }
 
 // wish is the renewal that a user asks for, empty if none does.
@@ -245,10 +266,10 @@ func (r *Reconciler) decide(p *pass) {
 // settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to the
 // Secret that was seen or to none.
 func (r *Reconciler) settle(ctx context.Context, p *pass) {
-	if p.seen == nil || p.wrote || p.credential.Spec.Suspend || p.ending {
+	if p.seen == nil || p.wrote || p.credential.Spec.Suspend || p.ending || p.untouched() {
 		return
 	}
-	frame, now := secret.Frame(p.credential), r.Clock.Now()
+	frame, now := p.shaped(secret.Frame(p.credential)), r.Clock.Now()
 	if secret.Patch(p.seen, frame) == nil {
 		p.memo.adjustTrouble = nil
 		return

@@ -65,11 +65,11 @@ type Reconciler struct {
 
 // Least privilege: a rule for each thing that the code does.
 //
-// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/status,verbs=patch
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/finalizers,verbs=update
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stsrolegrants,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -82,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, r.release(ctx, credential)
 	}
 	memo := r.memory.of(credential)
 	if memo.statusLags(credential, r.Clock.Now()) {
@@ -129,13 +129,16 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 	}
 	r.settle(ctx, p)
 	p.memo.generation = p.credential.Generation
-	return nil
+	return r.prune(ctx, p)
 }
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
 // Secrets, grants, the labels of namespaces, and the clock; never the status.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, maxConcurrentReconciles int) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	r.wake = make(chan wakeUp)
+	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
 		return err
 	}

@@ -23,7 +23,10 @@ import (
 
 // write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
 func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
-	failure := r.renderAndApply(ctx, p, session)
+	failure := r.bind(ctx, p)
+	if failure == nil {
+		failure = r.renderAndApply(ctx, p, session)
+	}
 	if failure == nil {
 		return
 	}
@@ -52,7 +55,7 @@ func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session sts.Se
 	if err != nil {
 		return &trouble{reason: v1alpha1.ReasonInvalidSpec, message: err.Error()}
 	}
-	return r.apply(ctx, p, want, options...)
+	return r.apply(ctx, p, p.shaped(want), options...)
 }
 
 // maxTries bounds how often a write is repeated when somebody else wrote first.
@@ -75,7 +78,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 			break
 		}
 		if seen != nil && !secret.Owned(seen, p.credential) {
-			return p.conflict()
+			return p.conflict(seen)
 		}
 		if seen != nil && secret.Newer(seen, want) {
 			p.saw(seen)
@@ -109,9 +112,12 @@ func (p *pass) stored(written *corev1.Secret, forReal bool) {
 // errHotSecret is what is told of a Secret that somebody else writes to all the time.
 var errHotSecret = errors.New("somebody else writes to it at the same time, again and again")
 
-// lookAgain reads live what a write met; nil if there is nothing (any more).
+// lookAgain reads live what a write met; nil if there is nothing (any more). What is there now may want another shape.
 func (r *Reconciler) lookAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
 	found, err := r.lookLive(ctx, client.ObjectKeyFromObject(want))
+	if err == nil && secret.Adopted(want) != (found != nil && secret.Adopted(found)) {
+		err = errHotSecret
+	}
 	return stripped(found), err
 }
 
@@ -132,12 +138,17 @@ func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options
 		}
 		return created, r.Create(ctx, created, create...)
 	}
-	patched := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: want.Namespace, Name: want.Name}}
+	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
 	var patch []client.PatchOption
 	for _, o := range options {
 		patch = append(patch, o)
 	}
 	return patched, r.Patch(ctx, patched, client.RawPatch(types.MergePatchType, secret.Patch(seen, want)), patch...)
+}
+
+// objectMeta is a Secret's name.
+func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
 }
 
 // saidSafely are the parts of the API server's messages that are told: they hold names and numbers only. The rest may

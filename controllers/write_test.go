@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -186,11 +185,12 @@ func TestKilledBetweenSteps(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			dying, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
-			w.must(err)
-			w.Client = interceptor.NewClient(dying, tt.funcs)
+			w.Client = interceptor.NewClient(cachedWithWatch{cached}, tt.funcs)
 			c := w.credential("orders")
-			_, _ = w.Reconcile(w.ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(c)})
+			w.catchUp(c)
+			if _, err := w.Reconcile(w.ctx, requestFor(c)); err != nil && !errors.Is(err, killed) {
+				t.Fatal(err)
+			}
 			w.wantCalls(1)
 
 			w.restart()

@@ -84,4 +84,10 @@ const (
 const (
 	// AnnotationRenewRequestedAt on a StsCredential asks for one renewal now, once for each new value.
 	AnnotationRenewRequestedAt = "sts.alibabacloud.com/renew-requested-at"
+	// AnnotationAdopt on a Secret that is not the operator's is its owner's consent that the StsCredential of this name, in the
+	// same namespace, writes to it.
+	AnnotationAdopt = "sts.alibabacloud.com/adopt"
 )
+
+// FinalizerAdoptedSecret keeps a StsCredential until what it wrote to an adopted Secret is taken out again.
+const FinalizerAdoptedSecret = "sts.alibabacloud.com/adopted-secret"

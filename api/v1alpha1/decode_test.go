@@ -187,7 +187,7 @@ sessionName: default.s
 duration: 1h
 policy: {a: b}
 renewBefore: 20m
-secret: {name: n, labels: {a: b}, annotations: {a: b}, formats: [SDK], template: {data: {a: b}}}
+secret: {name: n, labels: {a: b}, annotations: {a: b}, formats: [SDK], template: {data: {a: b}}, deletionPolicy: Delete}
 rollout: {mode: Auto, targets: [{kind: Deployment, name: a}]}
 suspend: true
 `

@@ -120,6 +120,8 @@ var timeRows = []row{
 
 var secretRows = []row{
 	{"an empty secret", "secret: {}", ""},
+	{"a deletion policy", "secret: {deletionPolicy: Retain}", ""},
+	{"a deletion policy of another kind", "secret: {deletionPolicy: Orphan}", "spec.secret.deletionPolicy: Unsupported value"},
 	{"a Secret's name of 253", "secret: {name: " + times(253, "s") + "}", ""},
 	{"a Secret's name of 254", "secret: {name: " + times(254, "s") + "}", "spec.secret.name: Too long"},
 	{"a Secret's name with dots and dashes", "secret: {name: a-b.c--d.0}", ""},

@@ -258,6 +258,12 @@ type SecretSpec struct {
 	// template adds keys of your own making.
 	// +optional
 	Template SecretTemplate `json:"template,omitzero"`
+
+	// deletionPolicy says what becomes of the Secret when this object is deleted. Delete: it goes too, and a Secret that was
+	// there before and was adopted only loses the keys that were written to it. Retain: it stays as it is, and what it holds
+	// works until it expires. Delete when left out.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
 // SecretFormat is a ready-made set of keys:
@@ -306,6 +312,18 @@ type SecretTemplate struct {
 //
 // +kubebuilder:validation:MaxLength=8192
 type TemplateText string
+
+// DeletionPolicy says what becomes of a Secret when its StsCredential is deleted.
+//
+// +kubebuilder:validation:Enum=Delete;Retain
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyDelete deletes the Secret or, if it was adopted, takes out what was written to it. The default.
+	DeletionPolicyDelete DeletionPolicy = "Delete"
+	// DeletionPolicyRetain leaves the Secret as it is.
+	DeletionPolicyRetain DeletionPolicy = "Retain"
+)
 
 // LabelValue is the value of a Kubernetes label: at most 63 characters.
 //

@@ -87,7 +87,7 @@ func run(ctx context.Context, s *settings) error {
 		})
 	}
 	if err := errors.Join(
-		reconciler.SetupWithManager(mgr, s.maxConcurrentReconciles),
+		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),
 	); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // mergePatch is a JSON merge patch of a Secret. A nil value removes its key.
@@ -19,10 +20,10 @@ type mergePatch struct {
 }
 
 type metadataPatch struct {
-	ResourceVersion string                  `json:"resourceVersion"`
-	Labels          map[string]*string      `json:"labels,omitempty"`
-	Annotations     map[string]*string      `json:"annotations,omitempty"`
-	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
+	ResourceVersion string                   `json:"resourceVersion"`
+	Labels          map[string]*string       `json:"labels,omitempty"`
+	Annotations     map[string]*string       `json:"annotations,omitempty"`
+	OwnerReferences *[]metav1.OwnerReference `json:"ownerReferences,omitempty"`
 }
 
 // Patch is the JSON merge patch that makes a Secret as seen (stripped) into what is wanted, touching only keys that are
@@ -38,10 +39,33 @@ func Patch(seen, want *corev1.Secret) []byte {
 	if want.Data != nil {
 		patch.Data = dataChanges(splitKeys(seen.Annotations[managedKeysAnnotation]), want.Data)
 	}
-	if len(patch.Metadata.Labels)+len(patch.Metadata.Annotations)+len(patch.Metadata.OwnerReferences)+len(patch.Data) == 0 {
+	return patch.encode()
+}
+
+// Release is the JSON merge patch that takes out of a Secret as seen (stripped) all that was written to it, and leaves what
+// others put there, if nobody has written to it since.
+func Release(seen *corev1.Secret) []byte {
+	noted := func(annotation string) []string { return splitKeys(seen.Annotations[annotation]) }
+	none := &corev1.Secret{}
+	annotations := slices.Concat(noted(managedAnnotationsAnnotation), recordAnnotations,
+		[]string{dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation})
+	return mergePatch{
+		Metadata: metadataPatch{
+			ResourceVersion: seen.ResourceVersion,
+			Labels:          changes(seen.Labels, nil, append(noted(managedLabelsAnnotation), UIDLabel, managedByLabel)),
+			Annotations:     changes(seen.Annotations, nil, annotations),
+			OwnerReferences: owners(seen, none),
+		},
+		Data: dataChanges(noted(managedKeysAnnotation), nil),
+	}.encode()
+}
+
+// encode returns nil for a patch that changes nothing.
+func (p mergePatch) encode() []byte {
+	if len(p.Metadata.Labels)+len(p.Metadata.Annotations)+len(p.Data) == 0 && p.Metadata.OwnerReferences == nil {
 		return nil
 	}
-	raw, err := json.Marshal(patch)
+	raw, err := json.Marshal(p)
 	if err != nil {
 		panic("secret: a patch made of strings cannot be encoded: " + err.Error())
 	}
@@ -86,17 +110,23 @@ func dataChanges(ours []string, want map[string][]byte) map[string]*[]byte {
 	return changed
 }
 
-// owners are those that others set and ours, in place of the one of an object of the same name that is gone; nil if they
-// stand already.
-func owners(seen, want *corev1.Secret) []metav1.OwnerReference {
-	others := slices.DeleteFunc(slices.Clone(seen.OwnerReferences), func(ref metav1.OwnerReference) bool {
-		return isCredential(ref) && ref.Name == want.OwnerReferences[0].Name
+// owners are those that others set and the one that is wanted, in place of ours; nil if they stand already. Of StsCredentials
+// that are the controller, a Secret that is written to has no other than ours, or one of the same name that is gone.
+func owners(seen, want *corev1.Secret) *[]metav1.OwnerReference {
+	all := slices.DeleteFunc(slices.Clone(seen.OwnerReferences), func(ref metav1.OwnerReference) bool {
+		return isCredential(ref) && (ptr.Deref(ref.Controller, false) || slices.ContainsFunc(want.OwnerReferences, func(ours metav1.OwnerReference) bool {
+			return ref.Name == ours.Name
+		}))
 	})
-	all := append(others, want.OwnerReferences...)
-	if len(all) == len(seen.OwnerReferences) && slices.ContainsFunc(seen.OwnerReferences, func(ref metav1.OwnerReference) bool {
-		return equality.Semantic.DeepEqual(ref, want.OwnerReferences[0])
-	}) {
+	all = append(all, want.OwnerReferences...)
+	stands := func(ref metav1.OwnerReference) bool {
+		return slices.ContainsFunc(seen.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) })
+	}
+	if len(all) == len(seen.OwnerReferences) && !slices.ContainsFunc(all, func(ref metav1.OwnerReference) bool { return !stands(ref) }) {
 		return nil
 	}
-	return all
+	if all == nil {
+		all = []metav1.OwnerReference{}
+	}
+	return &all
 }

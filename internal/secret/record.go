@@ -34,6 +34,7 @@ const (
 	dataHashAnnotation       = prefix + "data-hash"
 	managedKeysAnnotation    = prefix + "managed-keys"
 	handledRequestAnnotation = prefix + "handled-renew-request"
+	adoptedAnnotation        = prefix + "adopted"
 
 	// What of the Secret's labels and annotations came from the spec, so that they can be taken away again. Not part of
 	// the record: they change without a call to STS.
@@ -45,7 +46,7 @@ const (
 var recordAnnotations = []string{
 	credentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
 	assumedRoleAnnotation, assumedRoleIDAnnotation, requestHashAnnotation, layoutHashAnnotation, managedKeysAnnotation,
-	handledRequestAnnotation,
+	handledRequestAnnotation, adoptedAnnotation,
 }
 
 // maxLifetime is STS's longest session, 12 hours, and a little for its clock: what claims to live longer was not issued.

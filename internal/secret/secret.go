@@ -38,13 +38,15 @@ func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
 	frame := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace:       c.Namespace,
-			Name:            c.SecretName(),
-			Labels:          map[string]string{},
-			Annotations:     map[string]string{},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))},
+			Namespace:   c.Namespace,
+			Name:        c.SecretName(),
+			Labels:      map[string]string{},
+			Annotations: map[string]string{},
 		},
 		Type: corev1.SecretTypeOpaque,
+	}
+	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
+		frame.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))}
 	}
 	for k, v := range c.Spec.Secret.Labels {
 		frame.Labels[k] = string(v)
@@ -62,38 +64,4 @@ func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
 	frame.Labels[managedByLabel] = managedBy
 	frame.Labels[UIDLabel] = string(c.UID)
 	return frame
-}
-
-// kind of the owner of every Secret.
-const kind = "StsCredential"
-
-// Owned reports whether a Secret is this credential's: it is Opaque, and its controller is this object, or one that was deleted and
-// created again under its name; or it has no controller, and carries this object's UID or names it in its record.
-func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
-	if s.Type != corev1.SecretTypeOpaque {
-		return false
-	}
-	controller := metav1.GetControllerOf(s)
-	if controller != nil {
-		return isCredential(*controller) && controller.Name == c.Name
-	}
-	uid, labelled := s.Labels[UIDLabel]
-	return labelled && (uid == string(c.UID) || s.Annotations[credentialAnnotation] == c.Namespace+"/"+c.Name)
-}
-
-// CredentialName is the name of the StsCredential that a Secret belongs to: its controller's or, if that is stripped, the
-// one in its record; empty if there is none.
-func CredentialName(s metav1.Object) string {
-	if controller := metav1.GetControllerOfNoCopy(s); controller != nil && isCredential(*controller) {
-		return controller.Name
-	}
-	namespace, name, _ := strings.Cut(s.GetAnnotations()[credentialAnnotation], "/")
-	if namespace != s.GetNamespace() {
-		return ""
-	}
-	return name
-}
-
-func isCredential(ref metav1.OwnerReference) bool {
-	return ref.Kind == kind && strings.HasPrefix(ref.APIVersion, v1alpha1.GroupVersion.Group+"/")
 }

@@ -264,12 +264,63 @@ func TestOwned(t *testing.T) {
 		{"another controller of this name", controlledBy("example.com/v1", "StsCredential", "orders"), false},
 		{"another kind", controlledBy("sts.alibabacloud.com/v1alpha1", "Other", "orders"), false},
 		{"copied label, other controller", controlledBy("apps/v1", "Deployment", "x"), false},
+		{"its owner consents", consented("orders", func(s *corev1.Secret) { s.OwnerReferences, s.Labels, s.Annotations = nil, nil, map[string]string{} }), true},
+		{"its owner consents to another", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), false},
+		{"its owner consents, its type is another", consented("orders", func(s *corev1.Secret) { s.OwnerReferences, s.Type = nil, corev1.SecretTypeTLS }), false},
+		{"its owner consents, its controller is another", consented("orders", controlledBy("apps/v1", "Deployment", "x")), false},
+		{"its owner consents to another, its controller is this", consented("payments", func(*corev1.Secret) {}), true},
 	} {
 		s := rendered()
 		tt.edit(s)
 		if got := secret.Owned(s, credential()); got != tt.want {
 			t.Errorf("%s: Owned = %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// consented makes an edit of a Secret whose owner then consents to a StsCredential.
+func consented(to string, edit func(*corev1.Secret)) func(*corev1.Secret) {
+	return func(s *corev1.Secret) {
+		edit(s)
+		s.Annotations[v1alpha1.AnnotationAdopt] = to
+	}
+}
+
+// What is written to an adopted Secret can be taken out again, to the last trace.
+func TestRelease(t *testing.T) {
+	theirs := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "orders-sts", ResourceVersion: "41", Labels: map[string]string{"theirs": "x"},
+			Annotations:     map[string]string{"theirs": "x", v1alpha1.AnnotationAdopt: "orders"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "9"}},
+		},
+		Data: map[string][]byte{"theirs": []byte("x")},
+		Type: corev1.SecretTypeOpaque,
+	}
+	want := secret.ForAdopted(rendered())
+	written := apply(t, theirs, secret.Patch(stripped(t, theirs), want))
+	if _, intact := secret.Read(stripped(t, written)); !intact || !secret.Adopted(written) || len(written.Data) != 4 {
+		t.Fatalf("after the write: %v", written)
+	}
+	if owners := written.OwnerReferences; len(owners) != 1 || owners[0].Name != "other" {
+		t.Errorf("owners = %v", owners)
+	}
+	frame := secret.ForAdopted(secret.Frame(credential()))
+	if again := secret.Patch(stripped(t, written), frame); again != nil {
+		t.Errorf("a second patch is not empty: %s", again)
+	}
+	written.ResourceVersion = "42"
+	patch := secret.Release(stripped(t, written))
+	if !strings.Contains(string(patch), `"resourceVersion":"42"`) {
+		t.Errorf("patch does not insist on what was seen: %s", patch)
+	}
+	released := apply(t, written, patch)
+	released.ResourceVersion = theirs.ResourceVersion
+	if !equality.Semantic.DeepEqual(released, theirs) {
+		t.Errorf("left: %v", released)
+	}
+	if again := secret.Release(stripped(t, released)); again != nil {
+		t.Errorf("a second release is not empty: %s", again)
 	}
 }
 
@@ -283,6 +334,8 @@ func TestCredentialName(t *testing.T) {
 		{"by its record", func(s *corev1.Secret) { s.OwnerReferences = nil }, "orders"},
 		{"a copy in another namespace", func(s *corev1.Secret) { s.OwnerReferences = nil; s.Namespace = "other" }, ""},
 		{"nobody's", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, nil }, ""},
+		{"by its owner's consent", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), "payments"},
+		{"by its controller, whatever is consented to", consented("payments", func(*corev1.Secret) {}), "orders"},
 	} {
 		s := rendered()
 		tt.edit(s)
@@ -369,6 +422,17 @@ func TestPatch(t *testing.T) {
 					t.Errorf("metadata = %v %v", got.Labels, got.Annotations)
 				}
 			}},
+		{"a retained Secret loses its owner", func(s *corev1.Secret) {
+			s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "9"})
+		}, func() *corev1.Secret {
+			c := credential()
+			c.Spec.Secret.DeletionPolicy = v1alpha1.DeletionPolicyRetain
+			return secret.Frame(c)
+		}, func(t *testing.T, got *corev1.Secret) {
+			if len(got.OwnerReferences) != 1 || got.OwnerReferences[0].Name != "other" {
+				t.Errorf("owners = %v", got.OwnerReferences)
+			}
+		}},
 		{"the owner of a predecessor is replaced", func(s *corev1.Secret) { s.OwnerReferences[0].UID = "gone" },
 			func() *corev1.Secret { return secret.Frame(credential()) }, func(t *testing.T, got *corev1.Secret) {
 				if len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != credential().UID {

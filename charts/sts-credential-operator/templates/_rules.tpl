@@ -22,7 +22,7 @@
 {{- define "sts.credentialRules" -}}
 - apiGroups: [sts.alibabacloud.com]
   resources: [stscredentials]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [sts.alibabacloud.com]
   resources: [stscredentials/status]
   verbs: [patch]
@@ -31,7 +31,7 @@
   verbs: [update]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

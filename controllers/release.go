@@ -1,0 +1,163 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// byCredential indexes the cached Secrets by the UID of the StsCredential that they were written for.
+const byCredential = "writtenFor"
+
+// IndexSecrets gives the cache the index that finds the Secrets of a StsCredential whatever their names.
+func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &corev1.Secret{}, byCredential, func(s client.Object) []string {
+		return []string{s.GetLabels()[secret.UIDLabel]}
+	})
+}
+
+// secretsOf are the names of the cached Secrets that were written for this object, under its present name or another.
+func (r *Reconciler) secretsOf(ctx context.Context, c *v1alpha1.StsCredential) ([]corev1.Secret, error) {
+	var secrets corev1.SecretList
+	err := r.List(ctx, &secrets, client.InNamespace(c.Namespace), client.MatchingFields{byCredential: string(c.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("list the Secrets of %s/%s: %w", c.Namespace, c.Name, err)
+	}
+	return secrets.Items, nil
+}
+
+// prune takes away what was written under other names, once that has expired and the present Secret works: until then,
+// pods that are not yet pointed at the new name live on.
+func (r *Reconciler) prune(ctx context.Context, p *pass) error {
+	if !p.decision.Usable || p.credential.Spec.Suspend || p.ending {
+		return nil
+	}
+	secrets, err := r.secretsOf(ctx, p.credential)
+	if err != nil {
+		return err
+	}
+	for i := range secrets {
+		record, _ := secret.Read(&secrets[i])
+		if secrets[i].Name == p.credential.SecretName() || record == nil || !secret.Owned(&secrets[i], p.credential) {
+			continue
+		}
+		left := record.ExpiresAt.Sub(r.STS.Now())
+		if left <= 0 {
+			left = r.discard(ctx, &secrets[i])
+		}
+		p.former = append(p.former, left)
+	}
+	return nil
+}
+
+// discard deletes a Secret or, if it was adopted, takes out what was written to it, unless it has changed since it was seen:
+// an event tells then. It returns when to try again, 0 if not at all.
+func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.Duration) {
+	var err error
+	if target := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
+		err = r.Patch(ctx, target, client.RawPatch(types.MergePatchType, secret.Release(s)))
+	} else {
+		err = r.Delete(ctx, target, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
+	}
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return 0
+	}
+	why, _ := refusal(err)
+	log.FromContext(ctx).Info("a Secret under a former name cannot be taken away", "secret", s.Name, "why", why)
+	return conflictRetry
+}
+
+// bind makes sure that what is written to an adopted Secret is taken out again when the object goes. It comes before the
+// first write, so that no crash comes between.
+func (r *Reconciler) bind(ctx context.Context, p *pass) *trouble {
+	c := p.credential
+	if p.seen == nil || !secret.Adopted(p.seen) || controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
+		return nil
+	}
+	bound := c.DeepCopy()
+	controllerutil.AddFinalizer(bound, v1alpha1.FinalizerAdoptedSecret)
+	if err := r.Patch(ctx, bound, lockedPatch(c)); err != nil {
+		why, passing := refusal(err)
+		return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, passing: passing, message: fmt.Sprintf(
+			"Secret %s is not adopted: the finalizer that it needs cannot be put on this StsCredential: %s", p.seen.Name, why)}
+	}
+	c.Finalizers, c.ResourceVersion = bound.Finalizers, bound.ResourceVersion
+	p.memo.statusVersion, p.memo.statusWritten = c.ResourceVersion, r.Clock.Now()
+	return nil
+}
+
+// lockedPatch is the difference to an object as it was seen, and fails if it has changed.
+func lockedPatch(seen client.Object) client.Patch {
+	return client.MergeFromWithOptions(seen.DeepCopyObject().(client.Object), client.MergeFromWithOptimisticLock{})
+}
+
+// release lets an object that is being deleted go, once what was written to Secrets that it adopted is taken out. Its other
+// Secrets are the garbage collector's.
+func (r *Reconciler) release(ctx context.Context, c *v1alpha1.StsCredential) error {
+	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
+		return nil
+	}
+	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
+		if err := r.releaseSecrets(ctx, c); err != nil {
+			return err
+		}
+	}
+	released := c.DeepCopy()
+	controllerutil.RemoveFinalizer(released, v1alpha1.FinalizerAdoptedSecret)
+	return client.IgnoreNotFound(r.Patch(ctx, released, lockedPatch(c)))
+}
+
+// releaseSecrets takes what was written out of the Secrets that the object adopted. What cannot be changed for good keeps
+// no namespace from being deleted: it is told, and expires by itself.
+func (r *Reconciler) releaseSecrets(ctx context.Context, c *v1alpha1.StsCredential) error {
+	secrets, err := r.secretsOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{c.SecretName(): true}
+	for i := range secrets {
+		names[secrets[i].Name] = true
+	}
+	for name := range names {
+		if err := r.releaseSecret(ctx, c, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseSecret takes what was written out of one Secret, if it was adopted.
+func (r *Reconciler) releaseSecret(ctx context.Context, c *v1alpha1.StsCredential, name string) error {
+	s, err := r.lookLive(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name})
+	if err != nil || s == nil || !secret.Owned(s, c) || !secret.Adopted(s) {
+		return err
+	}
+	patch := secret.Release(stripped(s))
+	if patch == nil {
+		return nil
+	}
+	err = r.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(s)}, client.RawPatch(types.MergePatchType, patch))
+	if client.IgnoreNotFound(err) == nil {
+		return nil
+	}
+	why, passing := refusal(err)
+	if passing {
+		return fmt.Errorf("take what was written out of Secret %s/%s: %s", c.Namespace, name, why)
+	}
+	r.Events.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
+		"what was written to Secret %s stays there until it expires, since it cannot be taken out: %s", name, why)
+	return nil
+}
