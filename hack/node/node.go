@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,8 +208,11 @@ func (c *Cluster) logs() string { return filepath.Join(c.dir, "logs") }
 // folder logs, until the next cluster in this place.
 func (c *Cluster) Dir() string { return c.dir }
 
-// Assets is the folder with Kubernetes' programs, kubectl among them.
-func (c *Cluster) Assets() string { return c.plane.Assets() }
+// Host is this machine's address, as pods and the node reach it.
+func (c *Cluster) Host() netip.Addr { return c.slot.Host }
+
+// Kubectl is the path of the kubectl of this Kubernetes.
+func (c *Cluster) Kubectl() string { return filepath.Join(c.plane.Assets(), "kubectl") }
 
 // Config is a cluster admin's, without client-side rate limits.
 func (c *Cluster) Config() *rest.Config { return c.plane.Config() }

@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 		}
 		return err
 	}
-	fmt.Printf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\n", c.Kubeconfig(), c.Assets())
+	fmt.Printf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\n", c.Kubeconfig(), filepath.Dir(c.Kubectl()))
 	fmt.Printf("Ready. Ctrl-C ends it; the logs stay in %s.\n", filepath.Join(c.Dir(), "logs"))
 	<-ctx.Done()
 	return c.Stop()

@@ -1,0 +1,124 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	release = "sts"
+	system  = "sts-system"
+	chart   = root + "/charts/sts-credential-operator"
+)
+
+// firstFiveMinutes are those of somebody who meets the operator: what it says when it is installed, what it says of a
+// wish that nobody granted, and what a grant changes.
+func (w *world) firstFiveMinutes() {
+	w.kubectl("create", "namespace", system)
+	w.kubectl("--namespace="+system, "create", "secret", "generic", "ram-user",
+		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+w.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+w.key.Secret)
+	notes := w.helm(append([]string{"install", release, w.previousChart(), "--set=region=cn-hangzhou", "--wait"}, w.values(image)...)...)
+	w.must(contains(notes, "✔ identity: Secret sts-system/ram-user", "! no StsRoleGrant yet"))
+	w.ready(2)
+	w.eventually("the operator knows who it is", func() error {
+		return contains(w.kubectl("--namespace="+system, "logs", "--selector=app.kubernetes.io/name=sts-credential-operator", "--tail=-1"),
+			"identity", operator, w.url)
+	})
+
+	w.apply("credential.yaml")
+	w.kubectl("--namespace=shop", "wait", "stscred/orders-reader", "--timeout=30s",
+		`--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=RoleNotGranted`)
+	w.must(contains(w.kubectl("--namespace=shop", "get", "stscred"), "orders-reader   False   RoleNotGranted"))
+	if issued := w.issued("orders-reader"); len(issued) > 0 {
+		w.Errorf("STS was asked for a role that is not granted: %v", issued)
+	}
+
+	w.apply("grant.yaml")
+	w.kubectl("--namespace=shop", "wait", "stscred/orders-reader", "--for=condition=Ready", "--timeout=30s")
+	if issued := w.issued("orders-reader"); len(issued) != 1 {
+		w.Errorf("STS was asked %d times; want once: %v", len(issued), issued)
+	}
+}
+
+// values are what the tests need beside what a user sets.
+func (w *world) values(image string) []string {
+	repository, tag, _ := strings.Cut(image, ":")
+	return []string{"--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + w.url,
+		"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m"}
+}
+
+// previousChart is the chart as an earlier release would have been.
+func (w *world) previousChart() string {
+	w.helm("package", chart, "--version=0.0.1", "--destination="+w.home)
+	return filepath.Join(w.home, "sts-credential-operator-0.0.1.tgz")
+}
+
+// ready waits until so many replicas are ready, on one image, and one of them leads.
+func (w *world) ready(replicas int) {
+	w.Helper()
+	w.kubectl("--namespace="+system, "rollout", "status", "deployment/sts-credential-operator", "--timeout=2m")
+	w.eventually(fmt.Sprintf("%d replicas are ready", replicas), func() error {
+		ready := 0
+		for _, pod := range w.replicas() {
+			for _, condition := range pod.Status.Conditions {
+				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+					ready++
+				}
+			}
+		}
+		if ready != replicas || len(w.replicas()) != replicas {
+			return fmt.Errorf("%d of %d are", ready, len(w.replicas()))
+		}
+		return nil
+	})
+	w.eventually("one of them leads", func() error {
+		_, err := w.leader()
+		return err
+	})
+}
+
+// replicas are the operator's pods.
+func (w *world) replicas() []corev1.Pod {
+	w.Helper()
+	var pods corev1.PodList
+	w.must(w.api.List(w.ctx, &pods, client.InNamespace(system), client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}))
+	return pods.Items
+}
+
+// lease is the one that the leader holds.
+func (w *world) lease() *coordinationv1.Lease {
+	w.Helper()
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "sts-credential-operator"}}
+	w.must(w.api.Get(w.ctx, client.ObjectKeyFromObject(lease), lease))
+	return lease
+}
+
+// leader is the replica that holds the lease, which is named by its pod and a number that is made up at each start.
+func (w *world) leader() (*corev1.Pod, error) {
+	w.Helper()
+	lease := w.lease()
+	if lease.Spec.HolderIdentity == nil {
+		return nil, fmt.Errorf("nobody holds the lease")
+	}
+	for _, pod := range w.replicas() {
+		if strings.HasPrefix(*lease.Spec.HolderIdentity, pod.Name+"_") {
+			return &pod, nil
+		}
+	}
+	return nil, fmt.Errorf("%s holds the lease, who is no replica", *lease.Spec.HolderIdentity)
+}
+
+// helmTest runs the tests that the chart brings.
+func (w *world) helmTest() {
+	out := w.helm("test", release, "--logs", "--timeout=2m")
+	w.must(contains(out, "Succeeded", operator))
+}

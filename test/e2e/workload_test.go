@@ -1,0 +1,148 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+// briefly is how long the credentials of orders-brief live.
+const briefly = 3 * time.Minute
+
+// workloads start, and learn from STS who they are.
+func (w *world) workloads() {
+	w.apply("whoami.yaml")
+	w.apply("brief.yaml")
+	w.kubectl("--namespace=shop", "rollout", "status", "deployment/whoami", "--timeout=2m")
+	w.kubectl("--namespace=shop", "rollout", "status", "deployment/brief", "--timeout=2m")
+	w.says("whoami", "env", "orders-reader", 1)
+	w.says("whoami", "volume", "orders-reader", 1)
+	w.says("brief", "volume", "orders-brief", 1)
+}
+
+// says waits until a container has told so many times who it is.
+func (w *world) says(app, container, credential string, times int) {
+	w.Helper()
+	arn := fmt.Sprintf("acs:ram::%s:assumed-role/%s/shop.%[2]s", account, credential)
+	w.eventually(fmt.Sprintf("%s (%s) is %s, time %d", app, container, arn, times), func() error {
+		log := w.kubectl("--namespace=shop", "logs", "deployment/"+app, "--container="+container)
+		if got := strings.Count(log, arn); got < times {
+			return fmt.Errorf("%d times in:\n%s", got, log)
+		}
+		return nil
+	})
+}
+
+// renewal is asked for: the files of a running pod change, its environment does not, and both work.
+func (w *world) renewal() {
+	before := w.pod("whoami")
+	old := w.credential("orders-reader").Status.AccessKeyID
+	w.kubectl("--namespace=shop", "annotate", "stscred/orders-reader", "sts.alibabacloud.com/renew-requested-at=now")
+	w.says("whoami", "volume", "orders-reader", 2)
+	if got := w.credential("orders-reader").Status.AccessKeyID; got == old {
+		w.Errorf("it still is %s", got)
+	}
+	after := w.pod("whoami")
+	if before.UID != after.UID {
+		w.Errorf("the pod %s was replaced by %s", before.Name, after.Name)
+	}
+	// Each goes on with what it read: one with the old key, one with the new.
+	renewed := time.Now()
+	w.eventually("both keys are in use", func() error {
+		used := map[string]bool{}
+		for _, call := range w.calls() {
+			if call.Time.After(renewed) {
+				used[call.AccessKeyID] = true
+			}
+		}
+		if !used[old] || !used[w.credential("orders-reader").Status.AccessKeyID] {
+			return fmt.Errorf("used are %v", used)
+		}
+		return nil
+	})
+}
+
+// nobodyNoticed checks that the workloads called STS all the time, and never failed.
+func (w *world) nobodyNoticed() {
+	for app, containers := range map[string]int{"whoami": 2, "brief": 1} {
+		pod := w.pod(app)
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.RestartCount > 0 {
+				w.Errorf("%s (%s) was restarted %d times", app, status.Name, status.RestartCount)
+			}
+			if log := w.kubectl("--namespace=shop", "logs", pod.Name, "--container="+status.Name); strings.Contains(log, "failure") {
+				w.Errorf("%s (%s) failed:\n%s", app, status.Name, log)
+			}
+		}
+		// That they called at all: at least every third second.
+		calls, running := 0, time.Since(pod.Status.StartTime.Time)
+		for _, call := range w.calls() {
+			if strings.Contains(call.UserAgent, "whoami/"+pod.Name) {
+				calls++
+			}
+		}
+		if least := int(running.Seconds()) / 3 * containers; calls < least {
+			w.Errorf("%s made %d calls in %s; want at least %d", app, calls, running, least)
+		}
+	}
+	for _, call := range w.calls() {
+		if call.Code != "" {
+			w.Errorf("STS refused a workload: %+v", call)
+		}
+	}
+}
+
+// calls are the workloads'.
+func (w *world) calls() (calls []stsemulator.Call) {
+	for _, call := range w.sts.Calls() {
+		if strings.Contains(call.UserAgent, "whoami/") {
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+// issued are the calls that asked for a role.
+func (w *world) issued(name string) (calls []stsemulator.Call) {
+	for _, call := range w.sts.Calls() {
+		if call.RoleARN == role(name) {
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+// pod is the one of a Deployment of one replica.
+func (w *world) pod(app string) (pod corev1.Pod) {
+	w.Helper()
+	w.eventually(app+" has one pod", func() error {
+		var pods corev1.PodList
+		if err := w.api.List(w.ctx, &pods, client.InNamespace("shop"), client.MatchingLabels{"app": app}); err != nil {
+			return err
+		}
+		if len(pods.Items) != 1 {
+			return errors.New("it has " + fmt.Sprint(len(pods.Items)))
+		}
+		pod = pods.Items[0]
+		return nil
+	})
+	return pod
+}
+
+func (w *world) credential(name string) *v1alpha1.StsCredential {
+	w.Helper()
+	c := &v1alpha1.StsCredential{}
+	w.must(w.api.Get(w.ctx, types.NamespacedName{Namespace: "shop", Name: name}, c))
+	return c
+}

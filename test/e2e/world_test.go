@@ -1,0 +1,205 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/hack/node"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+const (
+	// e2eVariable lets the test run, which needs root, Debian's packages and minutes: make e2e sets it.
+	e2eVariable = "E2E"
+	// archiveVariable names the archive with the operator's image. Without it an image is made of the manager alone.
+	archiveVariable = "IMAGE_ARCHIVE"
+
+	root        = "../.."
+	image       = "docker.io/library/sts-credential-operator:e2e"
+	nextImage   = "docker.io/library/sts-credential-operator:e2e-next"
+	whoamiImage = "localhost/whoami:e2e"
+
+	account  = "1234567890123456"
+	operator = "acs:ram::" + account + ":user/sts-operator"
+
+	// patience is how long something may take to come true on a busy machine.
+	patience = 2 * time.Minute
+)
+
+// world is a cluster, an emulated STS that its pods reach, and the tools of a user.
+type world struct {
+	*testing.T
+	ctx     context.Context // until an interrupt
+	cluster *node.Cluster
+	api     client.Client
+	sts     *stsemulator.Emulator
+	key     stsemulator.AccessKey // the operator's
+	url     string                // of STS
+	helmCLI string
+	home    string // Helm's and kubectl's
+}
+
+func newWorld(t *testing.T) *world {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	t.Cleanup(stop)
+	w := &world{T: t, ctx: ctx, home: t.TempDir()}
+	out, err := exec.CommandContext(ctx, "go", "tool", "-modfile="+filepath.Join(root, "hack/tools/helm/go.mod"), "-n", "helm").Output()
+	w.must(err)
+	w.helmCLI = strings.TrimSpace(string(out))
+	w.cluster, err = node.Start(ctx, node.Options{})
+	w.must(err)
+	t.Cleanup(w.end)
+	scheme := runtime.NewScheme()
+	w.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	w.api, err = client.New(w.cluster.Config(), client.Options{Scheme: scheme})
+	w.must(err)
+	w.serveSTS()
+	w.importImages()
+	return w
+}
+
+// in is the same world, in a part of the test.
+func (w *world) in(t *testing.T) *world {
+	part := *w
+	part.T = t
+	return &part
+}
+
+// end stops the cluster. After a failure it says first what the cluster looks like.
+func (w *world) end() {
+	if w.Failed() {
+		for _, args := range [][]string{
+			{"get", "pods,deployments,stscredentials,stsrolegrants,leases", "-A", "-o", "wide"},
+			{"get", "events", "-A", "--sort-by=.lastTimestamp"},
+			{"describe", "stscredentials", "-A"},
+			{"-n", "sts-system", "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=30"},
+		} {
+			out, err := w.run(w.cluster.Kubectl(), args...)
+			w.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	if err := w.cluster.Stop(); err != nil {
+		w.Errorf("stop the cluster: %v", err)
+	}
+	w.Logf("the logs of the node, of the control plane and of the pods that were there at the end: %s", filepath.Join(w.cluster.Dir(), "logs"))
+}
+
+// serveSTS serves the emulator where pods reach it, with the operator's user and the roles that trust it.
+func (w *world) serveSTS() {
+	w.sts = stsemulator.New(stsemulator.Options{})
+	w.key = w.sts.AddUser(account, "sts-operator")
+	for _, name := range []string{"orders-reader", "orders-brief"} {
+		w.sts.AddRole(stsemulator.Role{ARN: role(name), Trust: []stsemulator.Statement{{RAM: []string{operator}}}})
+	}
+	w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role("orders-brief"), Duration: briefly})
+	listener, err := new(net.ListenConfig).Listen(w.ctx, "tcp", net.JoinHostPort(w.cluster.Host().String(), "0"))
+	w.must(err)
+	w.url = "http://" + listener.Addr().String()
+	server := &http.Server{Handler: w.sts, ReadHeaderTimeout: time.Minute}
+	w.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(listener) }()
+}
+
+func role(name string) string { return "acs:ram::" + account + ":role/" + name }
+
+// importImages gives the node the operator's image, under two tags, and the workload's.
+func (w *world) importImages() {
+	if path := os.Getenv(archiveVariable); path != "" {
+		archive, err := os.Open(path)
+		w.must(err)
+		defer func() { _ = archive.Close() }()
+		w.must(w.cluster.ImportImage(w.ctx, archive))
+	} else {
+		w.must(w.cluster.ImportProgram(w.ctx, image, "./cmd/manager"))
+	}
+	w.must(w.cluster.Run(w.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, nextImage))
+	w.must(w.cluster.ImportProgram(w.ctx, whoamiImage, "./test/e2e/whoami"))
+}
+
+// run runs a user's program and returns what it printed. Its error holds what it said on stderr.
+func (w *world) run(program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(w.ctx, program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.cluster.Kubeconfig(), "KUBECACHEDIR="+w.home, "HELM_CACHE_HOME="+w.home,
+		"HELM_CONFIG_HOME="+w.home, "HELM_DATA_HOME="+w.home, "NO_PROXY=*", "no_proxy=*")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+func (w *world) kubectl(args ...string) string {
+	w.Helper()
+	out, err := w.run(w.cluster.Kubectl(), args...)
+	w.must(err)
+	return out
+}
+
+func (w *world) helm(args ...string) string {
+	w.Helper()
+	out, err := w.run(w.helmCLI, append([]string{"--namespace=sts-system"}, args...)...)
+	w.must(err)
+	return out
+}
+
+// apply applies a file of testdata.
+func (w *world) apply(name string) {
+	w.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", name))
+	w.must(err)
+	path := filepath.Join(w.TempDir(), name)
+	w.must(os.WriteFile(path, bytes.ReplaceAll(content, []byte("STS_ENDPOINT"), []byte(w.url)), 0o600))
+	w.kubectl("apply", "-f", path)
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// eventually tries until it succeeds.
+func (w *world) eventually(what string, try func() error) {
+	w.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) || w.ctx.Err() != nil {
+			w.Fatalf("not in time: %s: %v", what, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+func contains(text string, parts ...string) error {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return fmt.Errorf("no %q in:\n%s", part, text)
+		}
+	}
+	return nil
+}
