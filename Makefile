@@ -98,6 +98,13 @@ image-archive: ## Build the image IMG and save it to dist/image.tar, for docker 
 image-check: image-archive ## Build the image IMG and check it: size, user, labels, no shell, static, runs under any user.
 	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar hack/image/engine.sh go test -count=1 -v ./test/image
 
+# On a node without a registry; LOCAL_BASES= takes the Dockerfile's bases all the same.
+.PHONY: e2e
+e2e: export LOCAL_BASES ?= 1
+e2e: override IMG := sts-credential-operator:e2e
+e2e: image-archive ## Test the image and the chart on a real node, with pods that call an emulated STS (Linux, root).
+	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go test -count=1 -p 1 -timeout 20m -v $(ARGS) ./hack/node ./test/e2e
+
 .PHONY: sbom
 sbom: image-archive ## Write what the image's manager is made of to dist/sbom.spdx.json (SPDX), and check it.
 	cd hack/sbom && go run . sts-credential-operator $(VERSION) $(SOURCE_DATE_EPOCH) ../../dist/manager >../../dist/sbom.spdx.json

@@ -34,7 +34,7 @@ func (w *world) workloads() {
 // says waits until a container has told so many times who it is.
 func (w *world) says(app, container, credential string, times int) {
 	w.Helper()
-	arn := fmt.Sprintf("acs:ram::%s:assumed-role/%s/shop.%[2]s", account, credential)
+	arn := fmt.Sprintf("acs:ram::%s:assumed-role/%s/shop.%[2]s, expires 20", account, credential)
 	w.eventually(fmt.Sprintf("%s (%s) is %s, time %d", app, container, arn, times), func() error {
 		log := w.kubectl("--namespace=shop", "logs", "deployment/"+app, "--container="+container)
 		if got := strings.Count(log, arn); got < times {
