@@ -19,14 +19,13 @@ users() { # FOLDER
   printf 'root:x:0:\nnonroot:x:65532:\n' >"$1/etc/group"
 }
 
-# import puts a folder into the engine unless the same one is there, and prints its name.
-import() { # NAME ARCHITECTURE FOLDER [CHANGE]
-  tar --create --file="$work/$1.tar" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --directory="$3" .
+# base makes an image of a folder unless the engine has it, and prints its name.
+base() { # NAME ARCHITECTURE FOLDER ENV
   local name
-  name="sts-credential-operator-$1:$2-$(sha256sum "$work/$1.tar" | cut -c1-12)"
+  name="sts-credential-operator-$1:$2-$(tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
+    --directory="$3" . | sha256sum | cut -c1-12)"
   docker image inspect "$name" >/dev/null 2>&1 ||
-    docker import --platform "linux/$2" --change "ENV ${4:-PATH=/}" "$work/$1.tar" "$name" >/dev/null
-  rm "$work/$1.tar"
+    printf 'FROM scratch\nCOPY . /\nENV %s\n' "$4" | docker build --quiet --platform "linux/$2" --tag "$name" --file - "$3" >/dev/null
   echo "$name"
 }
 
@@ -42,7 +41,7 @@ for program in sh mkdir touch; do ln -s busybox "$builder/bin/$program"; done
 cp /etc/ssl/certs/ca-certificates.crt "$builder/etc/ssl/certs/"
 goroot=$(go env GOROOT)
 cp -R "$goroot"/{bin,pkg,src,go.env,VERSION} "$builder/usr/local/go/"
-import builder "$(go env GOHOSTARCH)" "$builder" "PATH=/usr/local/go/bin:/bin GOPATH=/go"
+base builder "$(go env GOHOSTARCH)" "$builder" "PATH=/usr/local/go/bin:/bin GOPATH=/go"
 
 static="$work/static"
 users "$static"
@@ -50,4 +49,4 @@ mkdir -p "$static/etc/ssl/certs" "$static/usr/share"
 # Debian's, without those which this machine's administrator has added.
 cat /usr/share/ca-certificates/mozilla/*.crt >"$static/etc/ssl/certs/ca-certificates.crt"
 cp -R /usr/share/zoneinfo "$static/usr/share/zoneinfo"
-import static "$architecture" "$static" "PATH=/ SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+base static "$architecture" "$static" "PATH=/ SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"

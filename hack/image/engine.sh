@@ -32,7 +32,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
-dockerd --bridge none --iptables=false --ip6tables=false --ip-forward=false --oom-score-adjust 0 \
+setpriv --pdeathsig TERM dockerd --bridge none --iptables=false --ip6tables=false --ip-forward=false --oom-score-adjust 0 \
   --data-root "$data" --exec-root "$run/exec" --pidfile "$run/pid" --host "unix://$run/docker.sock" \
   >"$data.log" 2>&1 9>&- &
 pid=$!
