@@ -59,6 +59,7 @@ fuzz: ## Run each fuzz target for ten seconds.
 .PHONY: lint
 lint: ## Run the linters.
 	$(LINT) run ./...
+	cd hack/sbom && go tool -modfile=../tools/golangci-lint/go.mod golangci-lint run ./...
 	go tool -modfile=hack/tools/actionlint/go.mod actionlint
 
 .PHONY: generate
