@@ -23,7 +23,7 @@ import (
 
 const image = "registry.example.com/sts-credential-operator:v1.2.3"
 
-// An administrator installs everything from one file, narrows the operator to one namespace, widens it again, and takes it
+// As docs/install.md says, an administrator installs everything from one file, narrows the operator to one namespace, widens it again, and takes it
 // away: each time it has the rights that its work takes, and no others.
 func TestMake(t *testing.T) {
 	s := newSite(t)
