@@ -181,6 +181,7 @@ func (h *harness) callV1(t *testing.T, action string, caller triple, p, form par
 	query.Set("Signature", *openapiutil.GetRPCSignature(all, dara.String(http.MethodPost), dara.String(caller.secret)))
 	request := newRequest(t, h.server.URL+"/?"+query.Encode(), form.values().Encode())
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("x-acs-action", action) // as the V1.0 SDKs do
 	return h.send(t, request)
 }
 

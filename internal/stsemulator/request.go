@@ -72,9 +72,10 @@ func (r *request) param(name string) string {
 	return r.form.Get(name)
 }
 
-// acs3 tells whether the call names its action in headers, as the third signature version does.
+// acs3 tells whether the call names its action in headers, as the third signature version does. SDKs of the first one
+// send the header too, beside their signature among the parameters.
 func (r *request) acs3() bool {
-	return r.http.Header.Get("x-acs-action") != ""
+	return r.http.Header.Get("x-acs-action") != "" && r.param("Signature") == ""
 }
 
 // action returns the name of the action that is called, which may be unknown or empty.

@@ -1,0 +1,102 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package formats
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk"
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/auth/credentials"
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
+	"gopkg.in/ini.v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// identity asks STS with a client of the Go SDK V1.0.
+func (w *world) identity(client *sdk.Client) error {
+	request := requests.NewCommonRequest()
+	request.Method, request.Scheme, request.Domain = "POST", "http", w.endpoint()
+	request.Version, request.ApiName = "2015-04-01", "GetCallerIdentity"
+	_, err := client.ProcessCommonRequest(request)
+	return err
+}
+
+// SDK: the V1.0 SDK's default chain takes the token from the environment.
+func TestGoV1Environment(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatSDK)
+	w.environment()
+	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
+	w.must(err)
+	w.must(w.identity(client))
+	w.wantCaller(w.accessKeyID())
+}
+
+// SDK: its older way to read the environment leaves the token out, and STS refuses.
+func TestGoV1OlderEnvironmentLeavesTheTokenOut(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatSDK)
+	w.environment()
+	client, err := sdk.NewClientWithProvider("cn-hangzhou")
+	w.must(err)
+	if err := w.identity(client); err == nil {
+		t.Error("STS accepts a session's key without its token")
+	}
+}
+
+// CLI: the default chain reads the profile in the home folder.
+func TestGoV1CommandLineProfile(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatCLI)
+	home := filepath.Join(os.Getenv("HOME"), ".aliyun")
+	w.must(os.Symlink(w.volume, home))
+	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
+	w.must(err)
+	w.must(w.identity(client))
+	w.wantCaller(w.accessKeyID())
+}
+
+// files is a provider of the V1.0 SDK that reads the files of format Plain each time, as docs/workloads.md has it.
+type files struct{ *world }
+
+func (f files) GetCredentials() (*credentials.Credentials, error) {
+	return &credentials.Credentials{
+		AccessKeyId: f.read("accessKeyId"), AccessKeySecret: f.read("accessKeySecret"), SecurityToken: f.read("securityToken"),
+	}, nil
+}
+
+func (files) GetProviderName() string { return "files" }
+
+// Plain: files for the SDK's constructors, or for a provider that goes with each renewal.
+func TestGoV1Files(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatPlain)
+	first := w.accessKeyID()
+	constructed, err := sdk.NewClientWithStsToken("cn-hangzhou", w.read("accessKeyId"), w.read("accessKeySecret"), w.read("securityToken"))
+	w.must(err)
+	provided, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), files{w})
+	w.must(err)
+	w.renew()
+	w.must(w.identity(constructed))
+	w.wantCaller(first)
+	w.must(w.identity(provided))
+	w.wantCaller(w.accessKeyID())
+}
+
+// INI: the file is one, with the section and the keys that its readers look for. None of them can be had as a Go module or
+// npm package.
+func TestINIFile(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatINI)
+	file, err := ini.Load(w.file("credentials"))
+	w.must(err)
+	for key, want := range map[string]string{"type": "sts_token", "access_key_id": w.accessKeyID()} {
+		if got := file.Section("default").Key(key).String(); got != want {
+			t.Errorf("%s = %q, want %q", key, got, want)
+		}
+	}
+	token := file.Section("default").Key("security_token").String()
+	client, err := sdk.NewClientWithStsToken("cn-hangzhou", w.accessKeyID(), file.Section("default").Key("access_key_secret").String(), token)
+	w.must(err)
+	w.must(w.identity(client))
+	w.wantCaller(w.accessKeyID())
+}
