@@ -50,6 +50,14 @@ test: ## Run all tests, with the race detector, against a real API server (KUBER
 test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Prometheus; `make test` does so too.
 	go test -count=1 $(ARGS) ./test/monitoring/...
 
+.PHONY: test-formats
+test-formats: test/formats/node/node_modules ## Give the Secret in each format to the SDKs that read it (needs Node.js and npm).
+	cd test/formats && go test $(ARGS) ./...
+
+test/formats/node/node_modules: test/formats/node/package-lock.json
+	cd test/formats/node && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for ten seconds.
 	go test -run '^$$' -fuzz FuzzDecide -fuzztime 10s ./internal/rotation
