@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
@@ -77,6 +79,20 @@ func TestExpiredSeconds(t *testing.T) {
 			w.wantMetrics("in the end", map[string]float64{"expired_seconds_total": tt.want})
 			w.wantMetrics("once more", map[string]float64{"expired_seconds_total": tt.want})
 		})
+	}
+}
+
+// A Secret that a pass finds with what had expired long before, taken over or put back by somebody, counts from that pass on.
+func TestWhatHadExpiredBeforeDoesNotCount(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	c := &v1alpha1.StsCredential{}
+	var e expired
+	e.before(c, true, now)
+	c.Status.ExpiresAt = &metav1.Time{Time: now.Add(-time.Hour)}
+	e.note(c, now, now.Add(2*time.Second))
+	e.before(c, true, now.Add(5*time.Second))
+	if got := e.seconds(now.Add(7 * time.Second)); got != 7 {
+		t.Errorf("%v s, want 7", got)
 	}
 }
 
