@@ -58,7 +58,7 @@ func TestExpiredSeconds(t *testing.T) {
 			w.step(7 * time.Second)
 			w.pass(c)
 		}, 7},
-		{"a clock that is set back takes nothing back", func(w *world, c *v1alpha1.StsCredential) {
+		{"a clock that is set back takes nothing back", func(w *world, _ *v1alpha1.StsCredential) {
 			w.wantMetrics("before", map[string]float64{"expired_seconds_total": 60})
 			w.step(-30 * time.Second)
 			w.wantMetrics("set back", map[string]float64{"expired_seconds_total": 60})
