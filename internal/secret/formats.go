@@ -107,10 +107,11 @@ func external(v values) map[string]string {
 	return map[string]string{"external.json": document(p)}
 }
 
+// ini is without the "enable = true" of other profiles: the V1.0 SDK for Java would take a profile that has it and leave
+// the token out, as it knows no type sts_token.
 func ini(v values) map[string]string {
 	return map[string]string{"credentials": strings.Join([]string{
 		"[default]",
-		"enable = true",
 		"type = sts_token",
 		"access_key_id = " + v[fieldAccessKeyID],
 		"access_key_secret = " + v[fieldAccessKeySecret],

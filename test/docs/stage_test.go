@@ -124,7 +124,7 @@ func (s *stage) scratch(page *Page) string {
 func (s *stage) clear() {
 	s.Helper()
 	s.do("kubectl delete stsrolegrants --all")
-	s.do("kubectl -n shop delete stscredentials,secrets,resourcequotas,deployments,statefulsets,daemonsets,pods,roles,rolebindings --all --grace-period=0")
+	s.do("kubectl -n shop delete stscredentials,secrets,resourcequotas,deployments,statefulsets,daemonsets,jobs,pods,roles,rolebindings --all --grace-period=0")
 	s.do("kubectl -n sts-system delete secrets --all")
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
 	osscredentials "github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss/credentials"
 	sls "github.com/aliyun/aliyun-log-go-sdk"
-	"github.com/aliyun/aliyun-tablestore-go-sdk/common"
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -42,13 +41,7 @@ func (s *service) wantSession(w *world, token, key string) {
 	if s.header == nil {
 		w.Fatal("no request was seen")
 	}
-	want := ""
-	for name, value := range w.secret.Data {
-		if strings.Contains(strings.ToUpper(name), "TOKEN") {
-			want = string(value)
-		}
-	}
-	if got := s.header.Get(token); want == "" || got != want {
+	if got := s.header.Get(token); got != w.session.SecurityToken {
 		w.Errorf("%s is %q, want the Secret's token", token, got)
 	}
 	if got := s.header.Get(key); !strings.Contains(got, w.accessKeyID()) {
@@ -91,19 +84,10 @@ func TestTablestoreEnvironment(t *testing.T) {
 	service.wantSession(w, "x-ots-ststoken", "x-ots-accesskeyid")
 }
 
-// tableFiles is a provider of the Tablestore SDK that reads the files of format Tablestore for each request.
-type tableFiles struct{ *world }
-
-func (f tableFiles) GetCredentials() common.Credentials {
-	return &common.DefaultCredentials{
-		AccessKeyID: f.read("TABLESTORE_ACCESS_KEY_ID"), AccessKeySecret: f.read("TABLESTORE_ACCESS_KEY_SECRET"), SecurityToken: f.read("TABLESTORE_SESSION_TOKEN"),
-	}
-}
-
-// Tablestore: with a provider that reads files, a client goes with each renewal.
-func TestTablestoreFiles(t *testing.T) {
-	w, service := newWorld(t, v1alpha1.FormatTablestore), newService(t)
-	client := tablestore.NewClient(service.URL, "orders", "", "", tablestore.SetCredentialsProvider(tableFiles{w}))
+// External: with a provider that reads the file, a client goes with each renewal.
+func TestTablestoreFile(t *testing.T) {
+	w, service := newWorld(t, v1alpha1.FormatExternal), newService(t)
+	client := tablestore.NewClient(service.URL, "orders", "", "", tablestore.SetCredentialsProvider(tableProvider{w.file("external.json")}))
 	for range 2 {
 		_, _ = client.ListTable()
 		service.wantSession(w, "x-ots-ststoken", "x-ots-accesskeyid")
@@ -118,4 +102,15 @@ func TestLogServiceEnvironment(t *testing.T) {
 	client := sls.CreateNormalInterface(service.URL, os.Getenv("ALIYUN_LOG_CLI_ACCESSID"), os.Getenv("ALIYUN_LOG_CLI_ACCESSKEY"), os.Getenv("ALIYUN_LOG_CLI_STS_TOKEN"))
 	_, _ = client.ListProject()
 	service.wantSession(w, "x-acs-security-token", "Authorization")
+}
+
+// External: the same for Log Service.
+func TestLogServiceFile(t *testing.T) {
+	w, service := newWorld(t, v1alpha1.FormatExternal), newService(t)
+	client := sls.CreateNormalInterfaceV2(service.URL, logProvider{w.file("external.json")})
+	for range 2 {
+		_, _ = client.ListProject()
+		service.wantSession(w, "x-acs-security-token", "Authorization")
+		w.renew()
+	}
 }

@@ -57,29 +57,29 @@ func TestGoV1CommandLineProfile(t *testing.T) {
 	w.wantCaller(w.accessKeyID())
 }
 
-// files is a provider of the V1.0 SDK that reads the files of format Plain each time, as docs/workloads.md has it.
-type files struct{ *world }
-
-func (f files) GetCredentials() (*credentials.Credentials, error) {
-	return &credentials.Credentials{
-		AccessKeyId: f.read("accessKeyId"), AccessKeySecret: f.read("accessKeySecret"), SecurityToken: f.read("securityToken"),
-	}, nil
-}
-
-func (files) GetProviderName() string { return "files" }
-
-// Plain: files for the SDK's constructors, or for a provider that goes with each renewal.
-func TestGoV1Files(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatPlain)
+// External: a provider that reads the file goes with each renewal, as the SDK's own constructors do not.
+func TestGoV1File(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatExternal)
 	first := w.accessKeyID()
-	constructed, err := sdk.NewClientWithStsToken("cn-hangzhou", w.read("accessKeyId"), w.read("accessKeySecret"), w.read("securityToken"))
+	s, err := readSession(w.file("external.json"))
 	w.must(err)
-	provided, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), files{w})
+	constructed, err := sdk.NewClientWithStsToken("cn-hangzhou", s.ID, s.Secret, s.Token)
+	w.must(err)
+	provided, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), fileProvider{w.file("external.json")})
 	w.must(err)
 	w.renew()
 	w.must(w.identity(constructed))
 	w.wantCaller(first)
 	w.must(w.identity(provided))
+	w.wantCaller(w.accessKeyID())
+}
+
+// Plain: one value a file, for whoever has a constructor to fill.
+func TestGoV1Plain(t *testing.T) {
+	w := newWorld(t, v1alpha1.FormatPlain)
+	client, err := sdk.NewClientWithStsToken("cn-hangzhou", w.read("accessKeyId"), w.read("accessKeySecret"), w.read("securityToken"))
+	w.must(err)
+	w.must(w.identity(client))
 	w.wantCaller(w.accessKeyID())
 }
 

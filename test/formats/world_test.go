@@ -39,6 +39,7 @@ type world struct {
 	server     *httptest.Server
 	keys       sts.Keys
 	credential *v1alpha1.StsCredential
+	session    sts.Session
 	secret     *corev1.Secret
 	volume     string
 }
@@ -92,11 +93,11 @@ func (w *world) renew() {
 	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Clock: clock.RealClock{}})
 	w.must(err)
 	input := sts.AssumeRoleInput{RoleARN: role, SessionName: "shop.orders", Duration: 15 * time.Minute}
-	session, err := client.AssumeRole(w.Context(), w.keys, input)
+	w.session, err = client.AssumeRole(w.Context(), w.keys, input)
 	w.must(err)
 	layout, err := secret.NewLayout(w.credential.Spec.Secret, "cn-hangzhou")
 	w.must(err)
-	w.secret, err = secret.Render(w.credential, layout, session, secret.Request{AssumeRoleInput: input}, "")
+	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{AssumeRoleInput: input}, "")
 	w.must(err)
 	w.mount()
 }
