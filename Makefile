@@ -77,7 +77,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's pa
 	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
-	cp config/admission/secrets.yaml config/admission/stscredentials.yaml config/admission/token_requests.yaml $(CHART)/files/admission/
+	cp $(filter-out %/kustomization.yaml,$(wildcard config/admission/*.yaml)) $(CHART)/files/admission/
 	go run ./hack/chartdocs $(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 	hack/monitoring/generate.sh
@@ -87,9 +87,9 @@ verify: ## Check that generated files, modules and formatting are up to date.
 	hack/verify.sh
 
 .PHONY: chart
-chart: ## Check the chart and package it into dist/.
+chart: ## Check the chart and package it into dist/ (VERSION=v1.2.3 stamps it).
 	$(HELM) lint --strict $(CHART)
-	$(HELM) package --destination dist $(CHART)
+	$(HELM) package --destination dist $(if $(filter v%,$(VERSION)),--version $(VERSION:v%=%) --app-version $(VERSION)) $(CHART)
 
 .PHONY: build
 build: ## Build the manager into bin/.

@@ -1,0 +1,147 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+)
+
+const everything = `
+replicaCount: 3
+image: {registry: registry.example.com/, repository: team/operator, digest: "sha256:` + zeros + `", pullPolicy: Always}
+imagePullSecrets: [{name: registry}]
+region: cn-shanghai
+vpcEndpoint: true
+clusterName: c1
+identity: {existingSecret: ram-user}
+selector: shard in (1,2)
+serviceAccountIdentity: {enabled: true, serviceAccounts: [{namespace: shop, name: orders}]}
+oidcProviderARN: acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1
+sts: {qps: 0.5, burst: 1, timeout: 1m30s}
+leaderElection: {id: shard-1}
+metrics:
+  port: 9443
+  readers: [{namespace: monitoring, name: prometheus}]
+  service: {annotations: {a: b}}
+  serviceMonitor: {enabled: true, namespace: shop, labels: {release: prometheus}, interval: 30s, scrapeTimeout: 10s,
+    relabelings: [{targetLabel: cluster, replacement: c1}], metricRelabelings: [{action: drop, sourceLabels: [__name__], regex: go_.*}]}
+  prometheusRule: {enabled: true, labels: {release: prometheus}}
+  dashboard: {enabled: true, annotations: {folder: STS}}
+probes: {port: 9081, liveness: {timeoutSeconds: 3}}
+log: {level: 2, encoding: console}
+resources: {limits: {cpu: "1"}}
+priorityClassName: ""
+extraEnv: [{name: A, value: b}]
+extraEnvFrom: [{configMapRef: {name: a, optional: true}}]
+extraVolumes: [{name: v, emptyDir: {}}]
+extraVolumeMounts: [{name: v, mountPath: /v}]
+extraArgs: [--zap-stacktrace-level=panic]
+proxy: {https: "http://proxy:3128", http: "http://proxy:3128", noProxy: 10.0.0.1}
+caBundle: {existingConfigMap: ca}
+dnsPolicy: Default
+deploymentAnnotations: {a: b}
+podAnnotations: {a: b}
+podLabels: {a: b}
+commonLabels: {a: b}
+nodeSelector: {a: b}
+tolerations: [{operator: Exists}]
+affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+pdb: {maxUnavailable: 50%}
+networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {}}], egressTo: [{ipBlock: {cidr: 0.0.0.0/0}}], extraEgress: [{ports: [{port: 5353, protocol: UDP}]}]}
+serviceAccount: {name: operator, annotations: {a: b}}
+roleGrants: [{name: shop, namespaces: {names: [shop], selector: {matchLabels: {a: b}}}, roleARNs: ["acs:ram::1234567890123456:role/shop-*"], allow: [SessionName], maxDuration: 1h,
+  policy: {Version: "1", Statement: [{Effect: Allow, Action: ["ots:Get*"], Resource: ["*"]}]}}]
+test: {roleARN: "acs:ram::1234567890123456:role/shop-test", labels: {shard: "1"}}
+fullnameOverride: shard-1
+`
+
+const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// Whatever the values are, a real API server takes every object, without a field that it does not know, and the pods
+// where the restricted Pod Security Standard is enforced.
+func TestMatrix(t *testing.T) {
+	c := newCluster(t)
+	c.namespaces(namespace, "shop", "web")
+	crds, err := monitoring.CRDs(t.Context())
+	c.must(err)
+	_, err = envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{Paths: []string{crds, root + "/config/crd"}, MaxTime: 2 * time.Minute})
+	c.must(err)
+	for _, tt := range []struct{ name, given, refused string }{
+		{name: "defaults"},
+		{name: "everything", given: everything},
+		{name: "one replica alone", given: "replicaCount: 1\nleaderElection: {enabled: false}"},
+		{name: "nothing to be asked for", given: "probes: {port: 0}\nmetrics: {enabled: false}\ntest: {enabled: false}"},
+		{name: "RRSA by webhook", given: "identity: {rrsa: {roleName: sts-operator}}"},
+		{name: "RRSA by token", given: "identity: {rrsa: {roleARN: 'acs:ram::1234567890123456:role/a', oidcProviderARN: 'acs:ram::1234567890123456:oidc-provider/a'}}"},
+		{name: "node's role", given: "identity: {ecsRole: {enabled: true, name: worker}}\nnetworkPolicy: {enabled: true}"},
+		{name: "STS elsewhere", given: "stsEndpoint: http://127.0.0.1:9000\nnetworkPolicy: {enabled: true}"},
+		{name: "namespaces", given: "namespaces: [shop, web, sts-system]\nserviceAccountIdentity: {enabled: true, allServiceAccounts: true}"},
+		{name: "no rights", given: "rbac: {create: false}\nserviceAccount: {create: false, name: theirs}\nadmissionPolicies: {enabled: false}"},
+		{name: "no added-up roles", given: "rbac: {aggregate: false}"},
+		{name: "a tag and a digest", given: "image: {tag: v1, digest: 'sha512:" + zeros + zeros + "'}"},
+		{name: "a CA in a Secret", given: "caBundle: {existingSecret: ca}"},
+		{name: "a PodMonitor", given: "metrics: {podMonitor: {enabled: true, authorization: {credentials: {name: a, key: b}}}}"},
+		{name: "open metrics", given: "metrics: {secure: false, serviceMonitor: {enabled: true}}"},
+		{name: "nowhere in particular", given: "topologySpreadConstraints: []\npdb: {enabled: false}"},
+		{name: "the node's network", given: "hostNetwork: true", refused: "host namespaces"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := rendered(t, tt.given, "--set=crds.install=false", "--api-versions=sts.alibabacloud.com/v1alpha1/StsRoleGrant")
+			for key, object := range o {
+				if object.GetNamespace() == "" && slices.Contains([]string{"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding", "Pod", "PodDisruptionBudget"}, object.GetKind()) {
+					t.Errorf("%s names no namespace", key)
+				}
+				if object.GetKind() == "Pod" && tt.refused != "" {
+					continue
+				}
+				if object.GetKind() == "Pod" { // its ServiceAccount is not there in a dry run
+					object.Object["spec"].(map[string]any)["serviceAccountName"] = "default"
+				}
+				if err := c.dryRun(object); err != nil {
+					t.Errorf("%s: %v", key, err)
+				}
+				if object.GetKind() == "Deployment" {
+					c.wantPod(t, object.Object, tt.refused)
+				}
+			}
+		})
+	}
+}
+
+func (c *cluster) dryRun(object client.Object) error {
+	return c.api.Create(c.Context(), object, client.DryRunAll, client.FieldValidation("Strict"))
+}
+
+// wantPod makes the Deployment's pod as its controller would, for the API server's verdict.
+func (c *cluster) wantPod(t *testing.T, object map[string]any, refused string) {
+	t.Helper()
+	deployment := &appsv1.Deployment{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, deployment); err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod", Labels: deployment.Spec.Template.Labels}, Spec: deployment.Spec.Template.Spec}
+	pod.Spec.ServiceAccountName = "default"
+	err := c.dryRun(pod)
+	if refused == "" && err != nil {
+		t.Errorf("the pod: %v", err)
+	}
+	if refused != "" && (err == nil || !strings.Contains(err.Error(), refused)) {
+		t.Errorf("the pod was met with %v, want %q", err, refused)
+	}
+	if user := pod.Spec.SecurityContext; user != nil && user.RunAsUser != nil {
+		t.Errorf("the pod runs as %d: OpenShift could not choose", *user.RunAsUser)
+	}
+}
