@@ -57,6 +57,8 @@ func TestMetricsFollowACredential(t *testing.T) {
 	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
 	w.catchUp(c)
 	w.wantMetrics("suspended", ofOrders(1, unix(c.Status.ExpiresAt), -1))
+	w.step(time.Hour)
+	w.wantMetrics("expired while suspended", ofOrders(-1, unix(c.Status.ExpiresAt), -1))
 	w.must(api.Delete(w.ctx, c))
 	w.catchUp(c)
 	w.wantMetrics("deleted", ofOrders(-1, -1, -1))

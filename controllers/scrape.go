@@ -21,7 +21,7 @@ var (
 	renewalDesc = ofCredential("stscredential_renewal_timestamp_seconds",
 		"When the next renewal is due by STS's clock, in seconds since 1970; absent while the Secret holds nothing, and for suspended StsCredentials.")
 	readyDesc = ofCredential("stscredential_ready",
-		"1 while the Secret holds credentials, for the current spec, that work now; else 0.")
+		"1 while the Secret holds credentials, for the current spec, that work now; else 0, and absent for suspended StsCredentials.")
 	staleDesc = ofCredential("stscredential_stale_pods",
 		"Pods that hold credentials older than the Secret's and cannot read the new ones; absent where pods are not tracked.")
 	expiredDesc = prometheus.NewDesc("stscredential_expired_seconds_total",
@@ -87,7 +87,9 @@ func collect(c *v1alpha1.StsCredential, now time.Time, out chan<- prometheus.Met
 	if meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) && expires != nil && now.Before(expires.Time) {
 		ready = 1
 	}
-	gauge(readyDesc, ready)
+	if ready == 1 || !c.Spec.Suspend { // nobody waits for a suspended one to become ready
+		gauge(readyDesc, ready)
+	}
 	if c.Status.Consumers != nil {
 		gauge(staleDesc, float64(c.Status.Consumers.Stale))
 	}
