@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
 )
@@ -22,12 +20,6 @@ func TestManifests(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = plane.Stop() })
 	crds, err := monitoring.CRDs(t.Context())
-	must(t, err)
-	var files []string
-	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
-		files = append(files, filepath.Join(crds, "monitoring.coreos.com_"+kind+".yaml"))
-	}
-	_, err = envtest.InstallCRDs(plane.Config(), envtest.CRDInstallOptions{Paths: files, ErrorIfPathMissing: true})
 	must(t, err)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	must(t, plane.WriteKubeconfig(kubeconfig))
@@ -41,6 +33,12 @@ func TestManifests(t *testing.T) {
 		}
 		return string(output)
 	}
+	var files []string
+	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
+		files = append(files, "-f", filepath.Join(crds, "monitoring.coreos.com_"+kind+".yaml"))
+	}
+	kubectl(append([]string{"apply", "--server-side"}, files...)...)
+	kubectl(append([]string{"wait", "--for=condition=Established", "--timeout=60s"}, files...)...)
 	kubectl("apply", "-f", "config/manager/namespace.yaml")
 	output := kubectl("apply", "--server-side", "--validate=strict", "-k", "config/prometheus")
 	for _, want := range []string{"servicemonitor", "prometheusrule", "service/", "clusterrole", "configmap"} {

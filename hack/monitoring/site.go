@@ -1,0 +1,267 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+// What the site knows from the start: a namespace that is granted a role which trusts the operator.
+const (
+	Namespace = "shop"
+	Account   = "1234567890123456"
+	RoleARN   = "acs:ram::" + Account + ":role/orders-reader"
+
+	operator       = "sts-operator"
+	serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator"
+	loopback       = "127.0.0.1:0"
+)
+
+// Options say what the site is like.
+type Options struct {
+	// Root is the repository's.
+	Root string
+	// ScrapeInterval of Prometheus, in whole seconds.
+	ScrapeInterval time.Duration
+	// ManagerFlags are added to those that the site needs.
+	ManagerFlags []string
+}
+
+// Site is a control plane, an emulated STS, the operator, and a Prometheus that scrapes it as a ServiceMonitor would have it.
+type Site struct {
+	Options
+	client.Client
+	Plane      *controlplane.ControlPlane
+	STS        *stsemulator.Emulator
+	Prometheus Prometheus
+	Kubeconfig string // a cluster admin's
+
+	dir     string
+	key     stsemulator.AccessKey
+	server  *http.Server
+	sts     string // URL
+	metrics string // host:port
+}
+
+// Start starts it all. What was started ends with Stop, also if that failed halfway.
+func Start(ctx context.Context, options Options) (*Site, error) {
+	s := &Site{Options: options}
+	for _, do := range []func(context.Context) error{
+		s.startPlane, s.install, s.startSTS, s.startManager, s.startPrometheus,
+	} {
+		if err := do(ctx); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+	}
+	return s, nil
+}
+
+// Stop ends it all.
+func (s *Site) Stop() (err error) {
+	if s.Plane != nil {
+		err = s.Plane.Stop()
+	}
+	if s.server != nil {
+		err = errors.Join(err, s.server.Close())
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+func (s *Site) startPlane(ctx context.Context) (err error) {
+	if s.Root, err = filepath.Abs(s.Root); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", "monitoring-*"); err != nil {
+		return err
+	}
+	if s.Plane, err = controlplane.Start(ctx, controlplane.Options{}); err != nil {
+		return err
+	}
+	s.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
+	if err := s.Plane.WriteKubeconfig(s.Kubeconfig); err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	s.Client, err = client.New(s.Plane.Config(), client.Options{Scheme: scheme})
+	return err
+}
+
+// install gives the operator and Prometheus the rights that an installation gives them.
+func (s *Site) install(ctx context.Context) error {
+	for _, args := range [][]string{
+		{"apply", "-f", "config/manager/namespace.yaml"},
+		{"apply", "-k", "config/crd"},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
+		{"apply", "-k", "config/rbac"},
+		{"apply", "-k", "config/admission"},
+		{"create", "namespace", Namespace},
+		{"create", "namespace", "monitoring"},
+		{"-n", "monitoring", "create", "serviceaccount", "prometheus"},
+		{"apply", "-f", "config/prometheus/metrics_reader.yaml"},
+		{"create", "clusterrolebinding", "sts-credential-operator-metrics-reader", "--clusterrole=sts-credential-operator-metrics-reader", "--serviceaccount=monitoring:prometheus"},
+	} {
+		if output, err := s.Command(ctx, filepath.Join(s.Plane.Assets(), "kubectl"), args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
+		}
+	}
+	return s.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: Namespace}, Spec: v1alpha1.StsRoleGrantSpec{
+		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{Namespace}},
+		RoleARNs:   []v1alpha1.RoleARNPattern{"acs:ram::" + Account + ":role/orders-*"},
+	}})
+}
+
+// Command is one in the repository's root, whose kubectl is the cluster's admin.
+func (s *Site) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = s.Root
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Kubeconfig, "KUBECACHEDIR="+filepath.Join(s.dir, "cache"),
+		"PATH="+s.Plane.Assets()+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return cmd
+}
+
+func (s *Site) startSTS(ctx context.Context) error {
+	s.STS = stsemulator.New(stsemulator.Options{})
+	s.key = s.STS.AddUser(Account, operator)
+	s.STS.AddRole(stsemulator.Role{ARN: RoleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + Account + ":user/" + operator}}}})
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
+	if err != nil {
+		return err
+	}
+	s.sts = "http://" + listener.Addr().String()
+	s.server = &http.Server{Handler: s.STS, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.server.Serve(listener) }()
+	return nil
+}
+
+// startManager runs the operator with the rights of its ServiceAccount.
+func (s *Site) startManager(ctx context.Context) error {
+	binary := filepath.Join(s.dir, "manager")
+	if output, err := s.Command(ctx, "go", "build", "-o", binary, "./cmd/manager").CombinedOutput(); err != nil {
+		return fmt.Errorf("build the operator: %w\n%s", err, output)
+	}
+	config, err := s.Plane.UserConfig(serviceAccount, "system:serviceaccounts", "system:serviceaccounts:sts-system")
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := controlplane.Kubeconfig(config)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, "manager.kubeconfig")
+	if err := os.WriteFile(path, kubeconfig, 0o600); err != nil {
+		return err
+	}
+	if s.metrics, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	return s.Plane.Run(ctx, s.guarded, "/usr/bin/env", append([]string{
+		"KUBECONFIG=" + path, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + s.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + s.key.Secret,
+		binary, "--sts-endpoint=" + s.sts, "--leader-elect=false", "--metrics-bind-address=" + s.metrics, "--health-probe-bind-address=0",
+	}, s.ManagerFlags...)...)
+}
+
+// guarded tells whether the metrics are served, and not to anybody.
+func (s *Site) guarded(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.metrics+"/metrics", http.NoBody)
+	if err != nil {
+		return err
+	}
+	caller := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	response, err := caller.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		return fmt.Errorf("the metrics answer %s to a stranger", response.Status)
+	}
+	return nil
+}
+
+const prometheusConfig = `
+global: {scrape_interval: %[1]s, evaluation_interval: %[1]s}
+rule_files: [%[2]s]
+scrape_configs:
+  - job_name: sts-credential-operator
+    scheme: https
+    honor_labels: true
+    tls_config: {insecure_skip_verify: true}
+    authorization: {credentials_file: token}
+    static_configs: [{targets: [%[3]s], labels: {namespace: sts-system}}]
+`
+
+func (s *Site) startPrometheus(ctx context.Context) error {
+	programs, err := Programs(ctx, s.Root)
+	if err != nil {
+		return err
+	}
+	token := &authenticationv1.TokenRequest{}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "prometheus"}}
+	if err := s.SubResource("token").Create(ctx, account, token); err != nil {
+		return err
+	}
+	config := fmt.Sprintf(prometheusConfig, inSeconds(s.ScrapeInterval), filepath.Join(s.Root, AlertsFile), s.metrics)
+	file := filepath.Join(s.dir, "prometheus.yml")
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(s.dir, "token"), []byte(token.Status.Token), 0o600),
+		os.WriteFile(file, []byte(config), 0o600),
+	); err != nil {
+		return err
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	s.Prometheus = Prometheus("http://" + address)
+	return s.Plane.Run(ctx, s.scraped, filepath.Join(programs, "prometheus"),
+		"--config.file="+file, "--storage.tsdb.path="+filepath.Join(s.dir, "prometheus"), "--web.listen-address="+address)
+}
+
+// scraped tells whether Prometheus gets the operator's metrics.
+func (s *Site) scraped(ctx context.Context) error {
+	up, err := s.Prometheus.Query(ctx, "up == 1")
+	if err == nil && len(up) == 0 {
+		err = errors.New("Prometheus does not get the operator's metrics")
+	}
+	return err
+}
+
+// Ask creates a StsCredential in the site's namespace.
+func (s *Site) Ask(ctx context.Context, name, role string) error {
+	return s.Create(ctx, &v1alpha1.StsCredential{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name}, Spec: v1alpha1.StsCredentialSpec{RoleARN: role},
+	})
+}
+
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
