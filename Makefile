@@ -58,6 +58,10 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 	cd test/formats/node && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
+.PHONY: picture
+picture: ## Draw docs/images/dashboard.svg anew, from a run of eleven minutes.
+	go run ./hack/monitoring/picture
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for ten seconds.
 	go test -run '^$$' -fuzz FuzzDecide -fuzztime 10s ./internal/rotation
