@@ -24,8 +24,8 @@ func TestRelease(t *testing.T) {
 		{"helm test", (*world).helmTest},
 		{"workloads get who they are", (*world).workloads},
 		{"a renewal reaches a running pod", (*world).renewal},
-		{"the leader is killed just before a renewal", (*world).leaderKilled},
 		{"upgrade and rollback ask STS for nothing", (*world).upgradeAndRollback},
+		{"the leader is killed just before a renewal", (*world).leaderKilled},
 		{"uninstall leaves what works, reinstall takes it over", (*world).uninstallAndReinstall},
 		{"nobody noticed", (*world).nobodyNoticed},
 	} {

@@ -26,13 +26,11 @@ func (w *world) firstFiveMinutes() {
 	w.kubectl("create", "namespace", system)
 	w.kubectl("--namespace="+system, "create", "secret", "generic", "ram-user",
 		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+w.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+w.key.Secret)
-	notes := w.helm(append([]string{"install", release, w.previousChart(), "--set=region=cn-hangzhou", "--wait"}, w.values(image)...)...)
+	notes := w.helm(append([]string{"install", release, w.previousChart(), "--set=region=cn-hangzhou", "--set=identity.existingSecret=ram-user",
+		"--set=stsEndpoint=" + w.url, "--wait"}, w.values(image)...)...)
 	w.must(contains(notes, "✔ identity: Secret sts-system/ram-user", "! no StsRoleGrant yet"))
 	w.ready(2)
-	w.eventually("the operator knows who it is", func() error {
-		return contains(w.kubectl("--namespace="+system, "logs", "--selector=app.kubernetes.io/name=sts-credential-operator", "--tail=-1"),
-			"identity", operator, w.url)
-	})
+	w.knowsItself(operator, w.url)
 
 	w.apply("credential.yaml")
 	w.kubectl("--namespace=shop", "wait", "stscred/orders-reader", "--timeout=30s",
@@ -49,11 +47,19 @@ func (w *world) firstFiveMinutes() {
 	}
 }
 
-// values are what the tests need beside what a user sets.
+// knowsItself waits until the operator has logged who it is, and to which STS.
+func (w *world) knowsItself(arn, url string) {
+	w.Helper()
+	w.eventually("the operator is "+arn, func() error {
+		return contains(w.kubectl("--namespace="+system, "logs", "--selector=app.kubernetes.io/name=sts-credential-operator", "--tail=-1"),
+			arn, url)
+	})
+}
+
+// values are what a node without a registry needs.
 func (w *world) values(image string) []string {
 	repository, tag, _ := strings.Cut(image, ":")
-	return []string{"--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + w.url,
-		"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m"}
+	return []string{"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m"}
 }
 
 // previousChart is the chart as an earlier release would have been.

@@ -6,10 +6,12 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,7 +22,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -41,6 +45,9 @@ const (
 
 	account  = "1234567890123456"
 	operator = "acs:ram::" + account + ":user/sts-operator"
+	// keyless is the role that the operator has by RRSA, and provider the one that stands for the cluster in RAM.
+	keyless  = "acs:ram::" + account + ":role/sts-operator"
+	provider = "acs:ram::" + account + ":oidc-provider/ack-rrsa-c1"
 
 	// patience is how long something may take to come true on a busy machine.
 	patience = 2 * time.Minute
@@ -54,9 +61,10 @@ type world struct {
 	api     client.Client
 	sts     *stsemulator.Emulator
 	key     stsemulator.AccessKey // the operator's
-	url     string                // of STS
-	helmCLI string
-	home    string // Helm's and kubectl's
+	// STS by HTTP and by HTTPS, and the file with the certificate to trust for the latter.
+	url, secureURL, authority string
+	helmCLI                   string
+	home                      string // Helm's and kubectl's
 }
 
 func newWorld(t *testing.T) *world {
@@ -104,20 +112,48 @@ func (w *world) end() {
 	w.Logf("the logs of the node, of the control plane and of the pods that were there at the end: %s", filepath.Join(w.cluster.Dir(), "logs"))
 }
 
-// serveSTS serves the emulator where pods reach it, with the operator's user and the roles that trust it.
+// serveSTS serves the emulator where pods reach it, with the operator's two identities and the roles that trust them.
 func (w *world) serveSTS() {
 	w.sts = stsemulator.New(stsemulator.Options{})
 	w.key = w.sts.AddUser(account, "sts-operator")
+	w.trustCluster()
 	for _, name := range []string{"orders-reader", "orders-brief"} {
-		w.sts.AddRole(stsemulator.Role{ARN: role(name), Trust: []stsemulator.Statement{{RAM: []string{operator}}}})
+		w.sts.AddRole(stsemulator.Role{ARN: role(name), Trust: []stsemulator.Statement{{RAM: []string{operator, keyless}}}})
 	}
 	w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role("orders-brief"), Duration: briefly})
-	listener, err := new(net.ListenConfig).Listen(w.ctx, "tcp", net.JoinHostPort(w.cluster.Host().String(), "0"))
+	w.url = "http://" + w.serve(func(s *http.Server, l net.Listener) error { return s.Serve(l) })
+	// The SDK asks for tokens of ServiceAccounts by HTTPS only.
+	certificate, key, err := cert.GenerateSelfSignedCertKey("sts", []net.IP{w.cluster.Host().AsSlice()}, nil)
 	w.must(err)
-	w.url = "http://" + listener.Addr().String()
+	w.authority = filepath.Join(w.home, "sts.crt")
+	keyFile := filepath.Join(w.home, "sts.key")
+	w.must(errors.Join(os.WriteFile(w.authority, certificate, 0o600), os.WriteFile(keyFile, key, 0o600)))
+	w.secureURL = "https://" + w.serve(func(s *http.Server, l net.Listener) error { return s.ServeTLS(l, w.authority, keyFile) })
+}
+
+// serve serves the emulator until the end of the test, and returns the address.
+func (w *world) serve(serve func(*http.Server, net.Listener) error) string {
+	listener, err := new(net.ListenConfig).Listen(w.ctx, "tcp", netip.AddrPortFrom(w.cluster.Host(), 0).String())
+	w.must(err)
 	server := &http.Server{Handler: w.sts, ReadHeaderTimeout: time.Minute}
 	w.Cleanup(func() { _ = server.Close() })
-	go func() { _ = server.Serve(listener) }()
+	go func() { _ = serve(server, listener) }()
+	return listener.Addr().String()
+}
+
+// trustCluster registers the cluster as an OIDC provider, and lets a role trust the operator's ServiceAccount.
+func (w *world) trustCluster() {
+	cluster, err := kubernetes.NewForConfig(w.cluster.Config())
+	w.must(err)
+	published, err := cluster.RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(w.ctx)
+	w.must(err)
+	p := stsemulator.OIDCProvider{ARN: provider, Issuer: "https://kubernetes.default.svc", ClientIDs: []string{"sts.aliyuncs.com"}}
+	w.must(json.Unmarshal(published, &p.JWKS))
+	w.sts.AddOIDCProvider(p)
+	subject := []string{"system:serviceaccount:" + system + ":sts-credential-operator"}
+	w.sts.AddRole(stsemulator.Role{ARN: keyless, Trust: []stsemulator.Statement{
+		{Federated: []string{provider}, StringEquals: map[string][]string{"oidc:sub": subject}},
+	}})
 }
 
 func role(name string) string { return "acs:ram::" + account + ":role/" + name }
