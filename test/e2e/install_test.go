@@ -56,10 +56,11 @@ func (w *world) knowsItself(arn, url string) {
 	})
 }
 
-// values are what a node without a registry needs.
+// values are what a node without a registry needs, and an account that may read metrics.
 func (w *world) values(image string) []string {
 	repository, tag, _ := strings.Cut(image, ":")
-	return []string{"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m"}
+	return []string{"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m",
+		"--set=metrics.readers[0].namespace=shop", "--set=metrics.readers[0].name=default"}
 }
 
 // previousChart is the chart as an earlier release would have been.

@@ -4,8 +4,12 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -101,6 +105,41 @@ func (w *world) nobodyNoticed() {
 			w.Errorf("STS refused a workload: %+v", call)
 		}
 	}
+	w.metrics()
+}
+
+// metrics are read as Prometheus does, from each replica. The leader alone tells of the credentials, and of no expiry.
+func (w *world) metrics() {
+	token := strings.TrimSpace(w.kubectl("--namespace=shop", "create", "token", "default"))
+	telling := 0
+	for _, pod := range w.replicas() {
+		text := w.scrape("https://"+net.JoinHostPort(pod.Status.PodIP, "8443")+"/metrics", token)
+		if strings.Contains(text, `stscredential_ready{name="orders-reader",namespace="shop"} 1`) {
+			telling++
+			w.must(contains(text, "\nstscredential_expired_seconds_total 0\n"))
+		}
+	}
+	if telling != 1 {
+		w.Errorf("%d replicas say that orders-reader is ready, want one", telling)
+	}
+}
+
+func (w *world) scrape(url, token string) string {
+	w.Helper()
+	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, url, http.NoBody)
+	w.must(err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	// The operator signs its certificate itself.
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	response, err := client.Do(request)
+	w.must(err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	w.must(err)
+	if response.StatusCode != http.StatusOK {
+		w.Fatalf("%s: %s: %s", url, response.Status, text)
+	}
+	return string(text)
 }
 
 // calls are the workloads'.
