@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -176,7 +177,7 @@ func TestAdmissionNamedServiceAccount(t *testing.T) {
 	if err := w.token(operator, "orders", spec); !apierrors.IsForbidden(err) {
 		t.Errorf("without any Role: %v, want it forbidden", err)
 	}
-	w.createDocumented(filepath.Join("..", "docs", "security.md"), "kind: Role\n", "shop")
+	w.createDocumented(filepath.Join("..", "docs", "identity.md"), "kind: Role\n", "shop")
 	w.eventually("the Role is in force", func(context.Context) bool { return w.token(operator, "orders", spec) == nil })
 	if err := w.token(operator, "payments", spec); !apierrors.IsForbidden(err) {
 		t.Errorf("a ServiceAccount that the Role does not name: %v, want it forbidden", err)
@@ -199,8 +200,8 @@ func (w *world) createDocumented(path, with, namespace string) {
 	w.Helper()
 	document, err := os.ReadFile(path)
 	w.must(err)
-	for block := range strings.SplitSeq(string(document), "```yaml\n") {
-		example, _, _ := strings.Cut(block, "```")
+	for _, block := range regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(string(document), -1) {
+		example := regexp.MustCompile("(?m)^"+block[1]).ReplaceAllString(block[2], "") // it may stand in a list
 		if !strings.HasPrefix(example, "apiVersion:") || !strings.Contains(example, with) {
 			continue
 		}

@@ -72,7 +72,7 @@ func parse(arguments []string) (*settings, error) {
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics. 0 turns them off.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS to callers that may get /metrics only.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz. 0 turns them off.")
-	flags.BoolVar(&s.whoami, "whoami", false, "Ask STS who the operator is, log the answer, and end: an error if there is none.")
+	flags.BoolVar(&s.whoami, "whoami", false, "Ask STS who the operator is, print the answer, and end: an error if there is none. Pods can do so with the credentials of a Secret.")
 	flags.BoolVar(&s.version, "version", false, "Print version and commit, and end.")
 	s.zap.BindFlags(flags)
 	if err := flags.Parse(arguments); err != nil {

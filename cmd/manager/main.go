@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -40,7 +39,6 @@ func main() {
 	}
 	if err == nil {
 		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
-		ctrl.Log.Info("start", "version", version, "commit", commit)
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {
@@ -62,8 +60,9 @@ func run(ctx context.Context, s *settings) error {
 	chain := identity.Chain{Endpoint: client.Endpoint(), Region: s.region, VPC: s.vpcEndpoint}
 	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}})
 	if s.whoami {
-		return introduce(ctx, client, operator)
+		return tell(ctx, os.Stdout, client, operator)
 	}
+	ctrl.Log.Info("start", "version", version, "commit", commit)
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return err
@@ -134,15 +133,4 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		return nil, err
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
-}
-
-// introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once.
-func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
-	if err := operator.Identify(ctx); err != nil {
-		return fmt.Errorf("ask %s who the operator is: %w", client.URL(), err)
-	}
-	caller, _ := operator.Caller()
-	ctrl.Log.WithName("identity").Info("identity", "arn", caller.ARN, "account", caller.Account, "endpoint", client.URL(),
-		"clockSkew", client.Skew().Truncate(time.Second).String())
-	return nil
 }

@@ -30,6 +30,7 @@ type cluster struct {
 	api        client.Client
 	config     *rest.Config
 	kubeconfig string
+	programs   string // the folder of kubectl
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -43,7 +44,7 @@ func newCluster(t *testing.T) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{T: t, config: plane.Config(), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	c := &cluster{T: t, config: plane.Config(), programs: plane.Assets(), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	c.must(plane.WriteKubeconfig(c.kubeconfig))
 	scheme := runtime.NewScheme()
 	c.must(errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))

@@ -7,16 +7,19 @@
 //	<!-- run: cluster -->             test/docs, on a local control plane with the operator and an emulated STS.
 //	                                  Commands are run, manifests applied, in the order of the page.
 //	<!-- run: cluster: COMMAND -->    the same, but by this command with the block as its input.
-//	<!-- run: e2e -->                 test/e2e, on a real node.
+//	<!-- run: e2e -->                 test/e2e, on a real node, where its test plays the page.
 //	<!-- run: .ci/run -->             .ci/run, which has the same make targets.
 //	<!-- run: TestName -->            a test of that name, which reads the page.
-//	<!-- not run: REASON -->          nobody, for a reason of a short list (test/docs/markers_test.go).
+//	<!-- not run: REASON -->          nobody, for a reason of a short list (test/docs/docs_test.go).
 //
-// A comment "before: COMMANDS" is a block that readers do not see: what has to be there for the next ones.
+// A comment "before: COMMANDS" is a block that readers do not see: what has to be there for the next ones, on the cluster of
+// test/docs. "before in PLACE: COMMANDS" is one for another place.
 package docs
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,6 +52,9 @@ type Page struct {
 	Code    []string        // inline code
 }
 
+// before finds in a comment where commands are run, and the commands.
+var before = regexp.MustCompile(`(?s)\Abefore(?: in (\S+))?:(.*)\z`)
+
 // Read reads the page at a path from the repository's root.
 func Read(root, path string) (*Page, error) {
 	source, err := os.ReadFile(filepath.Join(root, path))
@@ -79,12 +85,34 @@ func (p *Page) take(node ast.Node, source []byte) {
 	case *ast.Heading:
 		p.addAnchor(inline(n, source))
 	case *ast.HTMLBlock:
-		if commands, ok := strings.CutPrefix(comment(n, source), "before:"); ok {
-			p.Blocks = append(p.Blocks, Block{Page: p.Path, Line: lineOf(n, source), Language: "sh", Text: commands, Run: "cluster"})
+		if m := before.FindStringSubmatch(comment(n, source)); m != nil {
+			b := Block{Page: p.Path, Line: lineOf(n, source), Language: "sh", Text: m[2], Run: "cluster"}
+			if m[1] != "" {
+				b.Run = m[1]
+			}
+			p.Blocks = append(p.Blocks, b)
 		}
 	case *ast.FencedCodeBlock:
 		p.Blocks = append(p.Blocks, p.block(n, source))
 	}
+}
+
+// Play runs the blocks that are to be run in a place, and what has to be there before them, in the page's order.
+func (p *Page) Play(ctx context.Context, shell Shell, place string) error {
+	played := 0
+	for _, b := range p.Blocks {
+		if b.Run != place {
+			continue
+		}
+		played++
+		if err := shell.Run(ctx, b); err != nil {
+			return err
+		}
+	}
+	if played == 0 {
+		return fmt.Errorf("%s has nothing to run in %s", p.Path, place)
+	}
+	return nil
 }
 
 func (p *Page) block(n *ast.FencedCodeBlock, source []byte) Block {

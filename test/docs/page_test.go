@@ -19,6 +19,8 @@ Text with ` + "`--a-flag`" + ` and [a link](other.md#part), ![a picture](a.png),
 kubectl create namespace shop
 -->
 
+<!-- before in e2e: kubectl create namespace web -->
+
 <!-- run: cluster -->
 ` + "```console\n$ true\n```" + `
 
@@ -47,10 +49,11 @@ func TestRead(t *testing.T) {
 	}
 	want := []Block{
 		{Page: "page.md", Line: 5, Language: "sh", Text: "\nkubectl create namespace shop", Run: "cluster"},
-		{Page: "page.md", Line: 11, Language: "console", Text: "$ true\n", Run: "cluster"},
-		{Page: "page.md", Line: 18, Language: "sh", Text: "false\n", NotRun: "because"},
-		{Page: "page.md", Line: 25, Language: "yaml", Text: "a: 1\n", Run: "cluster", Command: "kubectl patch x"},
-		{Page: "page.md", Line: 31, Language: "text", Text: "no marker\n"},
+		{Page: "page.md", Line: 9, Language: "sh", Text: " kubectl create namespace web", Run: "e2e"},
+		{Page: "page.md", Line: 13, Language: "console", Text: "$ true\n", Run: "cluster"},
+		{Page: "page.md", Line: 20, Language: "sh", Text: "false\n", NotRun: "because"},
+		{Page: "page.md", Line: 27, Language: "yaml", Text: "a: 1\n", Run: "cluster", Command: "kubectl patch x"},
+		{Page: "page.md", Line: 33, Language: "text", Text: "no marker\n"},
 	}
 	if !reflect.DeepEqual(page.Blocks, want) {
 		t.Errorf("blocks\n%+v, want\n%+v", page.Blocks, want)

@@ -4,7 +4,9 @@
 package docs
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +16,7 @@ import (
 	"time"
 )
 
-// patience is how long a look (get, describe, logs) may take to show what the page says it shows.
+// patience is how long a look (get, describe, logs) may take to show what the page says it shows, if a Shell has no other.
 const patience = 30 * time.Second
 
 // Shell runs blocks as a reader would who pastes them, one after another, in bash.
@@ -23,6 +25,21 @@ type Shell struct {
 	Env []string // such as PATH and KUBECONFIG
 	// Change, if set, is what a test has to change in a command or a file. It should be next to nothing.
 	Change func(string) string
+	// Patience is how long a look may take. 0 stands for half a minute.
+	Patience time.Duration
+}
+
+// Scratch makes an empty folder look like the repository's root, whose pages may write files into it.
+func Scratch(root, folder string) error {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(root)
+	for _, entry := range entries {
+		err = errors.Join(err, os.Symlink(filepath.Join(root, entry.Name()), filepath.Join(folder, entry.Name())))
+	}
+	return err
 }
 
 // Run runs a block's commands, or applies what it holds. Errors say what was run and what it printed.
@@ -99,7 +116,7 @@ var looking = regexp.MustCompile(`\b(get|describe|logs)\b`)
 
 // expect runs a line until it succeeds and prints what is wanted.
 func (s Shell) expect(ctx context.Context, line, input string, want []string) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(cmp.Or(s.Patience, patience))
 	for {
 		output, err := s.bash(ctx, line, input)
 		switch {

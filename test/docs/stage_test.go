@@ -98,25 +98,14 @@ func (s *stage) startManager(kubeconfig string, content []byte) {
 func (s *stage) play(t *testing.T, page *Page) {
 	shell := s.shell
 	shell.Dir = s.scratch(page)
-	for _, b := range page.Blocks {
-		if b.Run != onCluster {
-			continue
-		}
-		if err := shell.Run(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
+	must(t, page.Play(t.Context(), shell, onCluster))
 }
 
 // scratch is a folder that looks like the repository's root, and takes the page's files.
 func (s *stage) scratch(page *Page) string {
 	dir := filepath.Join(s.scratches, strings.ReplaceAll(page.Path, "/", "_"))
 	must(s, os.Mkdir(dir, 0o700))
-	entries, err := os.ReadDir(s.root)
-	must(s, err)
-	for _, entry := range entries {
-		must(s, os.Symlink(filepath.Join(s.root, entry.Name()), filepath.Join(dir, entry.Name())))
-	}
+	must(s, Scratch(s.root, dir))
 	return dir
 }
 

@@ -50,7 +50,7 @@ func (w *world) upgradeAndRollback() {
 	w.helm(append([]string{"upgrade", release, chart, "--reset-then-reuse-values", "--wait"}, w.values(nextImage)...)...)
 	w.runs(nextImage)
 	w.helm("rollback", release, "1", "--wait", "--timeout=2m")
-	w.runs(image)
+	w.runs(firstImage)
 	w.unchanged(before, key)
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/node"
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/docs"
 )
 
 const (
@@ -38,9 +39,11 @@ const (
 	// archiveVariable names the archive with the operator's image. Without it an image is made of the manager alone.
 	archiveVariable = "IMAGE_ARCHIVE"
 
-	root        = "../.."
-	image       = "docker.io/library/sts-credential-operator:e2e"
-	nextImage   = "docker.io/library/sts-credential-operator:e2e-next"
+	root      = "../.."
+	image     = "docker.io/library/sts-credential-operator:e2e"
+	nextImage = "docker.io/library/sts-credential-operator:e2e-next"
+	// firstImage is the chart's default.
+	firstImage  = "sts-credential-operator:dev"
 	whoamiImage = "localhost/whoami:e2e"
 
 	account  = "1234567890123456"
@@ -168,7 +171,9 @@ func (w *world) importImages() {
 	} else {
 		w.must(w.cluster.ImportProgram(w.ctx, image, "./cmd/manager"))
 	}
-	w.must(w.cluster.Run(w.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, nextImage))
+	for _, tag := range []string{nextImage, "docker.io/library/" + firstImage} {
+		w.must(w.cluster.Run(w.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, tag))
+	}
 	w.must(w.cluster.ImportProgram(w.ctx, whoamiImage, "./test/e2e/whoami"))
 }
 
@@ -183,6 +188,26 @@ func (w *world) run(program string, args ...string) (string, error) {
 		return stdout.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// play plays a page as it stands, but for the chart, which is first installed as an earlier release, and the emulated STS.
+func (w *world) play(path string) {
+	w.Helper()
+	page, err := docs.Read(root, path)
+	w.must(err)
+	dir := w.TempDir()
+	w.must(docs.Scratch(root, dir))
+	w.must(page.Play(w.ctx, docs.Shell{
+		Dir: dir, Patience: patience,
+		Env: append(os.Environ(), "KUBECONFIG="+w.cluster.Kubeconfig(), "HOME="+w.home, "NO_PROXY=*", "no_proxy=*",
+			"PATH="+filepath.Dir(w.helmCLI)+":"+filepath.Dir(w.cluster.Kubectl())+":"+os.Getenv("PATH"),
+			"ALIBABA_CLOUD_ACCESS_KEY_ID="+w.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+w.key.Secret),
+		Change: strings.NewReplacer(
+			"helm install sts charts/sts-credential-operator", "helm install sts "+w.previousChart()+" --set=stsEndpoint="+w.url,
+			`"--region=cn-hangzhou"`, `"--sts-endpoint=`+w.url+`"`,
+			"https://sts.cn-hangzhou.aliyuncs.com", w.url,
+		).Replace,
+	}, "e2e"))
 }
 
 func (w *world) kubectl(args ...string) string {
