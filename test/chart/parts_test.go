@@ -58,14 +58,14 @@ func TestNetworkPolicy(t *testing.T) {
 	}
 }
 
-// Alerts and dashboard of the chart are those of config/prometheus, and both scrape alike.
+// Alerts and dashboard of the chart are those of config/prometheus, which has its dashboard from the same file, and both
+// scrape alike.
 func TestMonitoringLikeKustomize(t *testing.T) {
 	chart := rendered(t, "metrics: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true}}")
 	kustomize := kustomized(t, "prometheus")
 	for key, field := range map[string][]string{
-		"PrometheusRule " + namespace + "/" + fullName:           {"spec"},
-		"ConfigMap " + namespace + "/" + fullName + "-dashboard": {"data"},
-		"ServiceMonitor " + namespace + "/" + fullName:           {"spec", "endpoints"},
+		"PrometheusRule " + namespace + "/" + fullName: {"spec"},
+		"ServiceMonitor " + namespace + "/" + fullName: {"spec", "endpoints"},
 	} {
 		got, _, _ := unstructured.NestedFieldCopy(chart.get(t, key).Object, field...)
 		want, _, _ := unstructured.NestedFieldCopy(kustomize.get(t, key).Object, field...)
