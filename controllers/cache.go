@@ -11,11 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/rollout"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // CacheOptions is what the Reconciler wants of its client's cache: only the operator's own Secrets, and those without
-// their data. namespaces limits it to those, none means all; selector chooses among StsCredentials.
+// their data, and of pods what they read (none are cached unless they are watched). namespaces limits it to those, none means all; selector chooses among StsCredentials.
 func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options, error) {
 	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
 	if err != nil {
@@ -26,6 +27,7 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours), Transform: secret.Strip},
 			&v1alpha1.StsCredential{}: {Label: selector, Transform: stripCredential},
+			&corev1.Pod{}:             {Transform: rollout.Strip},
 		},
 	}
 	for _, namespace := range namespaces {

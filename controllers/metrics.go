@@ -19,6 +19,7 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 	waits     prometheus.Histogram
 	renewals  *prometheus.CounterVec
+	rollouts  *prometheus.CounterVec
 	expired   expired
 }
 
@@ -50,6 +51,10 @@ func NewMetrics() *Metrics {
 			Name: "stscredential_renewals_total",
 			Help: "Attempts to issue or renew credentials that ended, by result: Issued, or the reason of the condition that tells of the failure.",
 		}, []string{"result"}),
+		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stscredential_rollouts_total",
+			Help: "Workloads that were to be restarted after a renewal, by result: Restarted, or RolloutRefused where the API server did not let them.",
+		}, []string{"result"}),
 	}
 	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
 		m.durations.WithLabelValues(action)
@@ -59,6 +64,9 @@ func NewMetrics() *Metrics {
 	}
 	for _, result := range renewalResults {
 		m.renewals.WithLabelValues(result)
+	}
+	for _, result := range []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused} {
+		m.rollouts.WithLabelValues(result)
 	}
 	return m
 }
@@ -82,12 +90,15 @@ func (m *Metrics) attempted(p *pass) {
 	}
 }
 
+// rolledOut counts a workload that was to be restarted.
+func (m *Metrics) rolledOut(result string) { m.rollouts.WithLabelValues(result).Inc() }
+
 // RegisterMetrics registers all metrics of the operator. Those that tell of StsCredentials are the leader's alone, so that
 // two replicas do not count twice; elected is closed once this one leads.
 func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
 	var errs []error
 	for _, collector := range []prometheus.Collector{
-		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals,
+		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals, r.Metrics.rollouts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stscredential_clock_skew_seconds",
 			Help: "The local clock minus STS's in seconds, as the newest answer of STS told; differences below 2 s count as 0, and it is 0 until STS has answered.",

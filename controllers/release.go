@@ -58,7 +58,7 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 		if left <= 0 {
 			left = r.discard(ctx, &secrets[i])
 		}
-		p.former = append(p.former, left)
+		p.looks = append(p.looks, left)
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	}
 	before := p.credential.DeepCopy()
 	p.describe(&p.credential.Status)
-	p.judge(&p.credential.Status.Conditions, r.Clock.Now(), r.STS.Now())
+	p.credential.Status.Consumers = r.consumers(p)
+	r.judge(p, &p.credential.Status.Conditions)
 	if equality.Semantic.DeepEqual(before.Status, p.credential.Status) {
 		return next, nil
 	}
@@ -62,7 +63,7 @@ func (p *pass) quiet(now time.Time) bool {
 // nextLook is when something is due by itself: a retry, a call, an adjustment, a renewal, an expiry.
 func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	now := r.STS.Now()
-	due := append([]time.Duration{p.wait, p.adjust}, p.former...)
+	due := append([]time.Duration{p.wait, p.adjust}, p.looks...)
 	if p.trouble != nil {
 		due = append(due, p.trouble.retry)
 	}
@@ -108,10 +109,10 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 }
 
 // judge turns the outcome into conditions.
-func (p *pass) judge(conditions *[]metav1.Condition, now, stsNow time.Time) {
-	ready, healing := p.ready(stsNow)
+func (r *Reconciler) judge(p *pass, conditions *[]metav1.Condition) {
+	ready, healing := p.ready(r.STS.Now())
 	ready.Type = v1alpha1.ConditionReady
-	ready.ObservedGeneration, ready.LastTransitionTime = p.credential.Generation, metav1.Time{Time: now}
+	ready.ObservedGeneration, ready.LastTransitionTime = p.credential.Generation, metav1.Time{Time: r.Clock.Now()}
 	meta.SetStatusCondition(conditions, ready)
 	abnormal := func(kind string, holds bool, reason, message string) {
 		if !holds {
@@ -130,6 +131,28 @@ func (p *pass) judge(conditions *[]metav1.Condition, now, stsNow time.Time) {
 		failing = *p.trouble
 	}
 	abnormal(v1alpha1.ConditionRenewalFailing, works && p.trouble != nil, failing.reason, failing.message)
+	left := r.leftStale(p)
+	abnormal(v1alpha1.ConditionPodsStale, left != "", v1alpha1.ReasonPodsOutliveCredentials, left)
+	obstacle := p.obstacle()
+	abnormal(v1alpha1.ConditionRolloutFailing, obstacle != "", obstacle, p.obstacles[obstacle])
+}
+
+// leftStale says which pods hold what the Secret held before, though nobody is asked to replace them; empty if none do.
+func (r *Reconciler) leftStale(p *pass) string {
+	if p.consumers == nil || len(p.consumers.Left) == 0 {
+		return ""
+	}
+	return bounded(fmt.Sprintf("pods hold what Secret %s held before and cannot read what it holds now: %s; restart them, let them read it from a volume, or have it done with spec.rollout",
+		p.seen.Name, r.named(p.consumers.Left)))
+}
+
+// obstacle is the reason of the highest precedence why workloads are not restarted; empty if they are.
+func (p *pass) obstacle() string {
+	i := slices.IndexFunc(rolloutReasons, func(reason string) bool { return p.obstacles[reason] != "" })
+	if i < 0 {
+		return ""
+	}
+	return rolloutReasons[i]
 }
 
 // ready is the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong. healing:
@@ -148,8 +171,21 @@ func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
 	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: "credentials are about to be issued"}, true
 }
 
-// announce makes an event of each change of Ready and RenewalFailing; routine renewals change neither.
+// often is the duration below which restarts after each renewal come many times a day.
+const often = 4 * time.Hour
+
+// announce makes an event of each change of a condition; routine renewals change none.
 func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
+	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		if is != nil && (was == nil || was.Reason != is.Reason) {
+			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, kind, "%s", is.Message)
+		}
+	}
+	if after.Restarts() && after.Duration() < often && before.Status.ObservedGeneration != after.Generation {
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
+			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
+	}
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
 		is := change(before.Status.Conditions, after.Status.Conditions, kind)
 		if is == nil || is.Status == metav1.ConditionUnknown {

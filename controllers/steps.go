@@ -10,12 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
+	"github.com/stscredential/sts-credential-operator/internal/rollout"
 	"github.com/stscredential/sts-credential-operator/internal/rotation"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -41,7 +41,12 @@ type pass struct {
 	ending  bool          // the namespace is being deleted
 	wrote   bool          // the Secret was written
 
-	former []time.Duration // how long until Secrets under former names are looked at
+	looks []time.Duration // how long until something beside the Secret is looked at: others under former names, workloads
+
+	issue     rollout.Issue     // what the Secret holds, as pods see it
+	restarts  rollout.Wish      // what of restarts the spec asks for and may be done
+	consumers *rollout.Finding  // how pods stand to the Secret; nil where they are not watched
+	obstacles map[string]string // why workloads are not restarted, by reason
 }
 
 // trouble is why credentials are not renewed.
@@ -59,10 +64,16 @@ func (p *pass) fail(t trouble) {
 	if p.trouble != nil {
 		return
 	}
-	if len(t.message) > maxMessage {
-		t.message = strings.ToValidUTF8(t.message[:maxMessage], "") + "…"
-	}
+	t.message = bounded(t.message)
 	p.trouble = &t
+}
+
+// bounded is as much of a message as is told.
+func bounded(message string) string {
+	if len(message) > maxMessage {
+		return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
+	return message
 }
 
 // stall notes what is wrong until an event comes.
@@ -145,89 +156,6 @@ func (r *Reconciler) findGrant(ctx context.Context, p *pass, namespaceLabels map
 // authorised reports whether the request may be made: what is imposed on it is known then.
 func (p *pass) authorised() bool { return p.request.Identity != nil || p.verdict.Granted() }
 
-// conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
-const conflictRetry = 5 * time.Minute
-
-// observe reads the Secret, and takes it in if it is ours.
-func (r *Reconciler) observe(ctx context.Context, p *pass) error {
-	found, err := r.look(ctx, p)
-	switch {
-	case err != nil || found == nil:
-		return err
-	case secret.Owned(found, p.credential):
-		p.saw(found)
-	case !p.credential.Spec.Suspend: // which does not want it
-		p.fail(*p.conflict(found))
-	}
-	return nil
-}
-
-// look reads the Secret from the cache, or live where the cache shows none or an older one than was written last; nil if
-// there is none.
-func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
-	c := p.credential
-	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
-	found := &corev1.Secret{}
-	err := r.Get(ctx, key, found)
-	if err == nil && !p.memo.secretLags(found) {
-		return found, nil
-	}
-	if client.IgnoreNotFound(err) != nil {
-		return nil, err
-	}
-	if err != nil && (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "" {
-		return nil, nil // nothing was issued and nothing will be
-	}
-	return r.lookLive(ctx, key)
-}
-
-// conflict is that the target is somebody else's.
-func (p *pass) conflict(found *corev1.Secret) *trouble {
-	whose, wayOut := "is not this StsCredential's", fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s",
-		v1alpha1.AnnotationAdopt, p.credential.Name)
-	switch controller := metav1.GetControllerOfNoCopy(found); {
-	case found.Type != corev1.SecretTypeOpaque:
-		whose, wayOut = "is not of type Opaque", " or delete the Secret"
-	case controller != nil:
-		whose, wayOut = fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name), " or delete the Secret"
-	}
-	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
-		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
-}
-
-// lookLive reads a Secret past the cache; nil if there is none.
-func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
-	found := &corev1.Secret{}
-	if err := r.Live.Get(ctx, key, found); err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return found, nil
-}
-
-// saw takes in a Secret of ours.
-func (p *pass) saw(s *corev1.Secret) {
-	p.seen = stripped(s)
-	p.record, p.intact = secret.Read(p.seen)
-}
-
-func stripped(s *corev1.Secret) *corev1.Secret {
-	if s != nil {
-		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
-	}
-	return s
-}
-
-// untouched reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
-func (p *pass) untouched() bool { return secret.Adopted(p.seen) && p.record == nil }
-
-// shaped makes what is wanted fit the Secret that was seen.
-func (p *pass) shaped(want *corev1.Secret) *corev1.Secret {
-	if p.seen != nil && secret.Adopted(p.seen) {
-		return secret.ForAdopted(want)
-	}
-	return want
-}
-
 // wish is the renewal that a user asks for, empty if none does.
 func (p *pass) wish() string {
 	return secret.RenewRequest(p.credential.Annotations[v1alpha1.AnnotationRenewRequestedAt])
@@ -240,10 +168,12 @@ func (r *Reconciler) decide(p *pass) {
 		Suspended:    c.Spec.Suspend,
 		Duration:     c.Duration(),
 		RenewBefore:  c.RenewBefore(),
+		Restarts:     c.Restarts(),
 		RenewRequest: p.wish(),
 		Seed:         string(c.UID),
 	}
 	if p.record != nil {
+		facts.Hastened = r.memory.hastened(client.ObjectKeyFromObject(c), p.record.RequestID)
 		invalid := p.trouble != nil && p.trouble.reason == v1alpha1.ReasonInvalidSpec
 		facts.Record = &rotation.Record{
 			IssuedAt:            p.record.IssuedAt,

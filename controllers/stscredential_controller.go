@@ -58,6 +58,9 @@ type Reconciler struct {
 	ClusterName string
 	// Region is what templates and the formats that need one are given.
 	Region string
+	// TrackConsumers tells which pods hold what a Secret held before; Rollouts does so, too, and restarts workloads where a
+	// spec asks for it. Both need the right to watch pods, and IndexPods.
+	TrackConsumers, Rollouts bool
 
 	memory memory
 	wake   chan wakeUp
@@ -129,11 +132,18 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 	}
 	r.settle(ctx, p)
 	p.memo.generation = p.credential.Generation
-	return r.prune(ctx, p)
+	if err := r.prune(ctx, p); err != nil {
+		return err
+	}
+	if err := r.survey(ctx, p); err != nil {
+		return err
+	}
+	r.rollOut(ctx, p)
+	return nil
 }
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, and the clock; never the status.
+// Secrets, grants, the labels of namespaces, the clock and, where they are watched, pods; never the status.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	r.wake = make(chan wakeUp)
 	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
@@ -142,7 +152,14 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	built := ctrl.NewControllerManagedBy(mgr)
+	if r.tracksPods() {
+		if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
+			return err
+		}
+		built = built.Watches(&corev1.Pod{}, r.podHandler())
+	}
+	return built.
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
 		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).

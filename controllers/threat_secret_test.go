@@ -158,7 +158,7 @@ func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*sts.Session
 	}
 	p := &pass{credential: c}
 	w.plan(p)
-	forged, err := secret.Render(c, p.layout, session, p.request, "")
+	forged, err := secret.Render(c, p.layout, session, p.request, secret.Occasion{})
 	w.must(err)
 	return forged
 }

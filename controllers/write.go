@@ -51,11 +51,21 @@ func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
 
 // renderAndApply writes a session, or says why it could not.
 func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session sts.Session, options ...writeOption) *trouble {
-	want, err := secret.Render(p.credential, p.layout, session, p.request, p.wish())
+	occasion := secret.Occasion{RenewRequest: p.wish(), At: r.Clock.Now(), Before: r.before(p)}
+	want, err := secret.Render(p.credential, p.layout, session, p.request, occasion)
 	if err != nil {
 		return &trouble{reason: v1alpha1.ReasonInvalidSpec, message: err.Error()}
 	}
 	return r.apply(ctx, p, p.shaped(want), options...)
+}
+
+// before is what pods may have read from the Secret until now. If somebody has deleted it, the status knows.
+func (r *Reconciler) before(p *pass) *secret.Record {
+	told := p.credential.Status
+	if p.record != nil || told.SecretName != p.credential.SecretName() || told.IssuedAt == nil || told.ExpiresAt == nil {
+		return p.record
+	}
+	return &secret.Record{WrittenAt: r.local(told.IssuedAt.Time), ExpiresAt: told.ExpiresAt.Time}
 }
 
 // maxTries bounds how often a write is repeated when somebody else wrote first.

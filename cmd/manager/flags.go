@@ -26,6 +26,7 @@ type settings struct {
 	oidcProviderARN                  string
 	vpcEndpoint                      bool
 	serviceAccountIdentity, whoami   bool
+	trackConsumers, rollouts         bool
 	stsQPS, kubeAPIQPS               float64
 	stsBurst, kubeAPIBurst           int
 	stsTimeout                       time.Duration
@@ -59,6 +60,10 @@ func parse(arguments []string) (*settings, error) {
 		"Let StsCredentials ask with tokens of ServiceAccounts of their namespace. Needs the right to create serviceaccounts/token.")
 	flags.StringVar(&s.oidcProviderARN, "oidc-provider-arn", os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"),
 		"OIDC provider in RAM that stands for this cluster, for ServiceAccounts that name none. The default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN, as RRSA injects it.")
+	flags.BoolVar(&s.trackConsumers, "track-consumers", false,
+		"Tell which pods hold what a Secret held before and cannot read what it holds now. Needs the right to watch pods.")
+	flags.BoolVar(&s.rollouts, "rollouts", false,
+		"Restart workloads after a renewal where spec.rollout asks for it. Needs the rights to watch pods, and to get and patch workloads.")
 	flags.Float64Var(&s.stsQPS, "sts-qps", 20, "Calls to STS per second and account, of the account's 100 that all clusters share.")
 	flags.IntVar(&s.stsBurst, "sts-burst", 20, "Calls to STS at once and account.")
 	flags.DurationVar(&s.stsTimeout, "sts-timeout", 10*time.Second, "Longest time for one call to STS.")

@@ -122,8 +122,11 @@ func decode(encoded string) map[string]Read {
 	return all
 }
 
-// readsOf is what a whole pod reads.
+// readsOf is what a whole pod reads; nothing once it has ended.
 func readsOf(pod *corev1.Pod) map[string]Read {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return nil
+	}
 	started, all := starts(pod), map[string]Read{}
 	for r := range reads(&pod.Spec) {
 		known := all[r.secret]

@@ -16,7 +16,7 @@ const (
 	// stampAnnotation on a pod template says for which issues its pods were started: "<StsCredential>=<request ID>",
 	// joined by commas.
 	stampAnnotation = "sts.alibabacloud.com/restarted-for"
-	// restartedAtAnnotation on a pod template is when the operator restarted it last, by STS's clock.
+	// restartedAtAnnotation on a pod template is when the operator restarted it last, by the operator's clock.
 	restartedAtAnnotation = "sts.alibabacloud.com/restarted-at"
 )
 
@@ -24,7 +24,7 @@ const (
 type Stamp struct {
 	// For are the IDs of the issues that pods with this stamp have read or newer ones, by StsCredential.
 	For map[string]string
-	// At is when it was written, by STS's clock; zero if that is not known.
+	// At is when it was written, by the operator's clock; zero if that is not known.
 	At time.Time
 }
 

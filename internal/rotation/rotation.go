@@ -26,10 +26,15 @@ type Facts struct {
 	// Duration is the lifetime that is asked for; more than 0.
 	Duration time.Duration
 	// RenewBefore is how long before expiry to renew, at least 5 minutes less than Duration; 0 means a third of the
-	// lifetime.
+	// lifetime, or half of it where workloads are restarted.
 	RenewBefore time.Duration
+	// Restarts: workloads are restarted after each renewal, which takes time.
+	Restarts bool
 	// RenewRequest is the value with which a user asks for a renewal, empty if none does.
 	RenewRequest string
+	// Hastened: a workload that reads these credentials is about to be restarted for others, so that they are renewed a
+	// little early rather than cause a restart of their own.
+	Hastened bool
 	// Seed tells credentials apart, so that they do not renew in step: the object's UID.
 	Seed string
 	// Record is what the Secret says of itself; nil if there is no Secret, or none with a whole record.
@@ -68,6 +73,7 @@ const (
 	CauseLayoutChanged  Cause = "LayoutChanged"
 	CauseRequested      Cause = "Requested"
 	CauseDue            Cause = "Due"
+	CauseHastened       Cause = "Hastened"
 	CauseClockBehind    Cause = "ClockBehind"
 	CauseEdited         Cause = "Edited"
 )
@@ -123,6 +129,7 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 		{CauseLayoutChanged, r.LayoutChanged},
 		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
 		{CauseDue, !now.Before(renewAt)},
+		{CauseHastened, f.Hastened},
 		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
 		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
 		{CauseEdited, r.Edited},
@@ -139,6 +146,9 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 func (f Facts) renewAt() time.Time {
 	lifetime := f.Record.ExpiresAt.Sub(f.Record.IssuedAt)
 	before := lifetime / 3
+	if f.Restarts {
+		before = lifetime / 2
+	}
 	if f.RenewBefore > 0 {
 		before = time.Duration(float64(f.RenewBefore) * min(1, float64(lifetime)/float64(f.Duration)))
 	}

@@ -48,6 +48,9 @@ func TestDecide(t *testing.T) {
 		{"renewal requested and answered", 0, func(f *rotation.Facts) {
 			f.RenewRequest, f.Record.HandledRenewRequest = "now", "now"
 		}, "", true},
+		{"hastened", 20 * time.Minute, func(f *rotation.Facts) { f.Hastened = true }, rotation.CauseHastened, true},
+		{"hastened while suspended", 20 * time.Minute, func(f *rotation.Facts) { f.Hastened, f.Suspended = true, true }, "", true},
+		{"due earlier where workloads are restarted", 30 * time.Minute, func(f *rotation.Facts) { f.Restarts = true }, rotation.CauseDue, true},
 		{"request withdrawn", 0, func(f *rotation.Facts) { f.Record.HandledRenewRequest = "now" }, "", true},
 		{"suspended and fresh", 0, func(f *rotation.Facts) { f.Suspended = true }, "", true},
 		{"suspended and due", 50 * time.Minute, func(f *rotation.Facts) { f.Suspended = true }, "", true},

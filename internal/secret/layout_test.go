@@ -182,7 +182,7 @@ func TestTemplatesShareABound(t *testing.T) {
 	c.Spec.Secret.Template.Data = map[string]v1alpha1.TemplateText{"a": half}
 	one := layout(t, c.Spec.Secret)
 	long := sts.Session{SecurityToken: strings.Repeat("x", 4096)}
-	if _, err := secret.Render(c, one, long, secret.Request{}, ""); err == nil || !strings.Contains(err.Error(), "data[a]: makes too much") {
+	if _, err := secret.Render(c, one, long, secret.Request{}, secret.Occasion{}); err == nil || !strings.Contains(err.Error(), "data[a]: makes too much") {
 		t.Errorf("Render of a long session = %v", err)
 	}
 	c.Spec.Secret.Template.Data["b"] = half

@@ -46,7 +46,7 @@ const (
 var recordAnnotations = []string{
 	credentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
 	assumedRoleAnnotation, assumedRoleIDAnnotation, requestHashAnnotation, layoutHashAnnotation, managedKeysAnnotation,
-	handledRequestAnnotation, adoptedAnnotation,
+	handledRequestAnnotation, adoptedAnnotation, writtenAtAnnotation, replacedAnnotation,
 }
 
 // maxLifetime is STS's longest session, 12 hours, and a little for its clock: what claims to live longer was not issued.
@@ -74,13 +74,17 @@ type Record struct {
 	RequestHash string
 	// HandledRenewRequest is the last wish for a renewal that was answered, see RenewRequest.
 	HandledRenewRequest string
+	// WrittenAt is when it was written to the Secret, by the operator's clock; IssuedAt where that is not recorded.
+	WrittenAt time.Time
+	// Replaced is what the Secret held before, oldest first, as far as pods may hold it still; at most 8.
+	Replaced []Replaced
 
 	layoutHash  string
 	managedKeys []string
 }
 
 // newRecord is the record of a session, but for the keys that are written.
-func newRecord(credential string, s sts.Session, requestHash, renewRequest string) Record {
+func newRecord(credential string, s sts.Session, requestHash string, o Occasion) Record {
 	return Record{
 		Credential:          credential,
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
@@ -90,7 +94,9 @@ func newRecord(credential string, s sts.Session, requestHash, renewRequest strin
 		AssumedRoleARN:      s.AssumedRoleARN,
 		AssumedRoleID:       s.AssumedRoleID,
 		RequestHash:         requestHash,
-		HandledRenewRequest: renewRequest,
+		HandledRenewRequest: o.RenewRequest,
+		WrittenAt:           o.At,
+		Replaced:            o.Before.replacedBy(s.IssuedAt),
 	}
 }
 
@@ -108,6 +114,10 @@ func (r Record) annotations() map[string]string {
 		layoutHashAnnotation:     r.layoutHash,
 		managedKeysAnnotation:    strings.Join(r.managedKeys, ","),
 		handledRequestAnnotation: r.HandledRenewRequest,
+		replacedAnnotation:       encodeReplaced(r.Replaced),
+	}
+	if !r.WrittenAt.IsZero() {
+		all[writtenAtAnnotation] = r.WrittenAt.UTC().Format(time.RFC3339)
 	}
 	for k, v := range all {
 		if v == "" {
@@ -134,6 +144,10 @@ func recordIn(annotations map[string]string) *Record {
 			return nil
 		}
 	}
+	writtenAt, err := time.Parse(time.RFC3339, annotations[writtenAtAnnotation])
+	if err != nil {
+		writtenAt = issuedAt
+	}
 	return &Record{
 		Credential:          annotations[credentialAnnotation],
 		IssuedAt:            issuedAt,
@@ -144,6 +158,8 @@ func recordIn(annotations map[string]string) *Record {
 		AssumedRoleID:       annotations[assumedRoleIDAnnotation],
 		RequestHash:         annotations[requestHashAnnotation],
 		HandledRenewRequest: annotations[handledRequestAnnotation],
+		WrittenAt:           writtenAt,
+		Replaced:            decodeReplaced(annotations[replacedAnnotation]),
 		layoutHash:          annotations[layoutHashAnnotation],
 		managedKeys:         splitKeys(annotations[managedKeysAnnotation]),
 	}

@@ -17,16 +17,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// Render is the whole Secret for a session: metadata, record and data. request is what the session answers, renewRequest
-// the wish that it answers, see RenewRequest. It fails only where the templates make too much of the session.
-func Render(c *v1alpha1.StsCredential, l Layout, s sts.Session, request Request, renewRequest string) (*corev1.Secret, error) {
+// Render is the whole Secret for a session: metadata, record and data. request is what the session answers. It fails only
+// where the templates make too much of the session.
+func Render(c *v1alpha1.StsCredential, l Layout, s sts.Session, request Request, o Occasion) (*corev1.Secret, error) {
 	data, err := l.data(s, request.RoleARN)
 	if err != nil {
 		return nil, err
 	}
 	rendered := Frame(c)
 	rendered.Data = data
-	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), renewRequest)
+	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), o)
 	record.layoutHash, record.managedKeys = l.hash, slices.Sorted(maps.Keys(data))
 	maps.Copy(rendered.Annotations, record.annotations())
 	rendered.Annotations[dataHashAnnotation] = dataHash(rendered)

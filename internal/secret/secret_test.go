@@ -58,7 +58,7 @@ func rendered() *corev1.Secret {
 // render is secret.Render of what cannot fail.
 func render(c *v1alpha1.StsCredential, s sts.Session, request secret.Request, renewRequest string) *corev1.Secret {
 	layout, errLayout := secret.NewLayout(c.Spec.Secret, "cn-shanghai")
-	out, err := secret.Render(c, layout, s, request, renewRequest)
+	out, err := secret.Render(c, layout, s, request, secret.Occasion{RenewRequest: renewRequest})
 	if err := errors.Join(errLayout, err); err != nil {
 		panic(err)
 	}

@@ -26,7 +26,7 @@ func templated(text string, s sts.Session) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := secret.Render(c, l, s, secret.Request{AssumeRoleInput: input}, "")
+	out, err := secret.Render(c, l, s, secret.Request{AssumeRoleInput: input}, secret.Occasion{})
 	if err != nil {
 		return "", err
 	}

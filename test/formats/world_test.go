@@ -97,7 +97,7 @@ func (w *world) renew() {
 	w.must(err)
 	layout, err := secret.NewLayout(w.credential.Spec.Secret, "cn-hangzhou")
 	w.must(err)
-	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{AssumeRoleInput: input}, "")
+	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{AssumeRoleInput: input}, secret.Occasion{})
 	w.must(err)
 	w.mount()
 }

@@ -1,0 +1,101 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
+const conflictRetry = 5 * time.Minute
+
+// observe reads the Secret, and takes it in if it is ours.
+func (r *Reconciler) observe(ctx context.Context, p *pass) error {
+	found, err := r.look(ctx, p)
+	switch {
+	case err != nil || found == nil:
+		return err
+	case secret.Owned(found, p.credential):
+		p.saw(found)
+	case !p.credential.Spec.Suspend: // which does not want it
+		p.fail(*p.conflict(found))
+	}
+	return nil
+}
+
+// look reads the Secret from the cache, or live where the cache shows none or an older one than was written last; nil if
+// there is none.
+func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
+	c := p.credential
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
+	found := &corev1.Secret{}
+	err := r.Get(ctx, key, found)
+	if err == nil && !p.memo.secretLags(found) {
+		return found, nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	if err != nil && (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "" {
+		return nil, nil // nothing was issued and nothing will be
+	}
+	return r.lookLive(ctx, key)
+}
+
+// conflict is that the target is somebody else's.
+func (p *pass) conflict(found *corev1.Secret) *trouble {
+	whose, wayOut := "is not this StsCredential's", fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s",
+		v1alpha1.AnnotationAdopt, p.credential.Name)
+	switch controller := metav1.GetControllerOfNoCopy(found); {
+	case found.Type != corev1.SecretTypeOpaque:
+		whose, wayOut = "is not of type Opaque", " or delete the Secret"
+	case controller != nil:
+		whose, wayOut = fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name), " or delete the Secret"
+	}
+	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
+		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
+}
+
+// lookLive reads a Secret past the cache; nil if there is none.
+func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	found := &corev1.Secret{}
+	if err := r.Live.Get(ctx, key, found); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return found, nil
+}
+
+// saw takes in a Secret of ours.
+func (p *pass) saw(s *corev1.Secret) {
+	p.seen = stripped(s)
+	p.record, p.intact = secret.Read(p.seen)
+}
+
+func stripped(s *corev1.Secret) *corev1.Secret {
+	if s != nil {
+		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
+	}
+	return s
+}
+
+// untouched reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
+func (p *pass) untouched() bool { return secret.Adopted(p.seen) && p.record == nil }
+
+// shaped makes what is wanted fit the Secret that was seen.
+func (p *pass) shaped(want *corev1.Secret) *corev1.Secret {
+	if p.seen != nil && secret.Adopted(p.seen) {
+		return secret.ForAdopted(want)
+	}
+	return want
+}
