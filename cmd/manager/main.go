@@ -80,15 +80,13 @@ func run(ctx context.Context, s *settings) error {
 		Clock:      clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
 		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
-	if err := s.track(ctx, mgr.GetClient(), reconciler); err != nil {
-		return err
-	}
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
 		})
 	}
 	if err := errors.Join(
+		s.track(ctx, mgr.GetClient(), reconciler),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),
 	); err != nil {
