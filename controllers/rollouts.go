@@ -44,7 +44,7 @@ func (r *Reconciler) rollOut(ctx context.Context, p *pass) {
 	case !c.Restarts() || c.Spec.Suspend || p.ending:
 		return
 	case !r.Rollouts:
-		p.obstructed(v1alpha1.ReasonRolloutsDisabled, "spec.rollout asks for restarts, which this operator is not allowed to make: a cluster admin switches them on with the flag --rollouts and the rights that it needs")
+		p.obstacles = map[string]string{v1alpha1.ReasonRolloutsDisabled: "spec.rollout asks for restarts, which this operator is not allowed to make: a cluster admin switches them on with the flag --rollouts and the rights that it needs"}
 		return
 	case p.consumers == nil || !p.decision.Usable:
 		return
