@@ -128,7 +128,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		w.catchUp(c)
 	}
 	allowed := map[string][]string{
-		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Outcomes(), "result": renewalResults,
+		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Outcomes(), "result": slices.Concat(renewalResults, rolloutResults),
 	}
 	families, err := w.registry(true).Gather()
 	w.must(err)

@@ -30,6 +30,9 @@ var renewalResults = []string{
 	v1alpha1.ReasonThrottled, v1alpha1.ReasonSTSUnavailable,
 }
 
+// rolloutResults are what an attempt to restart a workload can end with.
+var rolloutResults = []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}
+
 // NewMetrics starts all counters at 0, for each value that their labels can have: rates see the first event, too.
 func NewMetrics() *Metrics {
 	m := &Metrics{
@@ -65,7 +68,7 @@ func NewMetrics() *Metrics {
 	for _, result := range renewalResults {
 		m.renewals.WithLabelValues(result)
 	}
-	for _, result := range []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused} {
+	for _, result := range rolloutResults {
 		m.rollouts.WithLabelValues(result)
 	}
 	return m
