@@ -86,7 +86,9 @@ type requestsAfter struct {
 	got map[string]bool
 }
 
-func (q *requestsAfter) AddAfter(request reconcile.Request, _ time.Duration) { q.got[request.Name] = true }
+func (q *requestsAfter) AddAfter(request reconcile.Request, _ time.Duration) {
+	q.got[request.Name] = true
+}
 
 // A pod wakes the credentials that it reads and those whose target its workload is, when something about it matters.
 func TestPodsWakeWhomTheyConcern(t *testing.T) {

@@ -12,14 +12,18 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/rollout"
 )
 
 func automatic(c *v1alpha1.StsCredential) {
@@ -130,7 +134,6 @@ func TestTargetsAreRestarted(t *testing.T) {
 }
 
 func TestObstaclesAreTold(t *testing.T) {
-	rolling := func(d *appsv1.Deployment) { d.Spec.Paused = true }
 	for _, tt := range []struct {
 		name, reason, message string
 		given                 func(w *world) func(*v1alpha1.StsCredential)
@@ -138,7 +141,7 @@ func TestObstaclesAreTold(t *testing.T) {
 		{"a paused Deployment", v1alpha1.ReasonWorkloadPaused, "Deployment env is paused", func(w *world) func(*v1alpha1.StsCredential) {
 			d := w.deployment("env", byEnvFrom("orders"))
 			w.podOf(d, "a")
-			rolling(d)
+			d.Spec.Paused = true
 			w.must(api.Update(w.ctx, d))
 			return automatic
 		}},
@@ -148,8 +151,8 @@ func TestObstaclesAreTold(t *testing.T) {
 			w.must(api.Update(w.ctx, s))
 			return automatic
 		}},
-		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "knows no Rollout", func(*world) func(*v1alpha1.StsCredential) {
-			return targeting("Rollout", "env")
+		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "knows no CloneSet", func(*world) func(*v1alpha1.StsCredential) {
+			return targeting("CloneSet", "env")
 		}},
 		{"no right to read", v1alpha1.ReasonRolloutForbidden, "may not read Deployment env", func(w *world) func(*v1alpha1.StsCredential) {
 			w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
@@ -333,4 +336,45 @@ func TestSuspendedRestartsNothing(t *testing.T) {
 	var pods corev1.PodList
 	w.must(api.List(w.ctx, &pods, client.InNamespace(w.namespace)))
 	w.wantConsumers(c, int32(len(pods.Items)), 0, time.Time{})
+}
+
+// Workloads of other projects are restarted like Kubernetes' own, where they are installed.
+func TestRestartsArgoRollouts(t *testing.T) {
+	w := restarting(t)
+	kind := apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: "rollouts.argoproj.io"},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: "argoproj.io", Scope: apiextensionsv1.NamespaceScoped,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "rollouts", Kind: "Rollout"},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+				Name: "v1alpha1", Served: true, Storage: true,
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+					Type: "object", XPreserveUnknownFields: ptr.To(true),
+				}},
+			}},
+		},
+	}
+	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&kind}})
+	w.must(err)
+	c := w.credential("orders", automatic)
+	w.pass(c)
+	template, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.PodTemplateSpec{Spec: byEnvFrom("orders")})
+	w.must(err)
+	object := rollout.Workload{Kind: "Rollout", Name: "env"}.Object(w.namespace)
+	object.Object["spec"] = map[string]any{"template": template}
+	w.must(api.Create(w.ctx, object))
+	labels := map[string]string{"rollouts-pod-template-hash": "a"}
+	set := &appsv1.ReplicaSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "env-a", OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(object, object.GroupVersionKind())}},
+		Spec: appsv1.ReplicaSetSpec{
+			Replicas: ptr.To[int32](0), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: byEnvFrom("orders")},
+		},
+	}
+	w.must(api.Create(w.ctx, set))
+	w.running("env-a-x", labels, set.Spec.Template, metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
+	w.step(halfway)
+	w.pass(c)
+	w.wantStamps("Rollout", "env", map[string]string{"orders": c.Status.RequestID})
+	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
 }
