@@ -4,7 +4,10 @@
 package chart
 
 import (
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,10 +18,26 @@ import (
 	"k8s.io/apimachinery/pkg/util/diff"
 )
 
-// kustomized is what one of config's overlays gives.
-func kustomized(t *testing.T, overlay string) objects {
+// kustomized is what one of config's overlays gives, with components of config.
+func kustomized(t *testing.T, overlay string, components ...string) objects {
 	t.Helper()
-	out, err := command(t, "", "go", "tool", "-modfile="+root+"/hack/tools/go.mod", "kustomize", "build", root+"/config/"+overlay)
+	dir := t.TempDir()
+	absolute, err := filepath.Abs(root + "/config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := filepath.Rel(dir, absolute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kustomization := fmt.Sprintf("resources: [%s/%s]\ncomponents: []\n", config, overlay)
+	for _, component := range components {
+		kustomization = strings.Replace(kustomization, "components: [", "components: ["+config+"/components/"+component+", ", 1)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(kustomization), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t, "", "go", "tool", "-modfile="+root+"/hack/tools/go.mod", "kustomize", "build", dir)
 	if err != nil {
 		t.Fatal(err)
 	}

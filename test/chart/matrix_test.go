@@ -30,6 +30,8 @@ identity: {existingSecret: ram-user}
 selector: shard in (1,2)
 serviceAccountIdentity: {enabled: true, serviceAccounts: [{namespace: shop, name: orders}]}
 oidcProviderARN: acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1
+trackConsumers: {enabled: true}
+rollouts: {enabled: true}
 sts: {qps: 0.5, burst: 1, timeout: 1m30s}
 leaderElection: {id: shard-1}
 metrics:
@@ -88,7 +90,7 @@ func TestMatrix(t *testing.T) {
 		{name: "RRSA by token", given: "identity: {rrsa: {roleARN: 'acs:ram::1234567890123456:role/a', oidcProviderARN: 'acs:ram::1234567890123456:oidc-provider/a'}}"},
 		{name: "node's role", given: "identity: {ecsRole: {enabled: true, name: worker}}\nnetworkPolicy: {enabled: true}"},
 		{name: "STS elsewhere", given: "stsEndpoint: http://127.0.0.1:9000\nnetworkPolicy: {enabled: true}"},
-		{name: "namespaces", given: "namespaces: [shop, web, sts-system]\nserviceAccountIdentity: {enabled: true, allServiceAccounts: true}"},
+		{name: "namespaces", given: "namespaces: [shop, web, sts-system]\nserviceAccountIdentity: {enabled: true, allServiceAccounts: true}\nrollouts: {enabled: true}"},
 		{name: "no rights", given: "rbac: {create: false}\nserviceAccount: {create: false, name: theirs}\nadmissionPolicies: {enabled: false}"},
 		{name: "no added-up roles", given: "rbac: {aggregate: false}"},
 		{name: "a tag and a digest", given: "image: {tag: v1, digest: 'sha512:" + zeros + zeros + "'}"},

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -71,6 +72,14 @@ func generatedRights(t *testing.T) []string {
 	return o.rights(t, "ClusterRole "+fullName, "Role "+namespace+"/"+fullName)
 }
 
+// inEach are rights in the namespaces shop and web.
+func inEach(rights []string) (each []string) {
+	for _, right := range rights {
+		each = append(each, "shop "+right, "web "+right)
+	}
+	return each
+}
+
 // By default the operator gets what its code says it needs, and what belongs to a feature goes with the feature.
 func TestRights(t *testing.T) {
 	all := generatedRights(t)
@@ -85,11 +94,16 @@ func TestRights(t *testing.T) {
 		return rights
 	}
 	metrics := []string{"tokenreviews", "subjectaccessreviews"}
+	pods := []string{"get /pods", "list /pods", "watch /pods"}
+	workloads := []string{
+		"get apps/deployments", "patch apps/deployments", "get apps/statefulsets", "patch apps/statefulsets", "get apps/daemonsets", "patch apps/daemonsets",
+		"get argoproj.io/rollouts", "patch argoproj.io/rollouts", "get apps.kruise.io/clonesets", "patch apps.kruise.io/clonesets",
+	}
 	var inNamespaces []string
 	for _, right := range all {
 		namespaced := slices.ContainsFunc([]string{"/secrets", "/stscredentials", "events.k8s.io"}, func(s string) bool { return strings.Contains(right, s) })
 		if namespaced {
-			inNamespaces = append(inNamespaces, "shop "+right, "web "+right)
+			inNamespaces = append(inNamespaces, inEach([]string{right})...)
 		} else {
 			inNamespaces = append(inNamespaces, right)
 		}
@@ -109,7 +123,12 @@ func TestRights(t *testing.T) {
 		{"in namespaces", "namespaces: [shop, web]", with(inNamespaces)},
 		{"in namespaces, with tokens of all there", "namespaces: [shop, web]\nserviceAccountIdentity: {enabled: true, allServiceAccounts: true}",
 			with(inNamespaces, "shop create /serviceaccounts/token", "web create /serviceaccounts/token")},
-		{"none", "rbac: {create: false}", nil},
+		{"pods tracked", "trackConsumers: {enabled: true}", with(all, pods...)},
+		{"workloads restarted", "rollouts: {enabled: true}", with(all, slices.Concat(pods, workloads)...)},
+		{"both", "trackConsumers: {enabled: true}\nrollouts: {enabled: true}", with(all, slices.Concat(pods, workloads)...)},
+		{"pods tracked in namespaces", "trackConsumers: {enabled: true}\nnamespaces: [shop, web]", with(inNamespaces, inEach(pods)...)},
+		{"workloads restarted in namespaces", "rollouts: {enabled: true}\nnamespaces: [shop, web]", with(inNamespaces, inEach(slices.Concat(pods, workloads))...)},
+		{"none", "rbac: {create: false}\nrollouts: {enabled: true}", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,11 +140,46 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// Rights for named namespaces are those of the overlay for it.
-func TestRightsLikeTheOverlay(t *testing.T) {
-	chart, overlay := rendered(t, "namespaces: [shop]"), kustomized(t, "overlays/namespaced")
-	got, want := chart.rights(t, chart.theRoles(t)...), overlay.rights(t, overlay.theRoles(t)...)
-	if !slices.Equal(got, want) {
-		t.Errorf("rights\n%s\nthe overlay's\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+// Rights for named namespaces, and for features, are those that kustomize gives, and so are the flags of the features.
+func TestRightsLikeTheOverlays(t *testing.T) {
+	for _, tt := range []struct {
+		given, overlay string
+		components     []string
+		flags          []string
+	}{
+		{given: "namespaces: [shop]", overlay: "overlays/namespaced"},
+		{"trackConsumers: {enabled: true}", "default", []string{"track-consumers"}, []string{"--track-consumers"}},
+		{"trackConsumers: {enabled: true}\nrollouts: {enabled: true}", "default", []string{"rollouts"}, []string{"--track-consumers", "--rollouts"}},
+		{"trackConsumers: {enabled: true}\nnamespaces: [shop]", "overlays/namespaced", []string{"track-consumers-in-namespaces"}, []string{"--track-consumers"}},
+		{"trackConsumers: {enabled: true}\nrollouts: {enabled: true}\nnamespaces: [shop]", "overlays/namespaced", []string{"rollouts-in-namespaces"},
+			[]string{"--track-consumers", "--rollouts"}},
+		{"serviceAccountIdentity: {enabled: true, allServiceAccounts: true}", "default", []string{"service-account-identity-cluster-wide"},
+			[]string{"--service-account-identity"}},
+	} {
+		t.Run(tt.given, func(t *testing.T) {
+			t.Parallel()
+			chart, overlay := rendered(t, tt.given), kustomized(t, tt.overlay, tt.components...)
+			got, want := chart.rights(t, chart.theRoles(t)...), overlay.rights(t, overlay.theRoles(t)...)
+			if !slices.Equal(got, want) {
+				t.Errorf("rights\n%s\nthe overlay's\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			for name, o := range map[string]objects{"the chart": chart, "the overlay": overlay} {
+				if flags := o.features(t); !slices.Equal(flags, tt.flags) {
+					t.Errorf("%s switches %v on, want %v", name, flags, tt.flags)
+				}
+			}
+		})
 	}
+}
+
+// features are the flags that switch features on.
+func (o objects) features(t *testing.T) (flags []string) {
+	t.Helper()
+	containers, _, _ := unstructured.NestedSlice(o.get(t, "Deployment "+namespace+"/"+fullName).Object, "spec", "template", "spec", "containers")
+	for _, arg := range containers[0].(map[string]any)["args"].([]any) {
+		if slices.Contains([]any{"--track-consumers", "--rollouts", "--service-account-identity"}, arg) {
+			flags = append(flags, arg.(string))
+		}
+	}
+	return flags
 }

@@ -191,6 +191,12 @@ securityContext:
 {{- with .Values.oidcProviderARN }}
 - --oidc-provider-arn={{ . }}
 {{- end }}
+{{- if .Values.trackConsumers.enabled }}
+- --track-consumers
+{{- end }}
+{{- if .Values.rollouts.enabled }}
+- --rollouts
+{{- end }}
 {{- with .Values.namespaces }}
 - --namespaces={{ join "," . }}
 {{- end }}

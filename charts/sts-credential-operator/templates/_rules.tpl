@@ -43,6 +43,37 @@
   verbs: [create]
 {{- end }}
 
+{{- /* What a feature needs, in each namespace that the operator works in. */ -}}
+{{- define "sts.featureRules" -}}
+{{- if .Values.serviceAccountIdentity.allServiceAccounts }}
+{{- include "sts.tokenRules" . }}
+{{- end }}
+{{- if or .Values.trackConsumers.enabled .Values.rollouts.enabled }}
+{{ include "sts.podRules" . }}
+{{- end }}
+{{- if .Values.rollouts.enabled }}
+{{ include "sts.workloadRules" . }}
+{{- end }}
+{{- end }}
+
+{{- define "sts.podRules" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{- define "sts.workloadRules" -}}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get, patch]
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [get, patch]
+- apiGroups: [apps.kruise.io]
+  resources: [clonesets]
+  verbs: [get, patch]
+{{- end }}
+
 {{- define "sts.leaderElectionRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
