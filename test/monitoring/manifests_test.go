@@ -14,7 +14,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
 )
 
-// A real API server, with the CRDs of the Prometheus operator, takes config/prometheus to the letter.
+// A real API server, with the CRDs of the Prometheus operator, takes the overlay with Prometheus to the letter, and so
+// config/default and config/prometheus.
 func TestManifests(t *testing.T) {
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	must(t, err)
@@ -39,11 +40,10 @@ func TestManifests(t *testing.T) {
 	}
 	kubectl(append([]string{"apply", "--server-side"}, files...)...)
 	kubectl(append([]string{"wait", "--for=condition=Established", "--timeout=60s"}, files...)...)
-	kubectl("apply", "-f", "config/manager/namespace.yaml")
-	output := kubectl("apply", "--server-side", "--validate=strict", "-k", "config/prometheus")
-	for _, want := range []string{"servicemonitor", "prometheusrule", "service/", "clusterrole", "configmap"} {
+	output := kubectl("apply", "--server-side", "--validate=strict", "-k", "config/overlays/with-prometheus")
+	for _, want := range []string{"servicemonitor", "prometheusrule", "service/", "clusterrole", "configmap", "deployment"} {
 		if !strings.Contains(output, want) {
-			t.Errorf("config/prometheus has no %s:\n%s", want, output)
+			t.Errorf("the overlay has no %s:\n%s", want, output)
 		}
 	}
 	const who = "--as=system:serviceaccount:monitoring:prometheus"
