@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/rotation"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -130,7 +133,8 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 		return sts.Session{}, err
 	}
 	account := asking.Caller.Account
-	if p.wait = r.Budget.Take(account, p.credential.Namespace+"/"+p.credential.Name); p.wait > 0 {
+	p.wait = r.Budget.Take(account, p.claim())
+	if p.queued = p.wait > 0; p.queued {
 		return sts.Session{}, nil
 	}
 	defer r.Budget.Done(account)
@@ -150,6 +154,21 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 		asking.Invalidate()
 	}
 	return sts.Session{}, failed.WithCaller(p.caller)
+}
+
+// claim is what decides whose turn in the budget it is. What a renewal that is due, asked for or wanted by a grant
+// replaces works on until it expires; everything else is a first issue. An edited record says nothing.
+func (p *pass) claim() sts.Claim {
+	claim := sts.Claim{NamespacedName: client.ObjectKeyFromObject(p.credential), First: true}
+	if p.intact && !p.decision.RenewAt.IsZero() {
+		claim.Expires = p.record.ExpiresAt
+	}
+	switch p.decision.Cause {
+	case rotation.CauseDue, rotation.CauseRequested, rotation.CausePolicyChanged, rotation.CauseClockBehind:
+		claim.First = claim.Expires.IsZero()
+	case rotation.CauseNoRecord, rotation.CauseForeignRecord, rotation.CauseRequestChanged, rotation.CauseLayoutChanged, rotation.CauseEdited:
+	}
+	return claim
 }
 
 // refused notes a failed try and when the next one is due.

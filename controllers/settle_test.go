@@ -11,11 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // beforePatch does something once, just before the first patch of a Secret; an error keeps the patch from being sent.
@@ -98,7 +100,7 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 	w.pass(c)
 	w.Budget = stsBudget(w, 20, 20)
 	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Take(account, "other"); wait != 0 {
+	if wait := w.Budget.Take(account, sts.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
 	fresh := w.credential("fresh")

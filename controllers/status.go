@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -81,7 +82,7 @@ func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	if len(due) == 0 {
 		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: slices.Min(due)}
+	return ctrl.Result{RequeueAfter: slices.Min(due), Priority: ptr.To(0)} // whatever woke this pass
 }
 
 // describe says what is wanted and what the Secret holds.

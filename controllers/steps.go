@@ -37,6 +37,7 @@ type pass struct {
 
 	trouble *trouble      // what is wrong, nil if nothing is
 	wait    time.Duration // how long until a call may be made, though nothing is wrong
+	queued  bool          // it waits for its turn in the budget
 	adjust  time.Duration // how long until metadata may be adjusted
 	ending  bool          // the namespace is being deleted
 	wrote   bool          // the Secret was written

@@ -94,7 +94,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	p := &pass{credential: credential, memo: memo}
 	began := r.STS.Now()
 	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
-	if err := r.walk(ctx, p); err != nil {
+	err := r.walk(ctx, p)
+	if !p.queued {
+		r.Budget.Leave(request.NamespacedName) // whatever it waited for before
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	next, err := r.report(ctx, p)
@@ -107,6 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // forget an object that is no more.
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.memory.forget(key)
+	r.Budget.Leave(key)
 	r.Metrics.expired.over(key, r.STS.Now())
 }
 
@@ -143,7 +148,8 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 }
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, the clock and, where they are watched, pods; never the status.
+// Secrets, grants, the labels of namespaces, the clock, turns in the budget and, where they are watched, pods; never the
+// status.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	r.wake = make(chan wakeUp)
 	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
@@ -165,6 +171,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).
 		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
 		WatchesRawSource(r.wakeSource()).
+		WatchesRawSource(r.turnSource()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,

@@ -34,6 +34,7 @@ func TestThreatSpam(t *testing.T) {
 		}, burst},
 		{"objects made anew", func(w *world, user client.Client, c *v1alpha1.StsCredential, i int) {
 			w.must(user.Delete(w.ctx, c))
+			w.pass(c.DeepCopy())
 			*c = *w.asks(fmt.Sprint("orders-", i))
 			w.must(user.Create(w.ctx, c))
 		}, burst},

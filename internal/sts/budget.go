@@ -4,45 +4,38 @@
 package sts
 
 import (
-	"cmp"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
 
 const (
-	// defaultPause and maxPause bound how long a throttling answer stops an account.
-	defaultPause = time.Second
-	maxPause     = time.Minute
-	// recovery is how long a slowed account goes on before its rate doubles.
-	recovery = 30 * time.Second
-	// slowest is the part of the full rate that throttling never goes below.
-	slowest = 1.0 / 16
 	// slowestQPS is what a rate of nothing or less is taken for.
 	slowestQPS = 0.1
-	// crowded is how long to stay away from an account with as many calls in flight
-	// as it may have: short beside a call that hangs, long beside one that does not.
-	crowded = 250 * time.Millisecond
-	// lapse is how long after its time a place waits to be claimed, and how long
-	// an account without calls is remembered.
-	lapse = time.Minute
+	// lapse is how long whoever's turn has come may take to come, who waits may stay away after the time that it was
+	// told, and an account without calls is remembered.
+	lapse = 30 * time.Second
 )
 
 // Budget spreads the calls to STS, one token bucket per account. Nobody sleeps in
-// it: whoever has to wait is told for how long, and comes back. It is safe for
-// concurrent use.
+// it: whoever has to wait is told so and waits to be called. While the budget is
+// short, the earliest expiry goes first; but a tenth of the calls is kept for first
+// issues, and four tenths go to the namespaces in turn. It is safe for concurrent use.
 type Budget struct {
 	qps     rate.Limit
 	burst   int
 	clock   clock.PassiveClock
 	observe func(waited time.Duration)
+	news    chan struct{}
 
 	mu       sync.Mutex
 	accounts map[string]*account
+	waiters  map[types.NamespacedName]*waiter // who waits or was called, for whichever account
+	toCall   []*waiter                        // who was called and does not know yet
+	arrivals uint64
 	swept    time.Time
 	inFlight int // the bound per account; 0: none
 }
@@ -52,7 +45,8 @@ type Budget struct {
 func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
 	return &Budget{
 		qps: rate.Limit(max(qps, slowestQPS)), burst: max(burst, 1), clock: clock,
-		observe: func(time.Duration) {}, accounts: map[string]*account{}, swept: clock.Now(),
+		observe: func(time.Duration) {}, news: make(chan struct{}, 1),
+		accounts: map[string]*account{}, waiters: map[types.NamespacedName]*waiter{}, swept: clock.Now(),
 	}
 }
 
@@ -68,8 +62,15 @@ func (b *Budget) Limit(account string) float64 {
 	if !ok {
 		return float64(b.qps)
 	}
-	b.recover(a, b.clock.Now())
+	a.recover(b.clock.Now())
 	return float64(a.limiter.Limit())
+}
+
+// Waiting is how many wait for their turn, whichever account's.
+func (b *Budget) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiters)
 }
 
 // LimitInFlight lets each account have n calls at a time: an account whose calls
@@ -81,52 +82,62 @@ func (b *Budget) LimitInFlight(n int) {
 	b.inFlight = max(n, 0)
 }
 
-// Done says that a call which Take allowed has ended, however it did.
-func (b *Budget) Done(account string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if a, ok := b.accounts[account]; ok && a.inFlight > 0 {
-		a.inFlight--
-		a.used = b.clock.Now()
-	}
-}
-
-// Take asks for one call in the name of key, such as namespace/name. 0 means: go
-// ahead, the token is spent; tell Done when the call has ended. Otherwise come back
-// after wait: a place is kept for key until a minute after that, and a Take that
-// comes for it then gets 0, unless the account was throttled meanwhile or has too
-// many calls in flight.
-func (b *Budget) Take(account, key string) (wait time.Duration) {
+// Take asks for one call. 0 means: go ahead, the token is spent; tell Done when the
+// call has ended. Otherwise the claim waits, and Turns will name it when its turn has
+// come; a Take within half a minute after that gets 0. wait is about how long that
+// takes if nobody comes before it: after that, ask again in any case, or it is given
+// up. Who wants no call any more says so with Leave.
+func (b *Budget) Take(account string, claim Claim) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
 	b.sweep(now)
 	a := b.account(account)
 	a.used = now
-	b.recover(a, now)
-	p, waiting := a.places[key]
-	if !waiting || now.Sub(p.at) > lapse {
-		p = place{at: a.slot(now), since: now}
+	w := b.enter(a, claim, now)
+	b.call(a, now, w)
+	if w.called {
+		delete(b.waiters, w.NamespacedName)
+		a.take(w, now, b.inFlight)
+		b.observe(now.Sub(w.since))
+		return 0
 	}
-	if p.at.After(now) {
-		a.enqueue(key, p)
-		return p.at.Sub(now)
+	wait = a.until(a.waiting.waiting, now)
+	if a.full(b.inFlight) {
+		wait = max(wait, crowded)
 	}
-	if b.inFlight > 0 {
-		if a.inFlight >= b.inFlight {
-			a.enqueue(key, p)
-			return crowded
-		}
-		a.inFlight++
+	w.back = now.Add(wait + lapse)
+	if a.waiting.waiting == 1 { // else Turns has a time to look again
+		b.tell()
 	}
-	delete(a.places, key)
-	b.observe(now.Sub(p.since))
-	return 0
+	return wait
+}
+
+// Leave gives up what name waits for, if it does.
+func (b *Budget) Leave(name types.NamespacedName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w, ok := b.waiters[name]; ok {
+		b.drop(w)
+		b.call(w.account, b.clock.Now(), nil)
+	}
+}
+
+// Done says that a call which Take allowed has ended, however it did.
+func (b *Budget) Done(account string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a, ok := b.accounts[account]; ok && a.inFlight > 0 {
+		now := b.clock.Now()
+		a.inFlight--
+		a.used = now
+		b.call(a, now, nil)
+	}
 }
 
 // Throttled tells of a throttling answer: nobody of account calls for retryAfter
-// (1 s if it is 0 or less, at most a minute), whoever waits keeps its turn, and
-// the rate is halved and recovers over the next minutes.
+// (1 s if it is 0 or less, at most a minute), and the rate is halved. Then it grows
+// back steadily, over a minute for each half.
 func (b *Budget) Throttled(account string, retryAfter time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,94 +147,119 @@ func (b *Budget) Throttled(account string, retryAfter time.Duration) {
 	}
 	a := b.account(account)
 	a.used = now
-	limit := a.limiter.Limit()
-	if !now.Before(a.pausedUntil) { // else it is the same wave, met by another worker
-		limit = max(limit/2, b.qps*slowest)
-	}
-	if until := now.Add(min(retryAfter, maxPause)); until.After(a.pausedUntil) {
-		a.pausedUntil = until
-	}
-	a.recoverAt = a.pausedUntil.Add(recovery)
-	a.pace(limit, 1, now) // no burst right after the pause
+	a.throttle(now, min(retryAfter, maxPause))
+	b.tell()
 }
 
-// recover lets a slowed account have its rate back, step by step.
-func (b *Budget) recover(a *account, now time.Time) {
-	for a.limiter.Limit() < b.qps && !now.Before(a.recoverAt) {
-		limit, burst := a.limiter.Limit()*2, 1
-		if limit >= b.qps {
-			limit, burst = b.qps, b.burst
+// Turns names those whose turn has come since it was asked last, and says when to
+// ask next: earlier, when News says so; 0 means not before that.
+func (b *Budget) Turns() (names []types.NamespacedName, next time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	b.sweep(now)
+	for _, a := range b.accounts {
+		b.call(a, now, nil)
+		if wait := b.untilCall(a, now); wait > 0 && (next == 0 || wait < next) {
+			next = wait
 		}
-		a.recoverAt = a.recoverAt.Add(recovery)
-		a.pace(limit, burst, now)
 	}
+	for _, w := range b.toCall {
+		if w.called && b.waiters[w.NamespacedName] == w {
+			names = append(names, w.NamespacedName)
+		}
+	}
+	b.toCall = nil
+	return names, next
+}
+
+// News tells that Turns has something to say earlier than it said.
+func (b *Budget) News() <-chan struct{} { return b.news }
+
+func (b *Budget) tell() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// call lets the account call those whose turn has come, and keeps in mind to tell them, but for who is here.
+func (b *Budget) call(a *account, now time.Time, here *waiter) {
+	for _, w := range a.call(now, b.inFlight) {
+		if w != here {
+			b.toCall = append(b.toCall, w)
+			b.tell()
+		}
+	}
+}
+
+// untilCall is when somebody may be called next; 0 if nobody waits. A call that ends, or a claim that is given up, may
+// bring it forward.
+func (b *Budget) untilCall(a *account, now time.Time) time.Duration {
+	switch {
+	case a.waiting.waiting == 0:
+		return 0
+	case a.full(b.inFlight):
+		return lapse
+	}
+	return a.until(1, now)
+}
+
+// enter lets the claim wait for a, if it does not yet.
+func (b *Budget) enter(a *account, claim Claim, now time.Time) *waiter {
+	w, ok := b.waiters[claim.NamespacedName]
+	switch {
+	case ok && w.account == a && w.called && !now.After(w.lapses):
+		return w
+	case ok && w.account == a && !w.called:
+		a.waiting.remove(w)
+	default:
+		if ok {
+			b.drop(w)
+		}
+		b.arrivals++
+		w = &waiter{account: a, arrival: b.arrivals, since: now}
+		b.waiters[claim.NamespacedName] = w
+	}
+	w.Claim = claim
+	a.waiting.push(w)
+	return w
+}
+
+// drop forgets a claim.
+func (b *Budget) drop(w *waiter) {
+	delete(b.waiters, w.NamespacedName)
+	if w.called {
+		delete(w.account.called, w.NamespacedName)
+		return
+	}
+	w.account.waiting.remove(w)
 }
 
 func (b *Budget) account(name string) *account {
 	a, ok := b.accounts[name]
 	if !ok {
-		a = &account{limiter: rate.NewLimiter(b.qps, b.burst), places: map[string]place{}}
+		a = newAccount(b.qps, b.burst)
 		b.accounts[name] = a
 	}
 	return a
 }
 
-// sweep forgets, about once a minute, the places that nobody came for and the
+// sweep forgets, now and then, the claims that nobody came back for and the
 // accounts that are as good as new.
 func (b *Budget) sweep(now time.Time) {
 	if now.Sub(b.swept) < lapse {
 		return
 	}
 	b.swept = now
-	for name, a := range b.accounts {
-		maps.DeleteFunc(a.places, func(_ string, p place) bool { return now.Sub(p.at) > lapse })
-		b.recover(a, now)
-		idle := now.Sub(a.used) > lapse && len(a.places) == 0 && a.inFlight == 0
-		if idle && a.limiter.Limit() == b.qps && a.limiter.TokensAt(now) >= float64(b.burst) {
-			delete(b.accounts, name)
+	for _, w := range b.waiters {
+		if now.After(w.back) && now.After(w.lapses) {
+			b.drop(w)
 		}
 	}
-}
-
-// account is one account's bucket and those who wait for it.
-type account struct {
-	limiter     *rate.Limiter
-	pausedUntil time.Time
-	recoverAt   time.Time // when a slowed rate doubles
-	used        time.Time
-	inFlight    int              // counted only while there is a bound
-	places      map[string]place // of those who wait, by their keys
-}
-
-// place is a turn that is kept; the token for it is already taken from the limiter.
-type place struct {
-	at    time.Time // the time of the turn
-	since time.Time // when it was first asked for
-}
-
-// slot takes the next token and says when it is there.
-func (a *account) slot(now time.Time) time.Time {
-	from := now
-	if from.Before(a.pausedUntil) {
-		from = a.pausedUntil
-	}
-	return from.Add(a.limiter.ReserveN(from, 1).DelayFrom(from))
-}
-
-// enqueue gives key that place. Here, and nowhere else, it is decided who of those
-// waiting goes first: first come, first served.
-func (a *account) enqueue(key string, p place) { a.places[key] = p }
-
-// pace changes the rate, and gives those whose turn has not come yet new turns in
-// the order of the old ones. A rate that rises only brings turns forward.
-func (a *account) pace(limit rate.Limit, burst int, now time.Time) {
-	a.limiter = rate.NewLimiter(limit, burst)
-	waiting := slices.SortedFunc(maps.Keys(a.places), func(x, y string) int {
-		return cmp.Or(a.places[x].at.Compare(a.places[y].at), cmp.Compare(x, y))
-	})
-	for _, key := range waiting {
-		if p := a.places[key]; p.at.After(now) || now.Before(a.pausedUntil) {
-			a.enqueue(key, place{at: a.slot(now), since: p.since})
+	for name, a := range b.accounts {
+		if a.idle(now) {
+			delete(b.accounts, name)
 		}
 	}
 }

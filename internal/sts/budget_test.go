@@ -5,24 +5,81 @@ package sts_test
 
 import (
 	"fmt"
-	"maps"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
+// till is a budget, the clock that it goes by, and what becomes of one account.
+type till struct {
+	*testing.T
+	*sts.Budget
+	clock *clocktesting.FakePassiveClock
+}
+
+func newTill(t *testing.T, qps float64, burst int) *till {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	return &till{T: t, Budget: sts.NewBudget(qps, burst, clock), clock: clock}
+}
+
+func (l *till) step(d time.Duration) { l.clock.SetTime(l.clock.Now().Add(d)) }
+
+// named is the claim of a new credential.
+func named(name string) sts.Claim {
+	return sts.Claim{NamespacedName: types.NamespacedName{Namespace: "shop", Name: name}, First: true}
+}
+
+// expiring is the claim of a credential whose old ones expire in a while.
+func (l *till) expiring(name string, in time.Duration) sts.Claim {
+	claim := named(name)
+	claim.First, claim.Expires = false, l.clock.Now().Add(in)
+	return claim
+}
+
+// wantTurns insists on whose turn has come, and when to ask again.
+func (l *till) wantTurns(story string, wantNext time.Duration, want ...string) {
+	l.Helper()
+	names, next := l.Turns()
+	var got []string
+	for _, name := range names {
+		got = append(got, name.Name)
+	}
+	if !slices.Equal(got, want) || next.Round(time.Microsecond) != wantNext {
+		l.Errorf("%s: the turn of %v has come, next look in %v; want %v and %v", story, got, next, want, wantNext)
+	}
+}
+
+// wantTake insists on how long a claim waits.
+func (l *till) wantTake(story, account string, claim sts.Claim, want time.Duration) {
+	l.Helper()
+	if got := l.Take(account, claim).Round(time.Microsecond); got != want {
+		l.Errorf("%s: %s waits %v, want %v", story, claim.Name, got, want)
+	}
+}
+
+// told reports whether there is news.
+func (l *till) told() bool {
+	select {
+	case <-l.News():
+		return true
+	default:
+		return false
+	}
+}
+
 // step is one call in a story; first the clock moves on by after.
 type step struct {
 	after     time.Duration
-	take      string        // the key, or
-	throttled time.Duration // the answer, if not 0
+	take      string        // the name, or
+	leave     string        // the name, or
+	throttled time.Duration // the answer, if not 0, or
+	turns     string        // those whose turn has come
 	want      time.Duration
 }
 
@@ -37,261 +94,172 @@ func TestBudget(t *testing.T) {
 			{take: "a"}, {take: "b"}, {take: "c", want: tick}, {take: "d", want: 2 * tick}, {take: "e", want: 3 * tick},
 		}},
 		{"who waited gets its turn, though others ask before it", 1, []step{
-			{take: "a"}, {take: "b", want: tick}, {after: tick, take: "c", want: tick}, {take: "b"},
+			{take: "a"}, {take: "b", want: tick}, {after: tick, take: "c", want: tick}, {turns: "b", want: tick}, {take: "b"},
 		}},
 		{"asking early costs nothing and gains nothing", 1, []step{
 			{take: "a"}, {take: "b", want: tick}, {after: tick / 2, take: "b", want: tick / 2}, {take: "b", want: tick / 2}, {after: tick / 2, take: "b"},
 		}},
-		{"a turn waits a minute for its key", 1, []step{
-			{take: "a"}, {take: "b", want: tick}, {after: time.Minute, take: "b"}, {take: "c"},
+		{"each is called once", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {take: "c", want: 2 * tick}, {after: tick, turns: "b", want: tick}, {turns: "", want: tick},
+			{take: "b"}, {after: tick, turns: "c"}, {take: "c"}, {after: tick, turns: ""},
+		}},
+		{"a turn waits half a minute for whose it is", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {after: tick, turns: "b"}, {after: 30 * time.Second, take: "c", want: tick}, {take: "b"},
 		}},
 		{"and no longer", 1, []step{
-			{take: "a"}, {take: "b", want: tick}, {after: time.Minute + 2*tick, take: "c"}, {take: "b", want: tick},
+			{take: "a"}, {take: "b", want: tick}, {after: tick, turns: "b"}, {after: 30*time.Second + tick, take: "c"}, {take: "b", want: tick},
 		}},
-		{"a throttling answer stops everybody, and halves the rate", 5, []step{
-			{take: "a"}, {throttled: 3 * time.Second}, {take: "b", want: 3 * time.Second}, {take: "c", want: 3*time.Second + 2*tick},
-			{after: 3 * time.Second, take: "b"}, {take: "c", want: 2 * tick},
+		{"what is called and does not come holds up one call only", 2, []step{
+			{take: "a"}, {take: "b"}, {take: "gone", want: tick}, {take: "c", want: 2 * tick}, {take: "d", want: 3 * tick},
+			{after: 2 * tick, turns: "gone c", want: tick}, {take: "c"}, {after: tick, turns: "d"}, {take: "d"},
 		}},
-		{"who waited keeps its turn in the queue", 1, []step{
-			{take: "a"}, {take: "b", want: tick}, {take: "c", want: 2 * tick}, {throttled: time.Second},
-			{take: "c", want: time.Second + 2*tick}, {take: "b", want: time.Second},
+		{"who waits and stays away for long is forgotten", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {throttled: time.Minute}, {after: 40 * time.Second, take: "c", want: 20 * time.Second},
 		}},
-		{"32 workers that meet one wave halve the rate once", 1, []step{
-			{throttled: time.Second}, {throttled: time.Second}, {throttled: time.Second},
-			{take: "a", want: time.Second}, {take: "b", want: time.Second + 2*tick},
+		{"who leaves is not waited for", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {take: "c", want: 2 * tick}, {leave: "b"}, {after: tick, turns: "c"}, {take: "c"},
 		}},
-		{"a wave after the pause halves it again", 1, []step{
-			{throttled: time.Second}, {after: time.Second, throttled: time.Second},
-			{take: "a", want: time.Second}, {take: "b", want: time.Second + 4*tick},
-		}},
-		{"an untold pause is a second", 1, []step{{throttled: -1}, {take: "a", want: time.Second}}},
-		{"an endless pause is a minute", 1, []step{{throttled: time.Hour}, {take: "a", want: time.Minute}}},
-		{"a shorter pause does not end a longer one", 1, []step{
-			{throttled: 5 * time.Second}, {throttled: time.Second}, {take: "a", want: 5 * time.Second},
-		}},
-		{"the rate recovers", 2, []step{
-			{throttled: time.Second}, {after: 32 * time.Second, take: "a"}, {take: "b"}, {take: "c", want: tick},
-		}},
-		{"step by step, and turns only move forward", 1, []step{
-			{throttled: time.Second}, {after: time.Second, throttled: time.Second}, // 2.5 per second
-			{after: 30900 * time.Millisecond, take: "a"}, {take: "b", want: 4 * tick}, {take: "c", want: 8 * tick},
-			{after: tick, take: "c", want: 2 * tick}, {take: "b"}, // 5 per second from here
+		{"nor if its turn had come", 1, []step{
+			{take: "a"}, {take: "b", want: tick}, {take: "c", want: 2 * tick}, {after: tick, turns: "b", want: tick}, {leave: "b"},
+			{turns: "c"}, {take: "c"}, {leave: "never heard of"},
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-			budget := sts.NewBudget(10, c.burst, clock)
-			for i, s := range c.steps {
-				clock.SetTime(clock.Now().Add(s.after))
-				if s.throttled != 0 {
-					budget.Throttled(account, s.throttled)
-					continue
-				}
-				if got := budget.Take(account, s.take).Round(time.Microsecond); got != s.want {
-					t.Fatalf("step %d: %s waits %v, want %v", i, s.take, got, s.want)
-				}
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { run(newTill(t, 10, c.burst), c.steps) })
 	}
 }
 
-func TestBudgetNeverGoesBelowASixteenth(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(16, 1, clock)
-	for range 20 {
-		budget.Throttled(account, time.Second)
-		clock.SetTime(clock.Now().Add(time.Second))
+func run(l *till, steps []step) {
+	l.Helper()
+	for i, s := range steps {
+		l.step(s.after)
+		story := fmt.Sprint("step ", i)
+		switch {
+		case s.throttled != 0:
+			l.Throttled(account, s.throttled)
+		case s.take != "":
+			l.wantTake(story, account, named(s.take), s.want)
+		case s.leave != "":
+			l.Leave(named(s.leave).NamespacedName)
+		default:
+			l.wantTurns(story, s.want, strings.Fields(s.turns)...)
+		}
 	}
-	budget.Take(account, "a")
-	if got := budget.Take(account, "b"); got != time.Second {
-		t.Errorf("got %v, want a call per second", got)
+}
+
+func TestTheEarliestExpiryGoesFirst(t *testing.T) {
+	l := newTill(t, 1, 1)
+	l.Take(account, named("a"))
+	l.Take(account, l.expiring("late", time.Hour))
+	l.Take(account, l.expiring("soon", 5*time.Minute))
+	l.Take(account, named("new"))
+	l.step(time.Second)
+	l.wantTurns("one token is there", time.Second, "soon")
+	l.wantTake("it is not for others", account, l.expiring("late", time.Hour), 2*time.Second)
+	l.wantTake("nor for whoever expires even earlier", account, l.expiring("sooner", time.Minute), 3*time.Second)
+	l.wantTake("but its own", account, l.expiring("soon", 5*time.Minute), 0)
+	l.step(time.Second)
+	l.wantTurns("who came later", time.Second, "sooner")
+	l.Leave(named("sooner").NamespacedName)
+	l.wantTurns("left, so the next has the token", time.Second, "late")
+	l.Take(account, l.expiring("late", time.Hour))
+	l.step(time.Second)
+	l.wantTurns("nothing else waits", 0, "new")
+	if n := l.Waiting(); n != 1 {
+		t.Errorf("%d wait", n)
 	}
+}
+
+// A claim that has changed stands where it belongs now, and one waits once, for one account.
+func TestAClaimThatChanges(t *testing.T) {
+	l := newTill(t, 1, 1)
+	l.Take(account, named("first"))
+	l.Take(account, named("a"))
+	l.Take(account, l.expiring("b", time.Hour))
+	l.Take(account, l.expiring("a", time.Minute)) // it has something that expires now
+	l.step(time.Second)
+	l.wantTurns("a has become urgent", time.Second, "a")
+	l.wantTake("another account asks for it", "another", named("a"), 0)
+	l.wantTurns("it does not wait for the former any more", 0, "b")
+	l.Take("another", named("c"))
+	l.Take(account, named("c"))
+	l.step(time.Second)
+	l.Take(account, l.expiring("b", time.Hour))
+	if n := l.Waiting(); n != 1 {
+		t.Errorf("%d wait, want c alone, and once", n)
+	}
+	l.step(time.Second)
+	l.wantTurns("c waits for the account that it named last", 0, "c")
+	l.wantTake("which is not the other one", "another", named("d"), 0)
+}
+
+// Whoever sleeps until Turns says so hears of everything that comes earlier.
+func TestNews(t *testing.T) {
+	l := newTill(t, 1, 1)
+	l.LimitInFlight(1)
+	l.Take(account, named("a"))
+	if l.told() {
+		t.Error("there is news though nobody waits")
+	}
+	l.Take(account, named("b"))
+	if !l.told() {
+		t.Error("the first who waits is no news")
+	}
+	l.step(time.Second)
+	l.wantTurns("a is under way", 30*time.Second)
+	l.Done(account)
+	if !l.told() {
+		t.Error("the end of a call is no news")
+	}
+	l.wantTurns("b's turn has come", 0, "b")
+	l.Take(account, named("c"))
+	l.told()
+	l.Leave(named("b").NamespacedName)
+	if !l.told() {
+		t.Error("a token that becomes free is no news")
+	}
+	l.wantTurns("c has it", 0, "c")
+	l.Throttled(account, time.Second)
+	if !l.told() {
+		t.Error("a pause is no news")
+	}
+	l.wantTurns("the time after the pause", 2*time.Second)
+	l.step(2 * time.Second)
+	l.wantTurns("c's turn has come again", 0, "c")
 }
 
 func TestAccountsDoNotShareABudget(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(0, 0, clock) // the least there is
-	if budget.Take("one", "a") != 0 || budget.Take("two", "a") != 0 {
+	l := newTill(t, 0, 0) // the least there is
+	if l.Take("one", named("a")) != 0 || l.Take("two", named("a")) != 0 {
 		t.Error("the first call of an account waits")
 	}
-	budget.Throttled("one", time.Second)
-	if budget.Take("one", "b") == 0 || budget.Take("three", "b") != 0 {
+	l.Throttled("one", time.Second)
+	if l.Take("one", named("b")) == 0 || l.Take("three", named("c")) != 0 {
 		t.Error("throttling stops another account")
 	}
 }
 
 // A wait lasts from the first Take of a turn to the one that gets it, whatever happens between them.
 func TestWaitsAreObserved(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(1, 1, clock)
-	budget.LimitInFlight(1)
+	l := newTill(t, 1, 1)
+	l.LimitInFlight(1)
 	var waited []time.Duration
-	budget.Observe(func(d time.Duration) { waited = append(waited, d) })
-	take := func(after time.Duration, key string) {
-		clock.SetTime(clock.Now().Add(after))
-		budget.Take(account, key)
+	l.Observe(func(d time.Duration) { waited = append(waited, d) })
+	take := func(after time.Duration, name string) {
+		l.step(after)
+		l.Take(account, named(name))
 	}
 	take(0, "at once")
 	take(0, "b")
 	take(500*time.Millisecond, "b")
-	budget.Throttled(account, 10*time.Second)
+	l.Throttled(account, 10*time.Second)
 	take(time.Second, "b")
 	take(9*time.Second, "b") // its turn, but the first call hangs
 	take(3*time.Second, "b")
-	budget.Done(account)
+	l.Done(account)
 	take(2*time.Second, "b")
-	budget.Done(account)
-	take(0, "c")
-	take(10*time.Minute, "c") // whose turn has lapsed
+	l.Done(account)
+	take(10*time.Second, "c")
 	if want := []time.Duration{0, 15500 * time.Millisecond, 0}; !slices.Equal(waited, want) {
 		t.Errorf("waited %v, want %v", waited, want)
-	}
-}
-
-func TestLimitOfAnAccount(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(20, 5, clock)
-	want := func(story string, want float64) {
-		t.Helper()
-		if got := budget.Limit(account); got != want {
-			t.Errorf("%s: %v calls per second, want %v", story, got, want)
-		}
-	}
-	want("before the first call", 20)
-	budget.Throttled("another", time.Second)
-	want("another account is throttled", 20)
-	budget.Throttled(account, time.Second)
-	want("throttled", 10)
-	clock.SetTime(clock.Now().Add(time.Second))
-	budget.Throttled(account, time.Second)
-	want("throttled again", 5)
-	clock.SetTime(clock.Now().Add(31 * time.Second))
-	want("recovering, though nobody calls", 10)
-	clock.SetTime(clock.Now().Add(30 * time.Second))
-	want("recovered", 20)
-}
-
-// Within any second no more than the rate and the burst go through, and everybody
-// gets a turn who comes back when told to.
-func TestBudgetUnderALoad(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(20, 5, clock)
-	start := clock.Now()
-	next := map[string]time.Time{}
-	for i := range 200 {
-		next[fmt.Sprint("key", i)] = start
-	}
-	var mu sync.Mutex
-	perSecond := map[int]int{}
-	for clock.Now().Before(start.Add(time.Minute)) && len(next) > 0 {
-		var wg sync.WaitGroup
-		due := slices.DeleteFunc(slices.Collect(maps.Keys(next)), func(key string) bool { return next[key].After(clock.Now()) })
-		for _, key := range due {
-			wg.Go(func() {
-				wait := budget.Take(account, key)
-				mu.Lock()
-				defer mu.Unlock()
-				if wait > 0 {
-					next[key] = clock.Now().Add(wait)
-					return
-				}
-				delete(next, key)
-				perSecond[int(clock.Now().Sub(start)/time.Second)]++
-			})
-		}
-		wg.Wait()
-		clock.SetTime(clock.Now().Add(10 * time.Millisecond))
-	}
-	if len(next) != 0 || clock.Now().After(start.Add(11*time.Second)) {
-		t.Errorf("%d still wait after %v", len(next), clock.Now().Sub(start))
-	}
-	for second, calls := range perSecond {
-		if calls > 25 {
-			t.Errorf("%d calls in second %d", calls, second)
-		}
-	}
-}
-
-func TestInFlight(t *testing.T) {
-	const full = 250 * time.Millisecond
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(10, 10, clock)
-	budget.LimitInFlight(2)
-	take := func(story, account, key string, want time.Duration) {
-		t.Helper()
-		if got := budget.Take(account, key); got != want {
-			t.Errorf("%s: %s waits %v, want %v", story, key, got, want)
-		}
-	}
-	take("the first", "hanging", "a", 0)
-	take("the second", "hanging", "b", 0)
-	take("too many", "hanging", "c", full)
-	take("still too many", "hanging", "c", full)
-	take("another account is another matter", "swift", "d", 0)
-	clock.SetTime(clock.Now().Add(10 * time.Minute))
-	take("they hang for good", "hanging", "c", full)
-	budget.Done("hanging")
-	take("one has ended", "hanging", "c", 0)
-	take("and one only", "hanging", "e", full)
-	budget.Done("hanging")
-	budget.Done("hanging")
-	budget.Done("hanging")
-	budget.Done("never heard of")
-	take("more ends than beginnings", "hanging", "e", 0)
-	take("change nothing", "hanging", "f", 0)
-	take("of the bound", "hanging", "g", full)
-
-	budget.Throttled("hanging", time.Second)
-	take("a pause counts first", "hanging", "g", time.Second)
-	clock.SetTime(clock.Now().Add(time.Second))
-	take("then the bound", "hanging", "g", full)
-
-	budget.LimitInFlight(0)
-	take("without a bound", "hanging", "g", 0)
-}
-
-// Waiting for a call to end costs no tokens: whoever waits has one already.
-func TestInFlightSpendsNoTokens(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	budget := sts.NewBudget(1, 3, clock)
-	budget.LimitInFlight(1)
-	budget.Take("x", "a")
-	for range 50 {
-		budget.Take("x", "b")
-	}
-	budget.Done("x")
-	if wait := budget.Take("x", "b"); wait != 0 {
-		t.Errorf("b waits %v", wait)
-	}
-	budget.Done("x")
-	if wait := budget.Take("x", "c"); wait != 0 {
-		t.Errorf("c waits %v", wait)
-	}
-}
-
-func TestInFlightConcurrently(t *testing.T) {
-	budget := sts.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
-	budget.LimitInFlight(3)
-	var wg sync.WaitGroup
-	var flying, most, calls atomic.Int32
-	for worker := range 16 {
-		wg.Go(func() {
-			for range 200 {
-				if budget.Take("x", fmt.Sprint(worker)) > 0 {
-					continue
-				}
-				if now := flying.Add(1); now > most.Load() {
-					most.Store(now)
-				}
-				calls.Add(1)
-				runtime.Gosched()
-				flying.Add(-1)
-				budget.Done("x")
-			}
-		})
-	}
-	wg.Wait()
-	if most.Load() > 3 || calls.Load() == 0 {
-		t.Errorf("%d calls at a time, %d in all", most.Load(), calls.Load())
 	}
 }

@@ -1,0 +1,161 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+func TestInFlight(t *testing.T) {
+	const full = time.Second
+	l := newTill(t, 10, 10)
+	l.LimitInFlight(2)
+	take := func(story, account, name string, want time.Duration) {
+		t.Helper()
+		l.wantTake(story, account, named(name), want)
+	}
+	take("the first", "hanging", "a", 0)
+	take("the second", "hanging", "b", 0)
+	take("too many", "hanging", "c", full)
+	take("still too many", "hanging", "c", full)
+	take("another account is another matter", "swift", "d", 0)
+	l.step(10 * time.Minute)
+	take("they hang for good", "hanging", "c", full)
+	take("and the next one", "hanging", "e", full)
+	l.Done("hanging")
+	l.wantTurns("one has ended", 30*time.Second, "c")
+	take("its place is not another's", "hanging", "e", full)
+	take("it is whose turn has come", "hanging", "c", 0)
+	l.Done("hanging")
+	l.Done("hanging")
+	l.Done("hanging")
+	l.Done("never heard of")
+	take("more ends than beginnings", "hanging", "e", 0)
+	take("change nothing", "hanging", "f", 0)
+	take("of the bound", "hanging", "g", full)
+
+	l.Throttled("hanging", 2*time.Second)
+	take("a pause counts first", "hanging", "g", 2*time.Second)
+	l.step(2 * time.Second)
+	take("then the bound", "hanging", "g", full)
+
+	l.LimitInFlight(0)
+	take("without a bound", "hanging", "g", 0)
+}
+
+// Waiting for a call to end costs no tokens.
+func TestInFlightSpendsNoTokens(t *testing.T) {
+	l := newTill(t, 1, 3)
+	l.LimitInFlight(1)
+	l.Take("x", named("a"))
+	for range 50 {
+		l.Take("x", named("b"))
+	}
+	l.Done("x")
+	l.wantTake("the first", "x", named("b"), 0)
+	l.Done("x")
+	l.wantTake("the second", "x", named("c"), 0)
+}
+
+func TestInFlightConcurrently(t *testing.T) {
+	budget := sts.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
+	budget.LimitInFlight(3)
+	var wg sync.WaitGroup
+	var flying, most, calls atomic.Int32
+	for worker := range 16 {
+		wg.Go(func() {
+			for range 200 {
+				if budget.Take("x", named(fmt.Sprint(worker))) > 0 {
+					continue
+				}
+				if now := flying.Add(1); now > most.Load() {
+					most.Store(now)
+				}
+				calls.Add(1)
+				runtime.Gosched()
+				flying.Add(-1)
+				budget.Done("x")
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 || calls.Load() == 0 {
+		t.Errorf("%d calls at a time, %d in all", most.Load(), calls.Load())
+	}
+}
+
+// However many come, nothing is remembered of those who left, were served, or stayed away.
+func TestTheBudgetForgets(t *testing.T) {
+	l := newTill(t, 1, 1)
+	for i := range 3000 {
+		l.Take(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))
+	}
+	for i := range 1000 {
+		l.Leave(named(fmt.Sprint(i)).NamespacedName)
+	}
+	if n := l.Waiting(); n != 2000 {
+		t.Errorf("%d wait", n)
+	}
+	for range 60 {
+		l.step(5 * time.Second)
+		l.Turns()
+	}
+	if n := l.Waiting(); n != 0 {
+		t.Errorf("%d wait though they stayed away for five minutes", n)
+	}
+}
+
+// Within any second no more than the rate and the burst go through, and everybody
+// gets a turn who comes back when called.
+func TestBudgetUnderALoad(t *testing.T) {
+	l := newTill(t, 20, 5)
+	start := l.clock.Now()
+	due := map[types.NamespacedName]sts.Claim{}
+	for i := range 200 {
+		claim := named(fmt.Sprint("key", i))
+		due[claim.NamespacedName] = claim
+	}
+	all := maps.Clone(due)
+	var mu sync.Mutex
+	done, perSecond := 0, map[int]int{}
+	for l.clock.Now().Before(start.Add(time.Minute)) && done < len(all) {
+		var wg sync.WaitGroup
+		for _, claim := range due {
+			wg.Go(func() {
+				if l.Take(account, claim) == 0 {
+					mu.Lock()
+					defer mu.Unlock()
+					done++
+					perSecond[int(l.clock.Now().Sub(start)/time.Second)]++
+				}
+			})
+		}
+		wg.Wait()
+		l.step(10 * time.Millisecond)
+		due = map[types.NamespacedName]sts.Claim{}
+		names, _ := l.Turns()
+		for _, name := range names {
+			due[name] = all[name]
+		}
+	}
+	if done < len(all) || l.clock.Now().After(start.Add(11*time.Second)) {
+		t.Errorf("%d of %d after %v", done, len(all), l.clock.Now().Sub(start))
+	}
+	for second, calls := range perSecond {
+		if calls > 25 {
+			t.Errorf("%d calls in second %d", calls, second)
+		}
+	}
+}
