@@ -62,7 +62,8 @@ func Strip(object any) (any, error) {
 		kept.OwnerReferences = []metav1.OwnerReference{{Kind: w.Kind, Name: w.Name}}
 	}
 	for annotation, value := range map[string]string{
-		readsAnnotation: encode(readsOf(pod)), stampAnnotation: pod.Annotations[stampAnnotation],
+		readsAnnotation: encode(readsOf(pod)),
+		stampAnnotation: pod.Annotations[stampAnnotation], restartedAtAnnotation: pod.Annotations[restartedAtAnnotation],
 	} {
 		if value != "" {
 			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, annotation, value)

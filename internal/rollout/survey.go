@@ -62,16 +62,16 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 		}
 		stale := issue.Stale(pod, read.Since)
 		if stale {
-			f.Stale = append(f.Stale, StalePod{pod.Name, issue.Held(read.Since)})
+			f.Stale = append(f.Stale, StalePod{pod.Name, issue.Held(pod, read.Since)})
 		}
 		switch {
 		case pod.Ending:
 		case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.Stale(pod, pod.Started)):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod.Started)})
+			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
 		case stale && wish.Auto && pod.Workload != (Workload{}):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(read.Since)})
+			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, read.Since)})
 		case stale:
-			f.Left = append(f.Left, StalePod{pod.Name, issue.Held(read.Since)})
+			f.Left = append(f.Left, StalePod{pod.Name, issue.Held(pod, read.Since)})
 		}
 	}
 	for workload, pods := range due {

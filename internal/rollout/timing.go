@@ -43,19 +43,24 @@ func (i Issue) Stale(pod Pod, since time.Time) bool {
 	return !stamped
 }
 
-// Held is what something that started at since holds, given that it is not the issue: what the Secret held then or, where
-// that is in doubt, before. It is the oldest that is known of for what is older; zero if nothing is known.
-func (i Issue) Held(since time.Time) Replaced {
+// Held is what a pod, or what of it started at since, holds, given that it is not the issue: what the Secret held then or,
+// where that is in doubt, before. It is the oldest that is known of for what is older; zero if nothing is known.
+func (i Issue) Held(pod Pod, since time.Time) Replaced {
 	if i.First() {
 		return Replaced{}
 	}
 	held := i.Replaced[0]
 	for _, r := range i.Replaced[1:] {
-		if !since.Before(r.WrittenAt.Add(settle)) {
+		if !since.Before(r.WrittenAt.Add(settle)) || i.stampedAfter(r, pod) {
 			held = r
 		}
 	}
 	return held
+}
+
+// stampedAfter reports whether a pod was made for a restart that came after a write, as one does within moments of it.
+func (i Issue) stampedAfter(r Replaced, pod Pod) bool {
+	return pod.Stamp.For[i.Credential] != "" && !pod.Stamp.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
 }
 
 // share is the time at which a share of its life is left to it.

@@ -52,13 +52,31 @@ func TestHeld(t *testing.T) {
 		{"the last before", "11:19:00", "11:40:00"},
 		{"perhaps the last before", "11:20:05", "11:40:00"},
 	} {
-		if got := issue(t).Held(at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+		if got := issue(t).Held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
 		}
 	}
 	first := Issue{WrittenAt: at(t, "11:20:00")}
-	if !first.First() || issue(t).First() || first.Held(at(t, "10:00:00")) != (Replaced{}) {
+	if !first.First() || issue(t).First() || first.Held(Pod{}, at(t, "10:00:00")) != (Replaced{}) {
 		t.Error("the first issue replaced something")
+	}
+}
+
+// A pod that a restart made moments after a write holds what was written.
+func TestHeldSinceARestart(t *testing.T) {
+	const first, second = "11:00:00", "11:40:00" // when they expire
+	for _, tt := range []struct{ name, credential, stamped, created, want string }{
+		{"restarted for the second", "orders", "10:40:01", "10:40:02", second},
+		{"restarted for the second, in its very second", "orders", "10:40:00", "10:40:00", second},
+		{"restarted for the second, by a node whose clock is behind", "orders", "10:40:01", "10:39:55", second},
+		{"restarted for the first", "orders", "10:00:01", "10:40:02", first},
+		{"restarted for another credential", "other", "10:40:01", "10:40:02", first},
+		{"stamped, but not made anew", "orders", "10:40:01", "10:20:00", first},
+	} {
+		pod := Pod{Created: at(t, tt.created), Stamp: Stamp{For: map[string]string{tt.credential: "R"}, At: at(t, tt.stamped)}}
+		if got := issue(t).Held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -5,10 +5,13 @@ package rollout
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -84,5 +87,14 @@ func TestStampPatch(t *testing.T) {
 	}
 	if again := parseStamp(annotations); again.For["b"] != given.For["b"] || again.For["a.c"] != "STS.NT" || !again.At.Equal(given.At) {
 		t.Errorf("read back: %+v", again)
+	}
+}
+
+// The whole stamp of a pod is kept: what it was restarted for, and when.
+func TestStampOfPods(t *testing.T) {
+	given := Stamp{For: map[string]string{"orders": "R-1"}, At: at(t, "10:00:00")}
+	stripped, _ := Strip(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: given.annotations()}})
+	if got := PodOf(stripped.(*corev1.Pod)).Stamp; !reflect.DeepEqual(got, given) {
+		t.Errorf("got %v, want %v", got, given)
 	}
 }
