@@ -164,7 +164,7 @@ func (p *pass) claim() sts.Claim {
 		claim.Expires = p.record.ExpiresAt
 	}
 	switch p.decision.Cause {
-	case rotation.CauseDue, rotation.CauseRequested, rotation.CausePolicyChanged, rotation.CauseClockBehind:
+	case rotation.CauseDue, rotation.CauseHastened, rotation.CauseRequested, rotation.CausePolicyChanged, rotation.CauseClockBehind:
 		claim.First = claim.Expires.IsZero()
 	case rotation.CauseNoRecord, rotation.CauseForeignRecord, rotation.CauseRequestChanged, rotation.CauseLayoutChanged, rotation.CauseEdited:
 	}
