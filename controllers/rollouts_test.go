@@ -268,34 +268,6 @@ func TestRestartDoesNotWaitForEver(t *testing.T) {
 	w.wantStamps("Deployment", "both", map[string]string{"first": first.Status.RequestID, "second": second.Status.RequestID})
 }
 
-// Who may write a StsCredential, but no workload, cannot restart one at will.
-func TestThreatRestartsAtWill(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d := w.deployment("env", byEnvFrom("orders"))
-	w.podOf(d, "a")
-	restarts, last := 0, w.version(d)
-	const minutes = 120
-	for i := range minutes {
-		w.edit(c, func(c *v1alpha1.StsCredential) {
-			c.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: string(rune('a'+i%26)) + time.Duration(i).String()}
-		})
-		w.step(time.Minute)
-		w.pass(c)
-		if now := w.version(d); now != last {
-			restarts, last = restarts+1, now
-		}
-	}
-	if calls := w.calls(); calls < minutes {
-		t.Errorf("only %d renewals: the test does not press", calls)
-	}
-	// The duration is four hours: once an hour, and never within five minutes.
-	if restarts < 2 || restarts > 3 {
-		t.Errorf("%d restarts in %d minutes", restarts, minutes)
-	}
-}
-
 func TestFrequentRestartsAreWarnedOf(t *testing.T) {
 	w := restarting(t)
 	count := func() int {

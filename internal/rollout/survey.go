@@ -29,6 +29,8 @@ type StalePod struct {
 type Due struct {
 	Workload Workload
 	Pods     []StalePod
+	// Reads: its pods read the Secret, in whatever way. Those of a target need not.
+	Reads bool
 }
 
 // Late reports whether its pods should have been replaced by now, and when they should be.
@@ -51,11 +53,12 @@ type Finding struct {
 
 // Survey finds out how the pods of a namespace stand to a Secret that holds this issue. The first issue makes no pod stale.
 func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
-	due := map[Workload][]StalePod{}
+	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
 		read, reads := pod.Reads[secretName]
 		if reads {
 			f.Pods++
+			reading[pod.Workload] = true
 		}
 		if issue.First() {
 			continue
@@ -75,7 +78,7 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 		}
 	}
 	for workload, pods := range due {
-		f.Due = append(f.Due, Due{workload, firstToExpire(pods)})
+		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
 	}
 	slices.SortFunc(f.Due, func(a, b Due) int { return strings.Compare(a.Workload.String(), b.Workload.String()) })
 	f.Stale, f.Left = firstToExpire(f.Stale), firstToExpire(f.Left)
@@ -111,6 +114,14 @@ func (d Due) Next(now time.Time, secretName string, issue Issue, wish Wish, stat
 	case state.Stamp.For[issue.Credential] == issue.ID:
 		return Step{}
 	}
-	at := NextRestart(state.Stamp.At, wish.Duration, d.Pods[0].Held)
+	at := NextRestart(state.Stamp.At, wish.Duration, d.held())
 	return Step{Restart: !now.Before(at), At: at}
+}
+
+// held is what expires first of what its pods hold; zero if they do not read the Secret: then nothing is urgent.
+func (d Due) held() Replaced {
+	if !d.Reads {
+		return Replaced{}
+	}
+	return d.Pods[0].Held
 }

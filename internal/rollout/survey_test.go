@@ -59,6 +59,9 @@ func TestSurvey(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, due := Survey("orders", tt.issue, tt.wish, namespace(t)), ""
 			for i, d := range got.Due {
+				if reads := d.Workload.Name != "other"; d.Reads != reads {
+					t.Errorf("%s reads the Secret: %v", d.Workload, d.Reads)
+				}
 				if i > 0 {
 					due += " "
 				}
@@ -79,7 +82,7 @@ func TestSurvey(t *testing.T) {
 }
 
 func TestNext(t *testing.T) {
-	due := Due{Workload: env, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}}
+	due := Due{Workload: env, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
 	for _, tt := range []struct {
 		name  string
 		wish  Wish
@@ -113,6 +116,11 @@ func TestNext(t *testing.T) {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
+	}
+	due.Reads = false
+	step := due.Next(at(t, "11:30:00"), "orders", issue(t), Wish{Targets: []Workload{env}, Duration: time.Hour}, State{Stamp: Stamp{At: at(t, "11:20:00")}})
+	if step.Restart || !step.At.Equal(at(t, "11:35:00")) {
+		t.Errorf("a target that does not read it, restarted ten minutes ago, is in a hurry: %+v", step)
 	}
 	for clock, want := range map[string]bool{"11:33:59": false, "11:34:00": true} {
 		if late, when := due.Late(at(t, clock)); late != want || !when.Equal(at(t, "11:34:00")) {

@@ -72,13 +72,13 @@ func (r Replaced) share(divisor time.Duration) time.Time {
 func (r Replaced) LateAt() time.Time { return r.share(10) }
 
 // NextRestart is when a workload may be restarted that was restarted last at last (zero if never). duration is what
-// credentials are asked for, held what expires first of what its pods hold.
+// credentials are asked for, held what expires first of what its pods hold (zero if they hold nothing).
 func NextRestart(last time.Time, duration time.Duration, held Replaced) time.Time {
 	if last.IsZero() {
 		return last
 	}
 	at := last.Add(max(minPause, duration/4))
-	if urgent := held.share(2); urgent.Before(at) {
+	if urgent := held.share(2); held != (Replaced{}) && urgent.Before(at) {
 		at = last.Add(leastPause)
 		if urgent.After(at) {
 			at = urgent

@@ -99,6 +99,7 @@ func TestNextRestart(t *testing.T) {
 		{"five minutes at least", "10:00:00", 15 * time.Minute, held("10:00:00", "10:15:00"), "10:05:00"},
 		{"half of what is held is over before", "10:00:00", 12 * time.Hour, held("10:00:00", "12:00:00"), "11:00:00"},
 		{"half of what is held is long over", "10:00:00", time.Hour, held("09:00:00", "10:10:00"), "10:01:00"},
+		{"nothing is held", "10:00:00", 15 * time.Minute, Replaced{}, "10:05:00"},
 		{"three minutes of life", "10:00:00", 15 * time.Minute, held("10:00:00", "10:03:00"), "10:01:30"},
 	} {
 		if got := NextRestart(at(t, tt.last), tt.duration, tt.held); !got.Equal(at(t, tt.want)) {
