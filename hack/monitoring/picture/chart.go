@@ -6,13 +6,13 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"html"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/hack/svg"
 )
 
 // box is a place on the page.
@@ -33,8 +33,7 @@ type chart struct {
 
 func (c *chart) draw() {
 	c.plot = box{c.x + 74, c.y + 40, c.w - 74 - 18, c.h - 40 - 74}
-	c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" fill="%s" stroke="%s"/>`, c.x, c.y, c.w, c.h, colorPanel, colorGrid)
-	c.text(c.x+14, c.y+22, 14, "start", colorText, "600", c.panel.Title)
+	c.Panel(c.x, c.y, c.w, c.h, c.panel.Title)
 	custom := c.panel.FieldConfig.Defaults.Custom
 	stacked := custom.Stacking.Mode == "normal"
 	c.scale(stacked)
@@ -90,8 +89,8 @@ func (c *chart) py(v float64) float64 {
 func (c *chart) bands() {
 	for _, b := range c.seen.bands {
 		from, to := c.px(float64(b.from.UnixMilli())/1000), c.px(float64(b.to.UnixMilli())/1000)
-		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s" fill-opacity="0.10"/>`, from, c.plot.y, to-from, c.plot.h, colorBand)
-		c.text((from+to)/2, c.plot.y-4, 10, "middle", colorBand, "400", b.title)
+		c.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s" fill-opacity="0.10"/>`, from, c.plot.y, to-from, c.plot.h, colorBand)
+		c.Text((from+to)/2, c.plot.y-4, 10, "middle", colorBand, "400", b.title)
 	}
 }
 
@@ -99,18 +98,17 @@ func (c *chart) axes() {
 	unit := c.panel.FieldConfig.Defaults.Unit
 	for _, v := range ticks(c.min, c.max, 5, unit) {
 		y := c.py(v)
-		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%[2]f" stroke="%s"/>`, c.plot.x, y, c.plot.x+c.plot.w, colorGrid)
-		c.text(c.plot.x-8, y+4, 11, "end", colorQuiet, "400", short(v, unit))
+		c.Add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%[2]f" stroke="%s"/>`, c.plot.x, y, c.plot.x+c.plot.w, svg.ColorGrid)
+		c.Text(c.plot.x-8, y+4, 11, "end", svg.ColorQuiet, "400", short(v, unit))
 	}
 	total := c.seen.end.Sub(c.seen.start)
 	for t := time.Duration(0); t <= total; t += time.Minute {
 		x := c.px(float64(c.seen.start.Add(t).UnixMilli()) / 1000)
-		c.add(`<line x1="%.1f" y1="%.1f" x2="%[1]f" y2="%.1f" stroke="%s"/>`, x, c.plot.y+c.plot.h, c.plot.y+c.plot.h+4, colorQuiet)
-		c.text(x, c.plot.y+c.plot.h+17, 11, "middle", colorQuiet, "400", fmt.Sprint(int(t.Minutes())))
+		c.Add(`<line x1="%.1f" y1="%.1f" x2="%[1]f" y2="%.1f" stroke="%s"/>`, x, c.plot.y+c.plot.h, c.plot.y+c.plot.h+4, svg.ColorQuiet)
+		c.Text(x, c.plot.y+c.plot.h+17, 11, "middle", svg.ColorQuiet, "400", fmt.Sprint(int(t.Minutes())))
 	}
-	c.text(c.plot.x+c.plot.w, c.plot.y+c.plot.h+32, 11, "end", colorQuiet, "400", "minutes")
-	c.add(`<text transform="translate(%.1f %.1f) rotate(-90)" font-size="11" text-anchor="middle" fill="%s">%s</text>`,
-		c.x+16, c.plot.y+c.plot.h/2, colorQuiet, html.EscapeString(c.axis))
+	c.Text(c.plot.x+c.plot.w, c.plot.y+c.plot.h+32, 11, "end", svg.ColorQuiet, "400", "minutes")
+	c.Upright(c.x+16, c.plot.y+c.plot.h/2, 11, svg.ColorQuiet, c.axis)
 }
 
 // trace is a polyline through the samples, lifted where there are none.
@@ -136,7 +134,7 @@ func (c *chart) path(l line, d string) {
 	if l.dashed {
 		dash = ` stroke-dasharray="6 4"`
 	}
-	c.add(`<path d="%s" fill="none" stroke="%s" stroke-width="2" stroke-linejoin="round"%s/>`, d, l.color, dash)
+	c.Add(`<path d="%s" fill="none" stroke="%s" stroke-width="2" stroke-linejoin="round"%s/>`, d, l.color, dash)
 }
 
 // bars stack what happened between two points of time.
@@ -150,7 +148,7 @@ func (c *chart) bars() {
 			}
 			from, to := c.py(base[s.Time]), c.py(base[s.Time]+s.Value)
 			x := max(c.px(s.Time)-w, c.plot.x)
-			c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+0.5, to, w-1, from-to, l.color)
+			c.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+0.5, to, w-1, from-to, l.color)
 			base[s.Time] += s.Value
 		}
 	}
@@ -173,7 +171,7 @@ func (c *chart) areas() {
 			base[t] += values[t]
 			upper = append(upper, fmt.Sprintf("%.1f %.1f", c.px(t), c.py(base[t])))
 		}
-		c.add(`<path d="M%sL%sZ" fill="%s" fill-opacity="0.75"/>`, strings.Join(upper, "L"), strings.Join(lower, "L"), l.color)
+		c.Add(`<path d="M%sL%sZ" fill="%s" fill-opacity="0.75"/>`, strings.Join(upper, "L"), strings.Join(lower, "L"), l.color)
 	}
 }
 
@@ -189,8 +187,8 @@ func (c *chart) legend() {
 		if y > c.y+c.h {
 			return
 		}
-		c.add(`<rect x="%.1f" y="%.1f" width="11" height="4" fill="%s"/>`, x, y-6, l.color)
-		c.text(x+16, y, 11, "start", colorText, "400", l.name)
+		c.Add(`<rect x="%.1f" y="%.1f" width="11" height="4" fill="%s"/>`, x, y-6, l.color)
+		c.Text(x+16, y, 11, "start", svg.ColorText, "400", l.name)
 		x += w
 	}
 }
@@ -204,25 +202,12 @@ func (l line) sum() (sum float64) {
 	return sum
 }
 
-// ticks are round numbers between two values.
-func ticks(low, high float64, about int, unit string) (all []float64) {
-	raw := (high - low) / float64(about)
-	power := math.Pow(10, math.Floor(math.Log10(raw)))
-	nice := []float64{1, 2, 2.5, 5, 10}
-	if unit == "s" && raw > 10 {
-		power, nice = 1, []float64{15, 30, 60, 120, 300, 600, 1800, 3600}
+// ticks are the marks between two values of a unit.
+func ticks(low, high float64, about int, unit string) []float64 {
+	if unit == "s" && (high-low)/float64(about) > 10 {
+		return svg.Ticks(low, high, about, 15, 30, 60, 120, 300, 600, 1800, 3600)
 	}
-	width := power * nice[len(nice)-1]
-	for _, n := range nice {
-		if n*power >= raw {
-			width = n * power
-			break
-		}
-	}
-	for v := math.Ceil(low/width) * width; v <= high; v += width {
-		all = append(all, v)
-	}
-	return all
+	return svg.Ticks(low, high, about)
 }
 
 // short is a value in its unit, as an axis has room for it.

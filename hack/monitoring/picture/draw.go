@@ -6,12 +6,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"html"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/hack/svg"
 )
 
 const (
@@ -24,13 +24,7 @@ const (
 	panelHeight    = 262.0
 	gap            = 16.0
 	letter         = 6.3 // width of one at font size 11, about
-	colorText      = "#24292f"
-	colorQuiet     = "#6e7781"
-	colorGrid      = "#d8dee4"
-	colorPanel     = "#ffffff"
-	colorPage      = "#f6f8fa"
 	colorBand      = "#bf8700"
-	fontFamily     = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 	panelsInOneRow = 2
 )
 
@@ -46,16 +40,8 @@ var drawn = []struct{ title, axis string }{
 	{"Alerts that fire", "alerts"},
 }
 
-// canvas collects SVG.
-type canvas struct{ strings.Builder }
-
-func (c *canvas) add(format string, args ...any) { _, _ = fmt.Fprintf(c, format+"\n", args...) }
-
-// text writes at a point; anchor is start, middle or end.
-func (c *canvas) text(x, y, size float64, anchor, color, weight, content string) {
-	c.add(`<text x="%.1f" y="%.1f" font-size="%g" text-anchor="%s" fill="%s" font-weight="%s">%s</text>`,
-		x, y, size, anchor, color, weight, html.EscapeString(content))
-}
+// canvas is the page.
+type canvas struct{ *svg.Canvas }
 
 // draw asks Prometheus for each panel and puts them on one page.
 func draw(ctx context.Context, prometheus monitoring.Prometheus, dashboard *monitoring.Dashboard, s seen) (string, error) {
@@ -72,12 +58,10 @@ func draw(ctx context.Context, prometheus monitoring.Prometheus, dashboard *moni
 		}
 	}
 	height := headHeight + statHeight + gap + (panelHeight+gap)*float64((len(panels)+1)/panelsInOneRow) + margin - gap
-	c := &canvas{}
-	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="%s">`, width, height, fontFamily)
-	c.add(`<rect width="100%%" height="100%%" fill="%s"/>`, colorPage)
-	c.text(margin, 38, 22, "start", colorText, "600", dashboard.Title)
-	c.text(margin, 62, 13, "start", colorQuiet, "400", headline(s))
-	c.text(margin, 80, 13, "start", colorQuiet, "400", "At the end of the run:")
+	c := &canvas{svg.New(width, height)}
+	c.Text(margin, 38, 22, "start", svg.ColorText, "600", dashboard.Title)
+	c.Text(margin, 62, 13, "start", svg.ColorQuiet, "400", headline(s))
+	c.Text(margin, 80, 13, "start", svg.ColorQuiet, "400", "At the end of the run:")
 	if err := c.stats(ctx, prometheus, stats, s); err != nil {
 		return "", err
 	}
@@ -92,7 +76,6 @@ func draw(ctx context.Context, prometheus monitoring.Prometheus, dashboard *moni
 		}
 		p.draw()
 	}
-	c.add("</svg>")
 	return c.String(), nil
 }
 
@@ -120,9 +103,9 @@ func (c *canvas) stats(ctx context.Context, prometheus monitoring.Prometheus, st
 			value = short(series[0].Values[0].Value, panel.FieldConfig.Defaults.Unit)
 		}
 		x := margin + float64(i)*(w+gap)
-		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" fill="%s" stroke="%s"/>`, x, headHeight, w, statHeight, colorPanel, colorGrid)
-		c.text(x+w/2, headHeight+24, 12, "middle", colorQuiet, "400", panel.Title)
-		c.text(x+w/2, headHeight+58, 24, "middle", colorText, "600", value)
+		c.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" fill="%s" stroke="%s"/>`, x, headHeight, w, statHeight, svg.ColorPanel, svg.ColorGrid)
+		c.Text(x+w/2, headHeight+24, 12, "middle", svg.ColorQuiet, "400", panel.Title)
+		c.Text(x+w/2, headHeight+58, 24, "middle", svg.ColorText, "600", value)
 	}
 	return nil
 }
@@ -158,9 +141,6 @@ func askLines(ctx context.Context, prometheus monitoring.Prometheus, panel monit
 	return lines, nil
 }
 
-// palette is for what the dashboard gives no colour.
-var palette = []string{"#0969da", "#bf3989", "#bc4c00", "#8250df", "#1b7c83", "#9a6700", "#cf222e", "#57606a", "#1a7f37"}
-
 // named are Grafana's names of colours.
 var named = map[string]string{"green": "#2da44e", "red": "#cf222e", "blue": "#0969da", "yellow": "#d4a72c", "orange": "#e16f24", "purple": "#8250df", "dark-red": "#82071e"}
 
@@ -181,7 +161,7 @@ func paint(lines []line, panel monitoring.Panel) {
 			}
 		}
 		if lines[i].color == "" {
-			lines[i].color = palette[next%len(palette)]
+			lines[i].color = svg.Palette[next%len(svg.Palette)]
 			next++
 		}
 	}

@@ -1,0 +1,152 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// measured is a run that never was, with one target missed.
+func measured() results {
+	size := func(n int) sized {
+		took := time.Duration(n) * 5 * time.Millisecond
+		ours := issue{
+			Took: took, STSCalls: n, CPU: time.Duration(n) * 2 * time.Millisecond, IdleRSS: 40 << 20, RSS: 40<<20 + n*9<<10, Peak: 200 << 20,
+			Requests: requests{"GET secrets": n, "POST secrets": n, "PATCH stscredentials/status": n, "POST events": n},
+		}
+		return sized{
+			N: n, FloorWaiting: issue{Took: took / 2}, Waiting: issue{Took: took}, FloorCreated: issue{Took: took * 9 / 10}, Created: ours,
+			Restart: restart{Took: time.Second, CPU: time.Second, RSS: 50 << 20, Peak: 60 << 20},
+		}
+	}
+	return results{
+		Conditions: conditions{Cores: 2, CPU: "a CPU", Go: "1.26", Workers: 32, Latency: 20 * time.Millisecond, Unrelated: 10000, UnrelatedKB: 10},
+		Sizes:      []sized{size(1000), size(4000), size(10000)},
+		Crowded:    size(4000),
+		Renewal: renewal{
+			N: 10000, Rate: 100, Took: 2 * time.Minute, Renewals: 12000, STSCalls: 12001, P99: 300 * time.Millisecond, Cores: 0.4,
+			Requests: requests{"PATCH secrets": 12001, "PATCH stscredentials/status": 12000},
+		},
+		Took: 12 * time.Minute,
+	}
+}
+
+func TestTargets(t *testing.T) {
+	r := measured()
+	missed := func() (all []string) {
+		for _, one := range r.targets() {
+			if !one.met {
+				all = append(all, one.what)
+			}
+		}
+		return all
+	}
+	if got := missed(); len(got) != 3 || !strings.HasPrefix(got[0], "floor / operator, credentials that wait at 1000") {
+		t.Errorf("missed are %q, want the three of the floor that takes half of the time", got)
+	}
+	for i := range r.Sizes {
+		r.Sizes[i].FloorWaiting = r.Sizes[i].Waiting
+	}
+	if got := missed(); len(got) != 0 {
+		t.Errorf("missed are %q, want none", got)
+	}
+	for _, spoil := range []func(){
+		func() { r.Sizes[2].Created.Requests["GET secrets"]++ },
+		func() { r.Sizes[1].Created.CPU *= 2 },
+		func() { r.Sizes[1].Created.RSS = 101 << 20 },
+		func() { r.Sizes[0].Restart.STSCalls = 1 },
+		func() { r.Sizes[0].Restart.Requests = requests{"LIST secrets": 2, "GET secrets": 1} },
+		func() { r.Crowded.Restart.RSS *= 2 },
+		func() { r.Renewal.Cores = 0.6 },
+		func() { r.Renewal.P99 = 3 * time.Second },
+		func() { r.Renewal.ExpiredMetric = 0.5 },
+		func() { r.Renewal.Expired = time.Millisecond },
+		func() { r.Renewal.Requests["GET secrets"] = 12000 },
+		func() { r.Renewal.IdleCores = 0.02 },
+		func() { r.Renewal.Renewals = 9000 },
+	} {
+		before := len(missed())
+		if spoil(); len(missed()) != before+1 {
+			t.Errorf("missed are %q, one more is wanted than before", missed())
+		}
+	}
+}
+
+func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
+	docs := t.TempDir()
+	if err := os.Mkdir(filepath.Join(docs, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(docs, pageFile)
+	read := func() string {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	r := measured()
+	if err := r.save(docs); err != nil {
+		t.Fatal(err)
+	}
+	const findings = "\n\n## Findings\n\nBy hand.\n"
+	if err := os.WriteFile(page, []byte(strings.TrimSpace(read())+findings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Sizes[0].N = 1234
+	if err := r.save(docs); err != nil {
+		t.Fatal(err)
+	}
+	text := read()
+	if !strings.HasSuffix(text, byHand+findings) || strings.Count(text, "## Findings") != 1 {
+		t.Errorf("what was written by hand is gone:\n%s", text)
+	}
+	for _, want := range []string{"| 1234 |", "**missed**", "| met |", "2 cores (a CPU)", "with 10000 Secrets of 10 KiB"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+func TestThePictureIsXML(t *testing.T) {
+	decoder := xml.NewDecoder(strings.NewReader(measured().picture()))
+	lines := 0
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "polyline" {
+			lines++
+		}
+	}
+	if lines != 11 {
+		t.Errorf("%d lines are drawn, want 11", lines)
+	}
+}
+
+func TestParse(t *testing.T) {
+	s, err := parse([]string{"--sizes=10,20"})
+	if err != nil || len(s.sizes) != 2 || s.renewing != 20 || !s.write {
+		t.Errorf("parse = %+v, %v", s, err)
+	}
+	if short, err := parse([]string{"--short"}); err != nil || short.write || short.renewalTime > time.Minute {
+		t.Errorf("--short: %+v, %v", short, err)
+	}
+	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope"} {
+		if _, err := parse([]string{bad}); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}

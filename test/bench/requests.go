@@ -1,0 +1,163 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// requests are numbers of requests to the API server by verb and resource, such as "PATCH stscredentials/status".
+type requests map[string]int
+
+// watched are the resources that the operator works with. Others are the API server's own business.
+var watched = []string{"secrets", "stscredentials", "stscredentials/status", "events", "namespaces", "stsrolegrants", "serviceaccounts/token"}
+
+// name joins verb, resource and subresource; empty for what is not counted. How many watches there are is not a matter of
+// load, and the API server counts them when they end.
+func name(verb, resource, subresource string) string {
+	if subresource != "" {
+		resource += "/" + subresource
+	}
+	if !slices.Contains(watched, resource) || verb == "WATCH" {
+		return ""
+	}
+	return verb + " " + resource
+}
+
+// minus takes out what was counted before; what is left of nothing is left out.
+func (r requests) minus(before requests) requests {
+	left := maps.Clone(r)
+	for k, n := range before {
+		left[k] -= n
+	}
+	maps.DeleteFunc(left, func(_ string, n int) bool { return n == 0 })
+	return left
+}
+
+// sum of all whose verb is one of these; of all, if none is named.
+func (r requests) sum(verbs ...string) (sum int) {
+	for k, n := range r {
+		verb, _, _ := strings.Cut(k, " ")
+		if len(verbs) == 0 || slices.Contains(verbs, verb) {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// writes are the verbs that change something.
+var writes = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}
+
+// asked are the requests that the API server has answered, but for the bench's own.
+func (s *site) asked(ctx context.Context) (requests, error) {
+	text, err := s.raw.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := answered(text)
+	if err != nil {
+		return nil, err
+	}
+	return all.minus(s.own.taken()), nil
+}
+
+// answered reads apiserver_request_total in the API server's metrics.
+func answered(metrics []byte) (requests, error) {
+	const metric = "apiserver_request_total"
+	var lines bytes.Buffer
+	for line := range bytes.Lines(metrics) {
+		if bytes.HasPrefix(line, []byte(metric+"{")) {
+			lines.Write(line)
+		}
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(&lines)
+	if err != nil {
+		return nil, err
+	}
+	all := requests{}
+	for _, series := range families[metric].GetMetric() {
+		labels := map[string]string{}
+		for _, l := range series.Label {
+			labels[l.GetName()] = l.GetValue()
+		}
+		if key := name(labels["verb"], labels["resource"], labels["subresource"]); key != "" {
+			all[key] += int(value(series))
+		}
+	}
+	return all, nil
+}
+
+func value(m *dto.Metric) float64 {
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+}
+
+// ledger counts what the bench itself asks, where it leaves this process.
+type ledger struct {
+	mu     sync.Mutex
+	counts requests
+}
+
+func (l *ledger) taken() requests {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts)
+}
+
+// count wraps a transport.
+func (l *ledger) count(next http.RoundTripper) http.RoundTripper {
+	return tripper(func(r *http.Request) (*http.Response, error) {
+		if key := nameOf(r); key != "" {
+			l.mu.Lock()
+			l.counts[key]++
+			l.mu.Unlock()
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// nameOf a request is what the API server counts it under: /api/v1 or /apis/<group>/<version>, namespaces/<name> perhaps,
+// then the resource, perhaps a name and a subresource.
+func nameOf(r *http.Request) string {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	root := 3
+	if parts[0] == "api" {
+		root = 2
+	}
+	if len(parts) <= root {
+		return ""
+	}
+	if parts = parts[root:]; parts[0] == "namespaces" && len(parts) > 2 {
+		parts = parts[2:]
+	}
+	verb := r.Method
+	switch {
+	case verb == http.MethodGet && r.URL.Query().Has("watch"):
+		verb = "WATCH"
+	case verb == http.MethodGet && len(parts) == 1:
+		verb = "LIST"
+	case verb == http.MethodDelete && len(parts) == 1:
+		verb = "DELETECOLLECTION"
+	}
+	subresource := ""
+	if len(parts) > 2 {
+		subresource = parts[2]
+	}
+	return name(verb, parts[0], subresource)
+}

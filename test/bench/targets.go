@@ -1,0 +1,133 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// target is what the project promises itself, held against what was measured. It judges, it stops nothing: what a machine
+// that is busy with something else measures is no defect.
+type target struct {
+	what, want, got string
+	met             bool
+}
+
+func (t target) verdict() string {
+	if t.met {
+		return "met"
+	}
+	return "**missed**"
+}
+
+// judge builds targets.
+type judge struct{ all []target }
+
+// atMost and atLeast add a target for a number; unit follows both.
+func (j *judge) atMost(what string, want, got float64, unit string) {
+	j.add(what, fmt.Sprintf("≤ %g%s", want, unit), short(got)+unit, got <= want)
+}
+
+func (j *judge) atLeast(what string, want, got float64, unit string) {
+	j.add(what, fmt.Sprintf("≥ %g%s", want, unit), short(got)+unit, got >= want)
+}
+
+func (j *judge) exactly(what string, want, got float64, unit string) {
+	// What is under way at either end of the time belongs to it in part.
+	j.add(what, fmt.Sprintf("%g%s", want, unit), short(got)+unit, math.Abs(got-want) <= 0.01*want)
+}
+
+func (j *judge) add(what, want, got string, met bool) {
+	j.all = append(j.all, target{what, want, got, met})
+}
+
+// short is a number with three digits that count.
+func short(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100 || v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// targets are all that the run can judge.
+func (r results) targets() []target {
+	j := &judge{}
+	for _, s := range r.Sizes {
+		of := fmt.Sprintf(" at %d", s.N)
+		j.atLeast("floor / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
+		j.atLeast("floor / operator, creation included"+of, 0.8, ratio(s.FloorCreated, s.Created), "")
+		j.atMost("API requests for a first issue"+of, 4, per(s.Created.Requests.sum(), s.N), "")
+		j.atMost("of which writes"+of, 3, per(s.Created.Requests.sum(writes...), s.N), "")
+		j.atMost("CPU for a first issue"+of, 2.5, s.Created.cpu(s.N), " ms")
+		j.exactly("calls to STS for a first issue"+of, 1, per(s.Created.STSCalls, s.N), "")
+		j.atMost("calls to STS after a restart"+of, 0, float64(s.Restart.STSCalls), "")
+		j.atMost("API requests about objects after a restart"+of, 0, float64(s.Restart.perObject()), "")
+		switch s.N {
+		case 4000:
+			j.atMost("RSS"+of, 100, mib(s.Created.RSS), " MiB")
+		case 10000:
+			j.atMost("RSS"+of, 180, mib(s.Created.RSS), " MiB")
+		}
+	}
+	if last := len(r.Sizes) - 1; last >= 0 {
+		big := r.Sizes[last]
+		j.atMost("RSS without credentials", 45, mib(r.Sizes[0].Created.IdleRSS), " MiB")
+		j.atMost(fmt.Sprint("growth of RSS per credential at ", big.N), 12, float64(big.Created.RSS-big.Created.IdleRSS)/1024/float64(big.N), " KiB")
+	}
+	r.crowded(j)
+	r.renewal(j)
+	return j.all
+}
+
+// crowded judges what Secrets of others cost.
+func (r results) crowded(j *judge) {
+	for _, s := range r.Sizes {
+		if s.N != r.Crowded.N || r.Crowded.Created.Took == 0 {
+			continue
+		}
+		j.atMost(fmt.Sprintf("RSS after a restart, with Secrets of others / without, at %d", s.N), 1.05,
+			float64(r.Crowded.Restart.RSS)/float64(s.Restart.RSS), "")
+		j.exactly("API requests for a first issue, with Secrets of others / without", 1,
+			float64(r.Crowded.Created.Requests.sum())/float64(s.Created.Requests.sum()), "")
+	}
+}
+
+// renewal judges the steady state.
+func (r results) renewal(j *judge) {
+	n := r.Renewal
+	if n.Renewals == 0 {
+		return
+	}
+	j.atLeast(fmt.Sprintf("renewals per second, %d being due", n.Rate), 0.95*float64(n.Rate), float64(n.Renewals)/n.Took.Seconds(), "")
+	j.exactly("API requests for a renewal", 2, per(n.Requests.sum(), n.STSCalls), "")
+	j.atMost("CPU cores while renewing", 0.5, n.Cores, "")
+	j.atMost("lateness of renewals, p99", 2, n.P99.Seconds(), " s")
+	j.atMost("seconds expired, as observed", 0, n.Expired.Seconds(), "")
+	j.atMost("seconds expired, as the operator tells", 0, n.ExpiredMetric, "")
+	j.atMost("CPU of one core while idle", 1, 100*n.IdleCores, " %")
+}
+
+// ratio is how close the operator comes to the floor: 1 is as fast.
+func ratio(floor, ours issue) float64 { return floor.Took.Seconds() / ours.Took.Seconds() }
+
+// cpu is what one of n credentials takes, in milliseconds.
+func (i issue) cpu(n int) float64 { return i.CPU.Seconds() * 1000 / float64(n) }
+
+// perSecond is how many of n credentials come a second.
+func (i issue) perSecond(n int) float64 { return float64(n) / i.Took.Seconds() }
+
+// perObject are the requests of a restart that are no lists.
+func (r restart) perObject() int { return r.Requests.sum() - r.Requests.sum("LIST") }
+
+func per(count, n int) float64 { return float64(count) / float64(n) }
+
+func mib(bytes int) float64 { return float64(bytes) / (1 << 20) }
+
+func ms(d time.Duration) string { return short(float64(d.Microseconds())/1000) + " ms" }
