@@ -58,6 +58,10 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 	cd test/formats/node && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
+.PHONY: bench
+bench: ## Measure the operator against the floor and write docs/performance.md: 15 minutes, Linux (ARGS=--short: a minute, no file).
+	go run ./test/bench $(ARGS)
+
 .PHONY: picture
 picture: ## Draw docs/images/dashboard.svg anew, from a run of eleven minutes.
 	go run ./hack/monitoring/picture

@@ -135,6 +135,7 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	account := asking.Caller.Account
 	p.wait = r.Budget.Take(account, p.claim())
 	if p.queued = p.wait > 0; p.queued {
+		p.memo.absent = p.absent
 		return sts.Session{}, nil
 	}
 	defer r.Budget.Done(account)

@@ -215,3 +215,65 @@ func TestRequestsPerPass(t *testing.T) {
 	count()
 	want("restart", 0, 0)
 }
+
+// foreign is a Secret that the operator does not know of.
+func foreign(w *world, name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+}
+
+// Who waits for a turn to call STS has looked for its Secret live, and does not look again at each pass; what comes up
+// meanwhile is respected all the same.
+func TestWaitingForATurnReadsOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		meanwhile func(*world)
+		reads     int
+		reason    string
+	}{
+		{"nothing happens", func(*world) {}, 1, v1alpha1.ReasonIssued},
+		{"somebody else makes the Secret", func(w *world) { w.must(api.Create(w.ctx, foreign(w, "late"))) }, 2, v1alpha1.ReasonSecretConflict},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Budget = stsBudget(w, 0.1, 1)
+			reads := 0
+			w.Live = interceptor.NewClient(api, interceptor.Funcs{
+				Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if key.Name == "late" {
+						reads++
+					}
+					return cl.Get(ctx, key, o, opts...)
+				},
+			})
+			w.pass(w.credential("first"))
+			late := w.credential("late")
+			for range 3 {
+				w.pass(late)
+				w.step(time.Second)
+			}
+			w.wantCalls(1)
+			tt.meanwhile(w)
+			w.step(time.Minute)
+			w.pass(late)
+			w.wantCalls(2)
+			if reads != tt.reads {
+				t.Errorf("%d live reads, want %d", reads, tt.reads)
+			}
+			status := metav1.ConditionTrue
+			if tt.reason != v1alpha1.ReasonIssued {
+				status = metav1.ConditionFalse
+			}
+			w.wantCondition(late, v1alpha1.ConditionReady, status, tt.reason, "")
+			if tt.reason == v1alpha1.ReasonSecretConflict && len(w.secret("late").Data) != 0 {
+				t.Error("somebody else's Secret was written to")
+			}
+			reads = 0
+			w.must(client.IgnoreNotFound(api.Delete(w.ctx, foreign(w, "late"))))
+			w.step(time.Hour)
+			w.pass(late)
+			if reads != 1 {
+				t.Errorf("%d live reads before the next call, want 1", reads)
+			}
+		})
+	}
+}

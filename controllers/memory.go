@@ -62,6 +62,10 @@ type memo struct {
 	secretVersion, statusVersion string
 	statusWritten                time.Time
 
+	// The name of the Secret, if a live look found none and the last pass only waited for its turn to call STS: the next one
+	// need not look again, as the first write fails if somebody else made one meanwhile.
+	absent string
+
 	// The last failure of an attempt and when the next try is due.
 	attempt   string
 	failures  int

@@ -39,18 +39,27 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
 	c := p.credential
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
+	absent := p.memo.absent
+	p.memo.absent = ""
 	found := &corev1.Secret{}
 	err := r.Get(ctx, key, found)
-	if err == nil && !p.memo.secretLags(found) {
+	switch {
+	case err == nil && !p.memo.secretLags(found):
 		return found, nil
-	}
-	if client.IgnoreNotFound(err) != nil {
+	case err == nil:
+		return r.lookLive(ctx, key)
+	case client.IgnoreNotFound(err) != nil:
 		return nil, err
-	}
-	if err != nil && (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "" {
+	case (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "":
 		return nil, nil // nothing was issued and nothing will be
 	}
-	return r.lookLive(ctx, key)
+	if absent != key.Name {
+		if found, err = r.lookLive(ctx, key); err != nil || found != nil {
+			return found, err
+		}
+	}
+	p.absent = key.Name
+	return nil, nil
 }
 
 // conflict is that the target is somebody else's.
