@@ -145,7 +145,8 @@ func (s *site) install(ctx context.Context) error {
 		return err
 	}
 	for _, arguments := range [][]string{
-		{"apply", "-f", "config/manager/namespace.yaml", "-k", "config/crd"},
+		{"apply", "-f", "config/manager/namespace.yaml"},
+		{"apply", "-k", "config/crd"},
 		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
 		{"apply", "-k", "config/rbac"},
 		{"apply", "-k", "config/admission"},
