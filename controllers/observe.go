@@ -39,7 +39,7 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
 	c := p.credential
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
-	absent := p.memo.absent
+	known := p.memo.absent == key.Name
 	p.memo.absent = ""
 	found := &corev1.Secret{}
 	err := r.Get(ctx, key, found)
@@ -50,16 +50,21 @@ func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) 
 		return r.lookLive(ctx, key)
 	case client.IgnoreNotFound(err) != nil:
 		return nil, err
-	case (p.trouble != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "":
-		return nil, nil // nothing was issued and nothing will be
+	case p.idle():
+		return nil, nil
 	}
-	if absent != key.Name {
+	if !known {
 		if found, err = r.lookLive(ctx, key); err != nil || found != nil {
 			return found, err
 		}
 	}
 	p.absent = key.Name
 	return nil, nil
+}
+
+// idle: nothing was issued and nothing will be.
+func (p *pass) idle() bool {
+	return (p.trouble != nil || p.credential.Spec.Suspend) && p.credential.Status.AccessKeyID == ""
 }
 
 // conflict is that the target is somebody else's.

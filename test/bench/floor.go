@@ -116,7 +116,7 @@ func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alp
 	if err != nil {
 		return err
 	}
-	rendered, err := secret.Render(credential, layout, session, request, secret.Occasion{})
+	rendered, err := secret.Render(credential, layout, session, request, secret.Occasion{At: session.IssuedAt})
 	if err != nil {
 		return err
 	}

@@ -19,12 +19,12 @@ func (s *site) profile(ctx context.Context, name string) (stop func() error) {
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	m, done := s.manager, make(chan error, 1)
+	m, done := s.manager, make(chan struct{})
 	go func() {
+		defer close(done)
 		// As long as it goes, in slices: what is under way when it ends is lost.
 		for i := 0; ; i++ {
 			if err := m.fetch(ctx, "profile?seconds=2", filepath.Join(s.profiles, fmt.Sprintf("%s-cpu-%03d.pb.gz", name, i))); err != nil {
-				done <- nil
 				return
 			}
 		}

@@ -146,18 +146,22 @@ func nameOf(r *http.Request) string {
 	if parts = parts[root:]; parts[0] == "namespaces" && len(parts) > 2 {
 		parts = parts[2:]
 	}
-	verb := r.Method
-	switch {
-	case verb == http.MethodGet && r.URL.Query().Has("watch"):
-		verb = "WATCH"
-	case verb == http.MethodGet && len(parts) == 1:
-		verb = "LIST"
-	case verb == http.MethodDelete && len(parts) == 1:
-		verb = "DELETECOLLECTION"
-	}
 	subresource := ""
 	if len(parts) > 2 {
 		subresource = parts[2]
 	}
-	return name(verb, parts[0], subresource)
+	return name(verbOf(r, len(parts) == 1), parts[0], subresource)
+}
+
+// verbOf a request is its method, but for those that read or delete a collection.
+func verbOf(r *http.Request, collection bool) string {
+	switch {
+	case r.Method == http.MethodGet && r.URL.Query().Has("watch"):
+		return "WATCH"
+	case r.Method == http.MethodGet && collection:
+		return "LIST"
+	case r.Method == http.MethodDelete && collection:
+		return "DELETECOLLECTION"
+	}
+	return r.Method
 }

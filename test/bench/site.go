@@ -61,7 +61,7 @@ func (b *bench) build(ctx context.Context) error {
 	b.say("build the manager")
 	arguments := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary()}
 	if b.profiles != "" {
-		arguments = []string{"build", "-tags", "pprof", "-o", b.binary()}
+		arguments = []string{"build", "-trimpath", "-tags", "pprof", "-o", b.binary()}
 	}
 	cmd := exec.CommandContext(ctx, "go", append(arguments, "./cmd/manager")...)
 	cmd.Dir, cmd.Env = b.root, append(os.Environ(), "CGO_ENABLED=0")
