@@ -130,7 +130,7 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 	} {
 		q := &requestsAfter{got: map[string]bool{}}
 		tt.wake(q)
-		if len(q.got) != tt.want || tt.want > 0 && !(q.got["orders"] && q.got["stock"]) {
+		if len(q.got) != tt.want || tt.want > 0 && (!q.got["orders"] || !q.got["stock"]) {
 			t.Errorf("%s wakes %v", tt.name, q.got)
 		}
 	}

@@ -177,16 +177,7 @@ const often = 4 * time.Hour
 
 // announce makes an event of each change of a condition; routine renewals change none.
 func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
-	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
-		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
-		if is != nil && (was == nil || was.Reason != is.Reason) {
-			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, kind, "%s", is.Message)
-		}
-	}
-	if after.Restarts() && after.Duration() < often && before.Status.ObservedGeneration != after.Generation {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
-			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
-	}
+	r.announceRestarts(before, after)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
 		is := change(before.Status.Conditions, after.Status.Conditions, kind)
 		if is == nil || is.Status == metav1.ConditionUnknown {
@@ -197,6 +188,20 @@ func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
 			severity = corev1.EventTypeNormal
 		}
 		r.Events.Eventf(after, nil, severity, is.Reason, kind, "%s", is.Message)
+	}
+}
+
+// announceRestarts tells of pods that are left stale, of restarts that do not work, and of a spec that asks for many.
+func (r *Reconciler) announceRestarts(before, after *v1alpha1.StsCredential) {
+	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		if is != nil && (was == nil || was.Reason != is.Reason) {
+			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, kind, "%s", is.Message)
+		}
+	}
+	if after.Restarts() && after.Duration() < often && before.Status.ObservedGeneration != after.Generation {
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
+			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
 	}
 }
 

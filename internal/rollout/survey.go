@@ -60,21 +60,8 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		if issue.First() {
-			continue
-		}
-		stale := issue.Stale(pod, read.Since)
-		if stale {
-			f.Stale = append(f.Stale, StalePod{pod.Name, issue.Held(pod, read.Since)})
-		}
-		switch {
-		case pod.Ending:
-		case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.Stale(pod, pod.Started)):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
-		case stale && wish.Auto && pod.Workload != (Workload{}):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, read.Since)})
-		case stale:
-			f.Left = append(f.Left, StalePod{pod.Name, issue.Held(pod, read.Since)})
+		if !issue.First() {
+			f.judge(issue, wish, pod, read.Since, due)
 		}
 	}
 	for workload, pods := range due {
@@ -83,6 +70,23 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 	slices.SortFunc(f.Due, func(a, b Due) int { return strings.Compare(a.Workload.String(), b.Workload.String()) })
 	f.Stale, f.Left = firstToExpire(f.Stale), firstToExpire(f.Left)
 	return f
+}
+
+// judge finds out how one pod stands to the issue, what of it that does not refresh having started at since.
+func (f *Finding) judge(issue Issue, wish Wish, pod Pod, since time.Time, due map[Workload][]StalePod) {
+	stale, held := issue.Stale(pod, since), StalePod{pod.Name, issue.Held(pod, since)}
+	if stale {
+		f.Stale = append(f.Stale, held)
+	}
+	switch {
+	case pod.Ending:
+	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.Stale(pod, pod.Started)):
+		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
+	case stale && wish.Auto && pod.Workload != (Workload{}):
+		due[pod.Workload] = append(due[pod.Workload], held)
+	case stale:
+		f.Left = append(f.Left, held)
+	}
 }
 
 func firstToExpire(pods []StalePod) []StalePod {
