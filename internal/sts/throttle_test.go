@@ -6,7 +6,6 @@ package sts_test
 import (
 	"testing"
 	"time"
-
 )
 
 func TestThrottling(t *testing.T) {
