@@ -223,9 +223,9 @@ func TestOneRestartForTwo(t *testing.T) {
 		c.Spec.Duration = &metav1.Duration{Duration: 12 * time.Hour}
 	})
 	w.pass(first)
-	w.pass(far)
 	w.step(40 * time.Minute)
 	w.pass(second)
+	w.pass(far)
 	spec := byBoth("first", "second")
 	spec.Containers[0].EnvFrom = append(spec.Containers[0].EnvFrom, byEnvFrom("far").Containers[0].EnvFrom...)
 	w.podOf(w.deployment("both", spec), "a")
