@@ -1,0 +1,164 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// FuzzPolicy: what is taken says what was given, within STS's length, and is taken again as it is.
+func FuzzPolicy(f *testing.F) {
+	for _, seed := range []string{
+		`{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:Get*","Resource":"*"}]}`,
+		"{\"Version\": \"1\",\n \"Statement\": [{\"Effect\": \"Deny\", \"NotAction\": [\"a\", \"b\"], \"NotResource\": [\"<é>\"], \"Condition\": {\"Bool\": {\"k\": [true, 1e400, \"x\"]}}}]}",
+		`{"Version":"1","Statement":[]}`, `{"Version":1}`, `[]`, `null`, `{} {}`, `{"Version":"1","Statement":[{"Effect":"Allow","Principal":{}}]}`,
+		`{"Version":"1","Version":"2","Statement":[{"Effect":"Allow","Action":"*","Resource":"\ud800"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		compact, err := sts.CompactPolicy(raw)
+		if err != nil {
+			if len(err.Error()) > 600 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if n := utf8.RuneCountInString(compact); n > 2048 {
+			t.Errorf("%d characters", n)
+		}
+		if !reflect.DeepEqual(decoded(t, raw), decoded(t, []byte(compact))) {
+			t.Errorf("%s became %s", raw, compact)
+		}
+		if again, err := sts.CompactPolicy([]byte(compact)); err != nil || again != compact {
+			t.Errorf("%s became %s, %v", compact, again, err)
+		}
+	})
+}
+
+// decoded is the first value of a JSON text, its numbers as they are written.
+func decoded(t *testing.T, raw []byte) (value any) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// answer is what a server gives to every call.
+type answer struct {
+	status                   int
+	contentType, date, limit string
+	body                     []byte
+}
+
+func (a *answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header()["Date"] = []string{a.date}
+	w.Header()["Content-Type"] = []string{a.contentType}
+	w.Header()["X-Ratelimit-User"] = []string{a.limit}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+// FuzzAnswer: whatever answers in STS's place, on the wire, there is a whole session or an error that says what to do and
+// repeats nothing of the answer but what looks like a code and a request's ID.
+func FuzzAnswer(f *testing.F) {
+	const (
+		date  = "Sun, 01 Mar 2026 12:00:00 GMT"
+		plain = "application/json;charset=utf-8"
+		limit = "Limit:100,Remain:0,TimeLeft:1500"
+		whole = `{"RequestId":"6894B13B-6D71-4EF5-88FA-F32781734A7F","AssumedRoleUser":{"Arn":"acs:ram::1:role/r/s","AssumedRoleId":"3:s"},` +
+			`"Credentials":{"AccessKeyId":"STS.NExample","AccessKeySecret":"aSecret","SecurityToken":"aToken","Expiration":"2026-03-01T13:00:00Z"}}`
+	)
+	f.Add(200, plain, date, "", []byte(whole))
+	f.Add(200, plain, "", "", []byte(strings.Replace(whole, "SecurityToken", "Securitytoken2", 1)))
+	f.Add(200, plain, date, "", []byte(strings.Replace(whole, "2026-03-01T13", "2025-03-01T13", 1)))
+	f.Add(200, plain, date, "", []byte{})
+	f.Add(502, "text/html", date, "", []byte("<html>502 Bad Gateway</html>"))
+	f.Add(400, plain, date, limit, []byte(`{"Code":"Throttling.User","Message":"Request was denied due to user flow control.","RequestId":"6894B13B"}`))
+	f.Add(403, plain, date, "Limit:,TimeLeft:-99999999999999999999", []byte(`{"Code":"NoPermission","Message":"sUpErSeCrEt https://sts/?OIDCToken=x","RequestId":"6894B13B"}`))
+	f.Add(500, "application/xml", "never", "TimeLeft", []byte(`<Error><Code>InternalError</Code></Error>`))
+	f.Add(404, plain, date, "", []byte(`{"Code":["x"],"RequestId":"y"}`))
+	f.Add(401, plain, date, "", []byte(`{"Code":"AuthenticationFail.OIDCToken.Expired","Message":{},"RequestId":"y","AccessDeniedDetail":3}`))
+	var given atomic.Pointer[answer]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { given.Load().ServeHTTP(w, r) }))
+	f.Cleanup(server.Close)
+	observed := ""
+	client, err := sts.New(sts.Options{Endpoint: server.URL, Clock: fuzzClock{}, Timeout: 5 * time.Second,
+		Observe: func(_, outcome string, _ time.Duration) { observed = outcome }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, status int, contentType, date, limit string, body []byte) {
+		if status < 200 || status > 999 || status == 204 || status == 304 {
+			return // no final answer, or none that may have a body
+		}
+		given.Store(&answer{status, contentType, date, limit, body})
+		session, err := client.AssumeRole(context.Background(), anyKeys, order)
+		if !slices.Contains(sts.Outcomes(), observed) {
+			t.Errorf("observed %q", observed)
+		}
+		if err == nil {
+			wantWhole(t, session, body)
+			return
+		}
+		if session != (sts.Session{}) {
+			t.Error("an error with a session")
+		}
+		var failed *sts.Error
+		if !errors.As(err, &failed) {
+			t.Fatalf("%T", err)
+		}
+		wantTold(t, failed, body)
+	})
+}
+
+// fuzzClock stands still, so that only answers tell the time.
+type fuzzClock struct{}
+
+func (fuzzClock) Now() time.Time                  { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+func (fuzzClock) Since(t time.Time) time.Duration { return fuzzClock{}.Now().Sub(t) }
+
+// wantWhole insists on a triple that lives on.
+func wantWhole(t *testing.T, s sts.Session, body []byte) {
+	t.Helper()
+	if s.AccessKeyID == "" || s.AccessKeySecret == "" || s.SecurityToken == "" || !s.ExpiresAt.After(s.IssuedAt) {
+		t.Errorf("a session that is not whole, of %q", body)
+	}
+	if printed := fmt.Sprintf("%v %+v %#v %s", s, s, s, s); strings.Trim(printed, "redacted ") != "" {
+		t.Errorf("a session prints as %q", printed)
+	}
+}
+
+// wantTold insists on an error that may be shown and says what to do.
+func wantTold(t *testing.T, e *sts.Error, body []byte) {
+	t.Helper()
+	if e.Class.String() == "Unknown" || e.NextStep == "" || e.Reason == "" || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
+		t.Errorf("%q: class %v, reason %q, next step %q, retry after %v", body, e.Class, e.Reason, e.NextStep, e.RetryAfter)
+	}
+	if len(e.Error()) > 1000 || strings.ContainsAny(e.Code+e.RequestID, " \n:/?=<{\"") {
+		t.Errorf("%q: the error is %q", body, e)
+	}
+	var answered struct{ Message any } //nolint:revive // STS's spelling
+	_ = json.Unmarshal(body, &answered)
+	if message, ok := answered.Message.(string); ok && len(message) > 12 && strings.Contains(e.Error(), message) && !strings.Contains(e.Code, message) {
+		t.Errorf("the error repeats STS's message: %q", e)
+	}
+}
