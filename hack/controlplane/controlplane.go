@@ -58,9 +58,17 @@ type ControlPlane struct {
 	authority *authority
 	admin     *rest.Config
 
-	mutex     sync.Mutex
-	processes []*process.Process
-	stopped   bool
+	mutex      sync.Mutex
+	components []*component
+	stopped    bool
+}
+
+// component is what runs, and how it was started.
+type component struct {
+	*process.Process
+	program string
+	args    []string
+	ready   func(context.Context) error
 }
 
 // Start starts a control plane on ports that are free, on loopback by default, and returns once it answers. It runs until Stop is
@@ -167,27 +175,69 @@ func (c *ControlPlane) Run(ctx context.Context, ready func(context.Context) erro
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(c.assets, program)
 	}
-	p, err := c.add(program, args)
-	if err != nil {
+	added := &component{program: program, args: args, ready: ready}
+	if err := c.start(added, func() { c.components = append(c.components, added) }); err != nil {
 		return err
 	}
-	return p.Wait(ctx, ready)
+	return added.Wait(ctx, ready)
 }
 
-// add starts a process unless Stop has been called, so that none comes to life behind its back.
-func (c *ControlPlane) add(program string, args []string) (*process.Process, error) {
+// start starts a process unless Stop has been called, so that none comes to life behind its back.
+func (c *ControlPlane) start(what *component, started func()) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.stopped {
-		return nil, errors.New("the control plane has been stopped")
+		return errors.New("the control plane has been stopped")
 	}
 	//nolint:noctx // they are stopped in order, not by a context
-	p, err := process.Start(filepath.Base(program), c.dir, exec.Command(program, args...))
+	p, err := process.Start(filepath.Base(what.program), c.dir, exec.Command(what.program, what.args...))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c.processes = append(c.processes, p)
-	return p, nil
+	what.Process = p
+	started()
+	return nil
+}
+
+// Kill ends a component, such as kube-apiserver, as a crash does, and returns once it is gone.
+func (c *ControlPlane) Kill(name string) error {
+	what, err := c.component(name)
+	if err == nil {
+		what.Kill()
+	}
+	return err
+}
+
+// Restart starts a component that was killed as it was started first, and waits until it is ready.
+func (c *ControlPlane) Restart(ctx context.Context, name string) error {
+	what, err := c.component(name)
+	if err != nil {
+		return err
+	}
+	if err := c.start(what, func() {}); err != nil {
+		return err
+	}
+	return what.Wait(ctx, what.ready)
+}
+
+// ID is the process id of a component, such as etcd.
+func (c *ControlPlane) ID(name string) (int, error) {
+	what, err := c.component(name)
+	if err != nil {
+		return 0, err
+	}
+	return what.Process.ID(), nil
+}
+
+func (c *ControlPlane) component(name string) (*component, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	for _, what := range c.components {
+		if filepath.Base(what.program) == name {
+			return what, nil
+		}
+	}
+	return nil, fmt.Errorf("the control plane has no %s", name)
 }
 
 // Stop ends everything that was started, the last first, and returns when all of it is gone. An error says that a
@@ -200,7 +250,7 @@ func (c *ControlPlane) Stop() error {
 	}
 	c.stopped = true
 	var errs []error
-	for _, p := range slices.Backward(c.processes) {
+	for _, p := range slices.Backward(c.components) {
 		errs = append(errs, p.Stop())
 	}
 	if c.temporary {

@@ -45,6 +45,7 @@ func TestControlPlane(t *testing.T) {
 	t.Run("counts quotas", func(t *testing.T) { countsQuotas(t, client) })
 	t.Run("gives users their rights only", func(t *testing.T) { limitsUsers(t, c) })
 	t.Run("serves kubectl", func(t *testing.T) { servesKubectl(t, c) })
+	t.Run("brings back what crashed", func(t *testing.T) { bringsBack(t, c, client) })
 	t.Run("stops without a trace", func(t *testing.T) { stopsWithoutTrace(t, c) })
 }
 
@@ -127,9 +128,30 @@ func servesKubectl(t *testing.T, c *ControlPlane) {
 	}
 }
 
+func bringsBack(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
+	must(client.CoreV1().ConfigMaps(namespace).Create(t.Context(), configMap("kept"), metav1.CreateOptions{}))(t)
+	before := must(c.ID("kube-apiserver"))(t)
+	if err := c.Kill("kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ConfigMaps(namespace).Get(t.Context(), "kept", metav1.GetOptions{}); err == nil {
+		t.Error("it answers although it was killed")
+	}
+	if err := c.Restart(t.Context(), "kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	must(client.CoreV1().ConfigMaps(namespace).Get(t.Context(), "kept", metav1.GetOptions{}))(t)
+	if after := must(c.ID("kube-apiserver"))(t); after == before {
+		t.Error("it is the same process")
+	}
+	if err := c.Kill("kube-scheduler"); !errorContains(err, "has no kube-scheduler") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func stopsWithoutTrace(t *testing.T, c *ControlPlane) {
 	var names []string
-	for _, p := range c.processes {
+	for _, p := range c.components {
 		names = append(names, p.Name())
 	}
 	if want := []string{"etcd", "kube-apiserver", controllerManager}; !slices.Equal(names, want) {
@@ -138,7 +160,7 @@ func stopsWithoutTrace(t *testing.T, c *ControlPlane) {
 	if err := c.Stop(); err != nil {
 		t.Error(err)
 	}
-	for _, p := range c.processes {
+	for _, p := range c.components {
 		select {
 		case <-p.Done():
 		default:
@@ -186,7 +208,7 @@ func TestContextEnds(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Stop() })
 	cancel()
-	for _, p := range c.processes {
+	for _, p := range c.components {
 		select {
 		case <-p.Done():
 		case <-time.After(time.Minute):

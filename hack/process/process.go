@@ -123,6 +123,12 @@ func (p *Process) Stop() error {
 	return nil
 }
 
+// Kill ends the program as a crash does, and returns once it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // which fails only if it is gone already
+	<-p.done
+}
+
 func (p *Process) exit() error {
 	if p.err == nil {
 		return errors.New("exit status 0")

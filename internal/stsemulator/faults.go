@@ -71,6 +71,16 @@ func (e *Emulator) Inject(fault Fault) {
 	e.faults.active = append(e.faults.active, &scripted{Fault: fault})
 }
 
+// Replace takes all faults away and injects others, with no call in between.
+func (e *Emulator) Replace(faults ...Fault) {
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	e.faults.active = nil
+	for _, fault := range faults {
+		e.faults.active = append(e.faults.active, &scripted{Fault: fault})
+	}
+}
+
 // Clear takes all faults away. What already hangs keeps hanging.
 func (e *Emulator) Clear() {
 	e.faults.mu.Lock()

@@ -179,3 +179,18 @@ func TestLatencyDelaysAndLetsThrough(t *testing.T) {
 	}
 	h.mustIssue(t, nil)
 }
+
+func TestReplaceTakesTheOthersAway(t *testing.T) {
+	h := newHarness(t)
+	h.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError"})
+	h.Replace(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "ServiceUnavailable", Times: 1}, stsemulator.Fault{Kind: stsemulator.FaultEmpty})
+	for _, want := range []struct {
+		status int
+		code   string
+	}{{503, "ServiceUnavailable"}, {200, ""}} {
+		h.call(t, "AssumeRole", lasting(h.key), assume(nil)).expect(t, want.status, want.code)
+	}
+	if got := h.Faults(); len(got) != 1 || got[0].Kind != stsemulator.FaultEmpty {
+		t.Errorf("in force: %+v", got)
+	}
+}
