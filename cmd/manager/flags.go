@@ -35,6 +35,7 @@ type settings struct {
 	selector                         labels.Selector
 	leaderElect                      bool
 	leaderElectionID                 string
+	leaderElectionNamespace          string
 	metricsAddress, probeAddress     string
 	metricsSecure, version           bool
 	zap                              zap.Options
@@ -74,6 +75,7 @@ func parse(arguments []string) (*settings, error) {
 	selector := flags.String("selector", "", "Label selector of the StsCredentials to work on, to share the work between several operators. Empty means all.")
 	flags.BoolVar(&s.leaderElect, "leader-elect", true, "Work only while holding the lease, so that several replicas may run.")
 	flags.StringVar(&s.leaderElectionID, "leader-election-id", "sts-credential-operator", "Name of the lease. Operators that share the work need one each.")
+	flags.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease. The default is the pod's own; outside a cluster there is none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics. 0 turns them off.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS to callers that may get /metrics only.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz. 0 turns them off.")

@@ -128,7 +128,8 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Cache: cached, Metrics: serving, HealthProbeBindAddress: s.probeAddress,
-		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID, LeaderElectionReleaseOnCancel: true,
+		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID,
+		LeaderElectionNamespace: s.leaderElectionNamespace, LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		return nil, err
