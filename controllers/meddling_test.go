@@ -124,8 +124,15 @@ func TestMetadataIsKeptWhileRenewalFails(t *testing.T) {
 	}
 }
 
-// A process that was stopped while STS answered does not put its older triple over the one that its successor wrote.
+// A process that was stopped while STS answered does not put its older triple over the one that its successor wrote, be it
+// older by so little that their times are the same.
 func TestOlderTripleDoesNotReplaceNewer(t *testing.T) {
+	for name, later := range map[string]time.Duration{"a minute": time.Minute, "less than a second": 0} {
+		t.Run(name, func(t *testing.T) { olderDoesNotReplace(t, later) })
+	}
+}
+
+func olderDoesNotReplace(t *testing.T, later time.Duration) {
 	w := newWorld(t)
 	c := w.credential("orders")
 	w.pass(c)
@@ -139,7 +146,7 @@ func TestOlderTripleDoesNotReplaceNewer(t *testing.T) {
 	stopped.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
 		Patch: func(ctx context.Context, cl client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			if newer == "" {
-				w.step(time.Minute)
+				w.step(later)
 				_, err := successor.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(c)})
 				w.must(err)
 				newer = string(w.secret("orders").Data[secret.KeyAccessKeyID])

@@ -59,10 +59,11 @@ func Read(s *corev1.Secret) (record *Record, intact bool) {
 }
 
 // Newer reports whether a stripped Secret answers the same request as the rendered one, whole and no sooner issued: it
-// was written meanwhile, and must not be replaced by what is older.
+// was written meanwhile, and must not be replaced by what is older. Of two that were issued within one second nobody can
+// say which is: the one that stands there stays.
 func Newer(seen, rendered *corev1.Secret) bool {
 	record, intact := Read(seen)
 	ours := recordIn(rendered.Annotations)
 	return intact && ours != nil && record.RequestHash == ours.RequestHash && record.layoutHash == ours.layoutHash &&
-		!record.IssuedAt.Before(ours.IssuedAt) && record.ExpiresAt.After(ours.ExpiresAt)
+		!record.IssuedAt.Before(ours.IssuedAt) && !record.ExpiresAt.Before(ours.ExpiresAt)
 }
