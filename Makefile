@@ -70,6 +70,11 @@ picture: ## Draw docs/images/dashboard.svg anew, from a run of eleven minutes.
 fuzz: ## Run every fuzz target for a minute each (FUZZTIME=10s for less), and print a table.
 	hack/fuzz.sh $(FUZZTIME)
 
+.PHONY: chaos
+chaos: ## Do to the operator whatever can happen to it, with an observer that finds broken promises (ARGS=-short for a little of it).
+	go build -o bin/chaos ./test/chaos
+	bin/chaos $(ARGS)
+
 .PHONY: lint
 lint: ## Run the linters.
 	$(LINT) run ./...

@@ -226,7 +226,7 @@ func (c *ControlPlane) ID(name string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return what.Process.ID(), nil
+	return what.ID(), nil
 }
 
 func (c *ControlPlane) component(name string) (*component, error) {

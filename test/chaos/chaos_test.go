@@ -1,0 +1,217 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	client "github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+)
+
+// asking is an emulated STS with its observer, and a client of it as the operator has one.
+func asking(t *testing.T) (*sts, func() (client.Session, error)) {
+	t.Helper()
+	s, err := newSTS(t.Context(), observer.New(time.Second), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	c, err := client.New(client.Options{Endpoint: "http://" + s.address, Clock: clock.RealClock{}, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, func() (client.Session, error) {
+		return c.AssumeRole(t.Context(), client.Keys{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret},
+			client.AssumeRoleInput{RoleARN: roles[0], SessionName: "calm.c001"})
+	}
+}
+
+// What STS hands out is known to the observer, and nothing else is.
+func TestSessionsAreRecorded(t *testing.T) {
+	s, ask := asking(t)
+	session, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if life := session.ExpiresAt.Sub(session.IssuedAt); life > time.Minute || life < 55*time.Second {
+		t.Errorf("it lives for %s", life)
+	}
+	if got := s.observer.Calls(); got.Sessions != 1 || s.failed.Load() != 0 {
+		t.Errorf("recorded %+v, %d failed", got, s.failed.Load())
+	}
+	for name, f := range map[string]stsemulator.Fault{
+		"partial": {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"}, "error": {Kind: stsemulator.FaultError, Code: "InternalError"},
+		"empty": {Kind: stsemulator.FaultEmpty}, "reset": {Kind: stsemulator.FaultReset}, "hang": {Kind: stsemulator.FaultHang},
+	} {
+		before := s.failed.Load()
+		s.script(f)
+		if _, err := ask(); err == nil || s.failed.Load() != before+1 || s.observer.Calls().Sessions != 1 {
+			t.Errorf("%s: %v, %d failed, %d sessions", name, err, s.failed.Load()-before, s.observer.Calls().Sessions)
+		}
+	}
+}
+
+// A connection that is closed halfway gives nobody a session, and one after it does.
+func TestConnectionsAreHalfClosed(t *testing.T) {
+	s, ask := asking(t)
+	s.cut.Store(true)
+	for range 3 {
+		if _, err := ask(); err == nil {
+			t.Error("half an answer was enough")
+		}
+	}
+	if s.halved.Load() != 3 || s.observer.Calls().Sessions != 0 {
+		t.Errorf("%d halved, %d sessions", s.halved.Load(), s.observer.Calls().Sessions)
+	}
+	s.cut.Store(false)
+	s.close()
+	if _, err := ask(); err == nil {
+		t.Error("it answers although it is down")
+	}
+	if err := s.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The proxy does what it is told, and otherwise nothing.
+func TestProxy(t *testing.T) {
+	writes, watching := 0, make(chan struct{}, 1)
+	apiServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.URL.Query().Get("watch") == "true":
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			watching <- struct{}{}
+			<-r.Context().Done()
+		case r.Method == http.MethodDelete:
+			writes++
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"Status","status":"Success"}`)
+		default:
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"Secret"}`)
+		}
+	}))
+	defer apiServer.Close()
+	p, err := newProxy(&rest.Config{Host: apiServer.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.server.Close()
+	config := p.config()
+	config.QPS = -1
+	secrets := kubernetes.NewForConfigOrDie(config).CoreV1().Secrets("calm")
+	const tries = 40
+	failures := func(m mischief, is func(error) bool) (failed int) {
+		p.do(m)
+		for range tries {
+			if err := secrets.Delete(t.Context(), "c001", metav1.DeleteOptions{}); err != nil {
+				if failed++; !is(err) {
+					t.Errorf("mischief %d: %v", m, err)
+				}
+			}
+		}
+		if done := p.do(none); done != failed {
+			t.Errorf("mischief %d was done %d times, and met %d times", m, done, failed)
+		}
+		return failed
+	}
+	if got := failures(none, func(error) bool { return false }); got != 0 {
+		t.Errorf("%d failed for nothing", got)
+	}
+	if got := failures(conflicts, apierrors.IsConflict); got == 0 || got == tries {
+		t.Errorf("%d of %d met a conflict", got, tries)
+	}
+	writes = 0
+	if got := failures(loses, func(err error) bool { return !apierrors.IsConflict(err) }); got == 0 || got == tries || writes < tries {
+		t.Errorf("%d of %d answers were lost, of %d writes", got, tries, writes)
+	}
+	watch, err := secrets.Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-watching
+	if got := p.cutWatches(); got != 1 {
+		t.Errorf("%d watches were cut", got)
+	}
+	for event := range watch.ResultChan() { // until it is closed
+		t.Logf("a last event: %v", event.Type)
+	}
+}
+
+// This Go's time package takes the offset, and one that looks otherwise is not built with half of it.
+func TestOffset(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "time", "time.go")) //nolint:staticcheck // the tests run where Go is
+	if err != nil {
+		t.Skip("Go's sources are not here: " + err.Error())
+	}
+	changed, err := withOffset(string(source))
+	if err != nil || !strings.Contains(changed, "sec += wallOffset.Load()") {
+		t.Errorf("%v", err)
+	}
+	if _, err := withOffset(changed + "\tsec, nsec, mono := runtimeNow()\n"); err == nil {
+		t.Error("it was taken although there are two places")
+	}
+}
+
+func TestDiceAreRepeatable(t *testing.T) {
+	a, b, other := dice(7, 1), dice(7, 1), dice(8, 1)
+	same, differ := true, false
+	for range 20 {
+		x := a.Uint64()
+		same, differ = same && x == b.Uint64(), differ || x != other.Uint64()
+	}
+	if !same || !differ {
+		t.Errorf("the same: %v, another seed's differ: %v", same, differ)
+	}
+}
+
+// Too many failed calls, and what a fault came to, are told.
+func TestTables(t *testing.T) {
+	c := &chaos{site: &site{observer: observer.New(time.Second)}, began: time.Now(), rows: []row{{"a fault", 3, 1500 * time.Millisecond}}}
+	c.observer.Begins("a fault")
+	c.allowance.judge(c.site, "a fault", 100, 10*time.Second)
+	if len(c.observer.Violations()) != 0 {
+		t.Error("a hundred are too many")
+	}
+	c.allowance.judge(c.site, "a fault", 100_000, 10*time.Second)
+	c.violations = len(c.observer.Violations())
+	tables := c.faultTable()
+	if want := "| a fault | 3 | 1.5 s | 1 |"; !strings.Contains(tables, want) || c.violations != 1 {
+		t.Errorf("%d violations, printed %s", c.violations, tables)
+	}
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := writeInto(page, tables); err == nil {
+		t.Error("there is no such page")
+	}
+	if err := os.WriteFile(page, []byte("a\n<!-- chaos: begin -->\nold\n<!-- chaos: end -->\nz\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time in place of the first
+		if err := writeInto(page, tables); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, _ := os.ReadFile(page); string(text) != "a\n<!-- chaos: begin -->\n\n"+tables+"\n<!-- chaos: end -->\nz\n" {
+		t.Errorf("wrote %s", text)
+	}
+}

@@ -1,0 +1,142 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
+)
+
+// killed kills the only replica at random moments: half of the time within its first second and a half, half of the time
+// within a second after it began to ask STS.
+func killed(ctx context.Context, r *round) (times int, err error) {
+	only := r.replicas[0]
+	stop := r.stir(ctx, r.throws, r.calm, 20)
+	defer stop()
+	for times = range r.of(6, 100) {
+		if times%2 == 0 {
+			pause(ctx, time.Duration(r.throws.Int64N(int64(1500*time.Millisecond))))
+		} else {
+			if err := r.called(ctx); err != nil {
+				return times, err
+			}
+			pause(ctx, time.Duration(r.throws.Int64N(int64(time.Second))))
+		}
+		only.kill()
+		pause(ctx, 20*time.Millisecond) // until it is started again
+	}
+	return times + 1, only.wait(ctx)
+}
+
+// called waits until STS hands out a session.
+func (r *round) called(ctx context.Context) error {
+	before := r.observer.Calls().Sessions
+	for end := time.Now().Add(time.Minute); r.observer.Calls().Sessions == before; pause(ctx, 20*time.Millisecond) {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return errors.New("the operator has not asked STS for a minute")
+		}
+	}
+	return nil
+}
+
+// pairFaults are injected while two replicas run, one of which leads.
+func pairFaults(long bool) []fault {
+	all := []fault{
+		{"the leader of two replicas is stopped (SIGSTOP), and comes back when the other leads", false, leaderStopped},
+		{"the leader of two replicas is killed", false, leaderKilled},
+	}
+	if long {
+		all = append(all, fault{"the API server of two replicas is killed, and started again 3 s later", true, apiServerKilled})
+	}
+	return all
+}
+
+// leader waits until one of the replicas, other than the given one, leads.
+func (r *round) leader(ctx context.Context, other *replica) (*replica, error) {
+	for end := time.Now().Add(time.Minute); ; pause(ctx, 200*time.Millisecond) {
+		for _, candidate := range r.replicas {
+			if candidate != other && candidate.leads(ctx) {
+				return candidate, nil
+			}
+		}
+		if ctx.Err() != nil || time.Now().After(end) {
+			return nil, errors.New("no replica has taken the lead for a minute")
+		}
+	}
+}
+
+// leaderStopped stops a leader in the midst of its work, and lets it go on when it leads no more but does not know yet.
+func leaderStopped(ctx context.Context, r *round) (times int, err error) {
+	for times = range r.of(1, 3) {
+		leading, err := r.leader(ctx, nil)
+		if err != nil {
+			return times, err
+		}
+		stop := r.stir(ctx, r.throws, r.calm, 20)
+		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
+		if err := leading.freeze(); err != nil {
+			stop()
+			return times, err
+		}
+		stopped := leading.current()
+		_, err = r.leader(ctx, leading)
+		pause(ctx, time.Second)
+		err = errors.Join(err, leading.thaw())
+		r.leaves(ctx, stopped)
+		stop()
+		if err := errors.Join(err, leading.wait(ctx)); err != nil {
+			return times, err
+		}
+	}
+	return times + 1, nil
+}
+
+// leaves waits until a former leader has noticed that it leads no more, and ended.
+func (r *round) leaves(ctx context.Context, former *process.Process) {
+	select {
+	case <-former.Done():
+	case <-ctx.Done():
+	case <-time.After(leaving):
+		r.observer.Violate(time.Now(), fmt.Sprintf("a leader that was stopped leads on, %s after it came back", leaving))
+	}
+}
+
+// leaving is how soon a former leader is gone: it looks at its lease every two seconds.
+const leaving = 10 * time.Second
+
+func leaderKilled(ctx context.Context, r *round) (times int, err error) {
+	stop := r.stir(ctx, r.throws, r.calm, 20)
+	defer stop()
+	for times = range r.of(1, 5) {
+		leading, err := r.leader(ctx, nil)
+		if err != nil {
+			return times, err
+		}
+		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
+		leading.kill()
+		if _, err := r.leader(ctx, leading); err != nil {
+			return times, err
+		}
+	}
+	return times + 1, nil
+}
+
+// clockStepped sets the operator's clock forth and back by ten minutes. It notices by itself within ten seconds.
+func clockStepped(ctx context.Context, r *round) (times int, err error) {
+	for times = range r.of(2, 8) {
+		off := [...]time.Duration{10 * time.Minute, -10 * time.Minute}[times%2]
+		if times%4 >= 2 {
+			off = -off // so that there are steps of twenty minutes, and steps back to the truth
+		}
+		if err := r.step(off); err != nil {
+			return times, err
+		}
+		r.stirred(ctx, func() { pause(ctx, r.seconds(8, 10)) })
+	}
+	return times + 1, r.step(0)
+}

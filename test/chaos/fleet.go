@@ -1,0 +1,198 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
+)
+
+// workers is --max-concurrent-reconciles: the most sessions that a killed replica can take with it.
+const workers = 8
+
+// replica is a process of the operator that is started again whenever it ends, as the kubelet does.
+type replica struct {
+	*fleet
+	name, metrics       string
+	program, kubeconfig string
+	flags               []string
+
+	mu      sync.Mutex
+	process *process.Process
+	wanted  bool
+	starts  int
+	killed  bool // by kill, the last time
+	over    chan struct{}
+}
+
+// fleet is what all replicas have in common, and what happened to them.
+type fleet struct {
+	site *site
+	dir  string
+
+	mu                    sync.Mutex
+	started, kills, exits int // processes that were started, killed, and that ended by themselves
+}
+
+// run starts a replica and keeps it running.
+func (f *fleet) run(ctx context.Context, name, program, kubeconfig string, flags ...string) (*replica, error) {
+	metrics, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &replica{fleet: f, name: name, program: program, kubeconfig: kubeconfig, metrics: metrics, wanted: true, over: make(chan struct{}), flags: append([]string{
+		"--sts-endpoint=http://" + f.site.sts.address, "--sts-timeout=3s", "--sts-qps=50", "--sts-burst=50",
+		"--metrics-bind-address=" + metrics, "--metrics-secure=false", "--health-probe-bind-address=0",
+		fmt.Sprint("--max-concurrent-reconciles=", workers), "--zap-log-level=debug",
+	}, flags...)}
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	go r.supervise(ctx)
+	return r, r.wait(ctx)
+}
+
+func (r *replica) start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts++
+	cmd := exec.Command(r.program, r.flags...) //nolint:noctx // it is stopped in order, not by a context
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig, "CHAOS_CLOCK="+r.site.clockFile(),
+		"ALIBABA_CLOUD_ACCESS_KEY_ID="+r.site.sts.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+r.site.sts.key.Secret)
+	p, err := process.Start(fmt.Sprintf("%s-%03d", r.name, r.starts), r.dir, cmd)
+	if err != nil {
+		return err
+	}
+	r.process = p
+	r.fleet.mu.Lock()
+	r.started++
+	r.fleet.mu.Unlock()
+	return nil
+}
+
+// supervise starts the process again, until it is not wanted any more.
+func (r *replica) supervise(ctx context.Context) {
+	defer close(r.over)
+	for {
+		<-r.current().Done()
+		r.mu.Lock()
+		wanted, killed := r.wanted, r.killed
+		r.killed = false
+		r.mu.Unlock()
+		if !wanted || ctx.Err() != nil {
+			return
+		}
+		r.fleet.mu.Lock()
+		if killed {
+			r.kills++
+		} else {
+			r.exits++
+		}
+		r.fleet.mu.Unlock()
+		if err := r.start(); err != nil {
+			r.site.observer.Violate(time.Now(), "the operator cannot be started: "+err.Error())
+			return
+		}
+	}
+}
+
+func (r *replica) current() *process.Process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.process
+}
+
+// kill ends the process at once; it is started again by itself.
+func (r *replica) kill() {
+	r.mu.Lock()
+	p := r.process
+	r.killed = true
+	r.mu.Unlock()
+	p.Kill()
+}
+
+// freeze stops the process from running, and thaw lets it go on.
+func (r *replica) freeze() error { return syscall.Kill(r.current().ID(), syscall.SIGSTOP) }
+func (r *replica) thaw() error   { return syscall.Kill(r.current().ID(), syscall.SIGCONT) }
+
+// end stops it for good, in peace.
+func (r *replica) end() error {
+	r.mu.Lock()
+	p := r.process
+	r.wanted = false
+	r.mu.Unlock()
+	err := p.Stop()
+	<-r.over
+	return err
+}
+
+// wait for the metrics, which are served once the process works or stands by.
+func (r *replica) wait(ctx context.Context) error {
+	return r.current().Wait(ctx, func(ctx context.Context) error {
+		_, err := r.scrape(ctx)
+		return err
+	})
+}
+
+// leads reports whether this replica holds the lease.
+func (r *replica) leads(ctx context.Context) bool {
+	values, err := r.scrape(ctx)
+	return err == nil && values["leader_election_master_status"] == 1
+}
+
+// scrape reads the metrics, summed up over their labels.
+func (r *replica) scrape(ctx context.Context) (map[string]float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	values := map[string]float64{}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		series, text, ok := strings.Cut(lines.Text(), " ")
+		if i := strings.LastIndex(lines.Text(), "} "); i >= 0 {
+			series, text, ok = lines.Text()[:i], lines.Text()[i+2:], true
+		}
+		name, _, _ := strings.Cut(series, "{")
+		if value, err := strconv.ParseFloat(text, 64); ok && err == nil {
+			values[name] += value
+		}
+	}
+	return values, errors.Join(lines.Err())
+}
+
+// scanLogs looks for secret values in all that the replicas printed.
+func (f *fleet) scanLogs() (files int, size int64, leaks []string, err error) {
+	all := f.site.observer.Leaks(f.site.sts.key.Secret)
+	logs, err := filepath.Glob(filepath.Join(f.dir, "*.log"))
+	for _, path := range logs {
+		text, readErr := os.ReadFile(path)
+		err = errors.Join(err, readErr)
+		files, size = files+1, size+int64(len(text))
+		if at := all.In(text); at >= 0 {
+			leaks = append(leaks, fmt.Sprintf("%s, at byte %d", filepath.Base(path), at))
+		}
+	}
+	return files, size, leaks, err
+}

@@ -1,0 +1,232 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command chaos does to the operator whatever can happen to it, while an observer of its own looks at every version of every
+// Secret, and ends with status 1 if a promise was not kept. The operator is the built program, the API server and etcd are
+// real, STS is emulated; sessions live for a minute and a half, so that a life passes while one looks.
+//
+// It prints what it did as tables in Markdown. -short takes a few minutes and does a little of everything.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// lifetime of sessions. A third of it must outlast the 15 s for which a lease holds after its holder was killed.
+const lifetime = 90 * time.Second
+
+// recovery is how soon after the end of a fault all is well: a minute, the longest pause between two tries, and what a
+// lease takes to change hands.
+const recovery = 75 * time.Second
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	short := flag.Bool("short", false, "do a little of everything")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "throw the dice as a run that printed this seed did")
+	root := flag.String("root", ".", "the repository's root")
+	only := flag.String("faults", "", "inject only faults whose names match this regular expression")
+	write := flag.String("write", "", "a page in Markdown to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\"")
+	flag.Parse()
+	ctrl.SetLogger(logr.Discard())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
+	defer cancel()
+
+	c := &chaos{out: os.Stdout, page: *write, long: !*short, seed: *seed, began: time.Now()}
+	path, err := filepath.Abs(*root)
+	if err == nil {
+		c.only, err = regexp.Compile(*only)
+	}
+	if err == nil {
+		err = c.play(ctx, path)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 1
+	}
+	if c.violations > 0 {
+		return 1
+	}
+	return 0
+}
+
+// chaos is one run.
+type chaos struct {
+	*site
+	out   io.Writer
+	only  *regexp.Regexp
+	page  string // a file that the tables are written to; empty: none
+	long  bool
+	seed  uint64
+	began time.Time
+
+	rows       []row
+	allowance  allowance
+	growth     growth
+	violations int
+}
+
+// play does it all and prints the tables.
+func (c *chaos) play(ctx context.Context, root string) (err error) {
+	_, _ = fmt.Fprintf(c.out, "seed %d\n", c.seed)
+	c.note("starting the control plane and building the operator, as it is and with a clock that can be stepped")
+	c.site, err = newSite(ctx, root, lifetime)
+	if c.site == nil {
+		return err
+	}
+	defer func() {
+		c.tellViolations()
+		err = errors.Join(err, c.end(os.Stderr, err == nil && c.violations == 0))
+	}()
+	if err != nil {
+		return err
+	}
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	go c.look(looking)
+	r := &round{site: c.site, long: c.long, throws: dice(c.seed, 1), calm: 40, meddled: 20}
+	for _, act := range []func(context.Context, *round) error{c.solo, c.pair, c.stepped} {
+		if err := act(ctx, r); err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+	return c.conclude(ctx)
+}
+
+// note says how far it has come.
+func (c *chaos) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.out, "%6.1f s  %s\n", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// solo lets one replica live through everything, and then kills it again and again.
+func (c *chaos) solo(ctx context.Context, r *round) error {
+	only, err := c.fleet.run(ctx, "solo", c.manager.released, c.kube.proxied, "--leader-elect=false")
+	if err != nil {
+		return err
+	}
+	r.replicas = []*replica{only}
+	if err := errors.Join(c.furnish(ctx, calmNamespace, r.calm), c.furnish(ctx, meddledNamespace, r.meddled)); err != nil {
+		return err
+	}
+	c.observer.Begins("nothing")
+	c.settled(ctx, calmNamespace, meddledNamespace)
+	if c.growth.before, err = only.gauge(ctx); err != nil {
+		return err
+	}
+	if err := c.amidChurn(ctx, r); err != nil {
+		return err
+	}
+	if c.growth.after, err = only.gauge(ctx); err != nil {
+		return err
+	}
+	if err := c.inject(ctx, r, fault{"the operator is killed (SIGKILL) at a random moment", false, killed}); err != nil {
+		return err
+	}
+	return only.end()
+}
+
+// amidChurn injects faults while StsCredentials come and go.
+func (c *chaos) amidChurn(ctx context.Context, r *round) error {
+	operations, perSecond := r.of(500, 10_000), float64(r.of(6, 25))
+	churn := &churn{site: c.site, throws: dice(c.seed, 2)}
+	done := make(chan struct{})
+	churning, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		defer close(done)
+		churn.run(churning, operations, perSecond)
+	}()
+	for _, f := range soloFaults() {
+		if err := c.inject(ctx, r, f); err != nil {
+			return err
+		}
+	}
+	const churned = "a StsCredential is created, changed, suspended or deleted, at random, beside all of the above"
+	c.observer.Begins(churned)
+	began := time.Now()
+	<-done
+	took := c.settled(ctx, calmNamespace, meddledNamespace, churnNamespace)
+	c.rows = append(c.rows, row{churned, int(churn.done.Load()), took})
+	c.note("%d operations on StsCredentials, the last ones in %s", churn.done.Load(), time.Since(began).Round(time.Second))
+	if err := churn.drain(ctx); err != nil {
+		return err
+	}
+	pause(ctx, 15*time.Second) // connections that are not used any more are closed after ten
+	return nil
+}
+
+// pair lets two replicas take over from each other.
+func (c *chaos) pair(ctx context.Context, r *round) error {
+	r.replicas = nil
+	for _, name := range []string{"first", "second"} {
+		one, err := c.fleet.run(ctx, name, c.manager.released, c.kube.direct, "--leader-election-namespace=sts-system")
+		if err != nil {
+			return err
+		}
+		r.replicas = append(r.replicas, one)
+	}
+	for _, f := range pairFaults(c.long) {
+		if err := c.inject(ctx, r, f); err != nil {
+			return err
+		}
+	}
+	return errors.Join(r.replicas[0].end(), r.replicas[1].end())
+}
+
+// stepped lets the clock of one replica be set.
+func (c *chaos) stepped(ctx context.Context, r *round) error {
+	one, err := c.fleet.run(ctx, "stepped", c.manager.stepped, c.kube.direct, "--leader-elect=false")
+	if err != nil {
+		return err
+	}
+	r.replicas = []*replica{one}
+	if err := c.inject(ctx, r, fault{"the operator's clock is set by ±10 or ±20 minutes", false, clockStepped}); err != nil {
+		return err
+	}
+	return one.end()
+}
+
+// inject does harm, and waits until all is well again.
+func (c *chaos) inject(ctx context.Context, r *round, f fault) error {
+	if !c.only.MatchString(f.name) {
+		return nil
+	}
+	c.observer.Begins(f.name)
+	began := time.Now()
+	if f.dark {
+		c.observer.Blackout(began)
+	}
+	failed := c.sts.failed.Load()
+	times, err := f.inject(ctx, r)
+	if f.dark {
+		c.observer.Light(time.Now())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	if times == 0 {
+		return fmt.Errorf("%s: it did not happen", f.name)
+	}
+	lasted := time.Since(began)
+	took := c.settled(ctx, calmNamespace, meddledNamespace)
+	c.allowance.judge(c.site, f.name, c.sts.failed.Load()-failed, lasted+took)
+	c.rows = append(c.rows, row{f.name, times, took})
+	c.note("%s: %d times in %s, all well again after %s, %d violations so far", f.name, times,
+		lasted.Round(100*time.Millisecond), took.Round(100*time.Millisecond), len(c.observer.Violations()))
+	return ctx.Err()
+}

@@ -1,0 +1,210 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	eventsv1 "k8s.io/api/events/v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+)
+
+// row is what a fault came to.
+type row struct {
+	fault string
+	times int
+	took  time.Duration // until all was well again
+}
+
+// allowance bounds the calls that may fail: of each StsCredential ten at once, and one every five seconds, which is what
+// the operator allows itself.
+type allowance struct {
+	worst      float64 // the largest part of the bound that was used
+	calls, top float64 // and what that was
+}
+
+// judge holds the failed calls of one fault against the bound.
+func (a *allowance) judge(s *site, fault string, failed int64, lasted time.Duration) {
+	credentials := 60.0 + mostAlive
+	bound := credentials * (10 + lasted.Seconds()/5)
+	if part := float64(failed) / bound; part >= a.worst {
+		a.worst, a.calls, a.top = part, float64(failed), bound
+	}
+	if float64(failed) > bound {
+		s.observer.Violate(time.Now(), fmt.Sprintf("%s: %d calls failed, of %.0f that may", fault, failed, bound))
+	}
+}
+
+// gauge is how large a process is.
+type gauge struct{ goroutines, resident, heap float64 }
+
+// growth is what a process was before and after all that it lived through.
+type growth struct{ before, after gauge }
+
+// What a process may grow by, with as many StsCredentials before and after: its connections differ by a few goroutines, and
+// the collector leaves it some of the memory that it once needed.
+const (
+	moreGoroutines = 20
+	moreMemory     = 32 << 20
+)
+
+// gauge takes the least of what the metrics tell within some seconds.
+func (r *replica) gauge(ctx context.Context) (gauge, error) {
+	least := gauge{math.Inf(1), math.Inf(1), math.Inf(1)}
+	for range 10 {
+		values, err := r.scrape(ctx)
+		if err != nil {
+			return gauge{}, err
+		}
+		least.goroutines = min(least.goroutines, values["go_goroutines"])
+		least.resident = min(least.resident, values["process_resident_memory_bytes"])
+		least.heap = min(least.heap, values["go_memstats_heap_alloc_bytes"])
+		pause(ctx, time.Second)
+	}
+	return least, nil
+}
+
+// conclude checks what is to be checked at the end, and prints the tables.
+func (c *chaos) conclude(ctx context.Context) error {
+	c.observer.Begins("the end")
+	c.settled(ctx, calmNamespace, meddledNamespace, churnNamespace)
+	files, size, leaks, err := c.fleet.scanLogs()
+	if err != nil {
+		return err
+	}
+	for _, leak := range leaks {
+		c.observer.Violate(time.Now(), "something secret is in the log "+leak)
+	}
+	objects, err := c.scanObjects(ctx)
+	if err != nil {
+		return err
+	}
+	calls, lost := c.observer.Calls(), c.mayLose()
+	if calls.Unexplained > lost {
+		c.observer.Violate(time.Now(), fmt.Sprintf("%d sessions were asked for without need, of %d that may be lost", calls.Unexplained, lost))
+	}
+	before, after := c.growth.before, c.growth.after
+	if after.goroutines > before.goroutines+moreGoroutines || after.resident > before.resident+moreMemory {
+		c.observer.Violate(time.Now(), fmt.Sprintf("the operator grew: %+v to %+v", before, after))
+	}
+	all := c.observer.Violations()
+	c.violations = len(all)
+	tables := c.faultTable() + c.promiseTable(calls, lost, files, size, len(leaks), objects)
+	_, _ = fmt.Fprint(c.out, "\n", tables)
+	if c.page == "" {
+		return nil
+	}
+	return writeInto(c.page, tables)
+}
+
+// tellViolations prints what was wrong, however the run ended.
+func (c *chaos) tellViolations() {
+	for _, v := range c.observer.Violations() {
+		_, _ = fmt.Fprintf(c.out, "VIOLATION at %s, %s: %s\n", v.At.Format("15:04:05.0"), v.Fault, v.What)
+	}
+}
+
+// promiseTable says what was seen of each promise.
+func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, leaks, objects int) string {
+	before, after := c.growth.before, c.growth.after
+	in := func(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
+	return table("promise", "seen", "bound", [][3]string{
+		{"no Secret holds a mixed, partial, foreign or older triple", fmt.Sprintf("%d versions of Secrets, %d sessions", c.observer.Versions(), calls.Sessions), "0 violations"},
+		{"none holds an expired one though STS and the API server were there for 15 s in its last third", fmt.Sprintf("%d looks", c.observer.Looks()), "0 violations"},
+		{"sessions = due + wished + lost", fmt.Sprintf("%d = %d + %d + %d", calls.Sessions, calls.Due, calls.Wished, calls.Unexplained), fmt.Sprintf("lost ≤ %d", lost)},
+		{"failed calls during a fault ≤ StsCredentials × (10 + seconds / 5)", fmt.Sprintf("%.0f, nearest to its bound", c.allowance.calls), fmt.Sprintf("%.0f", c.allowance.top)},
+		{"the process that lived through all but the kills has as many goroutines", fmt.Sprintf("%.0f, then %.0f", before.goroutines, after.goroutines), fmt.Sprintf("+ %d", moreGoroutines)},
+		{"and as much memory (RSS; heap in brackets)", fmt.Sprintf("%s (%s), then %s (%s)", in(before.resident), in(before.heap), in(after.resident), in(after.heap)), "+ " + in(moreMemory)},
+		{"nothing secret is in a log", fmt.Sprintf("%d logs of %s, at debug level", logs, in(float64(size))), fmt.Sprintf("%d found", leaks)},
+		{"nor in a condition or an event", fmt.Sprintf("%d objects", objects), "0 found"},
+	})
+}
+
+// mayLose is how many sessions may be lost before they are in a Secret: those that the workers of a killed replica hold;
+// those that a replica holds back, when it ends by itself because it lost its lease; and as many as there are Secrets when
+// the clock is set, before STS has told the operator so.
+func (c *chaos) mayLose() int {
+	c.fleet.mu.Lock()
+	defer c.fleet.mu.Unlock()
+	credentials, steps := 60, 2
+	if c.long {
+		steps = 8
+	}
+	return workers*(c.fleet.kills+c.fleet.started) + credentials*(c.fleet.exits+steps)
+}
+
+// scanObjects looks for secret values in what the operator told through the API.
+func (c *chaos) scanObjects(ctx context.Context) (objects int, err error) {
+	var credentials v1alpha1.StsCredentialList
+	if err := c.api.List(ctx, &credentials); err != nil {
+		return 0, err
+	}
+	var told eventsv1.EventList
+	if err := c.api.List(ctx, &told); err != nil {
+		return 0, err
+	}
+	leaks := c.observer.Leaks(c.sts.key.Secret)
+	text, err := json.Marshal([]any{credentials, told})
+	if err != nil {
+		return 0, err
+	}
+	if at := leaks.In(text); at >= 0 {
+		c.observer.Violate(time.Now(), "something secret is in a condition or an event")
+	}
+	return len(credentials.Items) + len(told.Items), nil
+}
+
+// faultTable says what was done, and what it came to.
+func (c *chaos) faultTable() string {
+	form := "short"
+	if c.long {
+		form = "long"
+	}
+	per := map[string]int{}
+	for _, v := range c.observer.Violations() {
+		per[v.Fault]++
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "The %s form, seed %d, %s on %d cores:\n\n| fault | times injected | all well again after | violations |\n|---|--:|--:|--:|\n",
+		form, c.seed, time.Since(c.began).Round(time.Second), runtime.NumCPU())
+	for _, r := range c.rows {
+		fmt.Fprintf(&b, "| %s | %d | %.1f s | %d |\n", r.fault, r.times, r.took.Seconds(), per[r.fault])
+	}
+	fmt.Fprintf(&b, "| **all** | | bound: %.0f s | **%d** |\n", recovery.Seconds(), c.violations)
+	return b.String()
+}
+
+// table is one of three columns.
+func table(first, second, third string, rows [][3]string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| %s | %s | %s |\n|---|---|---|\n", first, second, third)
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(r[:], " | "))
+	}
+	return b.String()
+}
+
+// writeInto puts the tables into a page, in place of what is between its comments.
+func writeInto(page, tables string) error {
+	const begin, end = "<!-- chaos: begin -->\n", "<!-- chaos: end -->"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(text), begin)
+	_, after, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		return fmt.Errorf("%s lacks the comments %q and %q", page, strings.TrimSpace(begin), end)
+	}
+	return os.WriteFile(page, []byte(before+begin+"\n"+tables+"\n"+end+after), 0o644)
+}

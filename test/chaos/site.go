@@ -1,0 +1,178 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+)
+
+// The namespaces: of credentials that nobody touches but faults, of those whose Secrets are meddled with, and of those that
+// are created, changed and deleted all the time.
+const (
+	calmNamespace    = "calm"
+	meddledNamespace = "meddled"
+	churnNamespace   = "churned"
+)
+
+// serviceAccount is the user that the operator is, with the rights of config/rbac.
+const serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator"
+
+// calmEnough is how long STS and the API server must have been there, in one go, for an expiry to be the operator's fault.
+const calmEnough = 15 * time.Second
+
+// site is a control plane, an emulated STS, a proxy between the operator and the API server, and an observer.
+type site struct {
+	root, dir string
+	plane     *controlplane.ControlPlane
+	api       client.WithWatch // past the proxy, and as a cluster admin
+	sts       *sts
+	proxy     *proxy
+	observer  *observer.Observer
+	fleet     *fleet
+	kube      struct{ direct, proxied string } // kubeconfig files of the operator
+	manager   struct{ released, stepped string }
+}
+
+// newSite starts all but the operator. What was started ends with end.
+func newSite(ctx context.Context, root string, lifetime time.Duration) (s *site, err error) {
+	s = &site{root: root, observer: observer.New(calmEnough)}
+	if s.dir, err = os.MkdirTemp("", "chaos-*"); err != nil {
+		return s, err
+	}
+	s.fleet = &fleet{site: s, dir: filepath.Join(s.dir, "managers")}
+	s.manager.released, s.manager.stepped = filepath.Join(s.dir, "manager"), filepath.Join(s.dir, "manager-stepped")
+	if err := os.Mkdir(s.fleet.dir, 0o700); err != nil {
+		return s, err
+	}
+	if s.plane, err = controlplane.Start(ctx, controlplane.Options{ControllerManager: true}); err != nil {
+		return s, err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return s, err
+	}
+	if s.api, err = client.NewWithWatch(s.plane.Config(), client.Options{Scheme: scheme}); err != nil {
+		return s, err
+	}
+	if s.sts, err = newSTS(ctx, s.observer, lifetime); err != nil {
+		return s, err
+	}
+	if err := s.connect(); err != nil {
+		return s, err
+	}
+	return s, errors.Join(s.install(ctx), s.build(ctx, s.manager.released), s.buildStepped(ctx, s.manager.stepped))
+}
+
+// connect gives the operator two ways to the API server.
+func (s *site) connect() error {
+	as, err := s.plane.UserConfig(serviceAccount, "system:serviceaccounts", "system:serviceaccounts:sts-system", "system:authenticated")
+	if err != nil {
+		return err
+	}
+	if s.proxy, err = newProxy(as); err != nil {
+		return err
+	}
+	s.kube.direct, s.kube.proxied = filepath.Join(s.dir, "direct.kubeconfig"), filepath.Join(s.dir, "proxied.kubeconfig")
+	for path, config := range map[string]*rest.Config{s.kube.direct: as, s.kube.proxied: s.proxy.config()} {
+		text, err := controlplane.Kubeconfig(config)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install applies CRDs and rights as they are released, and grants the roles.
+func (s *site) install(ctx context.Context) error {
+	admin := filepath.Join(s.dir, "admin.kubeconfig")
+	if err := s.plane.WriteKubeconfig(admin); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"apply", "-f", "config/manager/namespace.yaml"},
+		{"apply", "-k", "config/crd"},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
+		{"apply", "-k", "config/rbac"},
+		{"apply", "-k", "config/admission"},
+	} {
+		kubectl := exec.CommandContext(ctx, filepath.Join(s.plane.Assets(), "kubectl"), args...)
+		kubectl.Dir, kubectl.Env = s.root, append(os.Environ(), "KUBECONFIG="+admin, "KUBECACHEDIR="+filepath.Join(s.dir, "cache"))
+		if output, err := kubectl.CombinedOutput(); err != nil {
+			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
+		}
+	}
+	var names []v1alpha1.NamespaceName
+	for _, name := range []string{calmNamespace, meddledNamespace, churnNamespace} {
+		names = append(names, v1alpha1.NamespaceName(name))
+		if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return err
+		}
+	}
+	return s.api.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "chaos"}, Spec: v1alpha1.StsRoleGrantSpec{
+		Namespaces: v1alpha1.GrantNamespaces{Names: names}, RoleARNs: []v1alpha1.RoleARNPattern{"acs:ram::" + account + ":role/chaos-*"},
+	}})
+}
+
+// end stops all. The folder stays if something was wrong with it.
+func (s *site) end(keep io.Writer, well bool) (err error) {
+	if s.plane != nil {
+		err = s.plane.Stop()
+	}
+	if s.sts != nil {
+		s.sts.close()
+	}
+	if s.proxy != nil {
+		s.proxy.sever()
+		s.proxy.server.Config.Close() //nolint:errcheck,gosec // its listener may be closed already
+	}
+	if !well {
+		_, _ = fmt.Fprintf(keep, "the operator's logs, and the calls to STS, are in %s\n", s.fleet.dir)
+		return errors.Join(err, s.keepCalls())
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// keepCalls writes down what STS was asked, without anything secret.
+func (s *site) keepCalls() error {
+	if s.sts == nil {
+		return nil
+	}
+	calls, err := json.Marshal(s.sts.Calls())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.fleet.dir, "calls.json"), calls, 0o600)
+}
+
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
