@@ -83,6 +83,7 @@ func TestExposition(t *testing.T) {
 	for name, age := range map[string]time.Duration{"orders": 20 * time.Minute, "forgotten": 2 * time.Hour, "asleep": 0} {
 		c := w.credential(name, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = name == "asleep" })
 		if name != "asleep" {
+			c.Status.IssuedAt = &metav1.Time{Time: start.Add(-age)}
 			c.Status.ExpiresAt = &metav1.Time{Time: start.Add(time.Hour - age)}
 			c.Status.RenewAt = &metav1.Time{Time: start.Add(40*time.Minute - age)}
 		}

@@ -134,15 +134,44 @@ func TestWaitsForTheBudgetAreMeasured(t *testing.T) {
 	w.pass(first)
 	w.step(0)
 	w.pass(second)
-	w.wantMetrics("one waits", map[string]float64{"budget_wait_seconds_count": 1, "budget_wait_seconds_sum": 0, `renewals_total{result="Issued"}`: 1, "budget_limit_calls_per_second": 0.5})
+	w.wantMetrics("one waits", map[string]float64{"budget_wait_seconds_count": 1, "budget_wait_seconds_sum": 0, `renewals_total{result="Issued"}`: 1, "budget_limit_calls_per_second": 0.5, "budget_waiting_calls": 1})
 	w.step(2 * time.Second)
 	w.pass(second)
-	w.wantMetrics("it had its turn", map[string]float64{"budget_wait_seconds_count": 2, "budget_wait_seconds_sum": 2, `budget_wait_seconds_bucket{le="0.1"}`: 1, `renewals_total{result="Issued"}`: 2})
+	w.wantMetrics("it had its turn", map[string]float64{"budget_wait_seconds_count": 2, "budget_wait_seconds_sum": 2, `budget_wait_seconds_bucket{le="0.1"}`: 1, `renewals_total{result="Issued"}`: 2, "budget_waiting_calls": 0})
 
 	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "Throttling"})
 	w.step(45 * time.Minute)
 	w.pass(first)
 	w.wantMetrics("throttled", map[string]float64{"budget_limit_calls_per_second": 0.25})
+}
+
+// What renewals come to, of those that the operator itself asks for, tells how much of the budget is left.
+func TestTheDemandIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.wantMetrics("nobody", map[string]float64{"budget_demand_calls_per_second": 0})
+	want := 0.0
+	for _, tt := range []struct {
+		name   string
+		counts bool
+		change func(*v1alpha1.StsCredential)
+	}{
+		{"orders", true, func(*v1alpha1.StsCredential) {}},
+		{"reports", true, func(*v1alpha1.StsCredential) {}},
+		{"asleep", false, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true }},
+		{"others", false, withAccessKey("ram-user")},
+	} {
+		c := w.credential(tt.name)
+		w.pass(c)
+		if tt.counts {
+			want += 1 / c.Status.RenewAt.Sub(c.Status.IssuedAt.Time).Seconds()
+		}
+		w.edit(c, tt.change)
+		w.catchUp(c)
+	}
+	w.catchUp(w.credential("not-issued"))
+	if got := w.values(true)["stscredential_budget_demand_calls_per_second"]; got < want*0.999 || got > want*1.001 || want < 2.0/2400 {
+		t.Errorf("renewals come to %v calls per second, want %v", got, want)
+	}
 }
 
 // A replica that does not lead says nothing of the objects, and what it does itself.
@@ -157,7 +186,10 @@ func TestStandbyTellsOfItselfOnly(t *testing.T) {
 	if skew := standby["stscredential_clock_skew_seconds"]; skew != 90 {
 		t.Errorf("the local clock is %v s ahead, want 90", skew)
 	}
-	leaders := []string{"stscredential_budget_limit_calls_per_second", "stscredential_expired_seconds_total"}
+	leaders := []string{
+		"stscredential_budget_limit_calls_per_second", "stscredential_budget_demand_calls_per_second", "stscredential_budget_waiting_calls",
+		"stscredential_expired_seconds_total",
+	}
 	for name := range w.values(true) {
 		if _, told := standby[name]; told == (strings.Contains(name, `namespace="`) || slices.Contains(leaders, name)) {
 			t.Errorf("%s: told by the standby: %v", name, told)

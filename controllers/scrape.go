@@ -28,6 +28,10 @@ var (
 		"Seconds that credentials in Secrets have spent past their expiry, summed up over all StsCredentials that are not suspended, while this process led.", nil, nil)
 	limitDesc = prometheus.NewDesc("stscredential_budget_limit_calls_per_second",
 		"Calls to STS per second that the budget allows the operator's own account now: --sts-qps, or less for a while after a throttling answer.", nil, nil)
+	demandDesc = prometheus.NewDesc("stscredential_budget_demand_calls_per_second",
+		"Calls to STS per second that renewals come to on average, of all StsCredentials that the operator's own identity asks for: what is left of the limit is headroom.", nil, nil)
+	waitingDesc = prometheus.NewDesc("stscredential_budget_waiting_calls",
+		"Calls to STS that wait for their turn now, whichever account's.", nil, nil)
 )
 
 func ofCredential(name, help string) *prometheus.Desc {
@@ -45,7 +49,7 @@ const scrapeTimeout = 5 * time.Second
 
 // Describe names all that Collect tells.
 func (*scrape) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc} {
+	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc, demandDesc, waitingDesc} {
 		out <- desc
 	}
 }
@@ -60,6 +64,7 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 	now := s.STS.Now()
 	caller, _ := s.Operator.Caller()
 	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, s.Budget.Limit(caller.Account))
+	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Budget.Waiting()))
 	out <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, s.Metrics.expired.seconds(now))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
@@ -68,9 +73,21 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 		log.FromContext(ctx).Error(err, "list StsCredentials for metrics")
 		return
 	}
+	demand := 0.0
 	for i := range credentials.Items {
 		collect(&credentials.Items[i], now, out)
+		demand += callsPerSecond(&credentials.Items[i])
 	}
+	out <- prometheus.MustNewConstMetric(demandDesc, prometheus.GaugeValue, demand)
+}
+
+// callsPerSecond is what the renewals of one StsCredential take of the operator's own account, from one to the next.
+func callsPerSecond(c *v1alpha1.StsCredential) float64 {
+	issued, renews := c.Status.IssuedAt, c.Status.RenewAt
+	if c.Spec.Identity != nil || c.Spec.Suspend || issued == nil || renews == nil || !renews.After(issued.Time) {
+		return 0
+	}
+	return 1 / renews.Sub(issued.Time).Seconds()
 }
 
 func collect(c *v1alpha1.StsCredential, now time.Time, out chan<- prometheus.Metric) {
