@@ -9,30 +9,54 @@ import (
 	"time"
 )
 
-// A release of the operator from its first minute to its end, and beyond it. Two workloads call STS every second from
-// the first step to the last, and must not fail once.
+// Two releases of the operator share one cluster: one from its first minute to its end and beyond it, and one that restarts
+// workloads.
 func TestRelease(t *testing.T) {
 	if os.Getenv(e2eVariable) == "" {
 		t.Skip("starts a node: make e2e")
 	}
 	w := newWorld(t)
-	for _, step := range []struct {
-		name string
-		run  func(*world)
-	}{
-		{"the first five minutes", (*world).firstFiveMinutes},
-		{"helm test", (*world).helmTest},
-		{"workloads get who they are", (*world).workloads},
-		{"a renewal reaches a running pod", (*world).renewal},
-		{"upgrade and rollback ask STS for nothing", (*world).upgradeAndRollback},
-		{"the leader is killed just before a renewal", (*world).leaderKilled},
-		{"uninstall leaves what works, reinstall takes it over", (*world).uninstallAndReinstall},
-		{"nobody noticed", (*world).nobodyNoticed},
-	} {
+	for name, steps := range map[string][]step{"life": life, "restarts": restarts} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w.in(t).take(steps)
+		})
+	}
+}
+
+// step is a part of a release's life.
+type step struct {
+	name string
+	run  func(*world)
+}
+
+// take takes one step after the other, until one fails.
+func (w *world) take(steps []step) {
+	for _, step := range steps {
 		start := time.Now()
-		if !t.Run(step.name, func(t *testing.T) { step.run(w.in(t)) }) {
+		if !w.Run(step.name, func(t *testing.T) { step.run(w.in(t)) }) {
 			return
 		}
-		t.Logf("%s: %s", step.name, time.Since(start).Round(time.Second))
+		w.Logf("%s: %s", step.name, time.Since(start).Round(time.Second))
 	}
+}
+
+// Two workloads call STS every second from the first step to the last, and must not fail once.
+var life = []step{
+	{"the first five minutes", (*world).firstFiveMinutes},
+	{"helm test", (*world).helmTest},
+	{"workloads get who they are", (*world).workloads},
+	{"a renewal reaches a running pod", (*world).renewal},
+	{"upgrade and rollback ask STS for nothing", (*world).upgradeAndRollback},
+	{"the leader is killed just before a renewal", (*world).leaderKilled},
+	{"uninstall leaves what works, reinstall takes it over", (*world).uninstallAndReinstall},
+	{"nobody noticed", (*world).nobodyNoticed},
+}
+
+// Four workloads read a Secret in four ways, through three lifetimes of what it holds.
+var restarts = []step{
+	{"a second release", (*world).secondRelease},
+	{"four workloads read a Secret", (*world).fourReaders},
+	{"three lifetimes", (*world).threeLifetimes},
+	{"nobody failed, and nobody was restarted in vain", (*world).nobodyFailed},
 }

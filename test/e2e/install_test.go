@@ -43,8 +43,13 @@ func (w *world) knowsItself(arn, url string) {
 	})
 }
 
-// values are what another image of the operator needs.
-func (w *world) values(image string) []string {
+// values are what another image of the operator needs, with what this release does and does not do.
+func (w *world) values(image string) []string { return append(imageValues(image), lifeValues...) }
+
+// lifeValues have the release tell of pods, and leave to the other one what is labelled so.
+var lifeValues = []string{"--set=trackConsumers.enabled=true", "--set=selector=!example.com/release"}
+
+func imageValues(image string) []string {
 	repository, tag, _ := strings.Cut(image, ":")
 	return []string{"--set=image.repository=" + repository, "--set=image.tag=" + tag, "--timeout=2m"}
 }
@@ -80,10 +85,12 @@ func (w *world) ready(replicas int) {
 }
 
 // replicas are the operator's pods.
-func (w *world) replicas() []corev1.Pod {
+func (w *world) replicas() []corev1.Pod { return w.replicasIn(system) }
+
+func (w *world) replicasIn(namespace string) []corev1.Pod {
 	w.Helper()
 	var pods corev1.PodList
-	w.must(w.api.List(w.ctx, &pods, client.InNamespace(system), client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}))
+	w.must(w.api.List(w.ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}))
 	return pods.Items
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -57,6 +59,7 @@ func (w *world) renewal() {
 	if got := w.credential("orders-reader").Status.AccessKeyID; got == old {
 		w.Errorf("it still is %s", got)
 	}
+	w.staleIsTold(before.Name)
 	after := w.pod("whoami")
 	if before.UID != after.UID {
 		w.Errorf("the pod %s was replaced by %s", before.Name, after.Name)
@@ -74,6 +77,27 @@ func (w *world) renewal() {
 			return fmt.Errorf("used are %v", used)
 		}
 		return nil
+	})
+}
+
+// staleIsTold waits until the operator tells that a pod holds what the Secret held before.
+func (w *world) staleIsTold(pod string) {
+	w.Helper()
+	w.eventually("the pod is told of", func() error {
+		c := w.credential("orders-reader")
+		told := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionPodsStale)
+		consumers := c.Status.Consumers
+		if told == nil || consumers == nil || consumers.Pods != 1 || consumers.Stale != 1 || consumers.StaleExpireAt == nil {
+			return fmt.Errorf("condition %v, consumers %+v", told, consumers)
+		}
+		if told.Status != metav1.ConditionTrue || told.Reason != v1alpha1.ReasonPodsOutliveCredentials {
+			return fmt.Errorf("condition %+v", told)
+		}
+		return contains(told.Message, pod)
+	})
+	w.must(contains(w.kubectl("--namespace=shop", "get", "stscred", "orders-reader", "--output=wide"), "STALE"))
+	w.eventually("an event tells it", func() error {
+		return contains(w.kubectl("--namespace=shop", "get", "events", "--field-selector=reason="+v1alpha1.ReasonPodsOutliveCredentials), pod)
 	})
 }
 
@@ -105,23 +129,35 @@ func (w *world) nobodyNoticed() {
 			w.Errorf("STS refused a workload: %+v", call)
 		}
 	}
+	for app, want := range map[string]v1alpha1.Consumers{"orders-reader": {Pods: 1, Stale: 1}, "orders-brief": {Pods: 1}} {
+		got := w.credential(app).Status.Consumers
+		if got == nil || got.Pods != want.Pods || got.Stale != want.Stale {
+			w.Errorf("%s has consumers %+v, want %+v", app, got, want)
+		}
+	}
 	w.metrics()
 }
 
 // metrics are read as Prometheus does, from each replica. The leader alone tells of the credentials, and of no expiry.
 func (w *world) metrics() {
-	token := strings.TrimSpace(w.kubectl("--namespace=shop", "create", "token", "default"))
 	telling := 0
 	for _, pod := range w.replicas() {
-		text := w.scrape("https://"+net.JoinHostPort(pod.Status.PodIP, "8443")+"/metrics", token)
+		text := w.metricsOf(pod, "shop")
 		if strings.Contains(text, `stscredential_ready{name="orders-reader",namespace="shop"} 1`) {
 			telling++
-			w.must(contains(text, "\nstscredential_expired_seconds_total 0\n"))
+			w.must(contains(text, "\nstscredential_expired_seconds_total 0\n", `stscredential_stale_pods{name="orders-reader",namespace="shop"} 1`))
 		}
 	}
 	if telling != 1 {
 		w.Errorf("%d replicas say that orders-reader is ready, want one", telling)
 	}
+}
+
+// metricsOf are those that a replica tells to the default account of a namespace.
+func (w *world) metricsOf(replica corev1.Pod, reader string) string {
+	w.Helper()
+	token := strings.TrimSpace(w.kubectl("--namespace="+reader, "create", "token", "default"))
+	return w.scrape("https://"+net.JoinHostPort(replica.Status.PodIP, "8443")+"/metrics", token)
 }
 
 func (w *world) scrape(url, token string) string {
@@ -179,9 +215,11 @@ func (w *world) pod(app string) (pod corev1.Pod) {
 	return pod
 }
 
-func (w *world) credential(name string) *v1alpha1.StsCredential {
+func (w *world) credential(name string) *v1alpha1.StsCredential { return w.credentialIn("shop", name) }
+
+func (w *world) credentialIn(namespace, name string) *v1alpha1.StsCredential {
 	w.Helper()
 	c := &v1alpha1.StsCredential{}
-	w.must(w.api.Get(w.ctx, types.NamespacedName{Namespace: "shop", Name: name}, c))
+	w.must(w.api.Get(w.ctx, types.NamespacedName{Namespace: namespace, Name: name}, c))
 	return c
 }

@@ -100,10 +100,11 @@ func (w *world) in(t *testing.T) *world {
 func (w *world) end() {
 	if w.Failed() {
 		for _, args := range [][]string{
-			{"get", "pods,deployments,stscredentials,stsrolegrants,leases", "-A", "-o", "wide"},
+			{"get", "pods,deployments,statefulsets,stscredentials,stsrolegrants,leases", "-A", "-o", "wide"},
 			{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 			{"describe", "stscredentials", "-A"},
 			{"-n", "sts-system", "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=30"},
+			{"-n", restartsSystem, "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=60"},
 		} {
 			out, err := w.run(w.cluster.Kubectl(), args...)
 			w.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -120,10 +121,12 @@ func (w *world) serveSTS() {
 	w.sts = stsemulator.New(stsemulator.Options{})
 	w.key = w.sts.AddUser(account, "sts-operator")
 	w.trustCluster()
-	for _, name := range []string{"orders-reader", "orders-brief"} {
+	for _, name := range []string{"orders-reader", "orders-brief", depot} {
 		w.sts.AddRole(stsemulator.Role{ARN: role(name), Trust: []stsemulator.Statement{{RAM: []string{operator, keyless}}}})
 	}
-	w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role("orders-brief"), Duration: briefly})
+	for _, name := range []string{"orders-brief", depot} {
+		w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role(name), Duration: briefly})
+	}
 	w.url = "http://" + w.serve(func(s *http.Server, l net.Listener) error { return s.Serve(l) })
 	// The SDK asks for tokens of ServiceAccounts by HTTPS only.
 	certificate, key, err := cert.GenerateSelfSignedCertKey("sts", []net.IP{w.cluster.Host().AsSlice()}, nil)
@@ -203,7 +206,7 @@ func (w *world) play(path string) {
 			"PATH="+filepath.Dir(w.helmCLI)+":"+filepath.Dir(w.cluster.Kubectl())+":"+os.Getenv("PATH"),
 			"ALIBABA_CLOUD_ACCESS_KEY_ID="+w.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+w.key.Secret),
 		Change: strings.NewReplacer(
-			"helm install sts charts/sts-credential-operator", "helm install sts "+w.previousChart()+" --set=stsEndpoint="+w.url,
+			"helm install sts charts/sts-credential-operator", "helm install sts "+w.previousChart()+" --set=stsEndpoint="+w.url+" '"+strings.Join(lifeValues, "' '")+"'",
 			`"--region=cn-hangzhou"`, `"--sts-endpoint=`+w.url+`"`,
 			"https://sts.cn-hangzhou.aliyuncs.com", w.url,
 		).Replace,

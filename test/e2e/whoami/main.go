@@ -7,6 +7,9 @@
 //
 //	acs:ram::1234567890123456:assumed-role/orders-reader/shop.orders-reader, expires 2026-01-01T01:00:00Z
 //	failure 1: InvalidSecurityToken.Expired
+//
+// Each call tells STS, as its user agent, whose it is and how many calls failed before: "whoami/<pod> failures/<number>".
+// So nothing is lost with the log of a pod that is gone. When it is told to end it makes one last call.
 package main
 
 import (
@@ -52,7 +55,7 @@ func run(ctx context.Context, w workload, every time.Duration) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return w.work()
 		case <-ticker.C:
 		}
 	}
@@ -73,7 +76,7 @@ func (w *workload) work() error {
 	t, err := w.source.triple()
 	who := ""
 	if err == nil {
-		who, err = whoAmI(w.endpoint, t)
+		who, err = whoAmI(w.endpoint, t, w.failures)
 	}
 	if err != nil {
 		w.failures++
@@ -100,8 +103,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// whoAmI asks STS whose a triple is.
-func whoAmI(endpoint string, t triple) (string, error) {
+// whoAmI asks STS whose a triple is, and tells it how many calls failed before.
+func whoAmI(endpoint string, t triple, failures int) (string, error) {
 	at, err := url.Parse(endpoint)
 	if err != nil {
 		return "", err
@@ -114,7 +117,7 @@ func whoAmI(endpoint string, t triple) (string, error) {
 		Protocol: &at.Scheme, Endpoint: &at.Host, NoProxy: tea.String(at.Hostname()),
 		ConnectTimeout: tea.Int(patience), ReadTimeout: tea.Int(patience),
 		Type: tea.String("sts"), AccessKeyId: &t.id, AccessKeySecret: &t.secret, SecurityToken: &t.token,
-		UserAgent: tea.String("whoami/" + hostname),
+		UserAgent: tea.String(fmt.Sprintf("whoami/%s failures/%d", hostname, failures)),
 	})
 	if err != nil {
 		return "", err

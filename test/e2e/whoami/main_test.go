@@ -5,6 +5,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -27,6 +29,7 @@ const role = "acs:ram::1234567890123456:role/orders-reader"
 type world struct {
 	*testing.T
 	endpoint string
+	emulator *stsemulator.Emulator
 	clock    *clocktesting.FakePassiveClock
 	client   *sts.Client
 }
@@ -36,6 +39,7 @@ func newWorld(t *testing.T) *world {
 	emulator := stsemulator.New(stsemulator.Options{Clock: w.clock, RequestClock: clock.RealClock{}})
 	user := emulator.AddUser("1234567890123456", "operator")
 	emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::1234567890123456:user/operator"}}}})
+	w.emulator = emulator
 	server := httptest.NewServer(emulator)
 	t.Cleanup(server.Close)
 	w.endpoint = server.URL
@@ -93,6 +97,32 @@ func TestEnvironment(t *testing.T) {
 	w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
 	w.want(work, "failure 1: InvalidSecurityToken.Expired\n")
 	w.want(work, "failure 2: InvalidSecurityToken.Expired\n")
+	calls := w.emulator.Calls()
+	if last := calls[len(calls)-1]; !strings.Contains(last.UserAgent, "whoami/") || !strings.Contains(last.UserAgent, " failures/1") {
+		t.Errorf("the last call tells %q, want the failure before it", last.UserAgent)
+	}
+}
+
+// A workload that is told to end makes one last call: it tells of what failed before.
+func TestLastCall(t *testing.T) {
+	w := newWorld(t)
+	volume := t.TempDir()
+	work := workload{source: source(volume), endpoint: w.endpoint, out: io.Discard, failures: 3}
+	for key, value := range w.issue() {
+		if err := os.WriteFile(filepath.Join(volume, key), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.emulator.ForgetCalls()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := run(ended, work, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	calls := w.emulator.Calls()
+	if len(calls) != 2 || !strings.HasSuffix(calls[1].UserAgent, "failures/3") {
+		t.Errorf("calls %+v, want two, and the failures told", calls)
+	}
 }
 
 // A mounted Secret is read anew for each call, all of it in one version.
