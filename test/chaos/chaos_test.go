@@ -28,7 +28,7 @@ import (
 // asking is an emulated STS with its observer, and a client of it as the operator has one.
 func asking(t *testing.T) (*sts, func() (client.Session, error)) {
 	t.Helper()
-	s, err := newSTS(t.Context(), observer.New(time.Second), time.Minute)
+	s, err := newSTS(t.Context(), observer.New(time.Second, time.Minute), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestDiceAreRepeatable(t *testing.T) {
 
 // Too many failed calls, and what a fault came to, are told.
 func TestTables(t *testing.T) {
-	c := &chaos{site: &site{observer: observer.New(time.Second)}, began: time.Now(), rows: []row{{"a fault", 3, 1500 * time.Millisecond}}}
+	c := &chaos{site: &site{observer: observer.New(time.Second, time.Minute)}, began: time.Now(), rows: []row{{"a fault", 3, 1500 * time.Millisecond}}}
 	c.observer.Begins("a fault")
 	c.allowance.judge(c.site, "a fault", 100, 10*time.Second)
 	if len(c.observer.Violations()) != 0 {

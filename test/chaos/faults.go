@@ -59,7 +59,7 @@ func soloFaults() []fault {
 		{"STS lets two calls a second through", true, scripted(stsemulator.Fault{Kind: stsemulator.FaultThrottle, CallsPerSecond: 2})},
 		{"STS does not answer", true, scripted(stsemulator.Fault{Kind: stsemulator.FaultHang})},
 		{"STS closes its half of the connection, at the start, in the header, in the body", true, halfClosed},
-		{"STS answers brokenly or with an error, in every way the emulator knows", false, brokenAnswers},
+		{"STS answers brokenly or with an error, in every way the emulator knows", true, brokenAnswers},
 		{"all watch streams are cut", false, watchesCut},
 		{"the API server answers 409 to 40 % of all writes", false, mischievous(conflicts)},
 		{"the API server answers 429 to 40 % of all requests", false, mischievous(throttles)},
@@ -109,29 +109,29 @@ func halfClosed(ctx context.Context, r *round) (int, error) {
 	return int(r.sts.halved.Load() - before), nil
 }
 
-// answers are all that the emulator can answer brokenly, and errors of each class that passes by itself.
-func answers() (all []stsemulator.Fault) {
+// answers are all that the emulator can answer brokenly, and errors of each class that passes by itself: so many of each, and
+// fewer of those that an administrator would have to act upon, which the operator retries slowly.
+func answers(each int) (all []stsemulator.Fault) {
 	for _, missing := range []string{"AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "Credentials"} {
-		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultPartial, Missing: missing})
+		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultPartial, Missing: missing, Times: each})
 	}
 	for _, kind := range []stsemulator.FaultKind{stsemulator.FaultBadExpiration, stsemulator.FaultEmpty, stsemulator.FaultBadGateway, stsemulator.FaultReset} {
-		all = append(all, stsemulator.Fault{Kind: kind})
+		all = append(all, stsemulator.Fault{Kind: kind, Times: each})
 	}
-	for _, code := range []string{
-		"InternalError", "ServiceUnavailable", "Throttling", "Throttling.Api", "NoPermission", "SignatureDoesNotMatch",
-		"SignatureNonceUsed", "InvalidTimeStamp.Expired", "InvalidAccessKeyId.NotFound", "Some.NewCode",
-	} {
-		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultError, Code: code})
+	for _, code := range []string{"InternalError", "ServiceUnavailable", "Throttling", "Throttling.Api"} {
+		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultError, Code: code, Times: each})
+	}
+	for _, code := range []string{"NoPermission", "SignatureDoesNotMatch", "SignatureNonceUsed", "InvalidTimeStamp.Expired", "InvalidAccessKeyId.NotFound", "Some.NewCode"} {
+		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultError, Code: code, Times: 2})
 	}
 	return all
 }
 
 // brokenAnswers gives each of them to a few calls.
 func brokenAnswers(ctx context.Context, r *round) (times int, err error) {
-	each := r.of(2, 6)
 	r.stirred(ctx, func() {
-		for _, f := range answers() {
-			f.Action, f.Times = asked, each
+		for _, f := range answers(r.of(2, 6)) {
+			f.Action = asked
 			r.sts.script(f)
 			for end := time.Now().Add(20 * time.Second); r.sts.pending() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
 				pause(ctx, 50*time.Millisecond)
@@ -140,7 +140,7 @@ func brokenAnswers(ctx context.Context, r *round) (times int, err error) {
 				err = fmt.Errorf("nobody called STS to be answered with %s %s %s", f.Kind, f.Missing, f.Code)
 				break
 			}
-			times += each
+			times += f.Times
 		}
 	})
 	r.sts.script()

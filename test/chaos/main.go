@@ -79,6 +79,7 @@ type chaos struct {
 	allowance  allowance
 	growth     growth
 	violations int
+	told       int // how many of them are told already
 }
 
 // play does it all and prints the tables.
@@ -226,7 +227,12 @@ func (c *chaos) inject(ctx context.Context, r *round, f fault) error {
 	took := c.settled(ctx, calmNamespace, meddledNamespace)
 	c.allowance.judge(c.site, f.name, c.sts.failed.Load()-failed, lasted+took)
 	c.rows = append(c.rows, row{f.name, times, took})
+	wrong := c.observer.Violations()
 	c.note("%s: %d times in %s, all well again after %s, %d violations so far", f.name, times,
-		lasted.Round(100*time.Millisecond), took.Round(100*time.Millisecond), len(c.observer.Violations()))
+		lasted.Round(100*time.Millisecond), took.Round(100*time.Millisecond), len(wrong))
+	for _, v := range wrong[c.told:] {
+		c.note("VIOLATION: %s", v.What)
+	}
+	c.told = len(wrong)
 	return ctx.Err()
 }

@@ -56,7 +56,7 @@ type site struct {
 
 // newSite starts all but the operator. What was started ends with end.
 func newSite(ctx context.Context, root string, lifetime time.Duration) (s *site, err error) {
-	s = &site{root: root, observer: observer.New(calmEnough)}
+	s = &site{root: root, observer: observer.New(calmEnough, recovery)}
 	if s.dir, err = os.MkdirTemp("", "chaos-*"); err != nil {
 		return s, err
 	}

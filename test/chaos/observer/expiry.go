@@ -44,15 +44,20 @@ func (o *Observer) Check(now time.Time) {
 		if now.Before(expiry.Add(late)) {
 			continue
 		}
-		from := expiry.Add(-h.issue.margin())
-		if w.since.After(from) {
-			from = w.since
-		}
-		if calm := o.calmest(from, now); calm > o.calm {
-			o.violate(now, name+"/"+h.issue.ID, fmt.Sprintf("Secret %s holds a triple that expired %s ago, though it could be renewed for %s in a row",
-				name, now.Sub(expiry).Round(time.Second), calm.Round(time.Second)))
+		before := o.calmest(later(expiry.Add(-h.issue.margin()), w.since), expiry)
+		after := o.calmest(later(expiry, w.since), now)
+		if before > o.calm || after > o.recovery {
+			o.violate(now, name+"/"+h.issue.ID, fmt.Sprintf("Secret %s holds a triple that expired %s ago, though it could be renewed for %s in a row before, and %s since",
+				name, now.Sub(expiry).Round(time.Second), before.Round(time.Second), after.Round(time.Second)))
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // calmest is the longest time without a blackout.

@@ -39,7 +39,7 @@ type Violation struct {
 
 // Observer collects what it is told and what is wrong. Create it with New; it is safe for concurrent use.
 type Observer struct {
-	calm time.Duration
+	calm, recovery time.Duration
 
 	mu         sync.Mutex
 	fault      string
@@ -57,10 +57,10 @@ type Observer struct {
 }
 
 // New returns an observer. calm is how long STS and the API server must have been there without a break, while a session
-// was due, before it is the operator's fault that it was not renewed.
-func New(calm time.Duration) *Observer {
+// was due, before it is the operator's fault that it expired; recovery how long they must have been since it expired.
+func New(calm, recovery time.Duration) *Observer {
 	return &Observer{
-		calm: calm, issues: map[string]*Issue{}, sessions: map[string][]*Issue{}, secrets: map[string]*held{}, wanted: map[string]*wanted{},
+		calm: calm, recovery: recovery, issues: map[string]*Issue{}, sessions: map[string][]*Issue{}, secrets: map[string]*held{}, wanted: map[string]*wanted{},
 		told: map[string]bool{}, wishes: map[string]int{},
 	}
 }

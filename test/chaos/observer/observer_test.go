@@ -18,6 +18,7 @@ const (
 	role     = "acs:ram::1234567890123456:role/reader"
 	another  = "acs:ram::1234567890123456:role/writer"
 	calm     = 15 * time.Second
+	recovery = 75 * time.Second
 	lifetime = 90 * time.Second
 )
 
@@ -58,7 +59,7 @@ func note(key, value string) func(*corev1.Secret) {
 
 // told is an observer that knows three sessions of shop/orders, one of shop/prices, and one that was not handed out whole.
 func told() (o *observer.Observer, first, second, third, foreign observer.Issue) {
-	o = observer.New(calm)
+	o = observer.New(calm, recovery)
 	first, second = issue("1", "shop.orders", role, began), issue("2", "shop.orders", role, began.Add(time.Minute))
 	third, foreign = issue("3", "shop.orders", another, began), issue("4", "shop.prices", role, began)
 	for _, i := range []observer.Issue{first, second, third, foreign} {
@@ -140,19 +141,20 @@ func TestExpiryIsJudged(t *testing.T) {
 	}{
 		{"not yet", nil, -time.Second, ""},
 		{"just now", nil, time.Second, ""},
-		{"expired", nil, 3 * time.Second, "expired 3s ago, though it could be renewed for 33s in a row"},
+		{"expired", nil, 3 * time.Second, "expired 3s ago, though it could be renewed for 30s in a row before"},
 		{"nobody answered all the time", []func(*observer.Observer){dark(-time.Minute, time.Minute)}, 30 * time.Second, ""},
 		{"nobody answers still", []func(*observer.Observer){func(o *observer.Observer) { o.Blackout(expiry.Add(-20 * time.Second)) }}, time.Hour, ""},
 		{"too short a time in between", []func(*observer.Observer){dark(-40*time.Second, -10*time.Second), dark(4*time.Second, time.Minute)}, 30 * time.Second, ""},
 		{"time enough before", []func(*observer.Observer){dark(-10*time.Second, time.Minute)}, 30 * time.Second, "for 20s in a row"},
-		{"time enough after", []func(*observer.Observer){dark(-40*time.Second, 2*time.Second)}, 20 * time.Second, "for 18s in a row"},
+		{"some time after", []func(*observer.Observer){dark(-40*time.Second, 2*time.Second)}, 70 * time.Second, ""},
+		{"time enough after", []func(*observer.Observer){dark(-40*time.Second, 2*time.Second)}, 80 * time.Second, "0s in a row before, and 1m18s since"},
 		{"time enough in between", []func(*observer.Observer){dark(-40*time.Second, -20*time.Second), dark(-4*time.Second, time.Minute)}, 30 * time.Second, "for 16s in a row"},
-		{"a blackout long ago", []func(*observer.Observer){dark(-80*time.Second, -50*time.Second)}, 5 * time.Second, "for 35s in a row"},
+		{"a blackout long ago", []func(*observer.Observer){dark(-80*time.Second, -50*time.Second)}, 5 * time.Second, "for 30s in a row"},
 		{"suspended", []func(*observer.Observer){func(o *observer.Observer) { o.Keeps(began, "shop/orders", false) }}, time.Hour, ""},
 		{"just resumed", []func(*observer.Observer){
 			func(o *observer.Observer) { o.Keeps(began, "shop/orders", false) },
 			func(o *observer.Observer) { o.Keeps(expiry.Add(time.Minute), "shop/orders", true) },
-		}, 70 * time.Second, ""},
+		}, 2 * time.Minute, ""},
 		{"deleted", []func(*observer.Observer){func(o *observer.Observer) { o.Keeps(expiry, "shop/orders", false) }}, time.Hour, ""},
 		{"the Secret is gone", []func(*observer.Observer){func(o *observer.Observer) { o.Gone("shop", "orders") }}, time.Hour, ""},
 	} {
@@ -170,7 +172,7 @@ func TestExpiryIsJudged(t *testing.T) {
 }
 
 func TestCallsAreAccountedFor(t *testing.T) {
-	o := observer.New(calm)
+	o := observer.New(calm, recovery)
 	for i, at := range []time.Duration{0, 10 * time.Second, 70 * time.Second, 71 * time.Second} {
 		o.Issued(issue(string(rune('a'+i)), "shop.orders", role, began.Add(at)))
 	}
@@ -208,7 +210,7 @@ func TestLeaksAreFound(t *testing.T) {
 }
 
 func TestViolationsTellTheFault(t *testing.T) {
-	o := observer.New(calm)
+	o := observer.New(calm, recovery)
 	o.Begins("STS is down")
 	o.Violate(began, "not all is ready")
 	o.Violate(began, "not all is ready")
