@@ -44,6 +44,7 @@ cluster: ## Run a Kubernetes cluster of one node for playing, until Ctrl-C (Linu
 .PHONY: test
 test: ## Run all tests, with the race detector, against a real API server (KUBERNETES_VERSION=1.33.13 for another).
 	assets="$(ASSETS)"; KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m -coverprofile=cover.out $(ARGS) ./...
+	go test $(ARGS) ./test/budget # without the race detector
 	hack/coverage.sh cover.out
 
 .PHONY: test-monitoring

@@ -1,6 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !race
+
 package budget
 
 import (
