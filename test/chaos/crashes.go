@@ -106,8 +106,9 @@ func (r *round) leaves(ctx context.Context, former *process.Process) {
 	}
 }
 
-// leaving is how soon a former leader is gone: it looks at its lease every two seconds.
-const leaving = 10 * time.Second
+// leaving is how soon a former leader is gone: client-go lets it try for ten seconds to renew a lease that another one
+// holds, before it gives up. Meanwhile two lead.
+const leaving = 20 * time.Second
 
 func leaderKilled(ctx context.Context, r *round) (times int, err error) {
 	stop := r.stir(ctx, r.throws, r.calm, 20)
