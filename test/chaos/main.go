@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
@@ -42,6 +43,7 @@ func run() int {
 	write := flag.String("write", "", "a page in Markdown to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\"")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard()) // of requests that are broken on purpose
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
