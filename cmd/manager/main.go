@@ -19,11 +19,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers"
+	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -120,7 +120,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	}
 	serving := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
 	if s.metricsSecure {
-		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = guard.Filter
 	}
 	cached, err := controllers.CacheOptions(s.namespaces, s.selector)
 	if err != nil {
