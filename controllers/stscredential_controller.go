@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -64,6 +65,7 @@ type Reconciler struct {
 
 	memory memory
 	wake   chan wakeUp
+	passes atomic.Int64 // that are under way
 }
 
 // Least privilege: a rule for each thing that the code does.
@@ -78,6 +80,8 @@ type Reconciler struct {
 
 // Reconcile makes one pass over a StsCredential.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	r.passes.Add(1)
+	defer r.passes.Add(-1)
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {
 		r.forget(request.NamespacedName)
@@ -107,6 +111,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	return next, err
 }
+
+// Busy tells whether a pass is under way: what can wait should.
+func (r *Reconciler) Busy() bool { return r.passes.Load() > 0 }
 
 // forget an object that is no more.
 func (r *Reconciler) forget(key types.NamespacedName) {

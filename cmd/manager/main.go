@@ -77,15 +77,18 @@ func run(ctx context.Context, s *settings) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		STS: client, Budget: newBudget(s, counts), Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
-		Clock:      clock.RealClock{}, Events: mgr.GetEventRecorder("sts-credential-operator"),
-		Audit: ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
+		Clock:      clock.RealClock{},
+		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
+	told := newEvents(mgr.GetClient(), reconciler)
+	reconciler.Events = told
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
 		})
 	}
 	if err := errors.Join(
+		mgr.Add(told),
 		s.track(ctx, mgr.GetClient(), reconciler),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),

@@ -1,0 +1,170 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package announce_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/internal/announce"
+)
+
+var _ events.EventRecorder = &announce.Recorder{}
+
+// sink takes events, in place of an API server.
+type sink struct {
+	client.Client
+	scheme *runtime.Scheme
+	got    chan *eventsv1.Event
+	fails  atomic.Bool
+}
+
+func (s *sink) Scheme() *runtime.Scheme { return s.scheme }
+
+func (s *sink) Create(_ context.Context, o client.Object, _ ...client.CreateOption) error {
+	if s.fails.Load() {
+		return errors.New("no")
+	}
+	s.got <- o.(*eventsv1.Event)
+	return nil
+}
+
+// stage is a Recorder that works.
+type stage struct {
+	*testing.T
+	*sink
+	*announce.Recorder
+	clock  *clocktesting.FakeClock
+	urgent atomic.Bool
+	stop   func()
+}
+
+func start(t *testing.T, log logr.Logger) *stage {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{T: t, sink: &sink{scheme: scheme, got: make(chan *eventsv1.Event, 100)}, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	s.Recorder = announce.New(announce.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Urgent: s.urgent.Load, Clock: s.clock, Log: log})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Recorder.Start(ctx)
+	}()
+	s.stop = func() { cancel(); <-ended }
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *stage) tell(severity, note string) {
+	s.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "u1"}}, nil, severity, "Issued", "Ready", "%s", note)
+}
+
+func (s *stage) next() *eventsv1.Event {
+	s.Helper()
+	select {
+	case e := <-s.got:
+		return e
+	case <-time.After(10 * time.Second):
+		s.Fatal("no event is written")
+		return nil
+	}
+}
+
+func TestEventsAreWritten(t *testing.T) {
+	s := start(t, logr.Discard())
+	s.tell(corev1.EventTypeNormal, "all is well")
+	e := s.next()
+	if e.Namespace != "shop" || !strings.HasPrefix(e.Name, "orders.") || e.Regarding.Kind != "Pod" || e.Regarding.UID != "u1" || e.Note != "all is well" ||
+		e.Reason != "Issued" || e.Action != "Ready" || e.Type != corev1.EventTypeNormal || e.ReportingController != "operator" || e.ReportingInstance != "operator-1" ||
+		!e.EventTime.Time.Equal(s.clock.Now()) {
+		t.Errorf("written is %+v", e)
+	}
+	s.tell(corev1.EventTypeNormal, "all is well")
+	if again := s.next(); again.Name == e.Name {
+		t.Error("two events have one name")
+	}
+	s.tell(corev1.EventTypeNormal, strings.Repeat("ä", 1000))
+	if note := s.next().Note; len(note) != 1024 || strings.Trim(note, "ä") != "" {
+		t.Errorf("a note of %d bytes: %q", len(note), note[len(note)-4:])
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: strings.Repeat("n", 253)}}
+	s.Eventf(node, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, corev1.EventTypeNormal, "R", "A", "x")
+	if e := s.next(); e.Namespace != "default" || len(e.Name) > 253 || e.Related.Name != "other" {
+		t.Errorf("written is %+v", e)
+	}
+}
+
+// What is urgent goes first, but for warnings, and not for longer than a minute.
+func TestEventsGiveWay(t *testing.T) {
+	s := start(t, logr.Discard())
+	s.urgent.Store(true)
+	s.tell(corev1.EventTypeNormal, "later")
+	s.tell(corev1.EventTypeWarning, "now")
+	if e := s.next(); e.Note != "now" {
+		t.Errorf("%q is written while something is urgent", e.Note)
+	}
+	s.await("the other waits", s.clock.HasWaiters)
+	s.urgent.Store(false)
+	s.clock.Step(time.Second)
+	if e := s.next(); e.Note != "later" {
+		t.Errorf("written is %q", e.Note)
+	}
+	s.urgent.Store(true)
+	s.tell(corev1.EventTypeNormal, "at last")
+	s.await("it waits", s.clock.HasWaiters)
+	s.clock.Step(time.Minute)
+	if e := s.next(); e.Note != "at last" {
+		t.Errorf("written is %q", e.Note)
+	}
+}
+
+func (s *stage) await(what string, holds func() bool) {
+	s.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); {
+		if time.Now().After(deadline) {
+			s.Fatal("never: " + what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// What waits when the process ends is written all the same.
+func TestEventsAreWrittenAtTheEnd(t *testing.T) {
+	s := start(t, logr.Discard())
+	s.urgent.Store(true)
+	for range 20 {
+		s.tell(corev1.EventTypeNormal, "x")
+	}
+	s.stop()
+	if len(s.got) != 20 {
+		t.Errorf("%d events were written, want 20", len(s.got))
+	}
+}
+
+func TestFailuresAreLogged(t *testing.T) {
+	lines := make(chan string, 10)
+	s := start(t, funcr.New(func(_, line string) { lines <- line }, funcr.Options{}))
+	s.fails.Store(true)
+	s.tell(corev1.EventTypeNormal, "x")
+	s.await("the failure is logged", func() bool { return len(lines) == 1 })
+	s.Eventf(&eventsv1.Event{}, nil, corev1.EventTypeNormal, "R", "A", "x") // of no kind that the scheme knows
+	s.await("that one is, too", func() bool { return len(lines) == 2 })
+}
