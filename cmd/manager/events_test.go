@@ -1,0 +1,45 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Events stand where kubectl describe looks for them: a first issue, and what needs somebody to act.
+func TestEventsAreWritten(t *testing.T) {
+	s := newSite(t)
+	s.must(s.api.Create(t.Context(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "events"}, Spec: v1alpha1.StsRoleGrantSpec{
+		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{"default"}}, RoleARNs: []v1alpha1.RoleARNPattern{role},
+	}}))
+	for name, arn := range map[string]string{"told": role, "refused": role + "-of-others"} {
+		s.must(s.api.Create(t.Context(), &v1alpha1.StsCredential{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: v1alpha1.StsCredentialSpec{RoleARN: arn},
+		}))
+	}
+	manager := s.start("--metrics-bind-address=0")
+	defer s.stop(manager)
+	for name, want := range map[string][2]string{
+		"told":    {corev1.EventTypeNormal, v1alpha1.ReasonIssued},
+		"refused": {corev1.EventTypeWarning, v1alpha1.ReasonRoleNotGranted},
+	} {
+		s.eventually("there is an event about "+name, func() bool {
+			events := &eventsv1.EventList{}
+			s.must(s.api.List(t.Context(), events, client.InNamespace("default")))
+			for _, e := range events.Items {
+				if e.Regarding.Kind == "StsCredential" && e.Regarding.Name == name && e.Regarding.UID != "" && e.Type == want[0] && e.Reason == want[1] && e.Note != "" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}
