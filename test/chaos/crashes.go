@@ -120,7 +120,7 @@ func leaderKilled(ctx context.Context, r *round) (times int, err error) {
 		}
 		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
 		leading.kill()
-		if _, err := r.leader(ctx, leading); err != nil {
+		if _, err := r.leader(ctx, nil); err != nil { // be it the killed one, which was started again
 			return times, err
 		}
 	}
