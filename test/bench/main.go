@@ -62,7 +62,7 @@ func parse(arguments []string) (s settings, err error) {
 	flags.IntVar(&s.workers, "workers", 32, "workers of the manager and of the floor")
 	flags.IntVar(&s.qps, "kube-api-qps", 500, "requests per second that a client of the API server may make; the burst is the same")
 	flags.DurationVar(&s.latency, "latency", 20*time.Millisecond, "what STS takes to answer")
-	flags.IntVar(&s.renewing, "renewing", 0, "credentials that are renewed; 0 means as many as the largest size")
+	flags.IntVar(&s.renewing, "renewing", 5000, "credentials that are renewed, of the largest size")
 	flags.IntVar(&s.renewalRate, "renewal-rate", 100, "renewals per second")
 	flags.DurationVar(&s.renewalTime, "renewal-time", 2*time.Minute, "how long renewals are watched")
 	flags.DurationVar(&s.idleTime, "idle-time", 20*time.Second, "how long the manager is watched while nothing is due")
@@ -86,8 +86,9 @@ func parse(arguments []string) (s settings, err error) {
 		s.sizes, s.unrelated, s.renewing, s.renewalRate, s.write = []int{50, 150}, 50, 200, 10, false
 		s.renewalTime, s.idleTime = 10*time.Second, 3*time.Second
 	}
-	if s.renewing == 0 {
-		s.renewing = s.sizes[len(s.sizes)-1]
+	s.renewing = min(s.renewing, s.sizes[len(s.sizes)-1])
+	if s.workers < 1 || s.qps < 1 || s.renewalRate < 1 {
+		return s, errors.New("--workers, --kube-api-qps and --renewal-rate must be at least 1")
 	}
 	s.root, err = controlplane.RepositoryRoot()
 	return s, err
@@ -106,12 +107,18 @@ func run(ctx context.Context, s settings) (err error) {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return err
+		b.results.Missing = err.Error()
 	}
-	fmt.Println()
-	fmt.Print(b.results.tables())
-	if !s.write {
-		return nil
+	b.results.Took = time.Since(b.began)
+	if len(b.results.Sizes) > 0 { // if it ended early, what was measured until then is told all the same
+		fmt.Println()
+		fmt.Print(b.results.tables())
+		if s.write {
+			err = b.results.save(filepath.Join(s.root, "docs"))
+		}
 	}
-	return b.results.save(filepath.Join(s.root, "docs"))
+	if b.results.Missing != "" {
+		err = errors.Join(errors.New(b.results.Missing), err)
+	}
+	return err
 }

@@ -58,6 +58,9 @@ func (r results) tables() string {
 			fmt.Fprintf(&b, "## %s\n\n%s\n", title, t)
 		}
 	}
+	if r.Missing != "" {
+		fmt.Fprintf(&b, "**This run ended early, and not all was measured:** %s\n\n", r.Missing)
+	}
 	section("Targets", r.targetTable())
 	section("First issue", r.issueTable())
 	section("Restart", r.restartTable())

@@ -116,6 +116,23 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 	}
 }
 
+// What a run that ended early has measured is told, and that it did.
+func TestARunThatEndedEarly(t *testing.T) {
+	r := measured()
+	r.Sizes, r.Crowded, r.Renewal, r.Missing = r.Sizes[:1], sized{}, renewal{}, "more than 15m0s have passed"
+	text := r.tables()
+	for _, want := range []string{"ended early", "more than 15m0s have passed", "| credentials | 1000 |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the tables lack %q:\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"NaN", "Inf", "## Renewal", "## Secrets of others"} {
+		if strings.Contains(text, not) {
+			t.Errorf("the tables have %q:\n%s", not, text)
+		}
+	}
+}
+
 func TestThePictureIsXML(t *testing.T) {
 	decoder := xml.NewDecoder(strings.NewReader(measured().picture()))
 	lines := 0
@@ -144,7 +161,7 @@ func TestParse(t *testing.T) {
 	if short, err := parse([]string{"--short"}); err != nil || short.write || short.renewalTime > time.Minute {
 		t.Errorf("--short: %+v, %v", short, err)
 	}
-	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope"} {
+	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope", "--workers=0", "--renewal-rate=0"} {
 		if _, err := parse([]string{bad}); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

@@ -12,6 +12,7 @@ type results struct {
 	Crowded    sized
 	Renewal    renewal
 	Took       time.Duration
+	Missing    string // why not all was measured; empty if it was
 }
 
 // sized is what was measured with N credentials. Waiting: they exist before; Created: their creation is in it.
