@@ -66,7 +66,7 @@ func start(t *testing.T, log logr.Logger) *stage {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = s.Recorder.Start(ctx)
+		_ = s.Start(ctx)
 	}()
 	s.stop = func() { cancel(); <-ended }
 	t.Cleanup(s.stop)
