@@ -52,7 +52,9 @@ func (b *bench) size(ctx context.Context, s *site, i int) (err error) {
 	if r.FloorWaiting, r.FloorCreated, err = s.floors(ctx, r.N); err != nil {
 		return fmt.Errorf("the floor with %d credentials: %w", r.N, err)
 	}
-	if r.Waiting, err = s.waiting(ctx, r.N); err != nil {
+	if r.N > b.waitingUpTo {
+		b.say("%d credentials: none wait for the manager, see --waiting-up-to", r.N)
+	} else if r.Waiting, err = s.waiting(ctx, r.N); err != nil {
 		return fmt.Errorf("%d credentials that wait for the manager: %w", r.N, err)
 	}
 	if r.Created, r.Restart, err = s.created(ctx, r.N); err != nil {

@@ -30,6 +30,7 @@ import (
 type settings struct {
 	sizes                    []int
 	workers, qps             int
+	waitingUpTo              int
 	latency                  time.Duration
 	renewing, renewalRate    int
 	renewalTime, idleTime    time.Duration
@@ -61,6 +62,7 @@ func parse(arguments []string) (s settings, err error) {
 	sizes := flags.String("sizes", "1000,4000,10000", "numbers of credentials, separated by commas, smallest first")
 	flags.IntVar(&s.workers, "workers", 32, "workers of the manager and of the floor")
 	flags.IntVar(&s.qps, "kube-api-qps", 500, "requests per second that a client of the API server may make; the burst is the same")
+	flags.IntVar(&s.waitingUpTo, "waiting-up-to", 4000, "measure credentials that wait for the manager up to this number, to save time")
 	flags.DurationVar(&s.latency, "latency", 20*time.Millisecond, "what STS takes to answer")
 	flags.IntVar(&s.renewing, "renewing", 5000, "credentials that are renewed, of the largest size")
 	flags.IntVar(&s.renewalRate, "renewal-rate", 100, "renewals per second")

@@ -101,8 +101,8 @@ func (s *site) stop() (err error) {
 
 func (s *site) startPlane(ctx context.Context) (err error) {
 	s.plane, err = controlplane.Start(ctx, controlplane.Options{
-		// To have it emptied sooner between two measurements, in which nothing is deleted.
-		APIServerFlags: []string{"--delete-collection-workers=16"},
+		// To have it emptied sooner, and in one request, between two measurements, in which nothing is deleted.
+		APIServerFlags: []string{"--delete-collection-workers=16", "--request-timeout=5m"},
 	})
 	return err
 }
