@@ -112,20 +112,18 @@ func (s *Site) startPlane(ctx context.Context) (err error) {
 
 // install gives the operator and Prometheus the rights that an installation gives them.
 func (s *Site) install(ctx context.Context) error {
+	if err := s.Plane.InstallForOperator(ctx, s.Root); err != nil {
+		return err
+	}
 	for _, args := range [][]string{
-		{"apply", "-f", "config/manager/namespace.yaml"},
-		{"apply", "-k", "config/crd"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
-		{"apply", "-k", "config/rbac"},
-		{"apply", "-k", "config/admission"},
 		{"create", "namespace", Namespace},
 		{"create", "namespace", "monitoring"},
 		{"-n", "monitoring", "create", "serviceaccount", "prometheus"},
 		{"apply", "-f", "config/prometheus/metrics_reader.yaml"},
 		{"create", "clusterrolebinding", "sts-credential-operator-metrics-reader", "--clusterrole=sts-credential-operator-metrics-reader", "--serviceaccount=monitoring:prometheus"},
 	} {
-		if output, err := s.Command(ctx, filepath.Join(s.Plane.Assets(), "kubectl"), args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
+		if err := s.Plane.Kubectl(ctx, s.Root, args...); err != nil {
+			return err
 		}
 	}
 	return s.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: Namespace}, Spec: v1alpha1.StsRoleGrantSpec{

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -108,22 +107,8 @@ func (s *site) connect() error {
 
 // install applies CRDs and rights as they are released, and grants the roles.
 func (s *site) install(ctx context.Context) error {
-	admin := filepath.Join(s.dir, "admin.kubeconfig")
-	if err := s.plane.WriteKubeconfig(admin); err != nil {
+	if err := s.plane.InstallForOperator(ctx, s.root); err != nil {
 		return err
-	}
-	for _, args := range [][]string{
-		{"apply", "-f", "config/manager/namespace.yaml"},
-		{"apply", "-k", "config/crd"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
-		{"apply", "-k", "config/rbac"},
-		{"apply", "-k", "config/admission"},
-	} {
-		kubectl := exec.CommandContext(ctx, filepath.Join(s.plane.Assets(), "kubectl"), args...)
-		kubectl.Dir, kubectl.Env = s.root, append(os.Environ(), "KUBECONFIG="+admin, "KUBECACHEDIR="+filepath.Join(s.dir, "cache"))
-		if output, err := kubectl.CombinedOutput(); err != nil {
-			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
-		}
 	}
 	var names []v1alpha1.NamespaceName
 	for _, name := range []string{calmNamespace, meddledNamespace, churnNamespace} {
