@@ -140,22 +140,8 @@ func (s *site) operator() (*rest.Config, error) {
 
 // install gives the operator what an installation gives it, admission policies included, and a role to the namespace.
 func (s *site) install(ctx context.Context) error {
-	kubeconfig := filepath.Join(s.dir, "admin.kubeconfig")
-	if err := s.plane.WriteKubeconfig(kubeconfig); err != nil {
+	if err := s.plane.InstallForOperator(ctx, s.root); err != nil {
 		return err
-	}
-	for _, arguments := range [][]string{
-		{"apply", "-f", "config/manager/namespace.yaml"},
-		{"apply", "-k", "config/crd"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "-f", "config/crd/sts.alibabacloud.com_stscredentials.yaml", "-f", "config/crd/sts.alibabacloud.com_stsrolegrants.yaml"},
-		{"apply", "-k", "config/rbac"},
-		{"apply", "-k", "config/admission"},
-	} {
-		cmd := exec.CommandContext(ctx, filepath.Join(s.plane.Assets(), "kubectl"), arguments...)
-		cmd.Dir, cmd.Env = s.root, append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+filepath.Join(s.dir, "cache"))
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("kubectl %v: %w\n%s", arguments, err, output)
-		}
 	}
 	return errors.Join(
 		s.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}),
