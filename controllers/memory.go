@@ -214,9 +214,11 @@ func (m *memo) failed(class sts.Class, lifeLeft time.Duration) time.Duration {
 	if doublings := min(m.failures, 16); first<<doublings < last {
 		delay = first << doublings
 	}
-	m.failures++
-	if lifeLeft > 0 {
-		delay = min(delay, max(lifeLeft/4, rush))
+	// A try that is hastened does not count: once nothing works any more, the next is not put off by all of those before.
+	if rushed := max(lifeLeft/4, rush); lifeLeft > 0 && rushed < delay {
+		delay = rushed
+	} else {
+		m.failures++
 	}
 	return delay - rotation.Spread(fmt.Sprint(m.uid, "/", m.failures), delay/5)
 }

@@ -175,3 +175,19 @@ func TestMessagesAreCut(t *testing.T) {
 		t.Errorf("message of %d bytes", n)
 	}
 }
+
+// Tries that were hastened while little life was left do not put off the one after it.
+func TestHastenedTriesDoNotCount(t *testing.T) {
+	m := &memo{uid: "a"}
+	for i := range 6 {
+		if delay := m.failed(sts.Refused, 30*time.Second); delay > refusedRush {
+			t.Errorf("try %d comes after %v", i, delay)
+		}
+	}
+	if delay := m.failed(sts.Refused, 0); delay > refusedMin {
+		t.Errorf("once it has expired, the next comes after %v", delay)
+	}
+	if delay := m.failed(sts.Refused, 0); delay < refusedMin {
+		t.Errorf("and the one after that after %v", delay)
+	}
+}
