@@ -46,6 +46,10 @@ func (s *site) renewals(ctx context.Context, n int) (r renewal, err error) {
 		return r, err
 	}
 	defer watching.stop()
+	// A watch that begins with many objects and is sent their changes at the same time may be ended as too slow.
+	if _, err := watching.allReady(ctx, n); err != nil {
+		return r, err
+	}
 	s.say("%d credentials: brought to live %s within %s", r.N, r.Lifetime, interval)
 	if err := s.shorten(ctx, r); err != nil {
 		return r, err
@@ -95,6 +99,9 @@ func (s *site) renewed(ctx context.Context, watching *observer, r *renewal) erro
 	}
 	r.Took = time.Since(start)
 	late, renewals, expired := watching.seen(time.Now())
+	if renewals == 0 {
+		return errors.New("the observer saw no renewal: its watch may have ended")
+	}
 	r.Requests, err = s.since(ctx, before)
 	if err := errors.Join(err, profiled()); err != nil {
 		return err
