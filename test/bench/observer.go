@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ type told struct {
 type event struct {
 	Type   string
 	Object struct {
-		Metadata struct{ Name, UID string }
+		Metadata struct{ Name, UID, ResourceVersion string }
 		Status   struct {
 			Conditions          []struct{ Type, Status string }
 			IssuedAt, ExpiresAt time.Time
@@ -53,12 +54,15 @@ type event struct {
 	}
 }
 
-// observe watches from now on.
+// observe watches from now on. The API server ends a watch that it finds too slow: another goes on from there.
 func (s *site) observe(ctx context.Context) (*observer, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := s.raw.RESTClient().Get().
-		AbsPath("/apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, "namespaces", namespace, "stscredentials").
-		Param("watch", "true").Stream(ctx)
+	watch := func(version string) (io.ReadCloser, error) {
+		return s.raw.RESTClient().Get().
+			AbsPath("/apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, "namespaces", namespace, "stscredentials").
+			Param("watch", "true").Param("resourceVersion", version).Stream(ctx)
+	}
+	stream, err := watch("")
 	if err != nil {
 		cancel()
 		return nil, err
@@ -66,16 +70,29 @@ func (s *site) observe(ctx context.Context) (*observer, error) {
 	o := &observer{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}), last: map[string]told{}}
 	go func() {
 		defer close(o.done)
-		defer func() { _ = stream.Close() }()
-		decoder := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
+		version := ""
 		for o.err == nil {
-			var e event
-			if o.err = decoder.Decode(&e); o.err == nil && e.Type != "ERROR" {
-				o.see(e, time.Now())
+			version = o.read(stream, version)
+			_ = stream.Close()
+			if stream, o.err = watch(version); o.err != nil {
+				return
 			}
 		}
 	}()
 	return o, nil
+}
+
+// read takes in events until the watch ends, and returns the version to go on from.
+func (o *observer) read(stream io.Reader, version string) string {
+	decoder := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
+	for {
+		var e event
+		if decoder.Decode(&e) != nil || e.Type == "ERROR" {
+			return version
+		}
+		o.see(e, time.Now())
+		version = e.Object.Metadata.ResourceVersion
+	}
 }
 
 // stop ends the watch.
