@@ -72,23 +72,26 @@ func (s *site) observe(ctx context.Context) (*observer, error) {
 		defer close(o.done)
 		version := ""
 		for o.err == nil {
-			version = o.read(stream, version)
+			version, o.err = o.read(stream, version)
 			_ = stream.Close()
-			if stream, o.err = watch(version); o.err != nil {
-				return
+			if o.err == nil {
+				stream, o.err = watch(version)
 			}
 		}
 	}()
 	return o, nil
 }
 
-// read takes in events until the watch ends, and returns the version to go on from.
-func (o *observer) read(stream io.Reader, version string) string {
+// read takes in events until the watch ends, and returns the version to go on from. It fails where one cannot go on.
+func (o *observer) read(stream io.Reader, version string) (string, error) {
 	decoder := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
 	for {
 		var e event
-		if decoder.Decode(&e) != nil || e.Type == "ERROR" {
-			return version
+		if decoder.Decode(&e) != nil {
+			return version, nil
+		}
+		if e.Type == "ERROR" {
+			return version, fmt.Errorf("the API server does not let the watch go on from version %s", version)
 		}
 		o.see(e, time.Now())
 		version = e.Object.Metadata.ResourceVersion
