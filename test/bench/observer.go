@@ -54,7 +54,7 @@ type event struct {
 	}
 }
 
-// observe watches from now on. The API server ends a watch that it finds too slow: another goes on from there.
+// observe watches from now on.
 func (s *site) observe(ctx context.Context) (*observer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	watch := func(version string) (io.ReadCloser, error) {
@@ -68,34 +68,35 @@ func (s *site) observe(ctx context.Context) (*observer, error) {
 		return nil, err
 	}
 	o := &observer{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}), last: map[string]told{}}
-	go func() {
-		defer close(o.done)
-		version := ""
-		for o.err == nil {
-			version, o.err = o.read(stream, version)
-			_ = stream.Close()
-			if o.err == nil {
-				stream, o.err = watch(version)
-			}
-		}
-	}()
+	go o.follow(stream, watch)
 	return o, nil
+}
+
+// follow takes in what the stream tells. The API server ends a watch that it finds too slow: another goes on from there,
+// for as long as the API server lets it.
+func (o *observer) follow(stream io.ReadCloser, watch func(version string) (io.ReadCloser, error)) {
+	defer close(o.done)
+	version := ""
+	for o.err == nil {
+		version, o.err = o.read(stream, version)
+		_ = stream.Close()
+		if o.err == nil {
+			stream, o.err = watch(version)
+		}
+	}
 }
 
 // read takes in events until the watch ends, and returns the version to go on from. It fails where one cannot go on.
 func (o *observer) read(stream io.Reader, version string) (string, error) {
 	decoder := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
-	for {
-		var e event
-		if decoder.Decode(&e) != nil {
-			return version, nil
-		}
+	for e := (event{}); decoder.Decode(&e) == nil; e = (event{}) {
 		if e.Type == "ERROR" {
 			return version, fmt.Errorf("the API server does not let the watch go on from version %s", version)
 		}
 		o.see(e, time.Now())
 		version = e.Object.Metadata.ResourceVersion
 	}
+	return version, nil
 }
 
 // stop ends the watch.

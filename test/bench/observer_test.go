@@ -6,6 +6,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -60,6 +63,31 @@ func TestObserverTellsThatItsWatchEnded(t *testing.T) {
 	close(o.done)
 	if _, err := o.allReady(t.Context(), 1); err == nil {
 		t.Error("it waits for an observer that sees nothing any more")
+	}
+}
+
+func TestObserverGoesOnWhereItsWatchEnded(t *testing.T) {
+	answers := []string{
+		`{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"7"}}}{"type":"MODI`,
+		`{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"9"},"status":{"requestID":"r1","conditions":[{"type":"Ready","status":"True"}]}}}`,
+		`{"type":"ERROR","object":{"code":410}}`,
+	}
+	var asked []string
+	watch := func(version string) (io.ReadCloser, error) {
+		asked = append(asked, version)
+		return io.NopCloser(strings.NewReader(answers[len(asked)-1])), nil
+	}
+	stream, err := watch("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]told{}}
+	o.follow(stream, watch)
+	if want := []string{"", "7", "9"}; !slices.Equal(asked, want) {
+		t.Errorf("it watched from %q, want %q", asked, want)
+	}
+	if o.ready != 1 || o.err == nil || !strings.Contains(o.err.Error(), "from version 9") {
+		t.Errorf("%d are ready, and it ended with %v", o.ready, o.err)
 	}
 }
 
