@@ -18,21 +18,76 @@ type bench struct {
 	results results
 }
 
-// measure goes through all sizes, each on a control plane of its own that the floor and the manager share.
+// measure goes through all sizes.
 func (b *bench) measure(ctx context.Context) error {
 	if err := b.build(ctx); err != nil {
 		return err
 	}
 	for i := range b.sizes {
-		if err := b.on(ctx, func(s *site) error { return b.size(ctx, s, i) }); err != nil {
+		if err := b.size(ctx, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// on gives do a site, and ends it.
-func (b *bench) on(ctx context.Context, do func(*site) error) (err error) {
+// size measures the ith number of credentials.
+func (b *bench) size(ctx context.Context, i int) error {
+	r := sized{N: b.sizes[i]}
+	if r.N > b.waitingUpTo {
+		b.say("%d credentials: none wait, see --waiting-up-to", r.N)
+	} else if err := b.waiting(ctx, &r); err != nil {
+		return err
+	}
+	if err := b.on(ctx, "are created in the floor's loop", r.N, func(s *site) (err error) {
+		r.FloorCreated, err = s.floorCreated(ctx, r.N)
+		return err
+	}); err != nil {
+		return err
+	}
+	return b.on(ctx, "are created while the manager works", r.N, func(s *site) (err error) {
+		if r.Created, r.Restart, err = s.created(ctx, r.N); err != nil {
+			return err
+		}
+		b.results.Sizes = append(b.results.Sizes, r)
+		return b.more(ctx, s, i)
+	})
+}
+
+// waiting measures credentials that are there before the floor and the manager begin.
+func (b *bench) waiting(ctx context.Context, r *sized) error {
+	if err := b.on(ctx, "wait for the floor", r.N, func(s *site) (err error) {
+		r.FloorWaiting, err = s.floorWaiting(ctx, r.N)
+		return err
+	}); err != nil {
+		return err
+	}
+	return b.on(ctx, "wait for the manager", r.N, func(s *site) (err error) {
+		r.Waiting, err = s.waiting(ctx, r.N)
+		return err
+	})
+}
+
+// more measures what comes once with the size in the middle, Secrets of others, and with the last, renewals.
+func (b *bench) more(ctx context.Context, s *site, i int) (err error) {
+	if i == len(b.sizes)/2 && b.unrelated > 0 {
+		if b.results.Crowded, err = s.crowded(ctx, b.sizes[i]); err != nil {
+			return fmt.Errorf("with Secrets of others: %w", err)
+		}
+	}
+	if i == len(b.sizes)-1 {
+		b.results.Renewal, err = s.renewals(ctx, b.sizes[i])
+	}
+	return err
+}
+
+// on gives do a site of its own, and ends it: what a control plane did before makes it slower.
+func (b *bench) on(ctx context.Context, what string, n int, do func(*site) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%d credentials that %s: %w", n, what, err)
+		}
+	}()
 	s, err := b.start(ctx)
 	if err != nil {
 		return err
@@ -43,33 +98,8 @@ func (b *bench) on(ctx context.Context, do func(*site) error) (err error) {
 			return err
 		}
 	}
+	b.say("%d credentials %s", n, what)
 	return do(s)
-}
-
-// size measures the ith number of credentials. Secrets of others come with the one in the middle, renewals with the last.
-func (b *bench) size(ctx context.Context, s *site, i int) (err error) {
-	r := sized{N: b.sizes[i]}
-	if r.FloorWaiting, r.FloorCreated, err = s.floors(ctx, r.N); err != nil {
-		return fmt.Errorf("the floor with %d credentials: %w", r.N, err)
-	}
-	if r.N > b.waitingUpTo {
-		b.say("%d credentials: none wait for the manager, see --waiting-up-to", r.N)
-	} else if r.Waiting, err = s.waiting(ctx, r.N); err != nil {
-		return fmt.Errorf("%d credentials that wait for the manager: %w", r.N, err)
-	}
-	if r.Created, r.Restart, err = s.created(ctx, r.N); err != nil {
-		return fmt.Errorf("%d credentials that are created beside the manager: %w", r.N, err)
-	}
-	b.results.Sizes = append(b.results.Sizes, r)
-	if i == len(b.sizes)/2 && b.unrelated > 0 {
-		if b.results.Crowded, err = s.crowded(ctx, r.N); err != nil {
-			return fmt.Errorf("with Secrets of others: %w", err)
-		}
-	}
-	if i == len(b.sizes)-1 {
-		b.results.Renewal, err = s.renewals(ctx, r.N)
-	}
-	return err
 }
 
 // say tells how far it is.

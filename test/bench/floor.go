@@ -19,48 +19,43 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// floors measures the plain loop: with credentials that exist already, and with their creation in the loop. The loop knows
-// nothing: no cache, no decision, no event, no look before the write.
-func (s *site) floors(ctx context.Context, n int) (waiting, created issue, err error) {
-	s.say("%d credentials: the floor", n)
-	calls, err := sts.New(sts.Options{Endpoint: s.url, Clock: clock.RealClock{}})
+// floorCreated measures the plain loop with the creation of credentials in it. The loop knows nothing: no cache, no decision,
+// no event, no look before the write.
+func (s *site) floorCreated(ctx context.Context, n int) (issue, error) {
+	calls, err := s.calls()
 	if err != nil {
-		return waiting, created, err
+		return issue{}, err
 	}
-	if n <= s.waitingUpTo {
-		if waiting, err = s.floorWaiting(ctx, n, calls); err != nil {
-			return waiting, created, err
-		}
-	}
-	created, err = s.floor(ctx, n, func(ctx context.Context, i int) error {
+	return s.floor(ctx, n, func(ctx context.Context, i int) error {
 		credential, err := s.create(ctx, i)
 		if err != nil {
 			return err
 		}
 		return s.issueTo(ctx, calls, credential)
 	})
-	if err != nil {
-		return waiting, created, err
-	}
-	return waiting, created, s.clear(ctx)
 }
 
 // floorWaiting measures the loop with credentials that exist.
-func (s *site) floorWaiting(ctx context.Context, n int, calls *sts.Client) (waiting issue, err error) {
+func (s *site) floorWaiting(ctx context.Context, n int) (issue, error) {
+	calls, err := s.calls()
+	if err != nil {
+		return issue{}, err
+	}
 	credentials := make([]*v1alpha1.StsCredential, n)
 	if err := s.each(ctx, n, func(ctx context.Context, i int) (err error) {
 		credentials[i], err = s.create(ctx, i)
 		return err
 	}); err != nil {
-		return waiting, err
+		return issue{}, err
 	}
-	waiting, err = s.floor(ctx, n, func(ctx context.Context, i int) error {
+	return s.floor(ctx, n, func(ctx context.Context, i int) error {
 		return s.issueTo(ctx, calls, credentials[i])
 	})
-	if err != nil {
-		return waiting, err
-	}
-	return waiting, s.clear(ctx)
+}
+
+// calls is the operator's own client of STS.
+func (s *site) calls() (*sts.Client, error) {
+	return sts.New(sts.Options{Endpoint: s.url, Clock: clock.RealClock{}})
 }
 
 // floor runs one loop, from its start to the last Ready that an observer sees.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures the operator against the floor: what a plain loop takes that makes the same call to STS, the same
-// Secret and the same status, on the same control plane. It starts a real etcd and kube-apiserver, an emulated STS that
+// Secret and the same status, on a control plane like it. It starts a real etcd and kube-apiserver, an emulated STS that
 // answers after 20 ms, and the manager as a process of its own, prints tables, and writes them to docs/performance.md,
 // with a plot. It ends by itself and leaves nothing behind.
 package main

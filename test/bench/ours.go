@@ -44,7 +44,6 @@ func (s *site) assumed() (n int) {
 // waiting starts the manager where n credentials wait for it, and measures from its first call to STS to the last Ready: as
 // the floor does where they exist.
 func (s *site) waiting(ctx context.Context, n int) (r issue, err error) {
-	s.say("%d credentials: they wait for the manager", n)
 	if err := s.each(ctx, n, func(ctx context.Context, i int) error {
 		_, err := s.create(ctx, i)
 		return err
@@ -68,13 +67,12 @@ func (s *site) waiting(ctx context.Context, n int) (r issue, err error) {
 			break
 		}
 	}
-	return r, errors.Join(s.stopManager(), s.clear(ctx))
+	return r, nil
 }
 
 // created starts the manager, creates n credentials, and measures from the first create to the last Ready; then what the
 // manager does when it is started anew.
 func (s *site) created(ctx context.Context, n int) (r issue, again restart, err error) {
-	s.say("%d credentials: they are created while the manager works", n)
 	before, watching, err := s.before(ctx)
 	if err != nil {
 		return r, again, err

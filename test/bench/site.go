@@ -75,7 +75,6 @@ func (b *bench) binary() string { return filepath.Join(b.dir, "manager") }
 
 // start starts all but the manager.
 func (b *bench) start(ctx context.Context) (s *site, err error) {
-	b.say("start a control plane")
 	s = &site{bench: b}
 	for _, do := range []func(context.Context) error{s.startPlane, s.startClients, s.install, s.startSTS} {
 		if err := do(ctx); err != nil {
