@@ -54,7 +54,7 @@ type Options struct {
 // Recorder is an events.EventRecorder. It is safe for concurrent use.
 type Recorder struct {
 	Options
-	warnings, others chan told
+	warnings, others chan *told
 	number           atomic.Uint64
 }
 
@@ -67,7 +67,7 @@ type told struct {
 
 // New makes a Recorder, which writes once it is started.
 func New(o Options) *Recorder {
-	return &Recorder{Options: o, warnings: make(chan told, capacity), others: make(chan told, capacity)}
+	return &Recorder{Options: o, warnings: make(chan *told, capacity), others: make(chan *told, capacity)}
 }
 
 // Eventf puts an event in the queue of those to be written. It never waits.
@@ -77,7 +77,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 		r.Log.Error(err, "an event is about an object that cannot be named", "reason", reason)
 		return
 	}
-	e := told{at: r.Clock.Now(), regarding: about, severity: severity, reason: reason, action: action, note: short(fmt.Sprintf(note, args...))}
+	e := &told{at: r.Clock.Now(), regarding: about, severity: severity, reason: reason, action: action, note: short(fmt.Sprintf(note, args...))}
 	if related != nil {
 		e.related, _ = reference.GetReference(r.Client.Scheme(), related) // left out if it cannot be named
 	}
@@ -118,7 +118,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 }
 
 // write writes what comes out of the queue.
-func (r *Recorder) write(ctx context.Context, queue <-chan told, urgent func() bool, done chan<- struct{}) {
+func (r *Recorder) write(ctx context.Context, queue <-chan *told, urgent func() bool, done chan<- struct{}) {
 	defer func() { done <- struct{}{} }()
 	for {
 		select {
@@ -133,7 +133,7 @@ func (r *Recorder) write(ctx context.Context, queue <-chan told, urgent func() b
 }
 
 // giveWay waits while something is urgent, but not for too long.
-func (r *Recorder) giveWay(ctx context.Context, e told, urgent func() bool) {
+func (r *Recorder) giveWay(ctx context.Context, e *told, urgent func() bool) {
 	for urgent() && r.Clock.Since(e.at) < patience {
 		select {
 		case <-r.Clock.After(glance):
@@ -144,7 +144,7 @@ func (r *Recorder) giveWay(ctx context.Context, e told, urgent func() bool) {
 }
 
 // flush writes what waits when the process ends.
-func (r *Recorder) flush(ctx context.Context, queue <-chan told) {
+func (r *Recorder) flush(ctx context.Context, queue <-chan *told) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -158,7 +158,7 @@ func (r *Recorder) flush(ctx context.Context, queue <-chan told) {
 }
 
 // create writes one event. Where that fails it is lost: conditions tell the same for longer.
-func (r *Recorder) create(ctx context.Context, e told) {
+func (r *Recorder) create(ctx context.Context, e *told) {
 	namespace := e.regarding.Namespace
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
