@@ -5,6 +5,7 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -39,14 +40,15 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 	return options, nil
 }
 
-// stripCredential keeps of a StsCredential's annotations the one that is read.
+// stripCredential keeps of a StsCredential's annotations the one that is read, and drops its type: reading from the cache
+// puts that back.
 func stripCredential(object any) (any, error) {
 	c, ok := object.(*v1alpha1.StsCredential)
 	if !ok {
 		return object, nil
 	}
 	wish := secret.RenewRequest(c.Annotations[v1alpha1.AnnotationRenewRequestedAt])
-	c.ManagedFields, c.Annotations = nil, nil
+	c.TypeMeta, c.ManagedFields, c.Annotations = metav1.TypeMeta{}, nil, nil
 	if wish != "" {
 		c.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: wish}
 	}

@@ -28,17 +28,31 @@ func Strip(object any) (any, error) {
 	return s, nil
 }
 
+// ownKeys are the operator's own labels and annotations: a cached Secret shares them with all others.
+var ownKeys = func() map[string]string {
+	keys := map[string]string{}
+	for _, key := range append([]string{
+		managedByLabel, UIDLabel, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation,
+	}, recordAnnotations...) {
+		keys[key] = key
+	}
+	return keys
+}()
+
 // ours are those of a Secret's labels or annotations that this operator writes: its own, and those of the spec that it
 // noted. What is longer than it would write is cut, and so is seen to differ.
 func ours(all map[string]string, noted string) map[string]string {
-	kept := map[string]string{}
+	kept := make(map[string]string, min(len(all), len(ownKeys)))
 	keep := func(key string) {
 		if value, set := all[key]; set {
 			kept[key] = value[:min(len(value), maxKept)]
 		}
 	}
 	for key := range all {
-		if strings.HasPrefix(key, prefix) || key == managedByLabel {
+		switch known, ok := ownKeys[key]; {
+		case ok:
+			keep(known)
+		case strings.HasPrefix(key, prefix):
 			keep(key)
 		}
 	}
