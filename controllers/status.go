@@ -20,12 +20,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// quietWait is how long a call may wait for its turn without the status telling so: most waits are over before anybody
-// could read it, and each telling is a write. A new object that waits again and again is told of after quietStart.
-const (
-	quietWait  = 5 * time.Second
-	quietStart = 30 * time.Second
-)
+// quietWait is how long a call may wait for its turn without the status telling so, from now or, for a new object, from its
+// creation: most waits are over before anybody could read it, and each telling is a write.
+const quietWait = 30 * time.Second
 
 // report is the only place that writes status: one patch, if anything changed, and an event for each change of
 // condition. It returns when to look again.
@@ -56,7 +53,7 @@ func (p *pass) quiet(now time.Time) bool {
 	}
 	told := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
 	if told == nil {
-		return now.Sub(p.credential.CreationTimestamp.Time) < quietStart
+		return now.Sub(p.credential.CreationTimestamp.Time) < quietWait
 	}
 	return p.decision.Usable || told.Status != metav1.ConditionTrue
 }

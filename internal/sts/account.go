@@ -26,8 +26,8 @@ const (
 	// atOnce is the least wait.
 	atOnce = time.Millisecond
 	// crowded is how long to stay away at least from an account with as many calls in flight as it may have: the end
-	// of one is told.
-	crowded = time.Second
+	// of one is told, so that many who wait need not come and ask, again and again.
+	crowded = 15 * time.Second
 )
 
 // account is one account's bucket, those who wait for it, and those whose turn has come: a token is theirs until they

@@ -19,7 +19,7 @@ import (
 )
 
 func TestInFlight(t *testing.T) {
-	const full = time.Second
+	const full = 15 * time.Second
 	l := newTill(t, 10, 10)
 	l.LimitInFlight(2)
 	take := func(story, account, name string, want time.Duration) {
@@ -46,9 +46,9 @@ func TestInFlight(t *testing.T) {
 	take("change nothing", "hanging", "f", 0)
 	take("of the bound", "hanging", "g", full)
 
-	l.Throttled("hanging", 2*time.Second)
-	take("a pause counts first", "hanging", "g", 2*time.Second)
-	l.step(2 * time.Second)
+	l.Throttled("hanging", 20*time.Second)
+	take("a longer pause counts first", "hanging", "g", 20*time.Second)
+	l.step(20 * time.Second)
 	take("then the bound", "hanging", "g", full)
 
 	l.LimitInFlight(0)
