@@ -6,6 +6,7 @@ package controllers
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/rotation"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -58,9 +60,11 @@ type memo struct {
 	// generation of the spec that was looked at last: what is wrong with the Secret since is somebody else's doing.
 	generation int64
 
-	// The versions that were written last, to recognise a cache that lags behind.
-	secretVersion, statusVersion string
-	statusWritten                time.Time
+	// The versions that were written last, to recognise a cache that lags behind and, while a pass may be under way, the
+	// Secret that a watch brings back.
+	secretVersion atomic.Pointer[string]
+	statusVersion string
+	statusWritten time.Time
 
 	// The name of the Secret, if a live look found none and the last pass only waited for its turn to call STS: the next one
 	// need not look again, as the first write fails if somebody else made one meanwhile.
@@ -139,6 +143,18 @@ func (m *memory) forget(key types.NamespacedName) {
 	delete(m.hurry, key)
 }
 
+// wrote reports whether a Secret is as this process wrote it last.
+func (m *memory) wrote(s client.Object) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	of := m.memos[types.NamespacedName{Namespace: s.GetNamespace(), Name: secret.CredentialName(s)}]
+	if of == nil {
+		return false
+	}
+	written := of.secretVersion.Load()
+	return written != nil && *written == s.GetResourceVersion()
+}
+
 // hasten has an issue renewed a little early.
 func (m *memory) hasten(key types.NamespacedName, requestID string) {
 	m.mu.Lock()
@@ -166,7 +182,10 @@ func (m *memo) statusLags(c *v1alpha1.StsCredential, now time.Time) bool {
 }
 
 // secretLags reports whether the Secret is older than what was written last.
-func (m *memo) secretLags(s *corev1.Secret) bool { return older(s.ResourceVersion, m.secretVersion) }
+func (m *memo) secretLags(s *corev1.Secret) bool {
+	written := m.secretVersion.Load()
+	return written != nil && older(s.ResourceVersion, *written)
+}
 
 func older(seen, written string) bool {
 	order, err := resourceversion.CompareResourceVersion(seen, written)

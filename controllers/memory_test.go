@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -72,7 +73,8 @@ func TestMemoryIsOfOneObject(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	m := &memo{secretVersion: "100", statusVersion: "100", statusWritten: now}
+	m := &memo{statusVersion: "100", statusWritten: now}
+	m.secretVersion.Store(ptr.To("100"))
 	for version, want := range map[string]bool{"99": true, "100": false, "101": false, "1000": false, "not a number": false} {
 		if got := m.secretLags(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}); got != want {
 			t.Errorf("Secret at %s lags: %v", version, got)

@@ -174,7 +174,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	}
 	return built.
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret), builder.WithPredicates(r.byOthers())).
 		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).
 		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
 		WatchesRawSource(r.wakeSource()).

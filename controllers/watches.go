@@ -32,6 +32,14 @@ func specOrWish() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, wishChanged)
 }
 
+// byOthers passes what others do to Secrets. What this process wrote, the pass that wrote it has taken in.
+func (r *Reconciler) byOthers() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return !r.memory.wrote(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !r.memory.wrote(e.ObjectNew) },
+	}
+}
+
 // credentialOfSecret finds the StsCredential whose Secret this is or, by its record, was.
 func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request {
 	name := secret.CredentialName(s)

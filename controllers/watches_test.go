@@ -150,3 +150,30 @@ func TestCredentialOfSecret(t *testing.T) {
 		t.Errorf("credentialOfSecret of nobody's = %v", got)
 	}
 }
+
+// A watch brings back what was written: nobody looks at it again. What others make of it is looked at.
+func TestOwnWritesWakeNobody(t *testing.T) {
+	w := newWorld(t)
+	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
+		return [2]bool{r.byOthers().Create(event.CreateEvent{Object: s}), r.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
+	}
+	c := w.credential("orders")
+	w.pass(c)
+	s := w.secret("orders")
+	if wakes(w.Reconciler, s) != [2]bool{} {
+		t.Error("the pass that wrote the Secret is followed by another that looks at it")
+	}
+	if (wakes(&Reconciler{}, s) != [2]bool{true, true}) {
+		t.Error("what another process wrote wakes nobody")
+	}
+	s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = []byte("edited")
+	if err := w.Update(w.ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	if wakes(w.Reconciler, s) != [2]bool{true, true} {
+		t.Error("an edited Secret wakes nobody")
+	}
+	if !w.byOthers().Delete(event.DeleteEvent{Object: s}) {
+		t.Error("a deleted Secret wakes nobody")
+	}
+}

@@ -115,7 +115,9 @@ func met(err error) bool {
 func (p *pass) stored(written *corev1.Secret, forReal bool) {
 	if forReal {
 		p.saw(written)
-		p.wrote, p.memo.secretVersion = true, written.ResourceVersion
+		version := written.ResourceVersion // alone: the Secret itself is not kept
+		p.wrote = true
+		p.memo.secretVersion.Store(&version)
 	}
 }
 
