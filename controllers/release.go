@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,24 +20,37 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// byCredential indexes the cached Secrets by the UID of the StsCredential that they were written for.
+// byCredential indexes the cached Secrets that have another name than the StsCredential that they were written for, by its
+// UID. Most have the same, and need no index.
 const byCredential = "writtenFor"
 
 // IndexSecrets gives the cache the index that finds the Secrets of a StsCredential whatever their names.
 func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
 	return indexer.IndexField(ctx, &corev1.Secret{}, byCredential, func(s client.Object) []string {
+		if s.GetName() == secret.CredentialName(s) {
+			return nil
+		}
 		return []string{s.GetLabels()[secret.UIDLabel]}
 	})
 }
 
-// secretsOf are the names of the cached Secrets that were written for this object, under its present name or another.
-func (r *Reconciler) secretsOf(ctx context.Context, c *v1alpha1.StsCredential) ([]corev1.Secret, error) {
+// formerSecrets are the cached Secrets that were written for this object under other names than its present one.
+func (r *Reconciler) formerSecrets(ctx context.Context, c *v1alpha1.StsCredential) ([]corev1.Secret, error) {
 	var secrets corev1.SecretList
 	err := r.List(ctx, &secrets, client.InNamespace(c.Namespace), client.MatchingFields{byCredential: string(c.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list the Secrets of %s/%s: %w", c.Namespace, c.Name, err)
 	}
-	return secrets.Items, nil
+	if c.Name != c.SecretName() {
+		var same corev1.Secret
+		if err := r.Get(ctx, client.ObjectKeyFromObject(c), &same); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("read Secret %s/%s: %w", c.Namespace, c.Name, err)
+		}
+		secrets.Items = append(secrets.Items, same)
+	}
+	return slices.DeleteFunc(secrets.Items, func(s corev1.Secret) bool {
+		return s.Name == c.SecretName() || s.Labels[secret.UIDLabel] != string(c.UID)
+	}), nil
 }
 
 // prune takes away what was written under other names, once that has expired and the present Secret works: until then,
@@ -45,13 +59,13 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 	if !p.decision.Usable || p.credential.Spec.Suspend || p.ending {
 		return nil
 	}
-	secrets, err := r.secretsOf(ctx, p.credential)
+	secrets, err := r.formerSecrets(ctx, p.credential)
 	if err != nil {
 		return err
 	}
 	for i := range secrets {
 		record, _ := secret.Read(&secrets[i])
-		if secrets[i].Name == p.credential.SecretName() || record == nil || !secret.Owned(&secrets[i], p.credential) {
+		if record == nil || !secret.Owned(&secrets[i], p.credential) {
 			continue
 		}
 		left := record.ExpiresAt.Sub(r.STS.Now())
@@ -123,7 +137,7 @@ func (r *Reconciler) release(ctx context.Context, c *v1alpha1.StsCredential) err
 // releaseSecrets takes what was written out of the Secrets that the object adopted. What cannot be changed for good keeps
 // no namespace from being deleted: it is told, and expires by itself.
 func (r *Reconciler) releaseSecrets(ctx context.Context, c *v1alpha1.StsCredential) error {
-	secrets, err := r.secretsOf(ctx, c)
+	secrets, err := r.formerSecrets(ctx, c)
 	if err != nil {
 		return err
 	}

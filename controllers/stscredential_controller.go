@@ -182,9 +182,22 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
+			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
 		}).
 		Complete(r)
+}
+
+// logConstructor names the object in a pass's log lines. controller-runtime's own names it twice and its kind three times,
+// which is encoded for each pass, whether it logs or not.
+func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
+	log = log.WithName("stscredential")
+	return func(request *reconcile.Request) logr.Logger {
+		if request == nil {
+			return log
+		}
+		return log.WithValues("namespace", request.Namespace, "name", request.Name)
+	}
 }
 
 // namespaceMetadata is what the cache keeps of a namespace.

@@ -9,21 +9,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// seenHash is where a stripped Secret keeps the hash of the data that was dropped: in the one field that the API server
-// never sends, so that nobody can forge it.
-const seenHash = "seen-data-hash"
+// seenHash is where a stripped Secret keeps the hash of the data that was dropped: among the labels, as what no label can be
+// called.
+const seenHash = "hash of the data"
+
+// stripped marks such a Secret in the one field that the API server never sends, so that nobody can forge it.
+var stripped = map[string]string{}
 
 // Strip is a cache transform: it replaces a Secret's data by its hash and drops the labels and annotations of others, so
-// that the operator's memory holds no credential and does not grow with what people write. Every Secret that Read or Patch is given must have gone through it. Other objects pass,
-// as does what was stripped before.
+// that the operator's memory holds no credential and does not grow with what people write. Every Secret that Read or Patch
+// is given must have gone through it. Other objects pass, as does what was stripped before.
 func Strip(object any) (any, error) {
 	s, ok := object.(*corev1.Secret)
 	if !ok || s.StringData != nil {
 		return object, nil
 	}
-	s.StringData = map[string]string{seenHash: dataHash(s)}
-	s.Data, s.ManagedFields = nil, nil
+	hash := dataHash(s)
+	s.Data, s.StringData, s.ManagedFields = nil, stripped, nil
 	s.Labels = ours(s.Labels, s.Annotations[managedLabelsAnnotation])
+	s.Labels[seenHash] = hash
 	s.Annotations = ours(s.Annotations, s.Annotations[managedAnnotationsAnnotation])
 	return s, nil
 }
@@ -69,7 +73,7 @@ const maxKept = 32*254 + 1024
 // Read returns the record of a stripped Secret, nil unless it is whole, and whether data and record are as written.
 func Read(s *corev1.Secret) (record *Record, intact bool) {
 	record = recordIn(s.Annotations)
-	return record, record != nil && sameHash(s.Annotations[dataHashAnnotation], s.StringData[seenHash])
+	return record, record != nil && sameHash(s.Annotations[dataHashAnnotation], s.Labels[seenHash])
 }
 
 // Newer reports whether a stripped Secret answers the same request as the rendered one, whole and no sooner issued: it
