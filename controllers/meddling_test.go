@@ -199,9 +199,9 @@ func TestRequestsPerPass(t *testing.T) {
 				writes++
 				return cl.Patch(ctx, o, p, opts...)
 			},
-			SubResourcePatch: func(ctx context.Context, cl client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			SubResourceUpdate: func(ctx context.Context, cl client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 				writes++
-				return cl.SubResource(sub).Patch(ctx, o, p, opts...)
+				return cl.SubResource(sub).Update(ctx, o, opts...)
 			},
 		})
 	}

@@ -125,7 +125,7 @@ func TestRepairsArePacedWithoutStatus(t *testing.T) {
 	w.pass(c)
 	w.edit(c, relabel)
 	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
-		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+		SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 			return apierrors.NewTimeoutError("x", 1)
 		},
 	})

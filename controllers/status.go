@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -24,21 +25,25 @@ import (
 // creation: most waits are over before anybody could read it, and each telling is a write.
 const quietWait = 30 * time.Second
 
-// report is the only place that writes status: one patch, if anything changed, and an event for each change of
-// condition. It returns when to look again.
+// report is the only place that writes status: once, if anything changed, and an event for each change of condition. It
+// returns when to look again. An update costs the API server less than a patch, and is refused where the object has changed
+// since it was read: what a process that was stopped in between has to tell is no longer so.
 func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	next := r.nextLook(p)
 	if p.quiet(r.Clock.Now()) {
 		return next, nil
 	}
-	before := p.credential.DeepCopy()
+	before := p.credential.Status.DeepCopy()
 	p.describe(&p.credential.Status)
 	p.credential.Status.Consumers = r.consumers(p)
 	r.judge(p, &p.credential.Status.Conditions)
-	if equality.Semantic.DeepEqual(before.Status, p.credential.Status) {
+	if equality.Semantic.DeepEqual(*before, p.credential.Status) {
 		return next, nil
 	}
-	if err := r.Status().Patch(ctx, p.credential, client.MergeFrom(before)); err != nil {
+	switch err := r.Status().Update(ctx, p.credential); {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: missedRetry}, nil
+	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p.memo.statusVersion, p.memo.statusWritten = p.credential.ResourceVersion, r.Clock.Now()
@@ -173,10 +178,10 @@ func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
 const often = 4 * time.Hour
 
 // announce makes an event of each change of a condition; routine renewals change none.
-func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
+func (r *Reconciler) announce(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
 	r.announceRestarts(before, after)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
-		is := change(before.Status.Conditions, after.Status.Conditions, kind)
+		is := change(before.Conditions, after.Status.Conditions, kind)
 		if is == nil || is.Status == metav1.ConditionUnknown {
 			continue
 		}
@@ -189,14 +194,14 @@ func (r *Reconciler) announce(before, after *v1alpha1.StsCredential) {
 }
 
 // announceRestarts tells of pods that are left stale, of restarts that do not work, and of a spec that asks for many.
-func (r *Reconciler) announceRestarts(before, after *v1alpha1.StsCredential) {
+func (r *Reconciler) announceRestarts(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
 	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
-		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		was, is := meta.FindStatusCondition(before.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
 		if is != nil && (was == nil || was.Reason != is.Reason) {
 			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, kind, "%s", is.Message)
 		}
 	}
-	if after.Restarts() && after.Duration() < often && before.Status.ObservedGeneration != after.Generation {
+	if after.Restarts() && after.Duration() < often && before.ObservedGeneration != after.Generation {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
 			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
 	}

@@ -220,7 +220,7 @@ func (r *Reconciler) settle(ctx context.Context, p *pass) {
 	}
 }
 
-// missedRetry is when a Secret that changed between the look and the write is looked at again.
+// missedRetry is when an object that changed between the look and the write is looked at again.
 const missedRetry = time.Second
 
 // adjust makes one try, and reports whether it was one: a Secret that has changed since it was seen is left alone.

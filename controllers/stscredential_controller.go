@@ -71,7 +71,7 @@ type Reconciler struct {
 // Least privilege: a rule for each thing that the code does.
 //
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/status,verbs=patch
+// +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/status,verbs=update
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stscredentials/finalizers,verbs=update
 // +kubebuilder:rbac:groups=sts.alibabacloud.com,resources=stsrolegrants,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete

@@ -178,7 +178,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 			Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return killed },
 		}, 2},
 		{"after the Secret is written", interceptor.Funcs{
-			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 				return killed
 			},
 		}, 1},
@@ -251,4 +251,33 @@ type cachedWithWatch struct{ client.Client }
 
 func (cachedWithWatch) Watch(context.Context, client.ObjectList, ...client.ListOption) (watch.Interface, error) {
 	return nil, fmt.Errorf("not watched here")
+}
+
+// A process that was stopped while another went on does not write over what that one has told.
+func TestOldViewIsNotTold(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	w.pass(c)
+	w.step(45 * time.Minute)
+	w.catchUp(c)
+	told := c.DeepCopy()
+	told.Status.RequestID = "another's"
+	w.must(api.Status().Update(w.ctx, told))
+	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+		Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if old, ok := o.(*v1alpha1.StsCredential); ok {
+				c.DeepCopyInto(old)
+				return nil
+			}
+			return cl.Get(ctx, key, o, opts...)
+		},
+	})
+	result, err := w.Reconcile(w.ctx, requestFor(c))
+	if err != nil || result.RequeueAfter != missedRetry {
+		t.Errorf("next look in %s, %v", result.RequeueAfter, err)
+	}
+	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), told))
+	if is := told.Status.RequestID; is != "another's" {
+		t.Errorf("what the other has told is replaced by %q", is)
+	}
 }

@@ -25,7 +25,7 @@
   verbs: [get, list, watch, patch]
 - apiGroups: [sts.alibabacloud.com]
   resources: [stscredentials/status]
-  verbs: [patch]
+  verbs: [update]
 - apiGroups: [sts.alibabacloud.com]
   resources: [stscredentials/finalizers]
   verbs: [update]
