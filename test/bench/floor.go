@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -125,9 +124,8 @@ func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alp
 	if err := s.peer.Create(ctx, rendered); err != nil {
 		return err
 	}
-	before := credential.DeepCopy()
 	credential.Status = statusOf(credential, session)
-	return s.peer.Status().Patch(ctx, credential, client.MergeFrom(before))
+	return s.peer.Status().Update(ctx, credential)
 }
 
 // statusOf is the status that the operator writes.

@@ -70,34 +70,32 @@ func (s *site) waiting(ctx context.Context, n int) (r issue, err error) {
 	return r, nil
 }
 
-// created starts the manager, creates n credentials, and measures from the first create to the last Ready; then what the
-// manager does when it is started anew.
-func (s *site) created(ctx context.Context, n int) (r issue, again restart, err error) {
+// created starts the manager, creates n credentials, and measures from the first create to the last Ready.
+func (s *site) created(ctx context.Context, n int) (r issue, err error) {
 	before, watching, err := s.before(ctx)
 	if err != nil {
-		return r, again, err
+		return r, err
 	}
 	defer watching.stop()
 	if err := s.startManager(ctx); err != nil {
-		return r, again, err
+		return r, err
 	}
 	_, idle, err := s.manager.rest(ctx)
 	if err != nil {
-		return r, again, err
+		return r, err
 	}
 	start := time.Now()
 	if err := s.each(ctx, n, func(ctx context.Context, i int) error {
 		_, err := s.create(ctx, i)
 		return err
 	}); err != nil {
-		return r, again, err
+		return r, err
 	}
 	if r, err = s.issued(ctx, n, before, watching, idle); err != nil {
-		return r, again, err
+		return r, err
 	}
 	r.Took, r.IdleRSS = r.end.Sub(start), idle.RSS
-	again, err = s.restarted(ctx, n)
-	return r, again, err
+	return r, nil
 }
 
 // issued waits until n credentials are ready and the manager has come to rest.
@@ -184,6 +182,9 @@ func (s *site) crowded(ctx context.Context, n int) (r sized, err error) {
 		return r, err
 	}
 	r.N = n
-	r.Created, r.Restart, err = s.created(ctx, n)
+	if r.Created, err = s.created(ctx, n); err != nil {
+		return r, err
+	}
+	r.Restart, err = s.restarted(ctx, n)
 	return r, err
 }

@@ -20,7 +20,7 @@ func measured() results {
 		took := time.Duration(n) * 5 * time.Millisecond
 		ours := issue{
 			Took: took, STSCalls: n, CPU: time.Duration(n) * 2 * time.Millisecond, IdleRSS: 40 << 20, RSS: 40<<20 + n*9<<10, Peak: 200 << 20,
-			Requests: requests{"GET secrets": n, "POST secrets": n, "PATCH stscredentials/status": n, "POST events": n},
+			Requests: requests{"GET secrets": n, "POST secrets": n, "PUT stscredentials/status": n, "POST events": n},
 		}
 		return sized{
 			N: n, FloorWaiting: issue{Took: took / 2}, Waiting: issue{Took: took}, FloorCreated: issue{Took: took * 9 / 10}, Created: ours,
@@ -28,12 +28,12 @@ func measured() results {
 		}
 	}
 	return results{
-		Conditions: conditions{Cores: 2, CPU: "a CPU", Go: "1.26", Workers: 32, Latency: 20 * time.Millisecond, Unrelated: 10000, UnrelatedKB: 10},
+		Conditions: conditions{Cores: 2, CPU: "a CPU", Go: "1.26", Workers: 32, Rounds: 3, Latency: 20 * time.Millisecond, Unrelated: 10000, UnrelatedKB: 10},
 		Sizes:      []sized{size(1000), size(4000), size(10000)},
 		Crowded:    size(4000),
 		Renewal: renewal{
 			N: 10000, Rate: 100, Took: 2 * time.Minute, Renewals: 12000, STSCalls: 12001, P99: 300 * time.Millisecond, Cores: 0.4,
-			Requests: requests{"PATCH secrets": 12001, "PATCH stscredentials/status": 12000},
+			Requests: requests{"PATCH secrets": 12001, "PUT stscredentials/status": 12000},
 		},
 		Took: 12 * time.Minute,
 	}
