@@ -101,10 +101,10 @@ func run(ctx context.Context, s *settings) error {
 	return mgr.Start(ctx)
 }
 
-// newBudget leaves workers for the others when calls of one account hang.
+// newBudget has a place for a call for each worker, and leaves some for the others when calls of one account hang.
 func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
 	budget := sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
-	budget.LimitInFlight(max(1, s.maxConcurrentReconciles/4))
+	budget.LimitInFlight(s.maxConcurrentReconciles)
 	budget.Observe(counts.Waited)
 	return budget
 }

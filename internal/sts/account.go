@@ -49,14 +49,14 @@ func newAccount(qps rate.Limit, burst int) *account {
 }
 
 // call calls those whose turn has come: as many as there are tokens that are nobody's, and places for calls in flight.
-func (a *account) call(now time.Time, inFlight int) (called []*waiter) {
+func (a *account) call(now time.Time, full func(*account) bool) (called []*waiter) {
 	a.recover(now)
 	for _, w := range a.called {
 		if now.After(w.lapses) {
 			delete(a.called, w.NamespacedName)
 		}
 	}
-	for a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !a.full(inFlight) {
+	for a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !full(a) {
 		w := a.waiting.pop()
 		w.called, w.lapses = true, now.Add(lapse)
 		a.called[w.NamespacedName] = w
@@ -70,16 +70,14 @@ func (a *account) free(now time.Time) float64 {
 	return a.limiter.TokensAt(now) - float64(len(a.called))
 }
 
-// full: no more calls may be under way.
-func (a *account) full(inFlight int) bool {
-	return inFlight > 0 && a.inFlight+len(a.called) >= inFlight
-}
+// busy is how many calls are under way or about to be.
+func (a *account) busy() int { return a.inFlight + len(a.called) }
 
-// take spends the token of one who was called.
-func (a *account) take(w *waiter, now time.Time, inFlight int) {
+// take spends the token of one who was called, and counts the call if its end will be told.
+func (a *account) take(w *waiter, now time.Time, counted bool) {
 	delete(a.called, w.NamespacedName)
 	a.limiter.ReserveN(now, 1)
-	if inFlight > 0 {
+	if counted {
 		a.inFlight++
 	}
 }
@@ -130,6 +128,6 @@ func (a *account) recover(now time.Time) {
 // idle: nothing tells the account from a new one.
 func (a *account) idle(now time.Time) bool {
 	a.recover(now)
-	return now.Sub(a.used) > lapse && a.waiting.waiting+len(a.called)+a.inFlight == 0 &&
+	return now.Sub(a.used) > lapse && a.waiting.waiting+a.busy() == 0 &&
 		a.limiter.Limit() == a.qps && a.limiter.TokensAt(now) >= float64(a.burst)
 }

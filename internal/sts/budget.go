@@ -37,7 +37,7 @@ type Budget struct {
 	toCall   []*waiter                        // who was called and does not know yet
 	arrivals uint64
 	swept    time.Time
-	inFlight int // the bound per account; 0: none
+	places   int // for calls under way, of all accounts; 0: any number
 }
 
 // NewBudget allows qps calls per second and account, and burst calls at once. Of
@@ -73,13 +73,24 @@ func (b *Budget) Waiting() int {
 	return len(b.waiters)
 }
 
-// LimitInFlight lets each account have n calls at a time: an account whose calls
-// hang cannot then occupy every worker. 0, as it is at first, means any number. Say
-// it before the first Take; from then on each Take that gave 0 needs its Done.
+// LimitInFlight lets all accounts together have n calls at a time, and each no more
+// than it leaves free for the others: one that is alone half of them, two a third
+// each. Accounts whose calls hang cannot then occupy every worker. 0, as it is at
+// first, means any number. Say it before the first Take; from then on each Take that
+// gave 0 needs its Done.
 func (b *Budget) LimitInFlight(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inFlight = max(n, 0)
+	b.places = max(n, 0)
+}
+
+// full: the account has as many calls under way as it leaves free for the others.
+func (b *Budget) full(a *account) bool {
+	free := b.places
+	for _, each := range b.accounts {
+		free -= each.busy()
+	}
+	return b.places > 0 && a.busy() >= free
 }
 
 // Take asks for one call. 0 means: go ahead, the token is spent; tell Done when the
@@ -98,12 +109,12 @@ func (b *Budget) Take(account string, claim Claim) (wait time.Duration) {
 	b.call(a, now, w)
 	if w.called {
 		delete(b.waiters, w.NamespacedName)
-		a.take(w, now, b.inFlight)
+		a.take(w, now, b.places > 0)
 		b.observe(now.Sub(w.since))
 		return 0
 	}
 	wait = a.until(a.waiting.waiting, now)
-	if a.full(b.inFlight) {
+	if b.full(a) {
 		wait = max(wait, crowded)
 	}
 	w.back = now.Add(wait + lapse)
@@ -119,7 +130,7 @@ func (b *Budget) Leave(name types.NamespacedName) {
 	defer b.mu.Unlock()
 	if w, ok := b.waiters[name]; ok {
 		b.drop(w)
-		b.call(w.account, b.clock.Now(), nil)
+		b.callAll(b.clock.Now())
 	}
 }
 
@@ -131,7 +142,7 @@ func (b *Budget) Done(account string) {
 		now := b.clock.Now()
 		a.inFlight--
 		a.used = now
-		b.call(a, now, nil)
+		b.callAll(now)
 	}
 }
 
@@ -158,8 +169,8 @@ func (b *Budget) Turns() (names []types.NamespacedName, next time.Duration) {
 	defer b.mu.Unlock()
 	now := b.clock.Now()
 	b.sweep(now)
+	b.callAll(now)
 	for _, a := range b.accounts {
-		b.call(a, now, nil)
 		if wait := b.untilCall(a, now); wait > 0 && (next == 0 || wait < next) {
 			next = wait
 		}
@@ -183,9 +194,16 @@ func (b *Budget) tell() {
 	}
 }
 
+// callAll lets each account call those whose turn has come: what one gives up, another may have.
+func (b *Budget) callAll(now time.Time) {
+	for _, a := range b.accounts {
+		b.call(a, now, nil)
+	}
+}
+
 // call lets the account call those whose turn has come, and keeps in mind to tell them, but for who is here.
 func (b *Budget) call(a *account, now time.Time, here *waiter) {
-	for _, w := range a.call(now, b.inFlight) {
+	for _, w := range a.call(now, b.full) {
 		if w != here {
 			b.toCall = append(b.toCall, w)
 			b.tell()
@@ -199,7 +217,7 @@ func (b *Budget) untilCall(a *account, now time.Time) time.Duration {
 	switch {
 	case a.waiting.waiting == 0:
 		return 0
-	case a.full(b.inFlight):
+	case b.full(a):
 		return lapse
 	}
 	return a.until(1, now)

@@ -21,7 +21,7 @@ import (
 func TestInFlight(t *testing.T) {
 	const full = 15 * time.Second
 	l := newTill(t, 10, 10)
-	l.LimitInFlight(2)
+	l.LimitInFlight(4)
 	take := func(story, account, name string, want time.Duration) {
 		t.Helper()
 		l.wantTake(story, account, named(name), want)
@@ -55,6 +55,29 @@ func TestInFlight(t *testing.T) {
 	take("without a bound", "hanging", "g", 0)
 }
 
+// Whoever hangs leaves as many places as it takes; when calls end, they are everybody's.
+func TestInFlightLeavesRoom(t *testing.T) {
+	l := newTill(t, 100, 100)
+	l.LimitInFlight(12)
+	hang := func(account string) (n int) {
+		for l.Take(account, named(fmt.Sprint(account, n))) == 0 {
+			n++
+		}
+		return n
+	}
+	if got := [4]int{hang("a"), hang("b"), hang("c"), hang("d")}; got != [4]int{6, 3, 2, 1} {
+		t.Errorf("they have %v calls under way", got)
+	}
+	for account, calls := range map[string]int{"a": 6, "b": 3, "c": 2, "d": 1} {
+		for range calls {
+			l.Done(account)
+		}
+	}
+	if names, _ := l.Turns(); len(names) != 4 {
+		t.Errorf("it is the turn of %v, want one of each", names)
+	}
+}
+
 // Waiting for a call to end costs no tokens.
 func TestInFlightSpendsNoTokens(t *testing.T) {
 	l := newTill(t, 1, 3)
@@ -71,7 +94,7 @@ func TestInFlightSpendsNoTokens(t *testing.T) {
 
 func TestInFlightConcurrently(t *testing.T) {
 	budget := sts.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
-	budget.LimitInFlight(3)
+	budget.LimitInFlight(6)
 	var wg sync.WaitGroup
 	var flying, most, calls atomic.Int32
 	for worker := range 16 {

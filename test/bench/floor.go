@@ -64,6 +64,10 @@ func (s *site) floor(ctx context.Context, n int, do func(context.Context, int) e
 		return r, err
 	}
 	defer watching.stop()
+	idle, err := s.load()
+	if err != nil {
+		return r, err
+	}
 	start := time.Now()
 	if err := s.each(ctx, n, do); err != nil {
 		return r, err
@@ -72,6 +76,10 @@ func (s *site) floor(ctx context.Context, n int, do func(context.Context, int) e
 	if err != nil {
 		return r, err
 	}
+	if r.Load, err = s.load(); err != nil {
+		return r, err
+	}
+	r.Load = r.Load.minus(idle)
 	r.Took, r.STSCalls = end.Sub(start), s.assumed()
 	r.Requests, err = s.since(ctx, before)
 	// All of it is the bench's own.

@@ -61,7 +61,7 @@ func main() {
 func parse(arguments []string) (s settings, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	sizes := flags.String("sizes", "1000,4000,10000", "numbers of credentials, separated by commas, smallest first")
-	flags.IntVar(&s.rounds, "rounds", 3, "how often each first issue is measured; the fastest counts")
+	flags.IntVar(&s.rounds, "rounds", 2, "how often each first issue is measured; the fastest counts")
 	flags.IntVar(&s.workers, "workers", 32, "workers of the manager and of the floor")
 	flags.IntVar(&s.qps, "kube-api-qps", 500, "requests per second that a client of the API server may make; the burst is the same")
 	flags.IntVar(&s.waitingUpTo, "waiting-up-to", 4000, "measure credentials that wait for the manager up to this number, to save time")

@@ -84,6 +84,10 @@ func (s *site) created(ctx context.Context, n int) (r issue, err error) {
 	if err != nil {
 		return r, err
 	}
+	quiet, err := s.load()
+	if err != nil {
+		return r, err
+	}
 	start := time.Now()
 	if err := s.each(ctx, n, func(ctx context.Context, i int) error {
 		_, err := s.create(ctx, i)
@@ -94,7 +98,7 @@ func (s *site) created(ctx context.Context, n int) (r issue, err error) {
 	if r, err = s.issued(ctx, n, before, watching, idle); err != nil {
 		return r, err
 	}
-	r.Took, r.IdleRSS = r.end.Sub(start), idle.RSS
+	r.Took, r.Load, r.IdleRSS = r.end.Sub(start), r.Load.minus(quiet), idle.RSS
 	return r, nil
 }
 
@@ -102,6 +106,9 @@ func (s *site) created(ctx context.Context, n int) (r issue, err error) {
 func (s *site) issued(ctx context.Context, n int, before requests, watching *observer, idle usage) (r issue, err error) {
 	profiled := s.profile(ctx, fmt.Sprint("issue-", n))
 	if r.end, err = watching.allReady(ctx, n); err != nil {
+		return r, err
+	}
+	if r.Load, err = s.load(); err != nil {
 		return r, err
 	}
 	_, used, err := s.manager.rest(ctx)

@@ -63,6 +63,7 @@ func (r results) tables() string {
 	}
 	section("Targets", r.targetTable())
 	section("First issue", r.issueTable())
+	section("Where the CPU time goes", r.loadTable())
 	section("Restart", r.restartTable())
 	section("Renewal", r.renewalTable())
 	section("Secrets of others", r.crowdedTable())

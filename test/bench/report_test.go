@@ -20,10 +20,11 @@ func measured() results {
 		took := time.Duration(n) * 5 * time.Millisecond
 		ours := issue{
 			Took: took, STSCalls: n, CPU: time.Duration(n) * 2 * time.Millisecond, IdleRSS: 40 << 20, RSS: 40<<20 + n*9<<10, Peak: 200 << 20,
+			Load:     load{APIServer: took, Etcd: took / 2, Bench: took / 4, Manager: took / 4},
 			Requests: requests{"GET secrets": n, "POST secrets": n, "PUT stscredentials/status": n, "POST events": n},
 		}
 		return sized{
-			N: n, FloorWaiting: issue{Took: took / 2}, Waiting: issue{Took: took}, FloorCreated: issue{Took: took * 9 / 10}, Created: ours,
+			N: n, FloorWaiting: issue{Took: took / 2}, Waiting: issue{Took: took}, FloorCreated: issue{Took: took * 9 / 10, Load: load{APIServer: took}}, Created: ours,
 			Restart: restart{Took: time.Second, CPU: time.Second, RSS: 50 << 20, Peak: 60 << 20},
 		}
 	}
@@ -36,6 +37,15 @@ func measured() results {
 			Requests: requests{"PATCH secrets": 12001, "PUT stscredentials/status": 12000},
 		},
 		Took: 12 * time.Minute,
+	}
+}
+
+func TestLoad(t *testing.T) {
+	text := measured().loadTable().String()
+	for _, want := range []string{"| kube-apiserver | 5 ms, 5 ms |", "| in all | 5 ms, 10 ms |", "| floor / operator | 0.50 |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not told by\n%s", want, text)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ type issue struct {
 	STSCalls           int
 	Requests           requests
 	CPU                time.Duration
-	IdleRSS, RSS, Peak int // bytes
+	IdleRSS, RSS, Peak int  // bytes
+	Load               load // of all, until the last Ready
 	end                time.Time
 }
 

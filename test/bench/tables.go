@@ -11,6 +11,29 @@ import (
 	"time"
 )
 
+// loadTable tells what the floor leaves out: where all share the cores, the operator's rate follows from it.
+func (r results) loadTable() (t table) {
+	if len(r.Sizes) == 0 {
+		return t
+	}
+	t.row(r.columns("created, CPU time per credential until the last Ready: floor, operator", func(s sized) string { return fmt.Sprint(s.N) })...)
+	both := func(title string, of func(load) time.Duration) {
+		t.row(r.columns(title, func(s sized) string {
+			each := func(i issue) string { return ms(of(i.Load) / time.Duration(s.N)) }
+			return each(s.FloorCreated) + ", " + each(s.Created)
+		})...)
+	}
+	both("kube-apiserver", func(l load) time.Duration { return l.APIServer })
+	both("etcd", func(l load) time.Duration { return l.Etcd })
+	both("the bench: the loop or the creation, STS, the observer", func(l load) time.Duration { return l.Bench })
+	both("the manager", func(l load) time.Duration { return l.Manager })
+	both("in all", load.sum)
+	t.row(r.columns("floor / operator", func(s sized) string {
+		return short(float64(s.FloorCreated.Load.sum()) / float64(s.Created.Load.sum()))
+	})...)
+	return t
+}
+
 func (r results) restartTable() (t table) {
 	if len(r.Sizes) == 0 {
 		return t
