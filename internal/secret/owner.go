@@ -12,8 +12,10 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// kind of the owner of every Secret.
+// kind of the owner of every Secret, and the version that this operator writes.
 const kind = "StsCredential"
+
+var apiVersion = v1alpha1.GroupVersion.String()
 
 // Owned reports whether a Secret is this credential's to write: it is Opaque, and its controller is this object, or one that
 // was deleted and created again under its name; or it has no controller, and its owner consents or, where nobody is named

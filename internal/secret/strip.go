@@ -29,7 +29,27 @@ func Strip(object any) (any, error) {
 	s.Labels = ours(s.Labels, s.Annotations[managedLabelsAnnotation])
 	s.Labels[seenHash] = hash
 	s.Annotations = ours(s.Annotations, s.Annotations[managedAnnotationsAnnotation])
+	share(s)
 	return s, nil
+}
+
+// share has a Secret hold once what it says several times, and not at all what all of them say: there are many.
+func share(s *corev1.Secret) {
+	if s.Labels[managedByLabel] == managedBy {
+		s.Labels[managedByLabel] = managedBy
+	}
+	for i := range s.OwnerReferences {
+		ref := &s.OwnerReferences[i]
+		if ref.APIVersion == apiVersion && ref.Kind == kind {
+			ref.APIVersion, ref.Kind = apiVersion, kind
+		}
+		if ref.Name == s.Name {
+			ref.Name = s.Name
+		}
+		if uid := string(ref.UID); s.Labels[UIDLabel] == uid {
+			s.Labels[UIDLabel] = uid
+		}
+	}
 }
 
 // ownKeys are the operator's own labels and annotations: a cached Secret shares them with all others.
