@@ -193,7 +193,7 @@ func TestTenantsDoNotSlowEachOther(t *testing.T) {
 			w := newWorld(t)
 			w.patient()
 			key := w.tenantUser("ram-user")
-			w.Budget.LimitInFlight(1)
+			w.Budget.LimitInFlight(2) // one for each of two
 			w.emulator.Inject(tt.fault(key))
 			w.manage() // four workers
 			var slow []*v1alpha1.StsCredential
@@ -280,7 +280,7 @@ func TestInventedAccountsShareOneBound(t *testing.T) {
 	w.patient()
 	w.trustServiceAccounts("orders", provider, tenantRole)
 	w.serviceAccount("orders")
-	w.Budget.LimitInFlight(1)
+	w.Budget.LimitInFlight(2) // one for each of two
 	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRoleWithOIDC", Kind: stsemulator.FaultHang})
 	w.manage() // four workers
 	for _, invented := range []string{"1", "2", "3", "4", "5", "6"} {
