@@ -102,8 +102,8 @@ var conditionsText = template.Must(template.New("conditions").Parse(`## Conditio
 - "Waiting": the StsCredentials are there before. The floor runs from its first call to STS to the last Ready, and so does the
   operator, which is started then. "Created": it runs from the first create to the last Ready; {{.Workers}} workers create the
   StsCredentials beside the operator, and in the floor's own loop. The last Ready is what the observer sees, in every case.
-- Each of these begins with a new control plane: one that has had others before it is slower. Each was measured {{.Rounds}} times, in
-  turns, and the fastest counts: what else goes on on a machine only ever slows things down. Restart, Secrets of others and
+- Each of these begins with a new control plane: one that has had others before it is slower.{{if gt .Rounds 1}} Of {{.Rounds}} rounds,
+  the fastest counts: what else goes on on a machine only ever slows things down.{{end}} Restart, Secrets of others and
   renewals go on where "created" ended last.
 - Requests are those for Secrets, StsCredentials, events, grants, namespaces and tokens that the API server counted
   (apiserver_request_total), less the bench's own; watches are left out. CPU time and memory are the kernel's figures for the
