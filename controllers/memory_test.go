@@ -193,3 +193,22 @@ func TestHastenedTriesDoNotCount(t *testing.T) {
 		t.Errorf("and the one after that after %v", delay)
 	}
 }
+
+// Only where nothing was issued yet, as far as is known, a look may be answered from the API server's cache.
+func TestLookOptions(t *testing.T) {
+	for _, tt := range []struct {
+		name, told, written, want string
+	}{
+		{"nothing is known", "", "", "0"},
+		{"the status tells of an issue", "STS.x", "", ""},
+		{"this process wrote the Secret", "", "100", ""},
+	} {
+		p := &pass{credential: &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{AccessKeyID: tt.told}}, memo: &memo{}}
+		if tt.written != "" {
+			p.memo.secretVersion.Store(&tt.written)
+		}
+		if got := p.lookOptions().AsGetOptions().ResourceVersion; got != tt.want {
+			t.Errorf("%s: a look at version %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

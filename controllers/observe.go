@@ -54,7 +54,7 @@ func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) 
 		return nil, nil
 	}
 	if !known {
-		if found, err = r.lookLive(ctx, key, p.thorough()); err != nil || found != nil {
+		if found, err = r.lookLive(ctx, key, p.lookOptions()); err != nil || found != nil {
 			return found, err
 		}
 	}
@@ -81,9 +81,9 @@ func (p *pass) conflict(found *corev1.Secret) *trouble {
 		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
 }
 
-// thorough is how to look for a Secret that the cache does not show. Where nothing was issued yet, as far as is known, the API
+// lookOptions are how to look for a Secret that the cache does not show. Where nothing was issued yet, as far as is known, the API
 // server may answer from a cache of its own, at half the cost: what that misses, being a moment behind, the write meets.
-func (p *pass) thorough() *client.GetOptions {
+func (p *pass) lookOptions() *client.GetOptions {
 	if p.credential.Status.AccessKeyID != "" || p.memo.secretVersion.Load() != nil {
 		return &client.GetOptions{}
 	}

@@ -74,10 +74,10 @@ func (b *Budget) Waiting() int {
 }
 
 // LimitInFlight lets all accounts together have n calls at a time, and each no more
-// than it leaves free for the others: one that is alone half of them, two a third
-// each. Accounts whose calls hang cannot then occupy every worker. 0, as it is at
-// first, means any number. Say it before the first Take; from then on each Take that
-// gave 0 needs its Done.
+// than it leaves free for the others: the first half of them, the next half of what is
+// left then, and so on. It takes several accounts whose calls hang, six of 32 places,
+// to occupy every worker. 0, as it is at first, means any number. Say it before the
+// first Take; from then on each Take that gave 0 needs its Done.
 func (b *Budget) LimitInFlight(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -55,7 +55,7 @@ func TestInFlight(t *testing.T) {
 	take("without a bound", "hanging", "g", 0)
 }
 
-// Whoever hangs leaves as many places as it takes; when calls end, they are everybody's.
+// Whoever hangs takes no more places than it leaves; when calls end, they are everybody's.
 func TestInFlightLeavesRoom(t *testing.T) {
 	l := newTill(t, 100, 100)
 	l.LimitInFlight(12)
@@ -75,6 +75,20 @@ func TestInFlightLeavesRoom(t *testing.T) {
 	}
 	if names, _ := l.Turns(); len(names) != 4 {
 		t.Errorf("it is the turn of %v, want one of each", names)
+	}
+}
+
+func TestInFlightIsUsedUpBySeveral(t *testing.T) {
+	l := newTill(t, 100, 100)
+	l.LimitInFlight(32)
+	accounts, calls := 0, 0
+	for ; calls < 32 && accounts < 32; accounts++ {
+		for l.Take(fmt.Sprint(accounts), named(fmt.Sprint(calls))) == 0 {
+			calls++
+		}
+	}
+	if accounts != 6 || calls != 32 {
+		t.Errorf("%d accounts have %d calls under way, want 6 that have all 32", accounts, calls)
 	}
 }
 

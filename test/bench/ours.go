@@ -55,10 +55,14 @@ func (s *site) waiting(ctx context.Context, n int) (r issue, err error) {
 		return r, err
 	}
 	defer watching.stop()
+	quiet, err := s.load()
+	if err != nil {
+		return r, err
+	}
 	if err := s.startManager(ctx); err != nil {
 		return r, err
 	}
-	if r, err = s.issued(ctx, n, before, watching, usage{}); err != nil {
+	if r, err = s.issued(ctx, n, before, watching, usage{}, quiet); err != nil {
 		return r, err
 	}
 	for _, c := range s.sts.Calls() {
@@ -95,15 +99,15 @@ func (s *site) created(ctx context.Context, n int) (r issue, err error) {
 	}); err != nil {
 		return r, err
 	}
-	if r, err = s.issued(ctx, n, before, watching, idle); err != nil {
+	if r, err = s.issued(ctx, n, before, watching, idle, quiet); err != nil {
 		return r, err
 	}
-	r.Took, r.Load, r.IdleRSS = r.end.Sub(start), r.Load.minus(quiet), idle.RSS
+	r.Took, r.IdleRSS = r.end.Sub(start), idle.RSS
 	return r, nil
 }
 
-// issued waits until n credentials are ready and the manager has come to rest.
-func (s *site) issued(ctx context.Context, n int, before requests, watching *observer, idle usage) (r issue, err error) {
+// issued waits until n credentials are ready and the manager has come to rest. idle and quiet are what was used before.
+func (s *site) issued(ctx context.Context, n int, before requests, watching *observer, idle usage, quiet load) (r issue, err error) {
 	profiled := s.profile(ctx, fmt.Sprint("issue-", n))
 	if r.end, err = watching.allReady(ctx, n); err != nil {
 		return r, err
@@ -111,6 +115,7 @@ func (s *site) issued(ctx context.Context, n int, before requests, watching *obs
 	if r.Load, err = s.load(); err != nil {
 		return r, err
 	}
+	r.Load = r.Load.minus(quiet)
 	_, used, err := s.manager.rest(ctx)
 	if err != nil {
 		return r, err
