@@ -60,7 +60,7 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 	touch $@
 
 .PHONY: bench
-bench: ## Measure the operator against the floor and write docs/performance.md: 15 minutes, Linux (ARGS=--short: a minute, no file).
+bench: ## Measure the operator against the floor and write docs/performance.md: half an hour, Linux (ARGS=--short: a minute, no file).
 	go run ./test/bench $(ARGS)
 
 .PHONY: picture

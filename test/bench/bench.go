@@ -35,9 +35,7 @@ func (b *bench) measure(ctx context.Context) error {
 func (b *bench) size(ctx context.Context, i int) error {
 	r := sized{N: b.sizes[i]}
 	for round := range b.rounds {
-		if r.N > b.waitingUpTo {
-			b.say("%d credentials: none wait, see --waiting-up-to", r.N)
-		} else if err := b.waiting(ctx, &r); err != nil {
+		if err := b.waiting(ctx, &r); err != nil {
 			return err
 		}
 		if err := b.on(ctx, "are created in the floor's loop", r.N, func(s *site) error {

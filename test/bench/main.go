@@ -31,7 +31,6 @@ type settings struct {
 	sizes                    []int
 	rounds                   int
 	workers, qps             int
-	waitingUpTo              int
 	latency                  time.Duration
 	renewing, renewalRate    int
 	renewalTime, idleTime    time.Duration
@@ -61,10 +60,9 @@ func main() {
 func parse(arguments []string) (s settings, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	sizes := flags.String("sizes", "1000,4000,10000", "numbers of credentials, separated by commas, smallest first")
-	flags.IntVar(&s.rounds, "rounds", 2, "how often each first issue is measured; the fastest counts")
+	flags.IntVar(&s.rounds, "rounds", 3, "how often each first issue is measured; the fastest counts")
 	flags.IntVar(&s.workers, "workers", 32, "workers of the manager and of the floor")
 	flags.IntVar(&s.qps, "kube-api-qps", 500, "requests per second that a client of the API server may make; the burst is the same")
-	flags.IntVar(&s.waitingUpTo, "waiting-up-to", 4000, "measure credentials that wait for the manager up to this number, to save time")
 	flags.DurationVar(&s.latency, "latency", 20*time.Millisecond, "what STS takes to answer")
 	flags.IntVar(&s.renewing, "renewing", 5000, "credentials that are renewed, of the largest size")
 	flags.IntVar(&s.renewalRate, "renewal-rate", 100, "renewals per second")
@@ -72,7 +70,7 @@ func parse(arguments []string) (s settings, err error) {
 	flags.DurationVar(&s.idleTime, "idle-time", 20*time.Second, "how long the manager is watched while nothing is due")
 	flags.IntVar(&s.unrelated, "unrelated", 10000, "Secrets of others; 0 leaves them out")
 	flags.IntVar(&s.unrelatedSize, "unrelated-size", 10<<10, "bytes in each of them")
-	flags.DurationVar(&s.limit, "limit", 30*time.Minute, "give up after this time")
+	flags.DurationVar(&s.limit, "limit", time.Hour, "give up after this time")
 	flags.StringVar(&s.profiles, "profiles", "", "folder for CPU and heap profiles of the manager, which then is built with the tag pprof; they slow it down")
 	flags.BoolVar(&s.short, "short", false, "small numbers, a minute in all, and no file is written: does the instrument work?")
 	flags.BoolVar(&s.write, "write", true, "write docs/performance.md and the plot")
@@ -91,11 +89,23 @@ func parse(arguments []string) (s settings, err error) {
 		s.renewalTime, s.idleTime = 10*time.Second, 3*time.Second
 	}
 	s.renewing = min(s.renewing, s.sizes[len(s.sizes)-1])
-	if s.rounds < 1 || s.workers < 1 || s.qps < 1 || s.renewalRate < 1 {
-		return s, errors.New("--rounds, --workers, --kube-api-qps and --renewal-rate must be at least 1")
+	if err := s.check(); err != nil {
+		return s, err
 	}
 	s.root, err = controlplane.RepositoryRoot()
 	return s, err
+}
+
+// check refuses what cannot be measured.
+func (s settings) check() error {
+	switch {
+	case s.rounds < 1 || s.workers < 1 || s.qps < 1 || s.renewalRate < 1:
+		return errors.New("--rounds, --workers, --kube-api-qps and --renewal-rate must be at least 1")
+	case s.renewing < 10*s.renewalRate: // the operator paces what comes oftener
+		return errors.New("--renewing and the last of --sizes must be at least ten times --renewal-rate: " +
+			"no credential is renewed more than once in ten seconds")
+	}
+	return nil
 }
 
 // run measures everything, tells it, and ends what it started.

@@ -110,20 +110,12 @@ func (r results) issueTable() (t table) {
 	t.row(r.columns("credentials", func(s sized) string { return fmt.Sprint(s.N) })...)
 	pair := func(title string, of func(sized) issue) {
 		t.row(r.columns(title, func(s sized) string {
-			if of(s).Took == 0 {
-				return "not measured"
-			}
 			return fmt.Sprintf("%s s, %s/s", short(of(s).Took.Seconds()), short(of(s).perSecond(s.N)))
 		})...)
 	}
 	pair("waiting: floor", func(s sized) issue { return s.FloorWaiting })
 	pair("waiting: operator", func(s sized) issue { return s.Waiting })
-	t.row(r.columns("floor / operator", func(s sized) string {
-		if s.Waiting.Took == 0 {
-			return ""
-		}
-		return short(ratio(s.FloorWaiting, s.Waiting))
-	})...)
+	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorWaiting, s.Waiting)) })...)
 	pair("created: floor", func(s sized) issue { return s.FloorCreated })
 	pair("created: operator", func(s sized) issue { return s.Created })
 	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorCreated, s.Created)) })...)

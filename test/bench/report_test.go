@@ -129,7 +129,6 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 // What a run that ended early has measured is told, and that it did.
 func TestARunThatEndedEarly(t *testing.T) {
 	r := measured()
-	r.Sizes[0].Waiting, r.Sizes[0].FloorWaiting = issue{}, issue{}
 	r.Sizes, r.Crowded, r.Renewal, r.Missing = r.Sizes[:1], sized{}, renewal{}, "more than 15m0s have passed"
 	text := r.tables() + r.picture()
 	for _, want := range []string{"ended early", "more than 15m0s have passed", "| credentials | 1000 |"} {
@@ -165,14 +164,14 @@ func TestThePictureIsXML(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]string{"--sizes=10,20"})
-	if err != nil || len(s.sizes) != 2 || s.renewing != 20 || !s.write {
+	s, err := parse([]string{"--sizes=1000,2000"})
+	if err != nil || len(s.sizes) != 2 || s.renewing != 2000 || !s.write {
 		t.Errorf("parse = %+v, %v", s, err)
 	}
 	if short, err := parse([]string{"--short"}); err != nil || short.write || short.renewalTime > time.Minute {
 		t.Errorf("--short: %+v, %v", short, err)
 	}
-	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope", "--workers=0", "--renewal-rate=0"} {
+	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope", "--workers=0", "--renewal-rate=0", "--renewing=10", "--sizes=999"} {
 		if _, err := parse([]string{bad}); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

@@ -61,9 +61,7 @@ func (r results) targets() []target {
 	j := &judge{}
 	for _, s := range r.Sizes {
 		of := fmt.Sprintf(" at %d", s.N)
-		if s.Waiting.Took > 0 {
-			j.atLeast("floor / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
-		}
+		j.atLeast("floor / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
 		j.atLeast("floor / operator, creation included"+of, 0.8, ratio(s.FloorCreated, s.Created), "")
 		j.atMost("API requests for a first issue"+of, 4, per(s.Created.Requests.sum(), s.N), "")
 		j.atMost("of which writes"+of, 3, per(s.Created.Requests.sum(writes...), s.N), "")
