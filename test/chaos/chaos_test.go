@@ -158,6 +158,58 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// A replica that was killed has been started again when kill returns, so that who waits for it waits for the new process.
+func TestKilledReplicasAreReplaced(t *testing.T) {
+	s, _ := asking(t)
+	at := &site{dir: t.TempDir(), sts: s, observer: s.observer}
+	at.fleet = &fleet{site: at, dir: at.dir}
+	r := &replica{fleet: at.fleet, name: "only", program: "sleep", flags: []string{"60"}, wanted: true, over: make(chan struct{})}
+	if err := r.start(); err != nil {
+		t.Fatal(err)
+	}
+	go r.supervise(t.Context())
+	for range 20 {
+		former := r.current()
+		r.kill(t.Context())
+		select {
+		case <-former.Done():
+		default:
+			t.Fatal("the killed process still runs")
+		}
+		if r.current() == former {
+			t.Fatal("nothing has taken the place of the killed process")
+		}
+	}
+	if r.replaced(t.Context(), r.current(), 20*time.Millisecond) {
+		t.Error("a process that runs is told to be replaced")
+	}
+	if err := r.end(); err != nil {
+		t.Error(err)
+	}
+	if f := at.fleet; f.started != 21 || f.kills != 20 || f.exits != 0 {
+		t.Errorf("%d started, %d killed, %d ended by themselves", f.started, f.kills, f.exits)
+	}
+}
+
+// What leaks is told, and what comes and goes is not.
+func TestGrowth(t *testing.T) {
+	before := gauge{goroutines: 100, resident: 60 << 20, heap: 20 << 20}
+	for name, row := range map[string]struct {
+		after gauge
+		want  bool
+	}{
+		"none":           {before, false},
+		"as much as may": {gauge{100 + moreGoroutines, 60<<20 + moreMemory, 20 << 20}, false},
+		"smaller":        {gauge{80, 50 << 20, 10 << 20}, false},
+		"goroutines":     {gauge{101 + moreGoroutines, 60 << 20, 20 << 20}, true},
+		"memory":         {gauge{100, 61<<20 + moreMemory, 20 << 20}, true},
+	} {
+		if got := (growth{before, row.after}).tooMuch(); got != row.want {
+			t.Errorf("%s: %t, want %t", name, got, row.want)
+		}
+	}
+}
+
 // This Go's time package takes the offset, and one that looks otherwise is not built with half of it.
 func TestOffset(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "time", "time.go")) //nolint:staticcheck // the tests run where Go is

@@ -27,8 +27,7 @@ func killed(ctx context.Context, r *round) (times int, err error) {
 			}
 			pause(ctx, time.Duration(r.throws.Int64N(int64(time.Second))))
 		}
-		only.kill()
-		pause(ctx, 20*time.Millisecond) // until it is started again
+		only.kill(ctx)
 	}
 	return times + 1, only.wait(ctx)
 }
@@ -87,7 +86,7 @@ func leaderStopped(ctx context.Context, r *round) (times int, err error) {
 		_, err = r.leader(ctx, leading)
 		pause(ctx, time.Second)
 		err = errors.Join(err, leading.thaw())
-		r.leaves(ctx, stopped)
+		r.leaves(ctx, leading, stopped)
 		stop()
 		if err := errors.Join(err, leading.wait(ctx)); err != nil {
 			return times, err
@@ -96,12 +95,9 @@ func leaderStopped(ctx context.Context, r *round) (times int, err error) {
 	return times + 1, nil
 }
 
-// leaves waits until a former leader has noticed that it leads no more, and ended.
-func (r *round) leaves(ctx context.Context, former *process.Process) {
-	select {
-	case <-former.Done():
-	case <-ctx.Done():
-	case <-time.After(leaving):
+// leaves waits until a former leader has noticed that it leads no more, has ended and been started again.
+func (r *round) leaves(ctx context.Context, leading *replica, former *process.Process) {
+	if !leading.replaced(ctx, former, leaving) && ctx.Err() == nil {
 		r.observer.Violate(time.Now(), fmt.Sprintf("a leader that was stopped leads on, %s after it came back", leaving))
 	}
 }
@@ -119,7 +115,7 @@ func leaderKilled(ctx context.Context, r *round) (times int, err error) {
 			return times, err
 		}
 		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
-		leading.kill()
+		leading.kill(ctx)
 		if _, err := r.leader(ctx, nil); err != nil { // be it the killed one, which was started again
 			return times, err
 		}

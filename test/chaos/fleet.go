@@ -116,13 +116,24 @@ func (r *replica) current() *process.Process {
 	return r.process
 }
 
-// kill ends the process at once; it is started again by itself.
-func (r *replica) kill() {
+// kill ends the process at once, and returns once it has been started again.
+func (r *replica) kill(ctx context.Context) {
 	r.mu.Lock()
 	p := r.process
 	r.killed = true
 	r.mu.Unlock()
 	p.Kill()
+	r.replaced(ctx, p, time.Minute)
+}
+
+// replaced waits until another process has taken the place of a former one, and reports whether it has within the time.
+func (r *replica) replaced(ctx context.Context, former *process.Process, within time.Duration) bool {
+	for end := time.Now().Add(within); r.current() == former; pause(ctx, 10*time.Millisecond) {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // freeze stops the process from running, and thaw lets it go on.

@@ -58,6 +58,11 @@ const (
 	moreMemory     = 32 << 20
 )
 
+// tooMuch reports whether it grew by more than it may.
+func (g growth) tooMuch() bool {
+	return g.after.goroutines > g.before.goroutines+moreGoroutines || g.after.resident > g.before.resident+moreMemory
+}
+
 // gauge takes the least of what the metrics tell within some seconds.
 func (r *replica) gauge(ctx context.Context) (gauge, error) {
 	least := gauge{math.Inf(1), math.Inf(1), math.Inf(1)}
@@ -93,9 +98,8 @@ func (c *chaos) conclude(ctx context.Context) error {
 	if calls.Unexplained > lost {
 		c.observer.Violate(time.Now(), fmt.Sprintf("%d sessions were asked for without need, of %d that may be lost", calls.Unexplained, lost))
 	}
-	before, after := c.growth.before, c.growth.after
-	if after.goroutines > before.goroutines+moreGoroutines || after.resident > before.resident+moreMemory {
-		c.observer.Violate(time.Now(), fmt.Sprintf("the operator grew: %+v to %+v", before, after))
+	if c.growth.tooMuch() {
+		c.observer.Violate(time.Now(), fmt.Sprintf("the operator grew: %+v to %+v", c.growth.before, c.growth.after))
 	}
 	all := c.observer.Violations()
 	c.violations = len(all)
