@@ -1,0 +1,107 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// StsCredentialStatus tells what the Secret holds and whether it works.
+type StsCredentialStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status speaks of; -1 before the first look.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, and while they are True RenewalFailing, Reconciling or Stalled.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// roleName is the name of the role in spec.roleARN.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	RoleName string `json:"roleName,omitempty"`
+
+	// sessionName is the session name in effect.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	SessionName string `json:"sessionName,omitempty"`
+
+	// secretName is the Secret that the credentials are written to.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	SecretName string `json:"secretName,omitempty"`
+
+	// issuedAt is when STS issued what the Secret holds, by STS's clock.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	// +optional
+	IssuedAt *metav1.Time `json:"issuedAt,omitempty"`
+
+	// expiresAt is when what the Secret holds expires, by STS's clock.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// renewAt is when the operator means to replace it.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	// +optional
+	RenewAt *metav1.Time `json:"renewAt,omitempty"`
+
+	// accessKeyID of what the Secret holds: an identifier, not a secret, and what ActionTrail shows.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	AccessKeyID string `json:"accessKeyID,omitempty"`
+
+	// assumedRole is the identity that the credentials act as.
+	// +optional
+	AssumedRole *AssumedRole `json:"assumedRole,omitempty"`
+
+	// requestID of the STS call that issued what the Secret holds.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	RequestID string `json:"requestID,omitempty"`
+
+	// grantName is the StsRoleGrant that allows the role.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	GrantName string `json:"grantName,omitempty"`
+
+	// consumers are the pods that read the Secret. Only where the operator runs with --track-consumers or --rollouts.
+	// +optional
+	Consumers *Consumers `json:"consumers,omitempty"`
+}
+
+// Consumers are the running pods of the namespace that read the Secret.
+type Consumers struct {
+	// pods that read the Secret, in whatever way.
+	// +required
+	Pods int32 `json:"pods"`
+
+	// stale are those of them that hold what the Secret held before: they read it through environment variables or subPath
+	// mounts, and started before the last renewal.
+	// +required
+	Stale int32 `json:"stale"`
+
+	// staleExpireAt is when the first of the stale pods' credentials expire, by STS's clock; absent where that is not known.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	// +optional
+	StaleExpireAt *metav1.Time `json:"staleExpireAt,omitempty"`
+}
+
+// AssumedRole is the identity of a session, as STS names it.
+type AssumedRole struct {
+	// arn is acs:ram::<account ID>:role/<role name>/<session name>.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	ARN string `json:"arn,omitempty"`
+
+	// id is <role ID>:<session name>.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	ID string `json:"id,omitempty"`
+}
