@@ -57,6 +57,8 @@ type memory struct {
 // memo is what is remembered of one object. One pass at a time uses it.
 type memo struct {
 	uid types.UID
+	// since is when this process looked at the object for the first time.
+	since time.Time
 	// generation of the spec that was looked at last: what is wrong with the Secret since is somebody else's doing.
 	generation int64
 
@@ -119,8 +121,8 @@ func (p *pace) done(attempt string, now time.Time) {
 	p.attempt, p.at, p.pause = attempt, now, min(2*p.pause, repairMax)
 }
 
-// of returns the memo of an object; a new one if the object is.
-func (m *memory) of(c *v1alpha1.StsCredential) *memo {
+// of returns the memo of an object; a new one, from now on, if the object is.
+func (m *memory) of(c *v1alpha1.StsCredential, now time.Time) *memo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.memos == nil {
@@ -128,7 +130,7 @@ func (m *memory) of(c *v1alpha1.StsCredential) *memo {
 	}
 	key := client.ObjectKeyFromObject(c)
 	if m.memos[key] == nil || m.memos[key].uid != c.UID {
-		m.memos[key] = &memo{uid: c.UID, tries: rate.NewLimiter(rate.Every(tryEvery), tryBurst)}
+		m.memos[key] = &memo{uid: c.UID, since: now, tries: rate.NewLimiter(rate.Every(tryEvery), tryBurst)}
 	}
 	if m.memos[key].written == "" {
 		m.memos[key].written = c.Status.AccessKeyID

@@ -58,11 +58,11 @@ func TestMemoryIsOfOneObject(t *testing.T) {
 	object := func(uid types.UID) *v1alpha1.StsCredential {
 		return &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: uid}}
 	}
-	m.of(object("a")).failures = 3
-	if got := m.of(object("a")).failures; got != 3 {
+	m.of(object("a"), time.Time{}).failures = 3
+	if got := m.of(object("a"), time.Time{}).failures; got != 3 {
 		t.Errorf("failures = %d, want them remembered", got)
 	}
-	if got := m.of(object("b")).failures; got != 0 {
+	if got := m.of(object("b"), time.Time{}).failures; got != 0 {
 		t.Errorf("failures = %d, want none: it is another object of that name", got)
 	}
 	m.forget(types.NamespacedName{Namespace: "shop", Name: "orders"})
@@ -119,7 +119,7 @@ func TestRefusal(t *testing.T) {
 func TestTries(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	var m memory
-	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}})
+	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}}, time.Time{})
 	for range tryBurst {
 		if wait := memo.untilTry(now); wait != 0 {
 			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
@@ -209,6 +209,40 @@ func TestLookOptions(t *testing.T) {
 		}
 		if got := p.lookOptions().AsGetOptions().ResourceVersion; got != tt.want {
 			t.Errorf("%s: a look at version %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A wait is told once it has lasted: since the first look where nothing is told yet, however old the object is.
+func TestQuietWaits(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	told := func(ready metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: ready}}
+	}
+	for name, row := range map[string]struct {
+		conditions []metav1.Condition
+		looked     time.Duration // how long ago for the first time
+		wait       time.Duration
+		usable     bool
+		trouble    *trouble
+		want       bool
+	}{
+		"nothing to wait for":                {looked: time.Second},
+		"just seen":                          {wait: time.Second, want: true},
+		"seen for almost half a minute":      {looked: quietWait - 1, wait: time.Second, want: true},
+		"seen for half a minute":             {looked: quietWait, wait: time.Second},
+		"a long wait to come":                {wait: quietWait},
+		"trouble":                            {wait: time.Second, trouble: &trouble{}},
+		"told Ready, and the Secret works":   {conditions: told(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
+		"told Ready, but the Secret is gone": {conditions: told(metav1.ConditionTrue), wait: time.Second},
+		"told not Ready":                     {conditions: told(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
+	} {
+		p := &pass{memo: &memo{since: now.Add(-row.looked)}, wait: row.wait, trouble: row.trouble}
+		p.credential = &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
+		p.credential.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
+		p.decision.Usable = row.usable
+		if got := p.quiet(now); got != row.want {
+			t.Errorf("%s: %t, want %t", name, got, row.want)
 		}
 	}
 }

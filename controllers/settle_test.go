@@ -104,6 +104,8 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 		t.Fatal(wait)
 	}
 	fresh := w.credential("fresh")
+	w.pass(fresh)
+	w.wantCondition(fresh, v1alpha1.ConditionReady, "", "", "")
 	w.step(50 * time.Minute)
 	for w.stsClock.Now().Before(c.Status.ExpiresAt.Time) {
 		w.step(max(w.pass(c).RequeueAfter, 10*time.Second))

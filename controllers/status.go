@@ -21,8 +21,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// quietWait is how long a call may wait for its turn without the status telling so, from now or, for a new object, from its
-// creation: most waits are over before anybody could read it, and each telling is a write.
+// quietWait is how long a call may wait for its turn without the status telling so, from now or, where the status tells
+// nothing yet, from the first look: most waits are over before anybody could read it, and each telling is a write.
 const quietWait = 30 * time.Second
 
 // report is the only place that writes status: once, if anything changed, and an event for each change of condition. It
@@ -58,7 +58,7 @@ func (p *pass) quiet(now time.Time) bool {
 	}
 	told := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
 	if told == nil {
-		return now.Sub(p.credential.CreationTimestamp.Time) < quietWait
+		return now.Sub(p.memo.since) < quietWait
 	}
 	return p.decision.Usable || told.Status != metav1.ConditionTrue
 }

@@ -91,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.forget(request.NamespacedName)
 		return ctrl.Result{}, r.release(ctx, credential)
 	}
-	memo := r.memory.of(credential)
+	memo := r.memory.of(credential, r.Clock.Now())
 	if memo.statusLags(credential, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}

@@ -135,7 +135,7 @@ func TestClaims(t *testing.T) {
 			w.pass(c)
 			tt.change(w, c)
 			w.catchUp(c)
-			p := &pass{credential: c, memo: w.memory.of(c)}
+			p := &pass{credential: c, memo: w.memory.of(c, w.Clock.Now())}
 			w.plan(p)
 			w.must(w.authorise(w.ctx, p))
 			w.must(w.observe(w.ctx, p))
