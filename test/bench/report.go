@@ -116,6 +116,7 @@ func (r results) issueTable() (t table) {
 	pair("waiting: floor", func(s sized) issue { return s.FloorWaiting })
 	pair("waiting: operator", func(s sized) issue { return s.Waiting })
 	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorWaiting, s.Waiting)) })...)
+	t.row(r.columns("API requests per credential", func(s sized) string { return short(per(s.Waiting.Requests.sum(), s.N)) })...)
 	pair("created: floor", func(s sized) issue { return s.FloorCreated })
 	pair("created: operator", func(s sized) issue { return s.Created })
 	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorCreated, s.Created)) })...)

@@ -70,11 +70,12 @@ func TestTargets(t *testing.T) {
 	}
 	for _, spoil := range []func(){
 		func() { r.Sizes[2].Created.Requests["GET secrets"]++ },
+		func() { r.Sizes[0].Waiting.Requests = requests{"GET secrets": 4001} },
 		func() { r.Sizes[1].Created.CPU *= 2 },
 		func() { r.Sizes[1].Created.RSS = 101 << 20 },
 		func() { r.Sizes[0].Restart.STSCalls = 1 },
 		func() { r.Sizes[0].Restart.Requests = requests{"LIST secrets": 2, "GET secrets": 1} },
-		func() { r.Crowded.Restart.RSS *= 2 },
+		func() { r.Crowded.Created.RSS *= 2 },
 		func() { r.Renewal.Cores = 0.6 },
 		func() { r.Renewal.P99 = 3 * time.Second },
 		func() { r.Renewal.ExpiredMetric = 0.5 },
