@@ -98,47 +98,18 @@ func checkOneOf(where string, statement map[string]any, pair [2]string) error {
 	if hasSecond {
 		name, value = pair[1], second
 	}
-	list, isList := value.([]any)
-	if !isList {
-		list = []any{value}
-	}
-	notText := func(v any) bool { s, ok := v.(string); return !ok || s == "" }
-	if len(list) == 0 || slices.ContainsFunc(list, notText) {
-		return fmt.Errorf("%s.%s must be a text or a list of texts, none of them empty", where, name)
-	}
-	return nil
+	return checkStrings(where+"."+name, value)
 }
 
-// checkCondition wants {operator: {key: value or list of values}}; it may be empty.
-func checkCondition(where string, value any) error {
-	operators, ok := value.(map[string]any)
-	if !ok {
-		return fmt.Errorf("%s must be an object of operators, such as StringEquals", where)
+// checkStrings wants a string that is not empty, or a list of at least one.
+func checkStrings(where string, value any) error {
+	if err := checkQuoted(where, value); err != nil {
+		return err
 	}
-	for operator, keys := range operators {
-		byKey, ok := keys.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s.%.64s must be an object of condition keys and their values", where, operator)
-		}
-		for key, v := range byKey {
-			list, isList := v.([]any)
-			if !isList {
-				list = []any{v}
-			}
-			if slices.ContainsFunc(list, notScalar) {
-				return fmt.Errorf("%s.%.64s.%.64s must be a text, number or truth value, or a list of them", where, operator, key)
-			}
-		}
+	if list, isList := value.([]any); value == "" || isList && slices.Contains(list, any("")) {
+		return fmt.Errorf("%s must not hold an empty string: name what is meant", where)
 	}
 	return nil
-}
-
-func notScalar(v any) bool {
-	switch v.(type) {
-	case string, bool, json.Number:
-		return false
-	}
-	return true
 }
 
 // onlyKeys names the first key, in order, that does not belong.
