@@ -1,6 +1,10 @@
 # The manager alone, on a base without a shell. `make docker-build` builds it; docs/install.md tells about the bases.
-ARG BUILDER_IMAGE=docker.io/library/golang:1.26
-ARG BASE_IMAGE=gcr.io/distroless/static-debian13:nonroot
+# The bases stand in FROM lines of their own, which is where Dependabot looks for them; other bases are named by arguments.
+ARG BUILDER_IMAGE=default-builder
+ARG BASE_IMAGE=default-base
+
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26 AS default-builder
+FROM gcr.io/distroless/static-debian13:nonroot AS default-base
 
 FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
 WORKDIR /src

@@ -131,7 +131,7 @@ func (p *preparation) prepare(ctx context.Context, wanted []string) error {
 			if ctx.Err() != nil {
 				return err
 			}
-			p.say("no download, so they are built here: %v", err)
+			p.say("building from Go modules instead: %s", downloadFailure(err))
 		}
 	}
 	lacking := missing(p.dir, wanted)

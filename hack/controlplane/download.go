@@ -57,6 +57,17 @@ func (p *preparation) download(ctx context.Context, names []string) error {
 	return p.adopt(from, names)
 }
 
+// downloadFailure says in one line why nothing was downloaded. Errors of setup-envtest hold several lines of its log.
+func downloadFailure(err error) string {
+	for _, text := range []string{"no such host", "dial tcp", "connection refused", "network is unreachable", "i/o timeout", "TLS handshake timeout", "context deadline exceeded", "signal: killed"} {
+		if strings.Contains(err.Error(), text) {
+			return "the list of downloads cannot be reached from here"
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
 func (p *preparation) limited(ctx context.Context, limit time.Duration, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

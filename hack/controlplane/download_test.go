@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,6 +49,22 @@ func TestNoDownloadWithoutNetwork(t *testing.T) {
 	err := preparationFor(t, "1.36.3", server.URL).download(t.Context(), published)
 	if !errorContains(err, "connection refused") {
 		t.Errorf("got %v; want the reason", err)
+	}
+}
+
+// Whoever has no internet reads one plain line, not the log of a tool.
+func TestDownloadFailureIsOneLine(t *testing.T) {
+	for name, tt := range map[string]struct{ err, want string }{
+		"no DNS":     {"exit status 1\nunable to fetch index: Get \"https://example.com/index.yaml\": dial tcp: lookup example.com on 10.0.0.1:53: no such host", "the list of downloads cannot be reached from here"},
+		"no answer":  {"signal: killed", "the list of downloads cannot be reached from here"},
+		"none there": {"none is published for this version and platform", "none is published for this version and platform"},
+		"a log":      {"exit status 1\nfirst\nthe checksum differs\n", "the checksum differs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := downloadFailure(errors.New(tt.err)); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -17,6 +17,10 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 // parentInterval is how often the demo looks whether its parent is still there.
@@ -25,6 +29,9 @@ const parentInterval = 250 * time.Millisecond
 func main() { os.Exit(run()) }
 
 func run() int {
+	// The demo prints what matters itself. Without a logger, controller-runtime prints a stack trace after 30 seconds.
+	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
 	o, err := parse(os.Args[1:], os.Getenv)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -17,6 +17,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
 	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 )
@@ -55,6 +58,7 @@ const callsPerSecond = 4
 func main() {
 	out := flag.String("out", filepath.Join("docs", "images", "dashboard.svg"), "file to write")
 	flag.Parse()
+	ctrl.SetLogger(logr.Discard()) // otherwise controller-runtime prints a stack trace after 30 seconds
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *out); err != nil {

@@ -1,0 +1,115 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Every target that has a description is in `make help`, digits in its name or not.
+func TestMakeHelpListsEveryTarget(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "--no-print-directory", "help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := regexp.MustCompile(`(?m)^([^\s:]+):.*## `).FindAllStringSubmatch(string(makefile), -1)
+	if len(targets) < 20 {
+		t.Fatalf("the Makefile describes %d targets only", len(targets))
+	}
+	for _, target := range targets {
+		if !regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(target[1]) + `\s`).Match(help) {
+			t.Errorf("make help does not list %s", target[1])
+		}
+	}
+}
+
+// Every .PHONY target of the Makefile has a description.
+func TestMakeTargetsAreDescribed(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, phony := range regexp.MustCompile(`(?m)^\.PHONY: (.+)$`).FindAllStringSubmatch(string(makefile), -1) {
+		for target := range strings.FieldsSeq(phony[1]) {
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:.*## .`).Match(makefile) {
+				t.Errorf("%s has no description", target)
+			}
+		}
+	}
+}
+
+// manifests are the files that Dependabot reads, by ecosystem.
+var manifests = map[string]string{"go.mod": "gomod", "package.json": "npm", "Dockerfile": "docker"}
+
+// Dependabot watches every folder that pins something, in every ecosystem in use.
+func TestDependabotWatchesEveryEcosystem(t *testing.T) {
+	content, err := os.ReadFile("../../.github/dependabot.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Updates []struct {
+			Ecosystem   string   `json:"package-ecosystem"`
+			Directory   string   `json:"directory"`
+			Directories []string `json:"directories"`
+		} `json:"updates"`
+	}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	watched := func(ecosystem, folder string) bool {
+		for _, update := range config.Updates {
+			directories := append(slices.Clone(update.Directories), update.Directory)
+			if update.Ecosystem == ecosystem && (slices.Contains(directories, folder) || slices.Contains(directories, "**/*")) {
+				return true
+			}
+		}
+		return false
+	}
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for file := range strings.FieldsSeq(string(files)) {
+		ecosystem, folder := manifests[path.Base(file)], path.Join("/", path.Dir(file))
+		if strings.HasPrefix(file, ".github/workflows/") {
+			ecosystem, folder = "github-actions", "/"
+		}
+		if ecosystem == "" {
+			continue
+		}
+		found[ecosystem] = true
+		if !watched(ecosystem, folder) {
+			t.Errorf("Dependabot does not watch %s (%s in %s)", file, ecosystem, folder)
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("found only %v", found)
+	}
+}
+
+// Dependabot reads image names from FROM lines alone: both bases stand there by name, not behind an argument.
+func TestImageBasesAreInFromLines(t *testing.T) {
+	dockerfile, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bases := regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?([^\s$]+[:@][^\s$]+) AS (default-builder|default-base)$`).FindAllStringSubmatch(string(dockerfile), -1)
+	if len(bases) != 2 {
+		t.Errorf("%d of 2 bases stand in FROM lines", len(bases))
+	}
+}
