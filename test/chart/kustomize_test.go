@@ -130,7 +130,8 @@ func compareDeployments(t *testing.T, chart, kustomize *unstructured.Unstructure
 			t.Errorf("%s: %v, config/default has %v", field, gotPod[field], wantPod[field])
 		}
 	}
-	for _, field := range []string{"name", "securityContext", "resources", "livenessProbe", "readinessProbe"} {
+	withoutOptional(want)
+	for _, field := range []string{"name", "env", "envFrom", "securityContext", "resources", "livenessProbe", "readinessProbe"} {
 		if !reflect.DeepEqual(got[field], want[field]) {
 			t.Errorf("%s: %v, config/default has %v", field, got[field], want[field])
 		}
@@ -139,6 +140,39 @@ func compareDeployments(t *testing.T, chart, kustomize *unstructured.Unstructure
 		t.Errorf("%d replicas", replicas)
 	}
 	compareFlags(t, got["args"].([]any), want["args"].([]any))
+}
+
+// withoutOptional takes out that config/default starts without its Secret: one manifest serves every identity.
+func withoutOptional(container map[string]any) {
+	for _, source := range container["envFrom"].([]any) {
+		delete(source.(map[string]any)["secretRef"].(map[string]any), "optional")
+	}
+}
+
+// Without a configured identity the operator has none: no overlay lets it use the node's RAM role unless a component says so.
+func TestNoNodeRoleByAccident(t *testing.T) {
+	const variable = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+	for _, tt := range []struct {
+		name     string
+		objects  objects
+		disabled string
+	}{
+		{"config/default", kustomized(t, "default"), "true"},
+		{"overlays/namespaced", kustomized(t, "overlays/namespaced"), "true"},
+		{"config/default with ecs-role", kustomized(t, "default", "ecs-role"), "false"},
+		{"the chart without an identity", rendered(t, "{}"), "true"},
+		{"the chart with RRSA", rendered(t, "identity: {rrsa: {roleName: sts-operator}}"), "true"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			containers, _, _ := unstructured.NestedSlice(tt.objects.get(t, "Deployment "+namespace+"/"+fullName).Object, "spec", "template", "spec", "containers")
+			env, _, _ := unstructured.NestedSlice(containers[0].(map[string]any), "env")
+			if !slices.ContainsFunc(env, func(e any) bool {
+				return reflect.DeepEqual(e, map[string]any{"name": variable, "value": tt.disabled})
+			}) {
+				t.Errorf("env is %v, want %s=%s", env, variable, tt.disabled)
+			}
+		})
+	}
 }
 
 // compareFlags insists that what the chart says and config/default does not is the manager's own default.
