@@ -93,13 +93,17 @@ func (w *world) running(name string, labels map[string]string, template corev1.P
 	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "default"}})))
 	w.must(api.Create(w.ctx, pod))
 	now := metav1.NewTime(w.clock.Now())
-	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &now, ContainerStatuses: []corev1.ContainerStatus{
-		{Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}},
-	}}
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, StartTime: &now,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now}},
+		ContainerStatuses: []corev1.ContainerStatus{
+			{Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}},
+		},
+	}
 	w.must(api.Status().Update(w.ctx, pod))
 	w.eventually("the cache shows the pod", func(ctx context.Context) bool {
 		seen := &corev1.Pod{}
-		return cached.Get(ctx, client.ObjectKeyFromObject(pod), seen) == nil && rollout.PodOf(seen).Started.Equal(now.Rfc3339Copy().Time)
+		return cached.Get(ctx, client.ObjectKeyFromObject(pod), seen) == nil && !rollout.PodOf(seen).Started.IsZero()
 	})
 	return pod
 }

@@ -125,8 +125,12 @@ status:
 `, SubPath | Volume, "10:00:00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := strippedPod(t, podFrom(t, tt.given))
-			r, reads := got.Reads["orders"]
+			pod := podFrom(t, tt.given)
+			pod.CreationTimestamp = metav1.NewTime(at(t, "10:00:00"))
+			if pod.Status.StartTime == nil {
+				pod.Status.StartTime = &pod.CreationTimestamp
+			}
+			r, reads := strippedPod(t, pod).Reads["orders"]
 			if reads != (tt.how != 0) || r.How != tt.how || !r.Since.Equal(at(t, tt.since)) {
 				t.Errorf("got %v %+v, want %v since %s", reads, r, tt.how, tt.since)
 			}
@@ -134,6 +138,113 @@ status:
 				t.Errorf("refreshes by itself: %v", !refreshes)
 			}
 		})
+	}
+}
+
+// The time of a container's start is by the API server's clock, however wrong that of the node is.
+func TestStartsAreByTheAPIServersClock(t *testing.T) {
+	const text = `
+metadata: {creationTimestamp: "2026-11-22T10:00:00Z"}
+spec: {containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}]}
+status:
+  conditions: [{type: PodScheduled, status: %q, lastTransitionTime: "2026-11-22T%sZ"}]
+  startTime: "2026-11-22T%sZ"
+  containerStatuses: [{name: main, state: {running: {startedAt: "2026-11-22T%sZ"}}}]
+`
+	for _, tt := range []struct{ name, scheduled, at, taken, started, want string }{
+		{"right", "True", "10:00:00", "10:00:01", "10:00:06", "10:00:05"},
+		{"ten minutes ahead", "True", "10:00:00", "10:10:01", "10:10:06", "10:00:05"},
+		{"ten minutes behind", "True", "10:00:00", "09:50:01", "09:50:06", "10:00:05"},
+		{"the container was started again later", "True", "10:00:00", "09:50:00", "11:50:00", "12:00:00"},
+		{"the pod waited for a node", "True", "12:00:00", "12:00:00", "12:00:05", "12:00:05"},
+		{"the pod waited for a node that is behind", "True", "12:00:00", "11:50:00", "11:50:05", "12:00:05"},
+		{"not known when it was given to a node", "False", "12:00:00", "10:00:00", "10:00:05", "10:00:05"},
+		{"given to a node before it was there, which nothing can be", "True", "09:00:00", "10:00:00", "10:00:05", "10:00:05"},
+		{"the clock was set back in between", "True", "10:00:00", "10:10:00", "10:05:00", "10:00:00"},
+	} {
+		pod := strippedPod(t, podFrom(t, fmt.Sprintf(text, tt.scheduled, tt.at, tt.taken, tt.started)))
+		if got := pod.Reads["orders"]; !got.Since.Equal(at(t, tt.want)) || !got.Ran.Equal(at(t, tt.want)) {
+			t.Errorf("%s: since %v, ran %v, want %s", tt.name, got.Since, got.Ran, tt.want)
+		}
+		want := at(t, "10:00:00")
+		if tt.scheduled == "True" && tt.at > "10:00:00" {
+			want = at(t, tt.at)
+		}
+		if !pod.Created.Equal(want) || !pod.Started.Equal(want) {
+			t.Errorf("%s: created %v, started %v", tt.name, pod.Created, pod.Started)
+		}
+	}
+}
+
+// Whether a container can start without the Secret is known, and when the first did.
+func TestReadsThatAreOptional(t *testing.T) {
+	const status = `
+metadata: {creationTimestamp: "2026-11-22T10:00:00Z"}
+status:
+  startTime: "2026-11-22T10:00:00Z"
+  containerStatuses: [{name: main, state: {running: {startedAt: "2026-11-22T10:05:00Z"}}}]
+`
+	for _, tt := range []struct {
+		spec     string
+		optional bool
+		since    string
+	}{
+		{spec: "containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}]", since: "10:05:00"},
+		{spec: "containers: [{name: main, envFrom: [{secretRef: {name: orders, optional: true}}]}]", since: "10:05:00", optional: true},
+		{spec: "containers: [{name: main, env: [{name: A, valueFrom: {secretKeyRef: {name: orders, key: a}}}]}]", since: "10:05:00"},
+		{spec: "containers: [{name: main, env: [{name: A, valueFrom: {secretKeyRef: {name: orders, key: a, optional: true}}}]}]", since: "10:05:00", optional: true},
+		{spec: "volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /v, subPath: a}]}]", since: "10:00:00"},
+		{spec: "volumes: [{name: v, secret: {secretName: orders, optional: true}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /v, subPath: a}]}]", since: "10:00:00", optional: true},
+		{spec: "volumes: [{name: v, projected: {sources: [{secret: {name: orders, optional: true}}]}}], containers: [{name: main}]", optional: true},
+		{spec: "volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main}]"},
+		{spec: "containers: [{name: main, envFrom: [{secretRef: {name: orders}}, {secretRef: {name: orders, optional: true}}]}]", since: "10:05:00", optional: true},
+	} {
+		got := strippedPod(t, podFrom(t, "spec: {"+tt.spec+"}"+status)).Reads["orders"]
+		if got.Optional != tt.optional || !got.Since.Equal(at(t, tt.since)) || !got.Ran.Equal(at(t, "10:05:00")) {
+			t.Errorf("%s: %+v", tt.spec, got)
+		}
+	}
+}
+
+// A pod that will end by itself is known, with the time by which it will.
+func TestPodsThatEnd(t *testing.T) {
+	for _, tt := range []struct {
+		spec     string
+		ends     bool
+		deadline string
+	}{
+		{"restartPolicy: Always", false, ""},
+		{"restartPolicy: OnFailure", true, ""},
+		{"restartPolicy: Never", true, ""},
+		{"restartPolicy: Never, activeDeadlineSeconds: 3600", true, "11:00:00"},
+		{"restartPolicy: Always, activeDeadlineSeconds: 60", true, "10:01:00"},
+	} {
+		got := strippedPod(t, podFrom(t, "spec: {"+tt.spec+"}\nmetadata: {creationTimestamp: \"2026-11-22T10:00:00Z\"}"))
+		if got.Ends != tt.ends || !got.Deadline.Equal(at(t, tt.deadline)) {
+			t.Errorf("%s: ends %v, by %v", tt.spec, got.Ends, got.Deadline)
+		}
+	}
+}
+
+// The API server takes any text for the Secret in a volume. It does not make a pod look as if it read another.
+func TestForgedNamesOfSecrets(t *testing.T) {
+	for _, name := range []string{
+		"none 2 1,orders 2 1", "none 2 1 1,orders 2 1 1", "orders 2 1 1,", " orders", "orders\t", "orders\n2", "orders,orders", "Orders", strings.Repeat("o", 254), "",
+	} {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{
+			{Name: "a", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name}}},
+			{Name: "b", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: name}}},
+			}}}},
+		}}}
+		if got := strippedPod(t, pod).Reads; len(got) != 0 {
+			t.Errorf("%q: reads %v", name, got)
+		}
+	}
+	longest := strings.Repeat("o", 253)
+	pod := podFrom(t, "spec: {volumes: [{name: v, secret: {secretName: "+longest+"}}]}")
+	if got := strippedPod(t, pod).Reads; got[longest].How != Volume {
+		t.Errorf("a name of 253 bytes: reads %v", got)
 	}
 }
 

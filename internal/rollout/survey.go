@@ -79,7 +79,7 @@ func (f *Finding) judge(issue Issue, wish Wish, pod Pod, since time.Time, due ma
 		f.Stale = append(f.Stale, held)
 	}
 	switch {
-	case pod.Ending:
+	case pod.Terminating:
 	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.Stale(pod, pod.Started)):
 		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
 	case stale && wish.Auto && pod.Workload != (Workload{}):

@@ -23,7 +23,7 @@ func namespace(t *testing.T) []Pod {
 		return p
 	}
 	ending := pod("env-ending", env, EnvFrom, "10:30:00", "10:30:00")
-	ending.Ending = true
+	ending.Terminating = true
 	return []Pod{
 		pod("env-2", env, EnvFrom, "10:45:00", "10:45:00"), pod("env-1", env, EnvFrom, "10:30:00", "10:30:00"),
 		pod("env-new", env, EnvFrom, "11:25:00", "11:25:00"), ending,
