@@ -8,6 +8,7 @@ package announce
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -170,7 +171,7 @@ func (r *Recorder) create(ctx context.Context, e *told) {
 	}
 	err := r.Client.Create(ctx, &eventsv1.Event{
 		// Unique among processes by the time, within this one by the number.
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x.%x", cut(e.regarding.Name, 200), e.at.UnixNano(), r.number.Add(1))},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x.%x", nameOf(e.regarding.Name), e.at.UnixNano(), r.number.Add(1))},
 		EventTime:  metav1.NewMicroTime(e.at), ReportingController: r.Controller, ReportingInstance: r.Instance,
 		Regarding: *e.regarding, Related: e.related, Type: e.severity, Reason: e.reason, Action: e.action, Note: e.note,
 	})
@@ -179,5 +180,9 @@ func (r *Recorder) create(ctx context.Context, e *told) {
 	}
 }
 
-// cut is a name's beginning, so that one that is as long as names may be leaves room for what follows.
-func cut(name string, length int) string { return name[:min(len(name), length)] }
+// nameOf starts the name of an event: as much of the object's name as leaves room for what follows. What is cut off ends in
+// a letter or a digit, as each part of a DNS subdomain does.
+func nameOf(object string) string {
+	const length = 200
+	return strings.TrimRight(object[:min(len(object), length)], "-.")
+}

@@ -17,6 +17,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -109,6 +110,28 @@ func TestEventsAreWritten(t *testing.T) {
 	s.Eventf(node, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, corev1.EventTypeNormal, "R", "A", "x")
 	if e := s.next(); e.Namespace != "default" || len(e.Name) > 253 || e.Related.Name != "other" {
 		t.Errorf("written is %+v", e)
+	}
+}
+
+// Whatever a name has where it is cut, the event's is one that the API server takes.
+func TestEventNamesAreDNSSubdomains(t *testing.T) {
+	s := start(t, logr.Discard())
+	for _, name := range []string{
+		strings.Repeat("n", 199) + "-" + strings.Repeat("n", 53),
+		strings.Repeat("n", 199) + "." + strings.Repeat("n", 53),
+		strings.Repeat("n", 190) + strings.Repeat("-", 20) + "n",
+		strings.Repeat("n.", 100) + "n",
+		strings.Repeat("n", 200), "n", strings.Repeat("n", 253),
+	} {
+		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}}
+		s.Eventf(object, nil, corev1.EventTypeNormal, "Issued", "Ready", "x")
+		got := s.next().Name
+		if wrong := validation.IsDNS1123Subdomain(got); wrong != nil {
+			t.Errorf("the event of an object with a name of %d characters is called %s: %v", len(name), got, wrong)
+		}
+		if begins, _, _ := strings.Cut(got, "."); !strings.HasPrefix(name, begins) {
+			t.Errorf("%s does not begin as %s does", got, name)
+		}
 	}
 }
 
