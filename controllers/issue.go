@@ -60,7 +60,8 @@ func (p *pass) meddled(now time.Time) bool {
 func (r *Reconciler) held(p *pass, repair bool) bool {
 	now := r.Clock.Now()
 	if p.ending {
-		p.stall(v1alpha1.ReasonSecretWriteFailed, "namespace %s is being deleted: nothing is issued for it any more", p.credential.Namespace)
+		p.fail(trouble{reason: v1alpha1.ReasonSecretWriteFailed, retry: conflictRetry, message: fmt.Sprintf(
+			"namespace %s is being deleted: nothing is issued for it any more", p.credential.Namespace)})
 		return true
 	}
 	if last := p.memo.lastFailure(p.attempt(), now); last != nil {

@@ -210,8 +210,6 @@ func (m *memo) lastFailure(attempt string, now time.Time) *trouble {
 	switch {
 	case m.last == nil:
 		return nil
-	case m.last.retry == 0:
-		return m.last
 	case now.Before(m.notBefore):
 		waiting := *m.last
 		waiting.retry = m.notBefore.Sub(now)
@@ -220,14 +218,13 @@ func (m *memo) lastFailure(attempt string, now time.Time) *trouble {
 	return nil
 }
 
-// failed counts a failure and returns how long to wait for the next try; 0 means for another attempt. lifeLeft is how
-// long the old credentials go on working: the less it is, the sooner the next try.
+// failed counts a failure and returns how long to wait for the next try, which is more than 0: STS can be wrong about what
+// it calls invalid, so that no answer ends the retries. lifeLeft is how long the old credentials go on working: the less it
+// is, the sooner the next try.
 func (m *memo) failed(class sts.Class, lifeLeft time.Duration) time.Duration {
 	first, last, rush := transientMin, transientMax, transientMin
 	switch class {
-	case sts.Invalid:
-		return 0
-	case sts.Refused, sts.StaleIdentity:
+	case sts.Invalid, sts.Refused, sts.StaleIdentity:
 		first, last, rush = refusedMin, refusedMax, refusedRush
 	case sts.Throttled, sts.Transient:
 	}

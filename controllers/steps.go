@@ -37,6 +37,7 @@ type pass struct {
 	caller   string // ARN of who asked STS, as far as it is known
 
 	trouble *trouble      // what is wrong, nil if nothing is
+	invalid bool          // the operator's own checks refuse the spec
 	wait    time.Duration // how long until a call may be made, though nothing is wrong
 	queued  bool          // it waits for its turn in the budget
 	adjust  time.Duration // how long until metadata may be adjusted
@@ -105,7 +106,7 @@ func (r *Reconciler) plan(p *pass) {
 	if err != nil {
 		p.stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	p.layout = layout
+	p.layout, p.invalid = layout, p.trouble != nil
 }
 
 // authorise finds out whether this namespace may make this request: by a grant where the operator asks, by the role's
@@ -176,7 +177,6 @@ func (r *Reconciler) decide(p *pass) {
 	}
 	if p.record != nil {
 		facts.Hastened = r.memory.hastened(client.ObjectKeyFromObject(c), p.record.RequestID)
-		invalid := p.trouble != nil && p.trouble.reason == v1alpha1.ReasonInvalidSpec
 		facts.Record = &rotation.Record{
 			IssuedAt:            p.record.IssuedAt,
 			ExpiresAt:           p.record.ExpiresAt,
@@ -184,7 +184,7 @@ func (r *Reconciler) decide(p *pass) {
 			HandledRenewRequest: p.record.HandledRenewRequest,
 			Foreign:             p.record.Credential != c.Namespace+"/"+c.Name,
 			Edited:              !p.intact,
-			RequestChanged:      invalid || p.record.RequestChanged(p.request),
+			RequestChanged:      p.invalid || p.record.RequestChanged(p.request),
 			PolicyChanged:       p.authorised() && p.record.PolicyChanged(p.request),
 			LayoutChanged:       p.record.LayoutChanged(p.layout),
 		}

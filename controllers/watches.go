@@ -78,9 +78,13 @@ func (r *Reconciler) wakeGranted(ctx context.Context, q queue, grants ...client.
 }
 
 // namespaceHandler wakes the credentials of a namespace that a grant covers with its labels only before or only after
-// their change.
+// their change, and those of one that was created again: they may have been judged by the one before.
 func (r *Reconciler) namespaceHandler() handler.EventHandler {
-	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+	return handler.Funcs{CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+		if !e.IsInInitialList {
+			r.wakeIf(ctx, q, func(*v1alpha1.StsCredential) bool { return true }, client.InNamespace(e.Object.GetName()))
+		}
+	}, UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		name, was, is := e.ObjectNew.GetName(), e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()
 		ending := e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 		if maps.Equal(was, is) && !ending {

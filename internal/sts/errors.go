@@ -16,7 +16,7 @@ import (
 type Class int
 
 const (
-	// Invalid means that the spec is wrong. No retry before it has changed.
+	// Invalid means that STS calls the spec wrong. Retry slowly: the answer may be STS's own mistake.
 	Invalid Class = iota + 1
 	// Refused means that an administrator must act in RAM or on the operator's
 	// installation, which sends no Kubernetes event. Retry slowly.
