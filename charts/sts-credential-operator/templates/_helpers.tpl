@@ -24,7 +24,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "sts.image" -}}
 {{- with .Values.image -}}
 {{- with .registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}
-{{- with .tag | default (ternary "" $.Chart.AppVersion (ne .digest "")) }}:{{ . }}{{ end }}
+{{- with .tag | default (ternary "" $.Chart.AppVersion (not (empty .digest))) }}:{{ . }}{{ end }}
 {{- with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end }}
