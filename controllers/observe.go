@@ -5,7 +5,6 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -65,20 +63,6 @@ func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) 
 // idle: nothing was issued and nothing will be.
 func (p *pass) idle() bool {
 	return (p.trouble != nil || p.credential.Spec.Suspend) && p.credential.Status.AccessKeyID == ""
-}
-
-// conflict is that the target is somebody else's.
-func (p *pass) conflict(found *corev1.Secret) *trouble {
-	whose, wayOut := "is not this StsCredential's", fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s",
-		v1alpha1.AnnotationAdopt, p.credential.Name)
-	switch controller := metav1.GetControllerOfNoCopy(found); {
-	case found.Type != corev1.SecretTypeOpaque:
-		whose, wayOut = "is not of type Opaque", " or delete the Secret"
-	case controller != nil:
-		whose, wayOut = fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name), " or delete the Secret"
-	}
-	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
-		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
 }
 
 // lookOptions are how to look for a Secret that the cache does not show. Where nothing was issued yet, as far as is known, the API

@@ -107,7 +107,8 @@ func TestConsentDoesNotOverrideAController(t *testing.T) {
 	w.wantCondition(first, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 }
 
-// Where no controller stands, the consent moves a Secret from one StsCredential to another, and they do not fight.
+// A retained Secret is its StsCredential's by its record, whatever is consented to. Whoever takes the StsCredential's name out
+// of the record and consents hands it to another one, and the two do not fight.
 func TestConsentMovesARetainedSecret(t *testing.T) {
 	w := newWorld(t)
 	shared := func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "shared" }
@@ -117,6 +118,13 @@ func TestConsentMovesARetainedSecret(t *testing.T) {
 	w.pass(second)
 	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
 	w.editSecret("shared", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationAdopt] = "second" })
+	w.pass(second)
+	w.pass(first)
+	w.wantCalls(1)
+	w.wantCondition(first, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict,
+		"kubectl -n "+w.namespace+" annotate secret shared --overwrite sts.alibabacloud.com/credential- sts.alibabacloud.com/adopt=second")
+	w.editSecret("shared", func(s *corev1.Secret) { delete(s.Annotations, "sts.alibabacloud.com/credential") })
 	w.pass(second)
 	w.pass(first)
 	w.pass(second)

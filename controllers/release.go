@@ -65,7 +65,7 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 	}
 	for i := range secrets {
 		record, _ := secret.Read(&secrets[i])
-		if record == nil || !secret.Owned(&secrets[i], p.credential) {
+		if record == nil || !secret.Removable(&secrets[i], p.credential) {
 			continue
 		}
 		left := record.ExpiresAt.Sub(r.STS.Now())
@@ -77,7 +77,7 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 	return nil
 }
 
-// discard deletes a Secret or, if it was adopted, takes out what was written to it, unless it has changed since it was seen:
+// discard deletes a Secret of whose record nothing was edited or, if it was adopted, takes out what was written to it, unless it has changed since it was seen:
 // an event tells then. It returns when to try again, 0 if not at all.
 func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.Duration) {
 	var err error
@@ -156,13 +156,14 @@ func (r *Reconciler) releaseSecrets(ctx context.Context, c *v1alpha1.StsCredenti
 // releaseSecret takes what was written out of one Secret, if it was adopted.
 func (r *Reconciler) releaseSecret(ctx context.Context, c *v1alpha1.StsCredential, name string) error {
 	s, err := r.lookLive(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name})
-	if err != nil || s == nil || !secret.Owned(s, c) || !secret.Adopted(s) {
+	if err != nil || s == nil || !secret.Owned(s, c) || !secret.Adopted(s) || neverWritten(s) {
 		return err
 	}
-	patch := secret.Release(stripped(s))
-	if patch == nil {
+	if !secret.Removable(s, c) {
+		r.notReleased(c, name, "it was edited since")
 		return nil
 	}
+	patch := secret.Release(stripped(s))
 	err = r.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(s)}, client.RawPatch(types.MergePatchType, patch))
 	if client.IgnoreNotFound(err) == nil {
 		return nil
@@ -171,7 +172,18 @@ func (r *Reconciler) releaseSecret(ctx context.Context, c *v1alpha1.StsCredentia
 	if passing {
 		return fmt.Errorf("take what was written out of Secret %s/%s: %s", c.Namespace, name, why)
 	}
+	r.notReleased(c, name, why)
+	return nil
+}
+
+// notReleased records an event on credentials that stay in an adopted Secret.
+func (r *Reconciler) notReleased(c *v1alpha1.StsCredential, name, why string) {
 	r.Events.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
 		"what was written to Secret %s stays there until it expires, since it cannot be taken out: %s", name, why)
-	return nil
+}
+
+// neverWritten reports whether an adopted Secret has no record: its owner consented, and nothing was written yet.
+func neverWritten(s *corev1.Secret) bool {
+	record, _ := secret.Read(s)
+	return record == nil
 }

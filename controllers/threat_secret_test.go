@@ -97,12 +97,9 @@ func TestThreatIdentitySecrets(t *testing.T) {
 
 // forgeries are Secrets that pretend to be a StsCredential's, by what somebody can write who may write Secrets here.
 var forgeries = map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
-	"our label with its UID": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
-		s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
-	},
-	"our label and its name in the record": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
+	"its names in the record": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.Labels = map[string]string{secret.UIDLabel: "x"}
-		s.Annotations = map[string]string{"sts.alibabacloud.com/credential": w.namespace + "/orders"}
+		s.Annotations = map[string]string{"sts.alibabacloud.com/credential": w.namespace + "/orders", "sts.alibabacloud.com/secret": w.namespace + "/orders"}
 	},
 	"it as controller": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("StsCredential"))}
@@ -112,10 +109,44 @@ var forgeries = map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.S
 		s.OwnerReferences[0].UID = "x"
 		s.Finalizers = []string{"example.com/hold"} // or the garbage collector takes it
 	},
-	"a record full of other keys": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+	"a record full of other keys": func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
-		s.Annotations = map[string]string{"sts.alibabacloud.com/managed-keys": "password,../x,", "sts.alibabacloud.com/managed-labels": "a,b", "sts.alibabacloud.com/data-hash": "v1:"}
+		s.Annotations = map[string]string{"sts.alibabacloud.com/managed-keys": "password,../x,", "sts.alibabacloud.com/managed-labels": "a,b", "sts.alibabacloud.com/data-hash": "v1:",
+			"sts.alibabacloud.com/credential": w.namespace + "/orders", "sts.alibabacloud.com/secret": w.namespace + "/orders"}
 	},
+}
+
+// A label with the UID of a StsCredential, or its name without the Secret's, makes no Secret the operator's: a copy has them, too.
+func TestThreatMarkedSecretIsNobodys(t *testing.T) {
+	for name, mark := range map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
+		"the UID": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+			s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
+		},
+		"the name": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
+			s.Labels = map[string]string{secret.UIDLabel: "x"}
+			s.Annotations = map[string]string{"sts.alibabacloud.com/credential": w.namespace + "/orders"}
+		},
+		"the UID, and a record that names neither": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+			s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
+			s.Annotations = map[string]string{"sts.alibabacloud.com/managed-keys": "other", "sts.alibabacloud.com/data-hash": "v1:"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			user := w.user("edit")
+			c := w.asks("orders")
+			w.must(user.Create(w.ctx, c))
+			marked := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders"}, Data: map[string][]byte{"other": []byte("x")}}
+			mark(w, c, marked)
+			w.must(user.Create(w.ctx, marked))
+			w.pass(c)
+			w.wantCalls(0)
+			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "sts.alibabacloud.com/adopt: orders")
+			if got := w.secret("orders"); got.ResourceVersion != marked.ResourceVersion {
+				t.Errorf("it was written to: %v", got.ObjectMeta)
+			}
+		})
+	}
 }
 
 // A forged Secret is written over, as one that was edited. It brings no credentials that a grant does not give, and

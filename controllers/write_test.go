@@ -235,7 +235,7 @@ func TestWriteRaces(t *testing.T) {
 		w := newWorld(t)
 		c := w.credential("orders")
 		w.pass(c)
-		race(w, func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil })
+		race(w, func(s *corev1.Secret) { s.Labels, s.OwnerReferences, s.Annotations = nil, nil, nil })
 		before := string(w.secret("orders").Data[secret.KeyAccessKeyID])
 		w.step(45 * time.Minute)
 		w.pass(c)

@@ -63,8 +63,11 @@ func edit(s *corev1.Secret, names []string, which uint, value string) (changed b
 	name := names[which]
 	changed = s.Annotations[name] != value && len(name) > len("sts.alibabacloud.com/") && name[:len("sts.alibabacloud.com/")] == "sts.alibabacloud.com/" &&
 		name != "sts.alibabacloud.com/managed-labels" && name != "sts.alibabacloud.com/managed-annotations"
-	if name == "sts.alibabacloud.com/data-hash" {
-		changed = false // what it says beside this version's hash is another version's
+	switch name {
+	case "sts.alibabacloud.com/data-hash": // what it says beside this version's hash is another version's
+		changed = false
+	case "sts.alibabacloud.com/secret": // a hash of its own covers it, and a patch of annotations puts it right
+		changed = false
 	}
 	s.Annotations[name] = value
 	return changed

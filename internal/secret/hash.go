@@ -21,6 +21,9 @@ import (
 // beside the earlier one, separated by a space, so that operators of both ages find theirs and neither issues anew.
 const version = "v1:"
 
+// version2 is the version of a data hash that covers the namespace and name of the Secret, too.
+const version2 = "v2:"
+
 // Request is all that decides what STS answers with.
 type Request struct {
 	// AssumeRoleInput is what the spec asks for.
@@ -98,7 +101,7 @@ func layoutHash(spec v1alpha1.SecretSpec, l Layout) string {
 	return version + digest(covered)
 }
 
-// dataHash covers the keys that the record names and the record itself, so that an edited expires-at is seen like an
+// dataHash returns version 1 of the data hash. It covers the keys that the record names and the record itself, so that an edited expires-at is seen like an
 // edited token.
 func dataHash(s *corev1.Secret) string {
 	content := struct {
@@ -116,10 +119,36 @@ func dataHash(s *corev1.Secret) string {
 	return version + digest(content)
 }
 
+// namedHash returns version 2 of the data hash of a Secret of this name, "<namespace>/<name>". It covers version 1, and so
+// can be computed for a stripped Secret.
+func namedHash(version1, name string) string {
+	return version2 + digest(struct {
+		Content string `json:"content"`
+		Secret  string `json:"secret"`
+	}{ofVersion(version, version1), name})
+}
+
+// dataHashes returns the data hash of a Secret, stripped or not, in every version that this operator writes.
+func dataHashes(s *corev1.Secret) string {
+	content := contentHash(s)
+	return content + " " + namedHash(content, fullName(s))
+}
+
+// contentHash returns version 1 of the data hash of a Secret, stripped or not.
+func contentHash(s *corev1.Secret) string {
+	if s.StringData != nil {
+		return s.Labels[seenHash]
+	}
+	return dataHash(s)
+}
+
 func sameHash(recorded, wanted string) bool { return ofThisVersion(recorded) == ofThisVersion(wanted) }
 
-// ofThisVersion finds, among hashes of several versions, the one that this operator knows.
-func ofThisVersion(hashes string) string {
+// ofThisVersion returns, among hashes of several versions, the one of version 1.
+func ofThisVersion(hashes string) string { return ofVersion(version, hashes) }
+
+// ofVersion returns, among hashes of several versions, the one of this version; empty if there is none.
+func ofVersion(version, hashes string) string {
 	for hash := range strings.FieldsSeq(hashes) {
 		if known, ok := strings.CutPrefix(hash, version); ok {
 			return known

@@ -5,6 +5,7 @@ package secret
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,14 +31,15 @@ type metadataPatch struct {
 // or were ours, and only if nobody has written to it since. It is nil if nothing is to be done. Data and record change
 // only if the wanted Secret has data.
 func Patch(seen, want *corev1.Secret) []byte {
+	want = completed(seen, want)
 	patch := mergePatch{Metadata: metadataPatch{
 		ResourceVersion: seen.ResourceVersion,
-		Labels:          changes(seen.Labels, want.Labels, splitKeys(seen.Annotations[managedLabelsAnnotation])),
+		Labels:          changes(seen.Labels, want.Labels, noted(seen, managedLabelsAnnotation)),
 		Annotations:     changes(seen.Annotations, want.Annotations, ourAnnotations(seen, want)),
 		OwnerReferences: owners(seen, want),
 	}}
 	if want.Data != nil {
-		patch.Data = dataChanges(splitKeys(seen.Annotations[managedKeysAnnotation]), want.Data)
+		patch.Data = dataChanges(noted(seen, managedKeysAnnotation), want.Data)
 	}
 	return patch.encode()
 }
@@ -45,19 +47,42 @@ func Patch(seen, want *corev1.Secret) []byte {
 // Release is the JSON merge patch that takes out of a Secret as seen (stripped) all that was written to it, and leaves what
 // others put there, if nobody has written to it since.
 func Release(seen *corev1.Secret) []byte {
-	noted := func(annotation string) []string { return splitKeys(seen.Annotations[annotation]) }
 	none := &corev1.Secret{}
-	annotations := slices.Concat(noted(managedAnnotationsAnnotation), recordAnnotations,
-		[]string{dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation})
+	annotations := slices.Concat(noted(seen, managedAnnotationsAnnotation), recordAnnotations,
+		[]string{secretAnnotation, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation})
 	return mergePatch{
 		Metadata: metadataPatch{
 			ResourceVersion: seen.ResourceVersion,
-			Labels:          changes(seen.Labels, nil, append(noted(managedLabelsAnnotation), UIDLabel, managedByLabel)),
+			Labels:          changes(seen.Labels, nil, append(noted(seen, managedLabelsAnnotation), UIDLabel, managedByLabel)),
 			Annotations:     changes(seen.Annotations, nil, annotations),
 			OwnerReferences: owners(seen, none),
 		},
-		Data: dataChanges(noted(managedKeysAnnotation), nil),
+		Data: dataChanges(noted(seen, managedKeysAnnotation), nil),
 	}.encode()
+}
+
+// noted are the keys that an annotation of the operator lists. Where nothing but its owner's consent makes a Secret the
+// operator's, the list is not the operator's: it may have been copied.
+func noted(seen *corev1.Secret, annotation string) []string {
+	if metav1.GetControllerOfNoCopy(seen) == nil && recordedFor(seen) == "" {
+		return nil
+	}
+	return splitKeys(seen.Annotations[annotation])
+}
+
+// completed adds the Secret's own name and all versions of its data hash to a frame, where the record is as written.
+func completed(seen, frame *corev1.Secret) *corev1.Secret {
+	if _, intact := Read(seen); frame.Data != nil || !intact {
+		return frame
+	}
+	complete := *frame
+	complete.Annotations = map[string]string{}
+	maps.Copy(complete.Annotations, frame.Annotations)
+	complete.Annotations[secretAnnotation] = fullName(seen)
+	if !sameHash(seen.Annotations[dataHashAnnotation], contentHash(seen)) || !namesItself(seen) {
+		complete.Annotations[dataHashAnnotation] = dataHashes(seen)
+	}
+	return &complete
 }
 
 // encode returns nil for a patch that changes nothing.
@@ -74,7 +99,7 @@ func (p mergePatch) encode() []byte {
 
 // ourAnnotations are those on a Secret that go unless they are wanted.
 func ourAnnotations(seen, want *corev1.Secret) []string {
-	ours := append(splitKeys(seen.Annotations[managedAnnotationsAnnotation]), managedLabelsAnnotation, managedAnnotationsAnnotation)
+	ours := append(noted(seen, managedAnnotationsAnnotation), managedLabelsAnnotation, managedAnnotationsAnnotation)
 	if want.Data != nil {
 		ours = append(ours, recordAnnotations...)
 	}

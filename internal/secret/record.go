@@ -17,12 +17,15 @@ import (
 // its existence. Names stand in annotations, since they can be longer than a label.
 const UIDLabel = prefix + "credential-uid"
 
+// CredentialAnnotation is the annotation of a record that names the StsCredential, as "<namespace>/<name>".
+const CredentialAnnotation = prefix + "credential"
+
 const (
 	prefix         = "sts.alibabacloud.com/"
 	managedByLabel = "app.kubernetes.io/managed-by"
 	managedBy      = "sts-credential-operator"
 
-	credentialAnnotation     = prefix + "credential"
+	secretAnnotation         = prefix + "secret"
 	issuedAtAnnotation       = prefix + "issued-at"
 	expiresAtAnnotation      = prefix + "expires-at"
 	requestIDAnnotation      = prefix + "request-id"
@@ -42,9 +45,10 @@ const (
 	managedAnnotationsAnnotation = prefix + "managed-annotations"
 )
 
-// recordAnnotations are what the data hash covers beside the data; the hash itself is not among them.
+// recordAnnotations are what version 1 of the data hash covers beside the data; the hash itself is not among them. Version 2
+// covers the Secret's own name in addition, see secretAnnotation.
 var recordAnnotations = []string{
-	credentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
+	CredentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
 	assumedRoleAnnotation, assumedRoleIDAnnotation, requestHashAnnotation, layoutHashAnnotation, managedKeysAnnotation,
 	handledRequestAnnotation, adoptedAnnotation, writtenAtAnnotation, replacedAnnotation,
 }
@@ -103,7 +107,7 @@ func newRecord(credential string, s sts.Session, requestHash string, o Occasion)
 // annotations of the record, without the data hash and without what is empty.
 func (r Record) annotations() map[string]string {
 	all := map[string]string{
-		credentialAnnotation:     r.Credential,
+		CredentialAnnotation:     r.Credential,
 		issuedAtAnnotation:       r.IssuedAt.Format(time.RFC3339),
 		expiresAtAnnotation:      r.ExpiresAt.Format(time.RFC3339),
 		requestIDAnnotation:      r.RequestID,
@@ -139,7 +143,7 @@ func recordIn(annotations map[string]string) *Record {
 			return nil
 		}
 	}
-	for _, required := range []string{credentialAnnotation, accessKeyIDAnnotation, requestHashAnnotation, dataHashAnnotation, managedKeysAnnotation} {
+	for _, required := range []string{CredentialAnnotation, accessKeyIDAnnotation, requestHashAnnotation, dataHashAnnotation, managedKeysAnnotation} {
 		if annotations[required] == "" {
 			return nil
 		}
@@ -149,7 +153,7 @@ func recordIn(annotations map[string]string) *Record {
 		writtenAt = issuedAt
 	}
 	return &Record{
-		Credential:          annotations[credentialAnnotation],
+		Credential:          annotations[CredentialAnnotation],
 		IssuedAt:            issuedAt,
 		ExpiresAt:           expiresAt,
 		RequestID:           annotations[requestIDAnnotation],

@@ -29,7 +29,8 @@ func Render(c *v1alpha1.StsCredential, l Layout, s sts.Session, request Request,
 	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), o)
 	record.layoutHash, record.managedKeys = l.hash, slices.Sorted(maps.Keys(data))
 	maps.Copy(rendered.Annotations, record.annotations())
-	rendered.Annotations[dataHashAnnotation] = dataHash(rendered)
+	rendered.Annotations[secretAnnotation] = fullName(rendered)
+	rendered.Annotations[dataHashAnnotation] = dataHashes(rendered)
 	return rendered, nil
 }
 

@@ -258,14 +258,17 @@ func TestOwned(t *testing.T) {
 			s.Labels[secret.UIDLabel] = "gone"
 			s.Annotations["sts.alibabacloud.com/credential"] = "shop/payments"
 		}, false},
-		{"both stripped", func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil }, false},
+		{"both stripped", func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil }, true}, // its record names it
+		{"all stripped", func(s *corev1.Secret) { s.Labels, s.OwnerReferences, s.Annotations = nil, nil, nil }, false},
+		{"a label alone", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, nil }, false},
 		{"an object of this name that is gone", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "orders"), true},
 		{"another StsCredential", controlledBy("sts.alibabacloud.com/v1alpha1", "StsCredential", "payments"), false},
 		{"another controller of this name", controlledBy("example.com/v1", "StsCredential", "orders"), false},
 		{"another kind", controlledBy("sts.alibabacloud.com/v1alpha1", "Other", "orders"), false},
 		{"copied label, other controller", controlledBy("apps/v1", "Deployment", "x"), false},
 		{"its owner consents", consented("orders", func(s *corev1.Secret) { s.OwnerReferences, s.Labels, s.Annotations = nil, nil, map[string]string{} }), true},
-		{"its owner consents to another", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), false},
+		{"its owner consents to another", consented("payments", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, map[string]string{} }), false},
+		{"a consent to another beside its record", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), true},
 		{"its owner consents, its type is another", consented("orders", func(s *corev1.Secret) { s.OwnerReferences, s.Type = nil, corev1.SecretTypeTLS }), false},
 		{"its owner consents, its controller is another", consented("orders", controlledBy("apps/v1", "Deployment", "x")), false},
 		{"its owner consents to another, its controller is this", consented("payments", func(*corev1.Secret) {}), true},
@@ -334,7 +337,10 @@ func TestCredentialName(t *testing.T) {
 		{"by its record", func(s *corev1.Secret) { s.OwnerReferences = nil }, "orders"},
 		{"a copy in another namespace", func(s *corev1.Secret) { s.OwnerReferences = nil; s.Namespace = "other" }, ""},
 		{"nobody's", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, nil }, ""},
-		{"by its owner's consent", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), "payments"},
+		{"by its owner's consent", consented("payments", func(s *corev1.Secret) { s.OwnerReferences, s.Annotations = nil, map[string]string{} }), "payments"},
+		{"by its owner's consent, a copy", consented("payments", func(s *corev1.Secret) { s.OwnerReferences, s.Name = nil, "copy" }), "payments"},
+		{"by its owner's consent, a copy in another namespace", consented("payments", func(s *corev1.Secret) { s.OwnerReferences, s.Namespace = nil, "other" }), "payments"},
+		{"by its record, whatever is consented to", consented("payments", func(s *corev1.Secret) { s.OwnerReferences = nil }), "orders"},
 		{"by its controller, whatever is consented to", consented("payments", func(*corev1.Secret) {}), "orders"},
 	} {
 		s := rendered()

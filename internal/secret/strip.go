@@ -56,7 +56,7 @@ func share(s *corev1.Secret) {
 var ownKeys = func() map[string]string {
 	keys := map[string]string{}
 	for _, key := range append([]string{
-		managedByLabel, UIDLabel, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation,
+		managedByLabel, UIDLabel, secretAnnotation, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation,
 	}, recordAnnotations...) {
 		keys[key] = key
 	}
@@ -90,10 +90,14 @@ func ours(all map[string]string, noted string) map[string]string {
 // templates beside those of the formats.
 const maxKept = 32*254 + 1024
 
-// Read returns the record of a stripped Secret, nil unless it is whole, and whether data and record are as written.
+// Read returns the record of a Secret, stripped or not, and whether data and record are as written. The record is nil unless
+// it is whole, and where it was copied from another Secret.
 func Read(s *corev1.Secret) (record *Record, intact bool) {
 	record = recordIn(s.Annotations)
-	return record, record != nil && sameHash(s.Annotations[dataHashAnnotation], s.Labels[seenHash])
+	if record == nil || Original(s) != "" && !namesItself(s) || intactCopy(s) {
+		return nil, false
+	}
+	return record, sameHash(s.Annotations[dataHashAnnotation], contentHash(s)) || namesItself(s)
 }
 
 // Newer reports whether a stripped Secret answers the same request as the rendered one, whole and no sooner issued: it
