@@ -23,17 +23,17 @@ const controllerManager = "kube-controller-manager"
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-func (c *ControlPlane) startEtcd(ctx context.Context, address string) error {
+func (c *ControlPlane) startEtcd(ctx context.Context, address string, flags []string) error {
 	url := "http://" + address
-	return c.Run(ctx, answers(http.DefaultClient, url+"/health"), "etcd",
-		"--data-dir="+filepath.Join(c.dir, "etcd"),
-		"--listen-client-urls="+url,
-		"--advertise-client-urls="+url,
+	return c.Run(ctx, answers(http.DefaultClient, url+"/health"), "etcd", append([]string{
+		"--data-dir=" + filepath.Join(c.dir, "etcd"),
+		"--listen-client-urls=" + url,
+		"--advertise-client-urls=" + url,
 		// It has no peers; port 0 keeps clear of anybody else's 2380.
-		"--listen-peer-urls=http://"+netip.AddrPortFrom(loopback, 0).String(),
+		"--listen-peer-urls=http://" + netip.AddrPortFrom(loopback, 0).String(),
 		// The data does not outlive the process, so writing it through to the disk is time lost.
 		"--unsafe-no-fsync",
-	)
+	}, flags...)...)
 }
 
 func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string, options Options) error {

@@ -47,6 +47,8 @@ type Options struct {
 	Services netip.Prefix
 	// APIServerFlags are added to kube-apiserver's, and win over them.
 	APIServerFlags []string
+	// EtcdFlags are added to etcd's.
+	EtcdFlags []string
 }
 
 // ControlPlane is a running control plane.
@@ -157,7 +159,7 @@ func (c *ControlPlane) startComponents(ctx context.Context, options Options) err
 	if c.admin, err = c.UserConfig("admin", adminGroup); err != nil {
 		return err
 	}
-	if err := c.startEtcd(ctx, etcd); err != nil {
+	if err := c.startEtcd(ctx, etcd, options.EtcdFlags); err != nil {
 		return err
 	}
 	if err := c.startAPIServer(ctx, etcd, options); err != nil {

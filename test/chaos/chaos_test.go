@@ -252,14 +252,14 @@ func TestTables(t *testing.T) {
 		t.Errorf("%d violations, printed %s", c.violations, tables)
 	}
 	page := filepath.Join(t.TempDir(), "page.md")
-	if err := writeInto(page, tables); err == nil {
+	if err := writeInto(page, "chaos", tables); err == nil {
 		t.Error("there is no such page")
 	}
 	if err := os.WriteFile(page, []byte("a\n<!-- chaos: begin -->\nold\n<!-- chaos: end -->\nz\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time in place of the first
-		if err := writeInto(page, tables); err != nil {
+		if err := writeInto(page, "chaos", tables); err != nil {
 			t.Fatal(err)
 		}
 	}

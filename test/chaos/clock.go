@@ -34,10 +34,10 @@ func (s *site) step(off time.Duration) error {
 	return os.Rename(file+".new", file)
 }
 
-// build builds the operator.
-func (s *site) build(ctx context.Context, to string, flags ...string) error {
+// build builds the operator from the repository at root.
+func build(ctx context.Context, root, to string, flags ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", to}, flags...), "./cmd/manager")...)
-	cmd.Dir = s.root
+	cmd.Dir = root
 	if len(flags) > 0 {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // no use for a C compiler in another standard library
 	}
@@ -83,7 +83,7 @@ func (s *site) buildStepped(ctx context.Context, to string) error {
 	); err != nil {
 		return err
 	}
-	return s.build(ctx, to, "-overlay", overlay)
+	return build(ctx, s.root, to, "-overlay", overlay)
 }
 
 // withOffset is package time's source with an offset in Now.

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,7 +36,7 @@ func (s *site) look(ctx context.Context) {
 // follow lists and then watches, until the watch ends.
 func (s *site) follow(ctx context.Context) error {
 	var all corev1.SecretList
-	if err := s.api.List(ctx, &all); err != nil {
+	if err := s.api.List(ctx, &all, client.InNamespace(s.observed)); err != nil {
 		return err
 	}
 	there := map[string]bool{}
@@ -44,7 +45,9 @@ func (s *site) follow(ctx context.Context) error {
 		s.see(&all.Items[i])
 	}
 	s.observer.Missing(there)
-	w, err := s.api.Watch(ctx, &corev1.SecretList{}, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: all.ResourceVersion}})
+	w, err := s.api.Watch(ctx, &corev1.SecretList{}, &client.ListOptions{
+		Namespace: s.observed, Raw: &metav1.ListOptions{ResourceVersion: all.ResourceVersion},
+	})
 	if err != nil {
 		return err
 	}
@@ -65,8 +68,7 @@ func (s *site) follow(ctx context.Context) error {
 
 // see shows the observer a Secret of the operator's namespaces.
 func (s *site) see(object *corev1.Secret) {
-	switch object.Namespace {
-	case calmNamespace, meddledNamespace, churnNamespace:
+	if slices.Contains(s.namespaces, object.Namespace) {
 		s.observer.Saw(time.Now(), object)
 	}
 }

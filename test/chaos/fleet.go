@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type replica struct {
 	*fleet
 	name, metrics       string
 	program, kubeconfig string
-	flags               []string
+	flags, env          []string
 
 	mu      sync.Mutex
 	process *process.Process
@@ -50,11 +51,16 @@ type fleet struct {
 
 // run starts a replica and keeps it running.
 func (f *fleet) run(ctx context.Context, name, program, kubeconfig string, flags ...string) (*replica, error) {
+	return f.runWith(ctx, nil, name, program, kubeconfig, flags...)
+}
+
+// runWith does so with further environment variables.
+func (f *fleet) runWith(ctx context.Context, env []string, name, program, kubeconfig string, flags ...string) (*replica, error) {
 	metrics, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &replica{fleet: f, name: name, program: program, kubeconfig: kubeconfig, metrics: metrics, wanted: true, over: make(chan struct{}), flags: append([]string{
+	r := &replica{fleet: f, name: name, program: program, kubeconfig: kubeconfig, metrics: metrics, env: env, wanted: true, over: make(chan struct{}), flags: append([]string{
 		"--sts-endpoint=http://" + f.site.sts.address, "--sts-timeout=3s", "--sts-qps=50", "--sts-burst=50",
 		"--metrics-bind-address=" + metrics, "--metrics-secure=false", "--health-probe-bind-address=0",
 		fmt.Sprint("--max-concurrent-reconciles=", workers), "--zap-log-level=debug",
@@ -71,8 +77,10 @@ func (r *replica) start() error {
 	defer r.mu.Unlock()
 	r.starts++
 	cmd := exec.Command(r.program, r.flags...) //nolint:noctx // it is stopped in order, not by a context
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig, "CHAOS_CLOCK="+r.site.clockFile(),
-		"ALIBABA_CLOUD_ACCESS_KEY_ID="+r.site.sts.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+r.site.sts.key.Secret)
+	cmd.Env = slices.Concat(os.Environ(), []string{
+		"KUBECONFIG=" + r.kubeconfig, "CHAOS_CLOCK=" + r.site.clockFile(),
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + r.site.sts.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + r.site.sts.key.Secret,
+	}, r.env)
 	p, err := process.Start(fmt.Sprintf("%s-%03d", r.name, r.starts), r.dir, cmd)
 	if err != nil {
 		return err
@@ -117,12 +125,15 @@ func (r *replica) current() *process.Process {
 }
 
 // kill ends the process at once, and returns once it has been started again.
-func (r *replica) kill(ctx context.Context) {
+func (r *replica) kill(ctx context.Context) { r.restart(ctx, (*process.Process).Kill) }
+
+// restart ends the process, and returns once it has been started again.
+func (r *replica) restart(ctx context.Context, end func(*process.Process)) {
 	r.mu.Lock()
 	p := r.process
 	r.killed = true
 	r.mu.Unlock()
-	p.Kill()
+	end(p)
 	r.replaced(ctx, p, time.Minute)
 }
 

@@ -5,6 +5,10 @@
 // Secret, and ends with status 1 if a promise was not kept. The operator is the built program, the API server and etcd are
 // real, STS is emulated; sessions live for a minute and a half, so that a life passes while one looks.
 //
+// A second scenario has a control plane of its own: a hostile tenant fills its quotas with the largest objects that the API
+// server accepts, and edits them without end, while the operator's memory is measured and credentials of another namespace
+// must be issued and renewed on time.
+//
 // It prints what it did as tables in Markdown. -short takes a few minutes and does a little of everything.
 package main
 
@@ -24,6 +28,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
 // lifetime of sessions. A third of it must outlast the 15 s for which a lease holds after its holder was killed.
@@ -39,23 +45,25 @@ func run() int {
 	short := flag.Bool("short", false, "do a little of everything")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "throw the dice as a run that printed this seed did")
 	root := flag.String("root", ".", "the repository's root")
+	scenario := flag.String("scenario", "", "run only this scenario: faults or tenant. Default: both")
+	profiles := flag.String("profiles", "", "folder for heap profiles of the operator beside the hostile tenant")
 	only := flag.String("faults", "", "inject only faults whose names match this regular expression")
-	write := flag.String("write", "", "a page in Markdown to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\"")
+	write := flag.String("write", "", "a page in Markdown to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\", and \"tenant: begin\" and \"tenant: end\"")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard()) // of requests that are broken on purpose
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Minute)
 	defer cancel()
 
-	c := &chaos{out: os.Stdout, page: *write, long: !*short, seed: *seed, began: time.Now()}
+	c := &chaos{out: os.Stdout, page: *write, profiles: *profiles, long: !*short, seed: *seed, began: time.Now()}
 	path, err := filepath.Abs(*root)
 	if err == nil {
 		c.only, err = regexp.Compile(*only)
 	}
 	if err == nil {
-		err = c.play(ctx, path)
+		err = c.scenarios(ctx, path, *scenario)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -70,33 +78,57 @@ func run() int {
 // chaos is one run.
 type chaos struct {
 	*site
-	out   io.Writer
-	only  *regexp.Regexp
-	page  string // a file that the tables are written to; empty: none
-	long  bool
-	seed  uint64
-	began time.Time
+	out      io.Writer
+	only     *regexp.Regexp
+	page     string // a file that the tables are written to; empty: none
+	profiles string // a folder for heap profiles; empty: none
+	long     bool
+	seed     uint64
+	began    time.Time
 
 	rows       []row
 	allowance  allowance
 	growth     growth
+	attacks    []attackRow
 	violations int
 	told       int // how many of them are told already
 }
 
-// play does it all and prints the tables.
-func (c *chaos) play(ctx context.Context, root string) (err error) {
+// scenarios runs the one of this name, or both.
+func (c *chaos) scenarios(ctx context.Context, root, name string) error {
+	if name != "" && name != "faults" && name != "tenant" {
+		return fmt.Errorf("unknown scenario %q: choose faults or tenant", name)
+	}
 	_, _ = fmt.Fprintf(c.out, "seed %d\n", c.seed)
+	if name != "faults" {
+		if err := c.attacked(ctx, root); err != nil {
+			return err
+		}
+	}
+	if name == "tenant" {
+		return nil
+	}
+	return c.play(ctx, root)
+}
+
+// play injects all faults and prints the tables.
+func (c *chaos) play(ctx context.Context, root string) (err error) {
 	c.note("starting the control plane and building the operator, as it is and with a clock that can be stepped")
-	c.site, err = newSite(ctx, root, lifetime)
+	c.site, err = newSite(ctx, root, siteOptions{
+		lifetime: lifetime, calm: calmEnough, recovery: recovery,
+		namespaces: []string{calmNamespace, meddledNamespace, churnNamespace}, plane: controlplane.Options{ControllerManager: true},
+	})
 	if c.site == nil {
 		return err
 	}
 	defer func() {
-		c.tellViolations()
-		err = errors.Join(err, c.end(os.Stderr, err == nil && c.violations == 0))
+		tellViolations(c.out, c.observer)
+		err = errors.Join(err, c.end(os.Stderr, err == nil && len(c.observer.Violations()) == 0))
 	}()
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(build(ctx, root, c.manager.released), c.buildStepped(ctx, c.manager.stepped)); err != nil {
 		return err
 	}
 	looking, stop := context.WithCancel(ctx)

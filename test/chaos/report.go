@@ -4,9 +4,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -101,27 +103,75 @@ func (c *chaos) conclude(ctx context.Context) error {
 	if c.growth.tooMuch() {
 		c.observer.Violate(time.Now(), fmt.Sprintf("the operator grew: %+v to %+v", c.growth.before, c.growth.after))
 	}
-	all := c.observer.Violations()
-	c.violations = len(all)
-	tables := c.faultTable() + c.promiseTable(calls, lost, files, size, len(leaks), objects)
-	_, _ = fmt.Fprint(c.out, "\n", tables)
+	c.violations += len(c.observer.Violations())
+	return c.print("chaos", c.faultTable()+c.promiseTable(calls, lost, files, size, len(leaks), objects))
+}
+
+// print prints tables, and writes them to the page between the comments with a name.
+func (c *chaos) print(name, tables string) error {
+	_, _ = fmt.Fprint(c.out, "\n", tables, "\n")
 	if c.page == "" {
 		return nil
 	}
-	return writeInto(c.page, tables)
+	return writeInto(c.page, name, tables)
+}
+
+// report judges a run of the hostile tenant. The second prints the table.
+func (c *chaos) report(a *attack, watchList bool) error {
+	row := a.judge(watchList)
+	_, _, leaks, err := a.fleet.scanLogs()
+	if err != nil {
+		return err
+	}
+	for _, leak := range leaks {
+		a.observer.Violate(time.Now(), "something secret is in the log "+leak)
+	}
+	tellViolations(c.out, a.observer)
+	row.violations = len(a.observer.Violations())
+	c.violations += row.violations
+	if c.attacks = append(c.attacks, row); len(c.attacks) < 2 {
+		return nil
+	}
+	return c.print("tenant", c.attackTable(a))
+}
+
+// attackTable says what the runs of the hostile tenant came to.
+func (c *chaos) attackTable(a *attack) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The %s form, seed %d, sessions of %s, on %d cores. GOMEMLIMIT is %s. The tenant has %d StsCredentials, %d Secrets and %d pods:\n\n",
+		c.form(), c.seed, a.lifetime, runtime.NumCPU(), cmp.Or(a.memory, "not set"), a.share(credentialQuota), a.share(secretQuota), a.share(podQuota))
+	b.WriteString("| WatchList | peak RSS of processes | others' credentials issued, slowest | renewals, latest | tenant's edits a second | operator's requests a second | violations |\n|---|--:|--:|--:|--:|--:|--:|\n")
+	for _, r := range c.attacks {
+		fmt.Fprintf(&b, "| %s | %s of %d | %d of %d, %.1f s | %d, %+.1f s | %.0f | %.0f | %d |\n", map[bool]string{true: "on", false: "off"}[r.watchList], mebibytes(r.peak),
+			r.processes, r.quiet.Issued, r.quiet.Kept, r.quiet.Slowest.Seconds(), r.quiet.Renewed, r.quiet.Latest.Seconds(), r.edits, r.requests, r.violations)
+	}
+	fmt.Fprintf(&b, "| bound | %s | all, %.0f s | %+.0f s | | | 0 |\n\n", mebibytes(peakBound), issueBound.Seconds(), renewalBound.Seconds())
+	b.WriteString("The largest objects that the API server accepted:\n\n")
+	for _, line := range a.largest {
+		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	return b.String()
+}
+
+// form is the name of the run's form.
+func (c *chaos) form() string {
+	if c.long {
+		return "long"
+	}
+	return "short"
 }
 
 // tellViolations prints what was wrong, however the run ended.
-func (c *chaos) tellViolations() {
-	for _, v := range c.observer.Violations() {
-		_, _ = fmt.Fprintf(c.out, "VIOLATION at %s, %s: %s\n", v.At.Format("15:04:05.0"), v.Fault, v.What)
+func tellViolations(out io.Writer, o *observer.Observer) {
+	for _, v := range o.Violations() {
+		_, _ = fmt.Fprintf(out, "VIOLATION at %s, %s: %s\n", v.At.Format("15:04:05.0"), v.Fault, v.What)
 	}
 }
 
 // promiseTable says what was seen of each promise.
 func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, leaks, objects int) string {
 	before, after := c.growth.before, c.growth.after
-	in := func(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
+	in := mebibytes
 	return table("promise", "seen", "bound", [][3]string{
 		{"no Secret holds a mixed, partial, foreign or older triple", fmt.Sprintf("%d versions of Secrets, %d sessions", c.observer.Versions(), calls.Sessions), "0 violations"},
 		{"none holds an expired one though STS and the API server were there for 15 s in its last third", fmt.Sprintf("%d looks", c.observer.Looks()), "0 violations"},
@@ -133,6 +183,9 @@ func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, l
 		{"nor in a condition or an event", fmt.Sprintf("%d objects", objects), "0 found"},
 	})
 }
+
+// mebibytes formats a number of bytes.
+func mebibytes(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
 
 // mayLose is how many sessions may be lost before they are in a Secret: those that the workers of a killed replica hold;
 // those that a replica holds back, when it ends by itself because it lost its lease; and as many as there are Secrets when
@@ -170,21 +223,17 @@ func (c *chaos) scanObjects(ctx context.Context) (objects int, err error) {
 
 // faultTable says what was done, and what it came to.
 func (c *chaos) faultTable() string {
-	form := "short"
-	if c.long {
-		form = "long"
-	}
 	per := map[string]int{}
 	for _, v := range c.observer.Violations() {
 		per[v.Fault]++
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "The %s form, seed %d, %s on %d cores:\n\n| fault | times injected | all well again after | violations |\n|---|--:|--:|--:|\n",
-		form, c.seed, time.Since(c.began).Round(time.Second), runtime.NumCPU())
+		c.form(), c.seed, time.Since(c.began).Round(time.Second), runtime.NumCPU())
 	for _, r := range c.rows {
 		fmt.Fprintf(&b, "| %s | %d | %.1f s | %d |\n", r.fault, r.times, r.took.Seconds(), per[r.fault])
 	}
-	fmt.Fprintf(&b, "| **all** | | bound: %.0f s | **%d** |\n", recovery.Seconds(), c.violations)
+	fmt.Fprintf(&b, "| **all** | | bound: %.0f s | **%d** |\n", recovery.Seconds(), len(c.observer.Violations()))
 	return b.String()
 }
 
@@ -198,9 +247,9 @@ func table(first, second, third string, rows [][3]string) string {
 	return b.String()
 }
 
-// writeInto puts the tables into a page, in place of what is between its comments.
-func writeInto(page, tables string) error {
-	const begin, end = "<!-- chaos: begin -->\n", "<!-- chaos: end -->"
+// writeInto puts the tables into a page, in place of what is between its comments with a name.
+func writeInto(page, name, tables string) error {
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err

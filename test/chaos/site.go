@@ -40,8 +40,22 @@ const serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator
 // calmEnough is how long STS and the API server must have been there, in one go, for an expiry to be the operator's fault.
 const calmEnough = 15 * time.Second
 
+// siteOptions say what a site is for.
+type siteOptions struct {
+	// lifetime of the sessions that STS issues.
+	lifetime time.Duration
+	// calm and recovery are the observer's bounds, see observer.New.
+	calm, recovery time.Duration
+	// namespaces that are created and granted the roles.
+	namespaces []string
+	// observed is the namespace whose Secrets the observer sees. Default: all of namespaces.
+	observed string
+	plane    controlplane.Options
+}
+
 // site is a control plane, an emulated STS, a proxy between the operator and the API server, and an observer.
 type site struct {
+	siteOptions
 	root, dir string
 	plane     *controlplane.ControlPlane
 	api       client.WithWatch // past the proxy, and as a cluster admin
@@ -54,8 +68,8 @@ type site struct {
 }
 
 // newSite starts all but the operator. What was started ends with end.
-func newSite(ctx context.Context, root string, lifetime time.Duration) (s *site, err error) {
-	s = &site{root: root, observer: observer.New(calmEnough, recovery)}
+func newSite(ctx context.Context, root string, options siteOptions) (s *site, err error) {
+	s = &site{siteOptions: options, root: root, observer: observer.New(options.calm, options.recovery)}
 	if s.dir, err = os.MkdirTemp("", "chaos-*"); err != nil {
 		return s, err
 	}
@@ -64,7 +78,7 @@ func newSite(ctx context.Context, root string, lifetime time.Duration) (s *site,
 	if err := os.Mkdir(s.fleet.dir, 0o700); err != nil {
 		return s, err
 	}
-	if s.plane, err = controlplane.Start(ctx, controlplane.Options{ControllerManager: true}); err != nil {
+	if s.plane, err = controlplane.Start(ctx, options.plane); err != nil {
 		return s, err
 	}
 	scheme := runtime.NewScheme()
@@ -74,13 +88,13 @@ func newSite(ctx context.Context, root string, lifetime time.Duration) (s *site,
 	if s.api, err = client.NewWithWatch(s.plane.Config(), client.Options{Scheme: scheme}); err != nil {
 		return s, err
 	}
-	if s.sts, err = newSTS(ctx, s.observer, lifetime); err != nil {
+	if s.sts, err = newSTS(ctx, s.observer, options.lifetime); err != nil {
 		return s, err
 	}
 	if err := s.connect(); err != nil {
 		return s, err
 	}
-	return s, errors.Join(s.install(ctx), s.build(ctx, s.manager.released), s.buildStepped(ctx, s.manager.stepped))
+	return s, s.install(ctx)
 }
 
 // connect gives the operator two ways to the API server.
@@ -111,7 +125,7 @@ func (s *site) install(ctx context.Context) error {
 		return err
 	}
 	var names []v1alpha1.NamespaceName
-	for _, name := range []string{calmNamespace, meddledNamespace, churnNamespace} {
+	for _, name := range s.namespaces {
 		names = append(names, v1alpha1.NamespaceName(name))
 		if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err

@@ -40,6 +40,8 @@ type held struct {
 	issue   *Issue // nil while somebody meddled with it
 	newest  int    // the number of the newest issue that it ever held
 	meddled bool
+
+	timeline timeline
 }
 
 // wanted is what a StsCredential asks for.
@@ -107,6 +109,7 @@ func (o *Observer) Saw(at time.Time, s *corev1.Secret) {
 		wrong("holds an older triple than it did: issue %d after %d", issue.number, h.newest)
 	}
 	h.issue, h.newest = issue, max(h.newest, issue.number)
+	h.timeline.add(at, issue)
 }
 
 // judge finds the issue that a Secret holds, or says what is wrong with it.

@@ -1,0 +1,581 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+)
+
+// The namespace of the hostile tenant, and the one whose credentials must not suffer.
+const (
+	hostileNamespace = "hostile"
+	quietNamespace   = "quiet"
+)
+
+// hostileUser has the ClusterRole edit in the hostile namespace, and no other rights.
+const hostileUser = "mallory"
+
+// The quotas that docs/security.md recommends, by resource.
+const (
+	credentialQuota = "count/stscredentials.sts.alibabacloud.com"
+	secretQuota     = "count/secrets"
+	podQuota        = "count/pods"
+)
+
+// What the operator must keep to, whatever the tenant does.
+const (
+	// peakBound is the largest RSS of a process.
+	peakBound = 200 << 20
+	// issueBound is the longest time between the creation of an StsCredential and its Secret, also across a restart.
+	issueBound = 15 * time.Second
+	// renewalBound is the longest time between the moment when a third of the life is left and the renewed Secret.
+	renewalBound = 15 * time.Second
+)
+
+// restarts of the operator during one attack.
+const restarts = 5
+
+// editors is the number of connections over which the tenant edits.
+const editors = 8
+
+// attack is one run of the hostile tenant against an operator of its own.
+type attack struct {
+	*site
+	long      bool
+	note      func(string, ...any)
+	throws    *rand.Rand
+	quota     corev1.ResourceList
+	mallory   client.Client
+	memory    string // the value of GOMEMLIMIT in the manifests
+	profiles  string // a folder for heap profiles; empty: none
+	operator  *replica
+	measured  *measurement
+	objects   []client.Object // what is edited: first those of plain
+	plain     []string        // StsCredentials that get a Secret
+	edits     atomic.Int64
+	quiet     int
+	largest   []string // fields with the size that the API server accepted
+	editsLast time.Duration
+}
+
+// attacked runs the scenario with WatchList in the API server, and without.
+func (c *chaos) attacked(ctx context.Context, root string) error {
+	for _, watchList := range []bool{true, false} {
+		if err := c.attack(ctx, root, watchList); err != nil {
+			return fmt.Errorf("hostile tenant: %w", err)
+		}
+	}
+	return nil
+}
+
+// profilesOf is the folder for the heap profiles of a run, empty for none.
+func (c *chaos) profilesOf(watchList bool) string {
+	if c.profiles == "" {
+		return ""
+	}
+	return filepath.Join(c.profiles, fmt.Sprintf("watchlist-%t", watchList))
+}
+
+// attack runs it once.
+func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err error) {
+	lifetime := lifetime
+	if !c.long {
+		lifetime = 60 * time.Second
+	}
+	c.note("a hostile tenant, WatchList %t: starting a control plane and building the operator", watchList)
+	s, err := newSite(ctx, root, siteOptions{
+		lifetime: lifetime, calm: lifetime / 4, recovery: renewalBound,
+		namespaces: []string{hostileNamespace, quietNamespace}, observed: quietNamespace,
+		plane: controlplane.Options{
+			ControllerManager: true,
+			// Without the garbage collector, which would delete objects with owners that do not exist.
+			Controllers: []string{"namespace-controller", "serviceaccount-controller", "resourcequota-controller", "clusterrole-aggregation-controller"},
+			EtcdFlags:   []string{"--quota-backend-bytes=17179869184"},
+			APIServerFlags: []string{
+				fmt.Sprintf("--feature-gates=WatchList=%t", watchList), "--etcd-compaction-interval=20s",
+			},
+		},
+	})
+	if s == nil {
+		return err
+	}
+	a := &attack{site: s, long: c.long, note: c.note, throws: dice(c.seed, 3), profiles: c.profilesOf(watchList)}
+	defer func() { err = errors.Join(err, s.end(os.Stderr, err == nil && len(s.observer.Violations()) == 0)) }()
+	if err != nil {
+		return err
+	}
+	var tags []string
+	if a.profiles != "" {
+		if err := os.MkdirAll(a.profiles, 0o700); err != nil {
+			return err
+		}
+		tags = []string{"-tags", "pprof"}
+	}
+	if err := build(ctx, root, s.manager.released, tags...); err != nil {
+		return err
+	}
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.look(looking)
+	s.observer.Begins(fmt.Sprintf("a hostile tenant, WatchList %t", watchList))
+	if err := a.prepare(ctx); err != nil {
+		return err
+	}
+	if err := a.run(ctx); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return c.report(a, watchList)
+}
+
+// run lets the tenant fill its quotas, and edits go on while the operator issues, renews and is restarted.
+func (a *attack) run(ctx context.Context) (err error) {
+	pprof, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	a.operator, err = a.fleet.runWith(ctx, a.environment(pprof), "operator", a.manager.released, a.kube.direct,
+		"--leader-elect=false", "--track-consumers", "--rollouts", "--max-concurrent-reconciles=32", "--zap-log-level=info")
+	if err != nil {
+		return err
+	}
+	measuring, stop := context.WithCancel(ctx)
+	defer stop()
+	a.measured = measure(measuring, a.operator, a.profiles, pprof)
+	if err := a.fill(ctx); err != nil {
+		return err
+	}
+	editing, stopEditing := context.WithCancel(ctx)
+	began := time.Now()
+	done := a.edit(editing)
+	err = a.amidEdits(ctx)
+	a.editsLast = time.Since(began)
+	stopEditing()
+	<-done
+	return errors.Join(err, a.operator.end())
+}
+
+// amidEdits creates the quiet credentials, half of them before the restarts and the others just before each of them.
+func (a *attack) amidEdits(ctx context.Context) error {
+	all := a.of(20, 100)
+	if err := a.ask(ctx, all/2); err != nil {
+		return err
+	}
+	pause(ctx, a.lifetime/6)
+	for i := range restarts {
+		if err := a.ask(ctx, all/2/restarts); err != nil {
+			return err
+		}
+		a.measured.read(ctx)
+		if i%2 == 0 {
+			a.operator.kill(ctx)
+		} else {
+			a.operator.restart(ctx, func(p *process.Process) { _ = p.Stop() })
+		}
+		if err := a.operator.wait(ctx); err != nil {
+			return err
+		}
+		a.note("restart %d of %d, peak so far %.0f MiB, %d edits", i+1, restarts, a.measured.peak()/(1<<20), a.edits.Load())
+		pause(ctx, a.lifetime*time.Duration(a.of(1, 2))/6)
+	}
+	pause(ctx, a.lifetime/3)
+	return ctx.Err()
+}
+
+// of chooses by the form of the run.
+func (a *attack) of(short, long int) int {
+	if a.long {
+		return long
+	}
+	return short
+}
+
+// ask creates quiet StsCredentials.
+func (a *attack) ask(ctx context.Context, n int) error {
+	for range n {
+		if err := a.create(ctx, quietNamespace, fmt.Sprintf("c%03d", a.quiet), roles[a.quiet%len(roles)]); err != nil {
+			return err
+		}
+		a.quiet++
+	}
+	return nil
+}
+
+// environment is what the manifests set of the Go runtime. Only a manager that was built for it serves profiles.
+func (a *attack) environment(pprof string) []string {
+	return []string{"GOMEMLIMIT=" + cmp.Or(a.memory, "off"), "PPROF_ADDRESS=" + pprof}
+}
+
+// prepare installs the operator's manifests with rollouts, the quota and the rights of the tenant.
+func (a *attack) prepare(ctx context.Context) error {
+	if err := errors.Join(a.installRollouts(ctx), a.readManifest(ctx), a.applyQuota(ctx)); err != nil {
+		return err
+	}
+	if err := a.api.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: hostileNamespace, Name: hostileUser},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: hostileUser}},
+	}); err != nil {
+		return err
+	}
+	config, err := a.plane.UserConfig(hostileUser)
+	if err != nil {
+		return err
+	}
+	if a.mallory, err = client.New(config, client.Options{Scheme: a.api.Scheme()}); err != nil {
+		return err
+	}
+	return within(ctx, time.Minute, func() error {
+		return errors.Join(
+			a.mallory.Create(ctx, plainCredential("probe"), client.DryRunAll),
+			a.mallory.Create(ctx, hostilePod("probe", nil), client.DryRunAll),
+		)
+	})
+}
+
+// within tries until something succeeds.
+func within(ctx context.Context, limit time.Duration, try func() error) (err error) {
+	for end := time.Now().Add(limit); ; pause(ctx, 200*time.Millisecond) {
+		if err = try(); err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// installRollouts applies config/default with the component rollouts: its Deployment runs nothing here.
+func (a *attack) installRollouts(ctx context.Context) error {
+	dir := filepath.Join(a.dir, "overlay")
+	relative, err := filepath.Rel(dir, a.root)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%[1]s/config/default]\ncomponents: [%[1]s/config/components/rollouts]\n", relative)
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600)); err != nil {
+		return err
+	}
+	return a.plane.Kubectl(ctx, dir, "apply", "-k", ".")
+}
+
+// readManifest finds GOMEMLIMIT in the Deployment.
+func (a *attack) readManifest(ctx context.Context) error {
+	var d appsv1.Deployment
+	if err := a.api.Get(ctx, types.NamespacedName{Namespace: "sts-system", Name: "sts-credential-operator"}, &d); err != nil {
+		return err
+	}
+	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+		if e.Name != "GOMEMLIMIT" {
+			continue
+		}
+		if e.ValueFrom != nil {
+			return errors.New("the Deployment does not set GOMEMLIMIT to a value, which is all that this can read")
+		}
+		a.memory = e.Value
+	}
+	a.note("GOMEMLIMIT of the Deployment: %q", a.memory)
+	return nil
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```")
+
+// recommendedQuota is the ResourceQuota of a page.
+func recommendedQuota(page string) (*corev1.ResourceQuota, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return nil, err
+	}
+	for _, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+		if !strings.Contains(block[2], "kind: ResourceQuota") {
+			continue
+		}
+		q := &corev1.ResourceQuota{}
+		if err := yaml.UnmarshalStrict([]byte(block[2]), q); err != nil {
+			return nil, err
+		}
+		return q, nil
+	}
+	return nil, fmt.Errorf("%s has no ResourceQuota", page)
+}
+
+// applyQuota bounds the tenant as docs/security.md recommends.
+func (a *attack) applyQuota(ctx context.Context) error {
+	q, err := recommendedQuota(filepath.Join(a.root, "docs", "security.md"))
+	if err != nil {
+		return err
+	}
+	a.quota = q.Spec.Hard
+	for _, resource := range []corev1.ResourceName{credentialQuota, secretQuota, podQuota} {
+		if _, ok := a.quota[resource]; !ok {
+			return fmt.Errorf("the ResourceQuota of docs/security.md has no %s", resource)
+		}
+	}
+	// The controller of quotas learns of the CRDs when it starts. Otherwise it would take minutes.
+	if err := errors.Join(a.plane.Kill("kube-controller-manager"), a.plane.Restart(ctx, "kube-controller-manager")); err != nil {
+		return err
+	}
+	q.Namespace = hostileNamespace
+	if err := a.api.Create(ctx, q); err != nil {
+		return err
+	}
+	return within(ctx, time.Minute, func() error {
+		var seen corev1.ResourceQuota
+		if err := a.api.Get(ctx, client.ObjectKeyFromObject(q), &seen); err != nil || len(seen.Status.Hard) == len(a.quota) {
+			return err
+		}
+		return errors.New("the quota is not in force")
+	})
+}
+
+// share is how many objects of a resource the tenant creates: its quota, or a part of it in the short form.
+func (a *attack) share(resource corev1.ResourceName) int {
+	hard := a.quota[resource]
+	return int(hard.Value()) / a.of(5, 1)
+}
+
+// fill creates as many objects as the quotas allow, each as large as the API server accepts.
+func (a *attack) fill(ctx context.Context) error {
+	credentials := a.share(credentialQuota)
+	for i := range credentials / 2 {
+		c := plainCredential(fmt.Sprintf("plain-%03d", i))
+		if err := a.mallory.Create(ctx, c); err != nil {
+			return err
+		}
+		a.plain = append(a.plain, c.Name)
+		a.objects = append(a.objects, c)
+	}
+	if err := a.fillWith(ctx, "StsCredential", credentials-len(a.plain), credentialWays()); err != nil {
+		return err
+	}
+	if err := a.fillWith(ctx, "Pod", a.share(podQuota), podWays(a.plain)); err != nil {
+		return err
+	}
+	if err := a.fillWith(ctx, "Secret", a.share(secretQuota)-len(a.plain), secretWays()); err != nil {
+		return err
+	}
+	for _, line := range a.largest {
+		a.note("the largest %s", line)
+	}
+	if !a.long {
+		return nil
+	}
+	// The quotas are full.
+	for _, extra := range []client.Object{plainCredential("extra"), hostilePod("extra", nil)} {
+		if err := a.mallory.Create(ctx, extra); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("another %T is not refused by the quota: %w", extra, err)
+		}
+	}
+	return nil
+}
+
+// fillWith creates n objects, in turn in each of the ways.
+func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) error {
+	created := make([]client.Object, n)
+	accepted := make([]int, len(ways))
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(4)
+	for i := range n {
+		w := i % len(ways)
+		create := func() (err error) {
+			created[i], accepted[w], err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), ways[w], accepted[w])
+			return err
+		}
+		if i >= len(ways) {
+			if accepted[w] > 0 {
+				working.Go(func() (err error) {
+					created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), ways[w], accepted[w])
+					return err
+				})
+			}
+			continue
+		}
+		if err := create(); err != nil {
+			return err
+		}
+		a.largest = append(a.largest, fmt.Sprintf("%s by its %s: %d KiB", kind, ways[w].field, accepted[w]))
+	}
+	err := working.Wait()
+	for _, o := range created {
+		if o != nil {
+			a.objects = append(a.objects, o)
+		}
+	}
+	return err
+}
+
+// largestOf creates an object of the largest size that the API server accepts, none above a limit in KiB unless that is 0.
+// It returns none, and 0, if it accepts none.
+func (a *attack) largestOf(ctx context.Context, name string, w way, limit int) (client.Object, int, error) {
+	for _, size := range sizes {
+		if limit > 0 && size > limit {
+			continue
+		}
+		o := w.build(name, size*kib)
+		err := a.mallory.Create(ctx, o)
+		switch {
+		case err == nil && w.field == "managed fields" && !claims(o, size*kib/2):
+			return o, 0, nil // the API server did not keep them
+		case err == nil:
+			return metadataOf(o), size, nil
+		case ctx.Err() != nil:
+			return nil, 0, ctx.Err()
+		case apierrors.IsForbidden(err) || apierrors.IsAlreadyExists(err):
+			return nil, 0, err
+		}
+	}
+	return nil, 0, nil
+}
+
+// claims reports whether the managed fields of an object are as large as that.
+func claims(o client.Object, size int) bool {
+	n := 0
+	for _, m := range o.GetManagedFields() {
+		if m.FieldsV1 != nil {
+			n += len(m.FieldsV1.Raw)
+		}
+	}
+	return n >= size
+}
+
+// metadataOf is an object of the same kind and name without all else.
+func metadataOf(o client.Object) client.Object {
+	m := metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName()}
+	switch o.(type) {
+	case *v1alpha1.StsCredential:
+		return &v1alpha1.StsCredential{ObjectMeta: m}
+	case *corev1.Pod:
+		return &corev1.Pod{ObjectMeta: m}
+	default:
+		return &corev1.Secret{ObjectMeta: m}
+	}
+}
+
+// edit patches the tenant's objects as fast as the API server accepts it, until ctx ends. The channel is closed then.
+func (a *attack) edit(ctx context.Context) (done chan struct{}) {
+	done = make(chan struct{})
+	var working errgroup.Group
+	for e := range editors {
+		throws := dice(a.throws.Uint64(), uint64(e))
+		objects := a.objects
+		if e%2 == 0 {
+			objects = a.objects[:len(a.plain)] // which are small: the API server accepts many more edits of these
+		}
+		working.Go(func() error {
+			for ctx.Err() == nil {
+				if a.editOne(ctx, throws, objects) == nil {
+					a.edits.Add(1)
+				}
+			}
+			return nil
+		})
+	}
+	go func() { _ = working.Wait(); close(done) }()
+	return done
+}
+
+// editOne makes one edit to one of the objects.
+func (a *attack) editOne(ctx context.Context, throws *rand.Rand, objects []client.Object) error {
+	target := objects[throws.IntN(len(objects))]
+	value := fmt.Sprintf("%d", throws.Uint64())
+	merge := map[string]any{"metadata": map[string]any{"labels": map[string]any{"edit": value}}}
+	switch target.(type) {
+	case *v1alpha1.StsCredential:
+		merge = credentialEdit(throws, value)
+	case *corev1.Pod:
+		merge = map[string]any{"metadata": map[string]any{"annotations": map[string]any{ownPrefix + "restarted-for": "c=" + value}}}
+	}
+	raw, err := json.Marshal(merge)
+	if err != nil {
+		return err
+	}
+	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: hostileNamespace, Name: target.GetName()}}
+	gvk, err := a.api.GroupVersionKindFor(target)
+	if err != nil {
+		return err
+	}
+	o.SetGroupVersionKind(gvk)
+	return a.mallory.Patch(ctx, o, client.RawPatch(types.MergePatchType, raw))
+}
+
+// credentialEdit is a change to an StsCredential that the operator cannot ignore.
+func credentialEdit(throws *rand.Rand, value string) map[string]any {
+	switch throws.IntN(4) {
+	case 0:
+		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationRenewRequestedAt: value}}}
+	case 1:
+		return map[string]any{"spec": map[string]any{"duration": []string{"15m", "30m", "1h"}[throws.IntN(3)]}}
+	case 2:
+		return map[string]any{"spec": map[string]any{"suspend": throws.IntN(2) == 0}}
+	default:
+		return map[string]any{"spec": map[string]any{"secret": map[string]any{"labels": map[string]any{"edit": value}}}}
+	}
+}
+
+// attackRow is what one run came to.
+type attackRow struct {
+	watchList       bool
+	peak            float64
+	processes       int
+	quiet           observer.Punctuality
+	edits, requests float64 // a second
+	violations      int
+}
+
+// judge holds a run against the bounds.
+func (a *attack) judge(watchList bool) attackRow {
+	now := time.Now()
+	row := attackRow{
+		watchList: watchList, peak: a.measured.peak(), processes: a.measured.processes(), quiet: a.observer.Punctuality(quietNamespace, now),
+		edits: float64(a.edits.Load()) / a.editsLast.Seconds(), requests: a.measured.requestRate(),
+	}
+	for _, wrong := range row.wrong() {
+		a.observer.Violate(now, wrong)
+	}
+	if a.fleet.exits > 0 {
+		a.observer.Violate(now, fmt.Sprintf("the operator ended by itself %d times", a.fleet.exits))
+	}
+	row.violations = len(a.observer.Violations())
+	return row
+}
+
+// wrong is what exceeds its bound.
+func (r attackRow) wrong() (all []string) {
+	q := r.quiet
+	for what, broken := range map[string]bool{
+		fmt.Sprintf("the operator's peak RSS is %s, above %s", mebibytes(r.peak), mebibytes(peakBound)):                                    r.peak > peakBound,
+		fmt.Sprintf("only %d processes were measured", r.processes):                                                                        r.processes <= restarts,
+		fmt.Sprintf("%d of %d credentials in another namespace were issued", q.Issued, q.Kept):                                             q.Issued < q.Kept || q.Kept == 0,
+		fmt.Sprintf("a credential in another namespace was issued after %s", q.Slowest.Round(time.Second/10)):                              q.Slowest > issueBound,
+		fmt.Sprintf("%d renewals in another namespace: too few for their lifetime", q.Renewed):                                             q.Renewed < q.Kept/2,
+		fmt.Sprintf("a credential in another namespace was renewed %s after a third of its life was left", q.Latest.Round(time.Second/10)): q.Latest > renewalBound,
+	} {
+		if broken {
+			all = append(all, what)
+		}
+	}
+	return all
+}
