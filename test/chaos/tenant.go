@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -392,38 +393,44 @@ func (a *attack) fill(ctx context.Context) error {
 	return nil
 }
 
-// fillWith creates n objects, in turn in each of the ways.
+// sizedWay is a way with the largest size in KiB that the API server accepts.
+type sizedWay struct {
+	way
+	size int
+}
+
+// fillWith creates n objects, in turn in each of the ways that the API server accepts.
 func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) error {
 	created := make([]client.Object, n)
-	accepted := make([]int, len(ways))
-	working, ctx := errgroup.WithContext(ctx)
-	working.SetLimit(4)
-	for i := range n {
-		w := i % len(ways)
-		create := func() (err error) {
-			created[i], accepted[w], err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), ways[w], accepted[w])
+	var accepted []sizedWay
+	next := 0
+	for _, w := range ways {
+		o, size, err := a.largestOf(ctx, fmt.Sprintf("large-%03d", next), w, 0)
+		if err != nil {
 			return err
 		}
-		if i >= len(ways) {
-			if accepted[w] > 0 {
-				working.Go(func() (err error) {
-					created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), ways[w], accepted[w])
-					return err
-				})
-			}
+		if o != nil {
+			created[next] = o
+			next++
+		}
+		if size == 0 {
+			a.largest = append(a.largest, fmt.Sprintf("%s by its %s: none", kind, w.field))
 			continue
 		}
-		if err := create(); err != nil {
+		accepted = append(accepted, sizedWay{w, size})
+		a.largest = append(a.largest, fmt.Sprintf("%s by its %s: %d KiB", kind, w.field, size))
+	}
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(4)
+	for i := next; i < n; i++ {
+		w := accepted[i%len(accepted)]
+		working.Go(func() (err error) {
+			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), w.way, w.size)
 			return err
-		}
-		a.largest = append(a.largest, fmt.Sprintf("%s by its %s: %d KiB", kind, ways[w].field, accepted[w]))
+		})
 	}
 	err := working.Wait()
-	for _, o := range created {
-		if o != nil {
-			a.objects = append(a.objects, o)
-		}
-	}
+	a.objects = append(a.objects, slices.DeleteFunc(created, func(o client.Object) bool { return o == nil })...)
 	return err
 }
 
@@ -438,7 +445,7 @@ func (a *attack) largestOf(ctx context.Context, name string, w way, limit int) (
 		err := a.mallory.Create(ctx, o)
 		switch {
 		case err == nil && w.field == "managed fields" && !claims(o, size*kib/2):
-			return o, 0, nil // the API server did not keep them
+			return metadataOf(o), 0, nil // the API server did not keep them
 		case err == nil:
 			return metadataOf(o), size, nil
 		case ctx.Err() != nil:
@@ -565,16 +572,19 @@ func (a *attack) judge(watchList bool) attackRow {
 // wrong is what exceeds its bound.
 func (r attackRow) wrong() (all []string) {
 	q := r.quiet
-	for what, broken := range map[string]bool{
-		fmt.Sprintf("the operator's peak RSS is %s, above %s", mebibytes(r.peak), mebibytes(peakBound)):                                    r.peak > peakBound,
-		fmt.Sprintf("only %d processes were measured", r.processes):                                                                        r.processes <= restarts,
-		fmt.Sprintf("%d of %d credentials in another namespace were issued", q.Issued, q.Kept):                                             q.Issued < q.Kept || q.Kept == 0,
-		fmt.Sprintf("a credential in another namespace was issued after %s", q.Slowest.Round(time.Second/10)):                              q.Slowest > issueBound,
-		fmt.Sprintf("%d renewals in another namespace: too few for their lifetime", q.Renewed):                                             q.Renewed < q.Kept/2,
-		fmt.Sprintf("a credential in another namespace was renewed %s after a third of its life was left", q.Latest.Round(time.Second/10)): q.Latest > renewalBound,
+	for _, bound := range []struct {
+		exceeded bool
+		what     string
+	}{
+		{r.peak > peakBound, fmt.Sprintf("the operator's peak RSS is %s, above %s", mebibytes(r.peak), mebibytes(peakBound))},
+		{r.processes <= restarts, fmt.Sprintf("only %d processes were measured", r.processes)},
+		{q.Issued < q.Kept || q.Kept == 0, fmt.Sprintf("%d of %d credentials in another namespace were issued", q.Issued, q.Kept)},
+		{q.Slowest > issueBound, fmt.Sprintf("a credential in another namespace was issued after %s", q.Slowest.Round(time.Second/10))},
+		{q.Renewed < q.Kept/2, fmt.Sprintf("%d renewals in another namespace are too few for %d credentials", q.Renewed, q.Kept)},
+		{q.Latest > renewalBound, fmt.Sprintf("a credential in another namespace was renewed %s after a third of its life was left", q.Latest.Round(time.Second/10))},
 	} {
-		if broken {
-			all = append(all, what)
+		if bound.exceeded {
+			all = append(all, bound.what)
 		}
 	}
 	return all

@@ -218,3 +218,31 @@ func TestViolationsTellTheFault(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// How soon Secrets get their first credentials, and how late the next ones, is measured from creation and from the last third.
+func TestPunctuality(t *testing.T) {
+	o, first, second, _, _ := told()
+	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+	if p := o.Punctuality("shop", at(9)); p.Kept != 1 || p.Issued != 0 || p.Slowest != 9*time.Second {
+		t.Errorf("before the first: %+v", p)
+	}
+	o.Saw(at(2), holding(first))
+	o.Saw(at(3), holding(first))
+	if p := o.Punctuality("shop", at(50)); p.Issued != 1 || p.Slowest != 2*time.Second || p.Renewed != 0 || p.Latest != -10*time.Second {
+		t.Errorf("with the first: %+v", p)
+	}
+	if p := o.Punctuality("shop", at(70)); p.Latest != 10*time.Second {
+		t.Errorf("due and not renewed: %+v", p)
+	}
+	o.Saw(at(64), holding(second))
+	if p := o.Punctuality("shop", at(70)); p.Renewed != 1 || p.Latest != 4*time.Second || p.Slowest != 2*time.Second {
+		t.Errorf("with the second: %+v", p)
+	}
+	if p := o.Punctuality("sho", at(70)); p.Kept != 0 {
+		t.Errorf("another namespace: %+v", p)
+	}
+	o.Keeps(at(80), "shop/orders", false)
+	if p := o.Punctuality("shop", at(500)); p.Kept != 0 {
+		t.Errorf("deleted: %+v", p)
+	}
+}
