@@ -96,63 +96,59 @@ func (c *chaos) attacked(ctx context.Context, root string) error {
 	return nil
 }
 
-// profilesOf is the folder for the heap profiles of a run, empty for none.
-func (c *chaos) profilesOf(watchList bool) string {
-	if c.profiles == "" {
-		return ""
-	}
-	return filepath.Join(c.profiles, fmt.Sprintf("watchlist-%t", watchList))
-}
-
 // attack runs it once.
 func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err error) {
-	lifetime := lifetime
-	if !c.long {
-		lifetime = 60 * time.Second
-	}
 	c.note("a hostile tenant, WatchList %t: starting a control plane and building the operator", watchList)
-	s, err := newSite(ctx, root, siteOptions{
-		lifetime: lifetime, calm: lifetime / 4, recovery: renewalBound,
-		namespaces: []string{hostileNamespace, quietNamespace}, observed: quietNamespace,
-		plane: controlplane.Options{
-			ControllerManager: true,
-			// Without the garbage collector, which would delete objects with owners that do not exist.
-			Controllers: []string{"namespace-controller", "serviceaccount-controller", "resourcequota-controller", "clusterrole-aggregation-controller"},
-			EtcdFlags:   []string{"--quota-backend-bytes=17179869184"},
-			APIServerFlags: []string{
-				fmt.Sprintf("--feature-gates=WatchList=%t", watchList), "--etcd-compaction-interval=20s",
-			},
-		},
-	})
+	s, err := newSite(ctx, root, attackOptions(c.long, watchList))
 	if s == nil {
 		return err
 	}
-	a := &attack{site: s, long: c.long, note: c.note, throws: dice(c.seed, 3), profiles: c.profilesOf(watchList)}
 	defer func() { err = errors.Join(err, s.end(os.Stderr, err == nil && len(s.observer.Violations()) == 0)) }()
 	if err != nil {
-		return err
-	}
-	var tags []string
-	if a.profiles != "" {
-		if err := os.MkdirAll(a.profiles, 0o700); err != nil {
-			return err
-		}
-		tags = []string{"-tags", "pprof"}
-	}
-	if err := build(ctx, root, s.manager.released, tags...); err != nil {
 		return err
 	}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.look(looking)
 	s.observer.Begins(fmt.Sprintf("a hostile tenant, WatchList %t", watchList))
-	if err := a.prepare(ctx); err != nil {
-		return err
+	a := &attack{site: s, long: c.long, note: c.note, throws: dice(c.seed, 3)}
+	if c.profiles != "" {
+		a.profiles = filepath.Join(c.profiles, fmt.Sprintf("watchlist-%t", watchList))
 	}
-	if err := a.run(ctx); err != nil {
-		return errors.Join(err, ctx.Err())
+	for _, step := range []func(context.Context) error{a.build, a.prepare, a.run} {
+		if err := step(ctx); err != nil {
+			return errors.Join(err, ctx.Err())
+		}
 	}
 	return c.report(a, watchList)
+}
+
+// attackOptions are those of the control plane. In the short form sessions live for a minute.
+func attackOptions(long, watchList bool) siteOptions {
+	options := siteOptions{
+		lifetime: lifetime, recovery: renewalBound, namespaces: []string{hostileNamespace, quietNamespace}, observed: quietNamespace,
+		plane: controlplane.Options{
+			ControllerManager: true,
+			// Without the garbage collector, which would delete objects whose owners do not exist.
+			Controllers: []string{"namespace-controller", "serviceaccount-controller", "resourcequota-controller", "clusterrole-aggregation-controller"},
+			// Old versions of large objects would fill etcd, and are dropped.
+			EtcdFlags:      []string{"--quota-backend-bytes=17179869184"},
+			APIServerFlags: []string{"--etcd-compaction-interval=20s", fmt.Sprintf("--feature-gates=WatchList=%t", watchList)},
+		},
+	}
+	if !long {
+		options.lifetime = time.Minute
+	}
+	options.calm = options.lifetime / 4
+	return options
+}
+
+// build builds the operator, which serves heap profiles only if somebody wants them.
+func (a *attack) build(ctx context.Context) error {
+	if a.profiles == "" {
+		return build(ctx, a.root, a.manager.released)
+	}
+	return errors.Join(os.MkdirAll(a.profiles, 0o700), build(ctx, a.root, a.manager.released, "-tags", "pprof"))
 }
 
 // run lets the tenant fill its quotas, and edits go on while the operator issues, renews and is restarted.
