@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -84,7 +83,7 @@ func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	if len(due) == 0 {
 		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: slices.Min(due), Priority: ptr.To(0)} // whatever woke this pass
+	return ctrl.Result{RequeueAfter: slices.Min(due)}
 }
 
 // describe says what is wanted and what the Secret holds.

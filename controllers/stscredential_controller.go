@@ -63,9 +63,10 @@ type Reconciler struct {
 	// spec asks for it. Both need the right to watch pods, and IndexPods.
 	TrackConsumers, Rollouts bool
 
-	memory memory
-	wake   chan wakeUp
-	passes atomic.Int64 // that are under way
+	memory   memory
+	wake     chan wakeUp
+	requests *requestQueue
+	passes   atomic.Int64 // that are under way
 }
 
 // Least privilege: a rule for each thing that the code does.
@@ -182,6 +183,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
+			NewQueue:                r.newQueue,
 			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
 		}).

@@ -7,33 +7,28 @@ import (
 	"context"
 	"time"
 
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-const (
-	// turnPriority puts those whose turn has come before all others on the queue: calls are kept for them meanwhile.
-	turnPriority = 100
-	// noTurns is how long to wait for news while nobody waits for a turn.
-	noTurns = time.Minute
-)
+// noTurns is how long to wait for news while nobody waits for a turn.
+const noTurns = time.Minute
 
-// turnSource queues credentials whose turn in the budget has come.
+// turnSource queues credentials whose turn in the budget has come, before the others of their namespaces: calls are kept for
+// them meanwhile.
 func (r *Reconciler) turnSource() source.Source {
-	return source.Func(func(ctx context.Context, q queue) error {
-		go r.callTurns(ctx, q)
+	return source.Func(func(ctx context.Context, _ queue) error {
+		go r.callTurns(ctx, r.requests)
 		return nil
 	})
 }
 
 // callTurns sleeps from turn to turn until ctx ends.
-func (r *Reconciler) callTurns(ctx context.Context, q queue) {
+func (r *Reconciler) callTurns(ctx context.Context, q *requestQueue) {
 	for {
 		names, next := r.Budget.Turns()
 		for _, name := range names {
-			first(q, reconcile.Request{NamespacedName: name})
+			q.AddFirst(reconcile.Request{NamespacedName: name})
 		}
 		if next == 0 {
 			next = noTurns
@@ -49,13 +44,4 @@ func (r *Reconciler) callTurns(ctx context.Context, q queue) {
 			return
 		}
 	}
-}
-
-// first queues a request before all others, if the queue knows priorities.
-func first(q queue, request reconcile.Request) {
-	if priorities, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-		priorities.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(turnPriority)}, request)
-		return
-	}
-	q.Add(request)
 }

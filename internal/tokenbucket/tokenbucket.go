@@ -1,0 +1,94 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tokenbucket limits how often things happen, with one token bucket per key, in bounded memory.
+package tokenbucket
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// maxKeys is how many keys are remembered per generation. Two generations exist at a time.
+const maxKeys = 1 << 16
+
+// Buckets holds a token bucket for each key. A bucket belongs to its key whatever the key stands for: a Kubernetes object
+// that is deleted and created again under the same name finds the bucket as it left it. A key costs memory from its first
+// token on until its bucket has been full for a while. Buckets is safe for concurrent use.
+type Buckets[K comparable] struct {
+	every time.Duration
+	burst time.Duration // every times the size of a bucket
+	clock clock.PassiveClock
+	start time.Time // all times below count from here, so that steps of the wall clock do not matter
+
+	mu sync.Mutex
+	// When buckets are full again, by key. A key moves to recent when a token is taken. The older generation is dropped
+	// after the time in which a bucket fills up.
+	recent, older map[K]time.Duration
+	rotated       time.Duration
+}
+
+// New returns buckets of size burst, which must be positive, that gain a token at each interval of every.
+func New[K comparable](every time.Duration, burst int, clock clock.PassiveClock) *Buckets[K] {
+	return &Buckets[K]{
+		every: every, burst: time.Duration(burst) * every, clock: clock, start: clock.Now(),
+		recent: map[K]time.Duration{}, older: map[K]time.Duration{},
+	}
+}
+
+// Wait returns how long the key must wait for a token: 0 if it has one, at most the interval between two tokens.
+func (b *Buckets[K]) Wait(key K) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	return b.wait(b.full(key, now), now)
+}
+
+// Take takes a token of the key. If there is none, the next token is a whole interval away from now.
+func (b *Buckets[K]) Take(key K) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	b.recent[key] = min(b.full(key, now)+b.every, now+b.burst)
+}
+
+// TryTake takes a token of the key if there is one; otherwise it returns how long to wait for the next.
+func (b *Buckets[K]) TryTake(key K) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	full := b.full(key, now)
+	if wait := b.wait(full, now); wait > 0 {
+		return wait
+	}
+	b.recent[key] = full + b.every
+	return 0
+}
+
+func (b *Buckets[K]) wait(full, now time.Duration) time.Duration {
+	return max(0, full+b.every-b.burst-now)
+}
+
+// full returns when the bucket of the key is full: now if it is.
+func (b *Buckets[K]) full(key K, now time.Duration) time.Duration {
+	full, ok := b.recent[key]
+	if !ok {
+		full = b.older[key]
+	}
+	return max(full, now)
+}
+
+// now returns the time, and drops what is not needed any more.
+func (b *Buckets[K]) now() time.Duration {
+	now := b.clock.Since(b.start)
+	if now-b.rotated < b.burst && len(b.recent) < maxKeys {
+		return now
+	}
+	if now-b.rotated >= 2*b.burst {
+		clear(b.recent)
+	}
+	b.recent, b.older, b.rotated = map[K]time.Duration{}, b.recent, now
+	return now
+}
