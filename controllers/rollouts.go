@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,7 +50,7 @@ func (r *Reconciler) rollOut(ctx context.Context, p *pass) {
 	case p.consumers == nil || !p.decision.Usable:
 		return
 	}
-	for _, due := range p.consumers.Due {
+	for _, due := range p.memo.fromNextRead(p.consumers.Due) {
 		r.attend(ctx, p, due)
 	}
 	for _, target := range p.restarts.Targets {
@@ -77,9 +78,9 @@ func (r *Reconciler) attend(ctx context.Context, p *pass, due rollout.Due) {
 	} else {
 		p.looks = append(p.looks, at.Sub(r.Clock.Now()))
 	}
-	object := due.Workload.Object(p.credential.Namespace)
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
-		if client.IgnoreNotFound(err) != nil { // else its pods are about to go, too
+	object, err := r.getWorkload(ctx, p, due.Workload)
+	if err != nil {
+		if !errors.Is(err, errReadDeferred) && !apierrors.IsNotFound(err) { // not found: its pods are about to go, too
 			r.unreachable(p, due.Workload, "read", err)
 		}
 		return
@@ -108,9 +109,9 @@ func (r *Reconciler) seek(ctx context.Context, p *pass, target rollout.Workload)
 	if err != nil || len(pods.Items) > 0 {
 		return
 	}
-	object := target.Object(p.credential.Namespace)
-	err = r.Live.Get(ctx, client.ObjectKeyFromObject(object), object)
+	err = r.findTarget(ctx, p, target)
 	switch {
+	case errors.Is(err, errReadDeferred):
 	case apierrors.IsNotFound(err):
 		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.rollout.targets: there is no %s in namespace %s: correct the name, or create it", target, p.credential.Namespace))
 	case meta.IsNoMatchError(err):

@@ -135,8 +135,9 @@ func (r *Reconciler) judge(p *pass, conditions *[]metav1.Condition) {
 	abnormal(v1alpha1.ConditionRenewalFailing, works && p.trouble != nil, failing.reason, failing.message)
 	left := r.leftStale(p)
 	abnormal(v1alpha1.ConditionPodsStale, left != "", v1alpha1.ReasonPodsOutliveCredentials, left)
-	obstacle := p.obstacle()
-	abnormal(v1alpha1.ConditionRolloutFailing, obstacle != "", obstacle, p.obstacles[obstacle])
+	if obstacle := p.obstacle(); obstacle != "" || !p.readsDeferred { // what was not read is as it was
+		abnormal(v1alpha1.ConditionRolloutFailing, obstacle != "", obstacle, p.obstacles[obstacle])
+	}
 }
 
 // leftStale says which pods hold what the Secret held before, though nobody is asked to replace them; empty if none do.

@@ -50,6 +50,8 @@ type pass struct {
 	restarts  rollout.Wish      // what of restarts the spec asks for and may be done
 	consumers *rollout.Finding  // how pods stand to the Secret; nil where they are not watched
 	obstacles map[string]string // why workloads are not restarted, by reason
+
+	readsDeferred bool // reads of workloads were left to a later reconcile
 }
 
 // trouble is why credentials are not renewed.

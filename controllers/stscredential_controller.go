@@ -66,6 +66,7 @@ type Reconciler struct {
 	memory   memory
 	wake     chan wakeUp
 	requests *requestQueue
+	reads    workloadReads
 	passes   atomic.Int64 // that are under way
 }
 
