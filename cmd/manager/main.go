@@ -81,7 +81,7 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	told := newEvents(mgr.GetClient(), reconciler)
-	reconciler.Events = told
+	reconciler.Events = controllers.LimitEvents(told, clock.RealClock{})
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ const (
 	patience = time.Minute
 	// glance is how often to look whether something still is.
 	glance = 50 * time.Millisecond
-	// capacity is how many events wait at most, of warnings and of others; more are lost.
+	// capacity is how many events wait at most, of warnings and of others; more are lost. One namespace has half of it.
 	capacity = 20000
 	// writers write events at a time, of warnings and of others.
 	writers = 4
@@ -55,8 +56,43 @@ type Options struct {
 // Recorder is an events.EventRecorder. It is safe for concurrent use.
 type Recorder struct {
 	Options
-	warnings, others chan *told
+	warnings, others *backlog
 	number           atomic.Uint64
+}
+
+// backlog holds the events that wait to be written. One namespace may have as many in it as it leaves free for the others:
+// half of it while it is alone.
+type backlog struct {
+	events  chan *told
+	mu      sync.Mutex
+	waiting map[string]int // by namespace
+}
+
+func newBacklog() *backlog {
+	return &backlog{events: make(chan *told, capacity), waiting: map[string]int{}}
+}
+
+// put reports whether there is room for an event, and then takes it in.
+func (b *backlog) put(e *told) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	namespace := e.regarding.Namespace
+	if b.waiting[namespace] >= cap(b.events)-len(b.events) {
+		return false
+	}
+	b.waiting[namespace]++
+	b.events <- e // there is room, and nobody else puts
+	return true
+}
+
+// taken makes room for another event of the namespace of e.
+func (b *backlog) taken(e *told) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	namespace := e.regarding.Namespace
+	if b.waiting[namespace]--; b.waiting[namespace] == 0 {
+		delete(b.waiting, namespace)
+	}
 }
 
 // told is an event that waits to be written.
@@ -68,7 +104,7 @@ type told struct {
 
 // New makes a Recorder, which writes once it is started.
 func New(o Options) *Recorder {
-	return &Recorder{Options: o, warnings: make(chan *told, capacity), others: make(chan *told, capacity)}
+	return &Recorder{Options: o, warnings: newBacklog(), others: newBacklog()}
 }
 
 // Eventf puts an event in the queue of those to be written. It never waits.
@@ -86,9 +122,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 	if severity == corev1.EventTypeWarning {
 		queue = r.warnings
 	}
-	select {
-	case queue <- e:
-	default:
+	if !queue.put(e) {
 		r.Log.Info("an event is lost: too many wait to be written", "namespace", about.Namespace, "name", about.Name, "reason", reason)
 	}
 }
@@ -119,11 +153,12 @@ func (r *Recorder) Start(ctx context.Context) error {
 }
 
 // write writes what comes out of the queue.
-func (r *Recorder) write(ctx context.Context, queue <-chan *told, urgent func() bool, done chan<- struct{}) {
+func (r *Recorder) write(ctx context.Context, queue *backlog, urgent func() bool, done chan<- struct{}) {
 	defer func() { done <- struct{}{} }()
 	for {
 		select {
-		case e := <-queue:
+		case e := <-queue.events:
+			queue.taken(e)
 			r.giveWay(ctx, e, urgent)
 			r.create(ctx, e)
 		case <-ctx.Done():
@@ -145,12 +180,13 @@ func (r *Recorder) giveWay(ctx context.Context, e *told, urgent func() bool) {
 }
 
 // flush writes what waits when the process ends.
-func (r *Recorder) flush(ctx context.Context, queue <-chan *told) {
+func (r *Recorder) flush(ctx context.Context, queue *backlog) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	for ctx.Err() == nil {
 		select {
-		case e := <-queue:
+		case e := <-queue.events:
+			queue.taken(e)
 			r.create(ctx, e)
 		default:
 			return

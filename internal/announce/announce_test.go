@@ -191,3 +191,33 @@ func TestFailuresAreLogged(t *testing.T) {
 	s.Eventf(&eventsv1.Event{}, nil, corev1.EventTypeNormal, "R", "A", "x") // of no kind that the scheme knows
 	s.await("that one is, too", func() bool { return len(lines) == 2 })
 }
+
+// One namespace that has too many events loses its own, not those of others.
+func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
+	const many = 25_000
+	var lost atomic.Int64
+	s := start(t, funcr.New(func(string, string) { lost.Add(1) }, funcr.Options{}))
+	s.urgent.Store(true)
+	for range many {
+		s.tell(corev1.EventTypeNormal, "x")
+	}
+	before := lost.Load()
+	if before == 0 || before > many*2/3 {
+		t.Errorf("%d of %d events are lost", before, many)
+	}
+	for range 100 {
+		s.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "quiet", Name: "orders"}}, nil, corev1.EventTypeNormal, "Issued", "Ready", "x")
+	}
+	if after := lost.Load(); after != before {
+		t.Errorf("%d of another namespace are lost", after-before)
+	}
+	s.urgent.Store(false)
+	for range many - before + 100 {
+		s.clock.Step(time.Second)
+		s.next()
+	}
+	s.tell(corev1.EventTypeNormal, "again")
+	if e := s.next(); e.Note != "again" {
+		t.Errorf("written is %q", e.Note)
+	}
+}
