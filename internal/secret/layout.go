@@ -48,6 +48,11 @@ func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 		}
 		l.templates[key] = t
 	}
+	if missing := l.missing(); len(missing) > 0 {
+		return Layout{}, fmt.Errorf("spec.secret.template.data: with formats: [] the templates must use .AccessKeyID, .AccessKeySecret and .SecurityToken, "+
+			"and no template uses .%s. Helm renders {{ }} away unless it is escaped: write {{ `{{ .%s }}` }} in a chart, or name a format",
+			strings.Join(missing, ", ."), missing[0])
+	}
 	l.hash = layoutHash(spec, l)
 	_, err := l.data(StandIn(), strings.Repeat("x", 160))
 	return l, err
@@ -64,14 +69,32 @@ func (l Layout) takenBy() map[string]v1alpha1.SecretFormat {
 	return taken
 }
 
-// usesRegion reports whether the region is part of what is written.
-func (l Layout) usesRegion() bool {
+// missing are the parts of the credentials that nothing writes: none with a format, which writes all of them.
+func (l Layout) missing() (fields []string) {
+	if len(l.formats) > 0 {
+		return nil
+	}
+	for _, field := range []string{fieldAccessKeyID, fieldAccessKeySecret, fieldSecurityToken} {
+		if !l.uses(field) {
+			fields = append(fields, field)
+		}
+	}
+	return fields
+}
+
+// uses reports whether a template uses the field.
+func (l Layout) uses(field string) bool {
 	for _, t := range l.templates {
-		if slices.ContainsFunc(t, func(p part) bool { return p.field == fieldRegion }) {
+		if slices.ContainsFunc(t, func(p part) bool { return p.field == field }) {
 			return true
 		}
 	}
-	return slices.Contains(l.formats, v1alpha1.FormatCLI)
+	return false
+}
+
+// usesRegion reports whether the region is part of what is written.
+func (l Layout) usesRegion() bool {
+	return l.uses(fieldRegion) || slices.Contains(l.formats, v1alpha1.FormatCLI)
 }
 
 // data is the content of a Secret for a session of a role. It fails only where the templates make too much.

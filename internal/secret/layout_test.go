@@ -77,6 +77,7 @@ func TestLargestLayoutReadBack(t *testing.T) {
 func TestLayoutHashGolden(t *testing.T) {
 	const byDefault = "v1:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 	templates := map[string]v1alpha1.TemplateText{"token": "{{ .SecurityToken }}"}
+	whole := map[string]v1alpha1.TemplateText{"all": "{{ .AccessKeyID }} {{ .AccessKeySecret }} {{ .SecurityToken }}"}
 	for _, tt := range []struct {
 		name  string
 		given v1alpha1.SecretSpec
@@ -88,7 +89,7 @@ func TestLayoutHashGolden(t *testing.T) {
 		{"two formats", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"SDK", "OSS"}}, "v1:180ee6c50e12d9ac72b9e8c17c00244c3bcd3f0158e5d297c654c5fc5fa3f4fe"},
 		{"a format with the region", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"CLI"}}, "v1:fabe31e1d85ffb538dfaefa138c2af79183a3557ce8faa90078fcd33592e7525"},
 		{"a template beside the default", v1alpha1.SecretSpec{Template: v1alpha1.SecretTemplate{Data: templates}}, "v1:e29f54ca92ad18ac9b7ca26ceeaf051362ae5b1609a4e6d117ab6c5854dbe55c"},
-		{"a template alone", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{}, Template: v1alpha1.SecretTemplate{Data: templates}}, "v1:09fc2deddbbc9fd539d26a8c76df62620736e6b18f08797fd047b3e5262525c1"},
+		{"a template alone", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{}, Template: v1alpha1.SecretTemplate{Data: whole}}, "v1:06a792f81265a614c66ae81b2c985bcc3052aeb8211860691fb1081d0f6a076a"},
 	} {
 		s := written(tt.given.Formats, tt.given.Template.Data)
 		if got := s.Annotations["sts.alibabacloud.com/layout-hash"]; got != tt.want {
@@ -98,6 +99,7 @@ func TestLayoutHashGolden(t *testing.T) {
 }
 
 func TestLayoutChanged(t *testing.T) {
+	const whole = "{{ .AccessKeyID }} {{ .AccessKeySecret }} {{ .SecurityToken }}"
 	type formats = []v1alpha1.SecretFormat
 	templates := func(text v1alpha1.TemplateText) v1alpha1.SecretTemplate {
 		return v1alpha1.SecretTemplate{Data: map[string]v1alpha1.TemplateText{"key": text}}
@@ -112,7 +114,7 @@ func TestLayoutChanged(t *testing.T) {
 		{"in another order", v1alpha1.SecretSpec{Formats: formats{"OSS", "CLI"}}, v1alpha1.SecretSpec{Formats: formats{"CLI", "OSS"}}, "cn-shanghai", false},
 		{"a format more", v1alpha1.SecretSpec{}, v1alpha1.SecretSpec{Formats: formats{"SDK", "OSS"}}, "cn-shanghai", true},
 		{"another template", v1alpha1.SecretSpec{Template: templates("a")}, v1alpha1.SecretSpec{Template: templates("b")}, "cn-shanghai", true},
-		{"the default no longer", v1alpha1.SecretSpec{Template: templates("a")}, v1alpha1.SecretSpec{Template: templates("a"), Formats: formats{}}, "cn-shanghai", true},
+		{"the default no longer", v1alpha1.SecretSpec{Template: templates(whole)}, v1alpha1.SecretSpec{Template: templates(whole), Formats: formats{}}, "cn-shanghai", true},
 		{"another region, unused", v1alpha1.SecretSpec{Template: templates("a")}, v1alpha1.SecretSpec{Template: templates("a")}, "cn-beijing", false},
 		{"another region in the CLI's file", v1alpha1.SecretSpec{Formats: formats{"CLI"}}, v1alpha1.SecretSpec{Formats: formats{"CLI"}}, "cn-beijing", true},
 		{"another region in a template", v1alpha1.SecretSpec{Template: templates("{{.Region}}")}, v1alpha1.SecretSpec{Template: templates("{{.Region}}")}, "cn-beijing", true},
@@ -160,6 +162,10 @@ func TestLayoutRefused(t *testing.T) {
 		{"a key of a format that is chosen", formats{"OSS", "External"}, "external.json", "x", "data[external.json]: format External writes this key: rename yours, or leave the format out"},
 		{"a key of a format that is not", formats{"OSS"}, "external.json", "x", ""},
 		{"a format of tomorrow", formats{"Tomorrow"}, "", "", "spec.secret.formats: this operator does not know Tomorrow"},
+		{"a template that Helm has rendered away", formats{}, "AK", "", "no template uses .AccessKeyID, .AccessKeySecret, .SecurityToken. Helm renders {{ }} away unless it is escaped: write {{ `{{ .AccessKeyID }}` }}"},
+		{"a template without the token", formats{}, "AK", "{{ .AccessKeyID }}:{{ .AccessKeySecret | toJson }}", "no template uses .SecurityToken. Helm"},
+		{"a template of all three", formats{}, "AK", "{{ .AccessKeyID }}:{{ .AccessKeySecret | toJson }}:{{ .SecurityToken }}", ""},
+		{"an empty template beside a format", formats{"OSS"}, "AK", "", ""},
 		{"nothing", formats{}, "", "", "spec.secret.formats: [] writes nothing by itself: name a format, or set template.data"},
 		{"a template that cannot be read", nil, "a.b", "{{", "spec.secret.template.data[a.b]: line 1: write text and fields"},
 		{"more than a Secret holds", nil, "a", v1alpha1.TemplateText(strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200)), "data[a]: makes too much: all templates together may make 256 KiB"},

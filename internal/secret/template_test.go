@@ -20,7 +20,7 @@ import (
 // templated is what one template makes of a session.
 func templated(text string, s sts.Session) (string, error) {
 	c := credential()
-	c.Spec.Secret.Formats = []v1alpha1.SecretFormat{}
+	c.Spec.Secret.Formats = []v1alpha1.SecretFormat{v1alpha1.FormatOSS}
 	c.Spec.Secret.Template.Data = map[string]v1alpha1.TemplateText{"key": v1alpha1.TemplateText(text)}
 	l, err := secret.NewLayout(c.Spec.Secret, "cn-shanghai")
 	if err != nil {
