@@ -74,8 +74,10 @@ func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 		}
 	}
 	if !verdict.Granted() {
-		verdict.Refusal = cmp.Or(nearest, fmt.Sprintf("no StsRoleGrant lets namespace %s assume %s: ask a cluster admin for one that names both",
-			r.Namespace, r.RoleARN))
+		verdict.Refusal = nearest
+		if nearest == "" {
+			verdict.Refusal = refusal(candidates, r)
+		}
 	}
 	return verdict
 }
