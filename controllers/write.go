@@ -196,7 +196,7 @@ func (r *Reconciler) audit(p *pass, session sts.Session) {
 		"name", p.credential.Name,
 		"role", p.request.RoleARN,
 		"session", p.request.SessionName,
-		"accessKeyID", session.AccessKeyID,
+		"accessKeyID", sts.ShownAccessKeyID(session.AccessKeyID),
 		"requestID", session.RequestID,
 		"expiresAt", session.ExpiresAt.Format(time.RFC3339),
 		"caller", p.caller,

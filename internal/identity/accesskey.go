@@ -21,13 +21,14 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// What AccessKeys look like: an ID has 16 or 24 characters, of old without the LTAI
-// at its start, and a secret 30 (https://rules.sonarsource.com/secrets/RSPEC-6336).
-// The ID is sent as it is: nothing that is none, such as a secret in its place,
-// must go to STS because somebody named the wrong key of a Secret.
+// What AccessKeys look like. On the public cloud an ID has 16 to 24 letters and digits, mostly with LTAI at its start, and
+// a secret 30 (https://rules.sonarsource.com/secrets/RSPEC-6336); private clouds have other lengths. The ID is sent as it
+// is, so what is clearly none does not go to STS because somebody named the wrong key of a Secret.
 var (
-	accessKeyIDFormat     = regexp.MustCompile(`^[A-Za-z0-9]{15,28}$`)
+	accessKeyIDFormat     = regexp.MustCompile(`^[!-~]{1,128}$`)
 	accessKeySecretFormat = regexp.MustCompile(`^[!-~]{1,128}$`)
+	publicAccessKeyID     = regexp.MustCompile(`^LTAI[A-Za-z0-9]{12,20}$`)
+	moreThanAnAccessKeyID = regexp.MustCompile(`^LTAI[A-Za-z0-9]{12,20}[^A-Za-z0-9]`)
 )
 
 // AccessKeysOptions say how AccessKeys in Secrets ask.
@@ -127,9 +128,9 @@ func (s keySecret) keysIn(secret *corev1.Secret) (sts.Keys, error) {
 		return sts.Keys{}, s.unavailable(sts.Refused,
 			"the key %s holds a temporary AccessKey ID, which works with its token only: give the AccessKey of a RAM user", s.spec.IDKey())
 	}
-	if !accessKeyIDFormat.MatchString(id) {
+	if !accessKeyIDFormat.MatchString(id) || moreThanAnAccessKeyID.MatchString(id) {
 		return sts.Keys{}, s.unavailable(sts.Refused,
-			"the value of the key %s does not look like an AccessKey ID and is not used: it has letters and digits only, 16 or 24 of them", s.spec.IDKey())
+			"the value of the key %s does not look like an AccessKey ID and is not used: write the ID alone, at most 128 printable characters", s.spec.IDKey())
 	}
 	secretValue, err := s.value(secret, s.spec.SecretKey())
 	if err != nil {
@@ -138,6 +139,11 @@ func (s keySecret) keysIn(secret *corev1.Secret) (sts.Keys, error) {
 	if !accessKeySecretFormat.MatchString(secretValue) {
 		return sts.Keys{}, s.unavailable(sts.Refused,
 			"the value of the key %s does not look like an AccessKey secret and is not used: it has about 30 printable characters", s.spec.SecretKey())
+	}
+	if id == secretValue || publicAccessKeyID.MatchString(secretValue) {
+		return sts.Keys{}, s.unavailable(sts.Refused,
+			"the value of the key %s is an AccessKey ID or the same as that of %s, and neither is used: name the key of the ID and the key of the secret in spec.identity.accessKey",
+			s.spec.SecretKey(), s.spec.IDKey())
 	}
 	return sts.Keys{AccessKeyID: id, AccessKeySecret: secretValue}, nil
 }

@@ -146,10 +146,10 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 		"echo's line break":   {map[string]string{"accessKeyId": id + "\n", "accessKeySecret": secret}, "key accessKeyId holds white space"},
 		"a secret's space":    {map[string]string{"accessKeyId": id, "accessKeySecret": secret + " "}, "key accessKeySecret holds white space"},
 		"both in one":         {map[string]string{"accessKeyId": id + ":" + secret, "accessKeySecret": secret}, "key accessKeyId does not look like an AccessKey ID"},
-		"a secret for an id":  {map[string]string{"accessKeyId": secret, "accessKeySecret": id}, "key accessKeyId does not look like an AccessKey ID"},
-		"a password":          {map[string]string{"accessKeyId": "hush-hush-password!", "accessKeySecret": secret}, "does not look like"},
-		"a short one":         {map[string]string{"accessKeyId": "hush", "accessKeySecret": secret}, "does not look like"},
-		"a token for an id":   {map[string]string{"accessKeyId": "eyJhbGciOi.eyJodXNoIjoi.c2ln", "accessKeySecret": secret}, "does not look like"},
+		"a secret for an id":  {map[string]string{"accessKeyId": secret, "accessKeySecret": id}, "key accessKeySecret is an AccessKey ID or the same"},
+		"one for both":        {map[string]string{"accessKeyId": secret, "accessKeySecret": secret}, "key accessKeySecret is an AccessKey ID or the same"},
+		"bytes for an id":     {map[string]string{"accessKeyId": "hush\x00\xff", "accessKeySecret": secret}, "key accessKeyId does not look like"},
+		"a token for an id":   {map[string]string{"accessKeyId": "eyJhbGciOi." + strings.Repeat("hush", 30), "accessKeySecret": secret}, "key accessKeyId does not look like"},
 		"a temporary key":     {map[string]string{"accessKeyId": "STS.NTHushHushHushHush", "accessKeySecret": secret}, "temporary AccessKey ID"},
 		"bytes for a secret":  {map[string]string{"accessKeyId": id, "accessKeySecret": "hush\x00\xff"}, "does not look like an AccessKey secret"},
 		"a file for a secret": {map[string]string{"accessKeyId": id, "accessKeySecret": strings.Repeat("hush", 100)}, "does not look like an AccessKey secret"},
@@ -164,6 +164,17 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 				t.Errorf("it says: %v", err)
 			}
 		})
+	}
+}
+
+// Private clouds have AccessKey IDs of other lengths.
+func TestAccessKeyIDsOfAnyLengthAreAccepted(t *testing.T) {
+	for _, id := range []string{"k", "abcdefghij012345678", "LTAI5tExampleExample1234", "a-b_c.d/e", strings.Repeat("k", 128)} {
+		w := newKeyWorld(t)
+		key := stsemulator.AccessKey{ID: id, Secret: "aSecret"}
+		w.emulator.AddUserKey(account, "orders", key)
+		w.put(t, secretOf(key))
+		w.expectAssumes(t, w.asking(t))
 	}
 }
 

@@ -94,7 +94,7 @@ func newRecord(credential string, s sts.Session, requestHash string, o Occasion)
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
 		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
 		RequestID:           s.RequestID,
-		AccessKeyID:         s.AccessKeyID,
+		AccessKeyID:         sts.ShownAccessKeyID(s.AccessKeyID),
 		AssumedRoleARN:      s.AssumedRoleARN,
 		AssumedRoleID:       s.AssumedRoleID,
 		RequestHash:         requestHash,
@@ -149,7 +149,7 @@ func recordIn(annotations map[string]string) *Record {
 		}
 	}
 	writtenAt, err := time.Parse(time.RFC3339, annotations[writtenAtAnnotation])
-	if err != nil {
+	if err != nil || writtenAt.After(expiresAt) { // which somebody else wrote
 		writtenAt = issuedAt
 	}
 	return &Record{
