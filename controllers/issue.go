@@ -155,7 +155,16 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	if failed.Class == sts.StaleIdentity {
 		asking.Invalidate()
 	}
-	return sts.Session{}, failed.WithCaller(p.caller)
+	return sts.Session{}, failed.WithCaller(p.caller).WithOrigin(p.origin())
+}
+
+// origin says where what STS was sent came from.
+func (p *pass) origin() sts.Origin {
+	origin := sts.Origin{DefaultSession: p.credential.Spec.SessionName == ""}
+	if p.request.ImposedPolicy != "" {
+		origin.Policy = "the policy of StsRoleGrant " + p.verdict.GrantName
+	}
+	return origin
 }
 
 // claim is what decides whose turn in the budget it is. What a renewal that is due, asked for or wanted by a grant

@@ -23,6 +23,7 @@ import (
 // settings are what the flags say.
 type settings struct {
 	region, stsEndpoint, clusterName string
+	regionIsDefault                  bool // neither the flag nor the environment names one
 	oidcProviderARN                  string
 	vpcEndpoint                      bool
 	serviceAccountIdentity, whoami   bool
@@ -85,6 +86,8 @@ func parse(arguments []string) (*settings, error) {
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
 	}
+	s.regionIsDefault = os.Getenv("ALIBABA_CLOUD_STS_REGION") == ""
+	flags.Visit(func(f *flag.Flag) { s.regionIsDefault = s.regionIsDefault && f.Name != "region" })
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q: settings are flags, see --help", flags.Arg(0))
 	}

@@ -51,13 +51,16 @@ func main() {
 func run(ctx context.Context, s *settings) error {
 	counts := controllers.NewMetrics()
 	client, err := sts.New(sts.Options{
-		Region: s.region, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
+		Region: s.region, RegionIsDefault: s.regionIsDefault, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
 		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{}, Observe: counts.Called,
 	})
 	if err != nil {
 		return err
 	}
-	chain := identity.Chain{Endpoint: client.Endpoint(), Region: s.region, VPC: s.vpcEndpoint}
+	if err := identity.CheckEnvironment(); err != nil {
+		return err // no later answer can make it right, and a replica that works already goes on
+	}
+	chain := identity.Chain{Endpoint: client.Endpoint(), Where: client.Where(), Region: s.region, VPC: s.vpcEndpoint}
 	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}})
 	if s.whoami {
 		return tell(ctx, os.Stdout, client, operator)
@@ -96,7 +99,7 @@ func run(ctx context.Context, s *settings) error {
 		return err
 	}
 	if err := introduce(ctx, client, operator); err != nil {
-		ctrl.Log.WithName("identity").Error(err, "STS did not say who the operator is; work goes on")
+		ctrl.Log.WithName("identity").Error(err, "GetCallerIdentity failed; continuing without the caller's identity.")
 	}
 	return mgr.Start(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,8 @@ type Chain struct {
 	// Endpoint is the host of STS, as (*sts.Client).Endpoint has it. These calls are
 	// always HTTPS.
 	Endpoint string
+	// Where names the endpoint in errors, as (*sts.Client).Where does; empty: they do not.
+	Where string
 	// Region and VPC are for the profiles of config files that assume a role and
 	// name no region: they cannot be told a host.
 	Region string
@@ -39,6 +42,8 @@ type source struct {
 	subject  func() sts.Subject
 	provider func(Chain) (providers.CredentialsProvider, error)
 	nextStep string
+	// token is where the security token of a temporary AccessKey is given.
+	token string
 }
 
 // sources are those of Alibaba Cloud's default chain, in its order (credentials-go,
@@ -52,6 +57,7 @@ var sources = []source{
 			return providers.NewEnvironmentVariableCredentialsProviderBuilder().Build()
 		},
 		nextStep: "set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+		token:    "set ALIBABA_CLOUD_SECURITY_TOKEN too, to the token that was issued with it, or set the AccessKey of a RAM user",
 	},
 	{
 		name:       "RRSA",
@@ -74,6 +80,7 @@ var sources = []source{
 			return providers.NewCLIProfileCredentialsProviderBuilder().Build()
 		},
 		nextStep: "check that the file (ALIBABA_CLOUD_CONFIG_FILE) can be read, and the mode and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		token:    "give the profile the mode StsToken and the token as sts_token, or the AccessKey of a RAM user. ALIBABA_CLOUD_SECURITY_TOKEN counts with the other environment variables only",
 	},
 	{
 		name:       "the credentials file",
@@ -83,6 +90,7 @@ var sources = []source{
 			return providers.NewProfileCredentialsProviderBuilder().Build()
 		},
 		nextStep: "check that the file (ALIBABA_CLOUD_CREDENTIALS_FILE) can be read, and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		token:    "give the profile the AccessKey of a RAM user: the file has no place for a token, but the environment has, ALIBABA_CLOUD_SECURITY_TOKEN beside the AccessKey",
 	},
 	{
 		name:       "the credentials URI",
@@ -91,6 +99,7 @@ var sources = []source{
 			return providers.NewURLCredentialsProviderBuilder().Build()
 		},
 		nextStep: "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
+		token:    "let the service behind ALIBABA_CLOUD_CREDENTIALS_URI answer with SecurityToken, which in the environment is ALIBABA_CLOUD_SECURITY_TOKEN",
 	},
 	{
 		name:       "the node's RAM role",
@@ -118,7 +127,7 @@ func (c Chain) NewFetch() Fetch {
 	var settledOn source
 	return func() (sts.Keys, error) {
 		if settled != nil {
-			return settledOn.keys(settled)
+			return settledOn.keys(c, settled)
 		}
 		for _, s := range sources {
 			if !s.configured() {
@@ -140,9 +149,9 @@ func (c Chain) NewFetch() Fetch {
 func (s source) open(c Chain) (providers.CredentialsProvider, sts.Keys, error) {
 	provider, err := s.provider(c)
 	if err != nil {
-		return nil, sts.Keys{}, s.explain(err)
+		return nil, sts.Keys{}, s.explain(c, err)
 	}
-	keys, err := s.keys(provider)
+	keys, err := s.keys(c, provider)
 	return provider, keys, err
 }
 
@@ -156,35 +165,56 @@ func (c Chain) export() {
 	_ = os.Setenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", strconv.FormatBool(c.VPC))
 }
 
-func (s source) keys(provider providers.CredentialsProvider) (sts.Keys, error) {
-	c, err := provider.GetCredentials()
+func (s source) keys(c Chain, provider providers.CredentialsProvider) (sts.Keys, error) {
+	given, err := provider.GetCredentials()
 	if err != nil {
-		return sts.Keys{}, s.explain(err)
+		return sts.Keys{}, s.explain(c, err)
 	}
-	return sts.Keys{AccessKeyID: c.AccessKeyId, AccessKeySecret: c.AccessKeySecret, SecurityToken: c.SecurityToken}, nil
+	keys := sts.Keys{AccessKeyID: given.AccessKeyId, AccessKeySecret: given.AccessKeySecret, SecurityToken: given.SecurityToken}
+	if incomplete(keys) {
+		return sts.Keys{}, s.incomplete()
+	}
+	return keys, nil
 }
 
-// explain sorts an error of credentials-go. Their texts hold URLs, whole answers
-// and file contents, so none is kept.
-func (s source) explain(err error) error {
-	failure := &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: s.nextStep}
-	if s.lastResort {
-		failure.Class = sts.Transient // only told when it has worked before
-	}
-	cause := sts.Foreign(s.action, err)
-	if cause == nil {
+// incomplete is the error of a source that gives a temporary AccessKey without its token.
+func (s source) incomplete() *UnavailableError {
+	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.token, s.nextStep)}
+}
+
+// explain sorts an error of credentials-go. Their texts hold URLs, whole answers and file contents, so none is kept.
+// Refused is what a setting causes, and what STS refuses with a code; anything else may pass by itself.
+func (s source) explain(c Chain, err error) error {
+	failure := &UnavailableError{Source: s.name, Class: sts.Transient, NextStep: s.nextStep}
+	if misconfigured(err) {
+		if !s.lastResort { // which is only reported when it has worked before
+			failure.Class = sts.Refused
+		}
 		return failure
 	}
-	if cause.Class == sts.Transient || cause.Class == sts.Throttled {
-		failure.Class = sts.Transient
+	if s.action == "" || !s.calls(err) {
+		return failure
+	}
+	cause := sts.Foreign(s.action, err).WithEndpoint(c.Where)
+	if cause.Class != sts.Transient && cause.Class != sts.Throttled {
+		failure.Class = sts.Refused
 	}
 	if s.subject != nil {
 		cause = cause.WithSubject(s.subject())
 	}
-	if s.action != "" {
-		failure.NextStep = cause.Error()
-	}
+	failure.NextStep = cause.Error()
 	return failure
+}
+
+// processErrors are how errors of credentials-go begin that come of a program or a service other than STS.
+var processErrors = []string{"failed to execute external command", "command process timed out", "failed to parse external command",
+	"invalid credential response", "invalid StsToken credential response",
+	"get session token from sso", "get session token from OAuth", "failed to refresh token", "get refresh token from OAuth", "refresh session token err"}
+
+// calls reports whether err is of a call to STS.
+func (source) calls(err error) bool {
+	text := err.Error()
+	return !slices.ContainsFunc(processErrors, func(start string) bool { return strings.HasPrefix(text, start) })
 }
 
 // rrsaSubject is the operator's own ServiceAccount, as far as its token tells.

@@ -184,6 +184,9 @@ func caught(fetch Fetch) (keys sts.Keys, err error) {
 	if err == nil && (keys.AccessKeyID == "" || keys.AccessKeySecret == "") {
 		err = &UnavailableError{Class: sts.Transient, NextStep: "the source gave incomplete keys"}
 	}
+	if err == nil && incomplete(keys) {
+		keys, err = sts.Keys{}, &UnavailableError{Class: sts.Refused, NextStep: missingToken + "give ALIBABA_CLOUD_SECURITY_TOKEN too"}
+	}
 	return keys, err
 }
 

@@ -29,6 +29,11 @@ type AssumeRoleInput struct {
 	SourceIdentity string
 }
 
+// names are what an error says of the request.
+func (in AssumeRoleInput) names() names {
+	return names{role: in.RoleARN, session: in.SessionName, duration: in.Duration}
+}
+
 // AssumeRole asks for a session, signed with keys. The error is an *Error; a
 // session is returned whole or not at all.
 func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) (_ Session, err error) {
@@ -45,7 +50,7 @@ func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) 
 		request.DurationSeconds = ptr.To(int64(in.Duration / time.Second))
 	}
 	var response *sdk.AssumeRoleResponse
-	x, err := c.call(ctx, action, in.RoleARN, keys, func(client *sdk.Client) (err error) {
+	x, err := c.call(ctx, action, in.names(), keys, func(client *sdk.Client) (err error) {
 		response, err = client.AssumeRoleWithOptions(request, &dara.RuntimeOptions{})
 		return err
 	})
@@ -54,7 +59,7 @@ func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) 
 	}
 	session := sessionOf(response.Body, c.issuedAt(x))
 	if session == nil {
-		return Session{}, failure(action, in.RoleARN, partial, nil)
+		return Session{}, failure(action, in.names(), partial, nil)
 	}
 	return *session, nil
 }
@@ -115,7 +120,7 @@ func (c *Client) GetCallerIdentity(ctx context.Context, keys Keys) (_ Caller, er
 	const action = ActionGetCallerIdentity
 	defer c.ended(action, c.clock.Now(), &err)
 	var response *sdk.GetCallerIdentityResponse
-	_, err = c.call(ctx, action, "", keys, func(client *sdk.Client) (err error) {
+	_, err = c.call(ctx, action, names{}, keys, func(client *sdk.Client) (err error) {
 		response, err = client.GetCallerIdentityWithOptions(&dara.RuntimeOptions{})
 		return err
 	})
@@ -124,7 +129,7 @@ func (c *Client) GetCallerIdentity(ctx context.Context, keys Keys) (_ Caller, er
 	}
 	body := response.Body
 	if body == nil || ptr.Deref(body.AccountId, "") == "" || ptr.Deref(body.Arn, "") == "" {
-		return Caller{}, failure(action, "", partial, nil)
+		return Caller{}, failure(action, names{}, partial, nil)
 	}
 	return Caller{
 		Account:      *body.AccountId,

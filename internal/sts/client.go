@@ -25,6 +25,8 @@ const defaultTimeout = 10 * time.Second
 type Options struct {
 	// Region chooses the endpoint, such as cn-hangzhou; required unless Endpoint is set.
 	Region string
+	// RegionIsDefault: nobody chose the region, which errors then say.
+	RegionIsDefault bool
 	// VPC chooses the region's endpoint inside Alibaba Cloud's network.
 	VPC bool
 	// Endpoint is a URL that overrides both: http or https, host, perhaps a port.
@@ -45,6 +47,7 @@ type Options struct {
 // certificate authorities as they do in every Go program.
 type Client struct {
 	endpoint endpoint
+	where    string
 	timeout  time.Duration
 	clock    clock.PassiveClock
 	http     *http.Client
@@ -76,7 +79,7 @@ func New(o Options) (*Client, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, string, time.Duration) {}
 	}
-	return &Client{endpoint: where, timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient, observe: o.Observe}, nil
+	return &Client{endpoint: where, where: whereInWords(o, where), timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient, observe: o.Observe}, nil
 }
 
 // Endpoint is the host that is called, with its port if it was given one.
@@ -84,6 +87,17 @@ func (c *Client) Endpoint() string { return c.endpoint.host }
 
 // URL is where calls go: scheme and host.
 func (c *Client) URL() string { return c.endpoint.scheme + "://" + c.endpoint.host }
+
+// Where is the host that is called and, if nobody chose its region, how to choose one: what errors of the network name.
+func (c *Client) Where() string { return c.where }
+
+func whereInWords(o Options, called endpoint) string {
+	words := "the endpoint " + called.host
+	if o.RegionIsDefault && o.Endpoint == "" {
+		words += fmt.Sprintf(" (region %s is the default; set --region, or the chart value region, to the cluster's region)", o.Region)
+	}
+	return words
+}
 
 // Skew is STS's clock minus the local one, as the newest answer told (an error is
 // an answer, too). 0 until there was one; less than 2 s counts as 0, since an
@@ -94,25 +108,26 @@ func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
 func (c *Client) Now() time.Time { return c.clock.Now().Add(c.Skew()) }
 
 // call makes one call that keys sign.
-func (c *Client) call(ctx context.Context, action, role string, keys Keys, do func(*sdk.Client) error) (*exchange, error) {
+func (c *Client) call(ctx context.Context, action string, n names, keys Keys, do func(*sdk.Client) error) (*exchange, error) {
 	if !keys.wellFormed() {
-		return nil, failure(action, role, brokenKeys, nil)
+		return nil, failure(action, n, brokenKeys, nil)
 	}
 	signer, err := signingWith(keys)
 	if err != nil {
-		return nil, failure(action, role, brokenKeys, nil)
+		return nil, failure(action, n, brokenKeys, nil)
 	}
-	return c.callAs(ctx, action, role, signer, do)
+	return c.callAs(ctx, action, n, signer, do)
 }
 
 // callAs makes one call with a client of the SDK that is this call's own: the SDK
 // writes to its client's fields while it works. A nil signer is for anonymous
 // actions. do returns the SDK's error as it is.
-func (c *Client) callAs(ctx context.Context, action, role string, signer credentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
+func (c *Client) callAs(ctx context.Context, action string, n names, signer credentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	// The deadline enters here since not every action of the SDK takes a context.
 	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) } //nolint:gosec // the endpoint is the administrator's own setting
+	n.endpoint = c.Where()
 	x := &exchange{send: send, now: c.clock.Now}
 	client := *c.sdk
 	client.Credential = signer
@@ -120,7 +135,7 @@ func (c *Client) callAs(ctx context.Context, action, role string, signer credent
 	err := do(&client)
 	c.noteDate(x)
 	if err != nil {
-		return nil, x.explain(ctx, action, role, err)
+		return nil, x.explain(ctx, action, n, err)
 	}
 	return x, nil
 }

@@ -5,7 +5,10 @@ package sts
 
 import (
 	"cmp"
+	"fmt"
+	"net/http"
 	"strings"
+	"time"
 )
 
 // rule is one row of the table: what an error code means.
@@ -23,21 +26,21 @@ type rule struct {
 // gateway before it, whose HTTP statuses vary; hence only the code counts.
 var rules = []rule{
 	{"InvalidParameter.DurationSeconds", Refused, ReasonRoleRefused,
-		"the MaxSessionDuration of {role} is shorter than spec.duration: lower the one or raise the other"},
+		"spec.duration{duration} exceeds MaxSessionDuration of role {role}. Lower spec.duration, or raise MaxSessionDuration in RAM"},
 	{"InvalidParameter.PolicyGrammar", Invalid, ReasonInvalidSpec,
-		"STS cannot read the session policy: correct it, as RAM's policy grammar has it"},
+		"STS does not accept {policy}: correct it by RAM's policy grammar; names of elements and condition operators are case-sensitive and every value is a string"},
 	{"InvalidParameter.PolicySize", Invalid, ReasonInvalidSpec,
-		"the session policy is too long: cut it to 2048 characters of compact JSON"},
+		"{policy} is too long: shorten it to 2048 characters of compact JSON"},
 	{"InvalidParameter.RoleArn", Invalid, ReasonInvalidSpec,
-		"the role's ARN is wrongly formed: write acs:ram::<account id>:role/<role name>"},
+		"the role's ARN is wrongly formed: {role} was sent. Write acs:ram::<account id>:role/<role name>"},
 	{"InvalidParameter.RoleSessionName", Invalid, ReasonInvalidSpec,
-		"the session name is wrongly formed: write 2 to 64 of A-Z a-z 0-9 . @ _ -"},
+		"the session name is wrongly formed: {session} was sent. Write 2 to 64 of A-Z a-z 0-9 . @ _ - in spec.sessionName"},
 	{"InvalidParameter.ExternalId", Invalid, ReasonInvalidSpec,
-		"the external id is wrongly formed: write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"},
+		"the external id in spec.externalID is wrongly formed: write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"},
 	{"InvalidParameter.SourceIdentity", Invalid, ReasonInvalidSpec,
-		"the source identity is wrongly formed: write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"},
+		"the source identity in spec.sourceIdentity is wrongly formed: write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"},
 	{"InvalidParameter.OIDCProviderArn", Refused, ReasonIdentityUnavailable,
-		"the OIDC provider's ARN is wrongly formed: write acs:ram::<account id>:oidc-provider/<name>"},
+		"the OIDC provider's ARN is wrongly formed: {provider} was sent. Write acs:ram::<account id>:oidc-provider/<name>"},
 	{"InvalidParameter.OIDCToken", Refused, ReasonIdentityUnavailable,
 		"STS cannot read the ServiceAccount's token: check that this cluster's issuer signs JSON Web Tokens with keys that RAM takes"},
 	{"InvalidParameter*", Invalid, ReasonInvalidSpec,
@@ -66,8 +69,9 @@ var rules = []rule{
 	{"InvalidTimeStamp*", Refused, ReasonIdentityUnavailable,
 		"the clock of the operator's node is more than 15 minutes off STS's: correct it (NTP)"},
 	{"SignatureNonceUsed", Transient, ReasonSTSUnavailable,
-		"STS has seen this request before, perhaps repeated by a proxy: it is tried again by itself"},
+		"STS has received this request before: the operator retries. If it persists, check whether a proxy repeats requests"},
 
+	{"MissingSecurityToken", Refused, ReasonIdentityUnavailable, missingToken},
 	{"InvalidSecurityToken*", StaleIdentity, ReasonIdentityUnavailable,
 		"STS does not accept the token that the call was signed with (any more): it is fetched anew; if this stays, check where the identity comes from"},
 	{"InvalidAccessKeyId.Inactive", StaleIdentity, ReasonIdentityUnavailable,
@@ -76,15 +80,19 @@ var rules = []rule{
 		"STS does not know the AccessKey that the call was signed with: check whether it was deleted in RAM, or give another one"},
 
 	{"Throttling*", Throttled, ReasonThrottled,
-		"STS limits the account's calls: it is tried again by itself; if this stays, lower --sts-qps or ask Alibaba Cloud for a higher quota"},
+		"STS limits the account's calls: the operator retries. If it persists, lower --sts-qps or ask Alibaba Cloud for a higher quota"},
 	{"InternalError", Transient, ReasonSTSUnavailable, unavailable},
+	{"InternalServerError", Transient, ReasonSTSUnavailable, unavailable},
 	{"ServiceUnavailable*", Transient, ReasonSTSUnavailable, unavailable},
 }
 
 // Next steps that several codes have.
 const (
 	noTrust     = "add this statement to the trust policy of {role}, and check that {provider} exists: {trust-subject}"
-	unavailable = "STS failed by itself: it is tried again by itself; if this stays, give the RequestId to Alibaba Cloud's support"
+	unavailable = "STS returned an internal error; the operator retries. If it persists, contact Alibaba Cloud support with RequestId {request-id}"
+	// missingToken: the AccessKey ID itself is not shown, and who reads this knows which source it is.
+	missingToken = "the call was signed with a temporary AccessKey ID (STS.…) without its security token. " +
+		"Set ALIBABA_CLOUD_SECURITY_TOKEN to the token that was issued with it, or use the AccessKey of a RAM user"
 )
 
 // Meanings that only the Message tells apart from the table's: what every key of the
@@ -96,16 +104,17 @@ var (
 		"{provider} is not registered in RAM: create it (SSO management, OIDC, with the cluster's issuer URL{issuer} and the client id sts.aliyuncs.com), or correct its ARN"}
 )
 
-// Codes that the table does not know: 5xx is STS's own trouble, for the rest
-// somebody must look.
+// Codes that the table does not know. Only an HTTP status of 4xx says clearly that the request is at fault.
 var (
 	unknownServer = rule{"", Transient, ReasonSTSUnavailable, unavailable}
+	unknownAnswer = rule{"", Transient, ReasonSTSUnavailable,
+		"STS answered with a code that this version does not know; the operator retries. If it persists, look the code up in STS's list of error codes"}
 	unknownClient = rule{"", Refused, ReasonRoleRefused,
-		"STS refused, with a code that this version does not know: look it up in STS's list of error codes, or give the RequestId to Alibaba Cloud's support"}
+		"STS refused, with a code that this version does not know: look it up in STS's list of error codes, or contact Alibaba Cloud support with RequestId {request-id}"}
 )
 
-// ruleFor finds the row of a code. The status decides only about codes that the
-// table does not know, and the message only between the meanings of one code.
+// ruleFor finds the row of a code. The status, 0 where it is not known, decides only about codes that the table does not
+// know, and the message only between the meanings of one code.
 func ruleFor(code string, status int, message string) rule {
 	switch {
 	case code == rootAccount.code && strings.Contains(message, "root account"):
@@ -118,10 +127,14 @@ func ruleFor(code string, status int, message string) rule {
 			return r
 		}
 	}
-	if status >= 500 {
+	switch {
+	case status >= http.StatusInternalServerError:
 		return unknownServer
+	case status >= http.StatusBadRequest:
+		return unknownClient
+	default:
+		return unknownAnswer
 	}
-	return unknownClient
 }
 
 func (r rule) matches(code string) bool {
@@ -133,22 +146,66 @@ func (r rule) matches(code string) bool {
 
 // names are those that a next step is filled in with.
 type names struct {
-	caller  string // a principal's ARN
-	role    string // its ARN
-	subject Subject
+	caller    string // a principal's ARN
+	role      string // its ARN
+	session   string // RoleSessionName as it was sent
+	duration  time.Duration
+	requestID string
+	endpoint  string // see Client.Where
+	subject   Subject
+	origin    Origin
 }
 
 // nextStep fills the names in; what is unknown is paraphrased.
 func (r rule) nextStep(n names) string {
 	return strings.NewReplacer(
 		"{caller}", cmp.Or(n.caller, "the identity that asks"),
+		"of role {role}", "of "+cmp.Or(prefixed("role ", n.role), "the role"),
 		"{role}", cmp.Or(n.role, "the role"),
+		"{session}", sessionInWords(n),
+		"{duration}", durationInWords(n.duration),
+		"{policy}", cmp.Or(n.origin.Policy, "spec.policy"),
+		"{request-id}", cmp.Or(n.requestID, "of the call"),
+		"{endpoint}", cmp.Or(n.endpoint, "the endpoint"),
 		"{issuer}", issuerInWords(n.subject),
 		"{provider}", cmp.Or(n.subject.ProviderARN, "the OIDC provider"),
 		"{trust-caller}", trustCaller(n.caller),
 		"{attach-policy}", attachPolicy(n.caller),
 		"{trust-subject}", trustSubject(n.subject),
 	).Replace(r.next)
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// sessionInWords is the session name that was sent, and where it came from.
+func sessionInWords(n names) string {
+	name := "an unknown name"
+	if n.session != "" {
+		name = fmt.Sprintf("%.64q", n.session)
+	}
+	if n.origin.DefaultSession {
+		name += ", the default made of cluster name, namespace and name,"
+	}
+	return name
+}
+
+// durationInWords stands behind "spec.duration".
+func durationInWords(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	short := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(short, zero) {
+			short = short[:len(short)-2]
+		}
+	}
+	return " (" + short + ")"
 }
 
 // trustCaller is the statement of a trust policy that lets the caller in.

@@ -132,11 +132,32 @@ type Subject struct {
 
 // WithSubject is the same error, its next step naming whoever asked.
 func (e *Error) WithSubject(who Subject) *Error {
+	return e.renamed(func(n *names) { n.subject = who })
+}
+
+// Origin says where values of a request came from.
+type Origin struct {
+	// DefaultSession: the session name is the default, not of the spec.
+	DefaultSession bool
+	// Policy is what the session policy belongs to, such as "the policy of StsRoleGrant shop"; empty means spec.policy.
+	Policy string
+}
+
+// WithOrigin is the same error, its next step saying where the values came from.
+func (e *Error) WithOrigin(o Origin) *Error { return e.renamed(func(n *names) { n.origin = o }) }
+
+// WithEndpoint is the same error, its next step naming where was called, in the words of Client.Where.
+func (e *Error) WithEndpoint(where string) *Error {
+	return e.renamed(func(n *names) { n.endpoint = where })
+}
+
+// renamed is the same error with other names in its next step.
+func (e *Error) renamed(change func(*names)) *Error {
 	if e.rule.next == "" {
 		return e
 	}
 	named := *e
-	named.names.subject = who
+	change(&named.names)
 	named.NextStep = named.rule.nextStep(named.names)
 	return &named
 }

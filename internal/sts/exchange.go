@@ -82,21 +82,21 @@ const maxRetryAfter = time.Hour / time.Millisecond
 
 // explain turns the SDK's error into one that may be shown. ctx is the caller's,
 // not the one that carries the timeout.
-func (x *exchange) explain(ctx context.Context, action, role string, err error) *Error {
+func (x *exchange) explain(ctx context.Context, action string, n names, err error) *Error {
 	if x.failed != nil {
-		return failure(action, role, *x.failed, ctx.Err())
+		return failure(action, n, *x.failed, ctx.Err())
 	}
 	var answered answeredError
 	if !errors.As(err, &answered) {
-		return failure(action, role, notSTS, ctx.Err())
+		return failure(action, n, notSTS, ctx.Err())
 	}
 	code := wellFormed(ptr.Deref(answered.GetCode(), ""), codeFormat)
 	if code == "" {
-		return failure(action, role, notSTS, ctx.Err())
+		return failure(action, n, notSTS, ctx.Err())
 	}
-	e := failure(action, role, ruleFor(code, x.status, ptr.Deref(answered.GetMessage(), "")), nil)
-	e.Code = code
-	e.RequestID = wellFormed(ptr.Deref(answered.GetRequestId(), ""), requestIDFormat)
+	n.requestID = wellFormed(ptr.Deref(answered.GetRequestId(), ""), requestIDFormat)
+	e := failure(action, n, ruleFor(code, x.status, ptr.Deref(answered.GetMessage(), "")), nil)
+	e.Code, e.RequestID = code, n.requestID
 	if e.Class == Throttled {
 		e.RetryAfter = x.retryAfter
 	}
@@ -113,12 +113,12 @@ type answeredError interface {
 }
 
 // failure is the error of a rule, not yet with STS's code. done is the caller's ctx.Err().
-func failure(action, role string, r rule, done error) *Error {
+func failure(action string, n names, r rule, done error) *Error {
 	if done != nil {
 		r = givenUp
 	}
 	return &Error{
-		Action: action, Class: r.class, Reason: r.reason, NextStep: r.nextStep(names{role: role}),
-		rule: r, names: names{role: role}, cause: done,
+		Action: action, Class: r.class, Reason: r.reason, NextStep: r.nextStep(n),
+		rule: r, names: n, cause: done,
 	}
 }

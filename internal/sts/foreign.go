@@ -15,20 +15,26 @@ var (
 	requestIDInText = regexp.MustCompile(`"RequestId"\s*:\s*"([^"]*)"`)
 )
 
+// maxForeign bounds how much of another client's error is searched, in bytes: it holds the whole answer.
+const maxForeign = 64 << 10
+
 // Foreign classifies the failure of a call to STS that another client made, such
 // as credentials-go's. Nothing of err's text is kept but STS's code and RequestId.
-// It is nil if err is neither an answer of STS's nor of the network.
+// What is neither an answer of STS's nor of the network is an answer of something in
+// between: transient, since nothing says that the request is at fault.
 func Foreign(action string, err error) *Error {
 	text := err.Error()
+	text = text[:min(len(text), maxForeign)]
 	if code := inText(text, codeInText, codeFormat); code != "" {
-		e := failure(action, "", ruleFor(code, 0, text), nil)
-		e.Code, e.RequestID = code, inText(text, requestIDInText, requestIDFormat)
+		n := names{requestID: inText(text, requestIDInText, requestIDFormat)}
+		e := failure(action, n, ruleFor(code, 0, text), nil)
+		e.Code, e.RequestID = code, n.requestID
 		return e
 	}
 	if isA[*url.Error](err) || isA[*net.OpError](err) {
-		return failure(action, "", *networkRule(err), nil)
+		return failure(action, names{}, *networkRule(err), nil)
 	}
-	return nil
+	return failure(action, names{}, notSTS, nil)
 }
 
 func inText(text string, where, format *regexp.Regexp) string {

@@ -96,13 +96,13 @@ var (
 	brokenKeys = rule{"", Refused, ReasonIdentityUnavailable,
 		"there is no complete AccessKey to sign with: give both its ID and its secret, without white space or line breaks"}
 	givenUp = rule{outcomeCanceled, Transient, ReasonSTSUnavailable,
-		"the call was given up before STS answered: it is tried again by itself"}
+		"the call was canceled before STS answered: the operator retries"}
 	timedOut = rule{outcomeTimeout, Transient, ReasonSTSUnavailable,
-		"STS did not answer in time: it is tried again by itself; if this stays, check that the endpoint can be reached from the operator's pod (network policy, NAT, proxy)"}
+		"STS did not answer in time: the operator retries. If it persists, check that {endpoint} can be reached from the operator's pod (network policy, NAT, proxy)"}
 	notResolved = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
-		"the host name of the endpoint (or proxy) is not resolved: check the region, the endpoint and the cluster's DNS"}
+		"the host name of the endpoint (or proxy) is not resolved: check {endpoint} and the cluster's DNS"}
 	notConnected = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
-		"the connection was refused: check the endpoint and its port, or the proxy's"}
+		"the connection was refused: check {endpoint} and its port, or the proxy's"}
 	notTrusted = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the certificate of the endpoint (or proxy) is not trusted: add its certificate authority through SSL_CERT_FILE or SSL_CERT_DIR"}
 	wrongCertificate = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
@@ -112,11 +112,11 @@ var (
 	proxyRefused = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
 		"the proxy refused to connect to STS: let it pass, correct HTTPS_PROXY, or name the endpoint in NO_PROXY"}
 	brokenOff = rule{outcomeUnreachable, Transient, ReasonSTSUnavailable,
-		"the connection to STS failed: it is tried again by itself; if this stays, check that the endpoint can be reached from the operator's pod"}
+		"the connection to STS failed: the operator retries. If it persists, check that {endpoint} can be reached from the operator's pod"}
 	notSTS = rule{outcomeBrokenAnswer, Transient, ReasonSTSUnavailable,
-		"something that is not STS's answered in its place, or the answer was broken: it is tried again by itself; if this stays, check the endpoint and the proxies on the way to it"}
+		"The response did not come from STS, or was malformed. Check the endpoint and any proxy in between"}
 	partial = rule{outcomeBrokenAnswer, Transient, ReasonSTSUnavailable,
-		"STS's answer was incomplete and is not used: it is tried again by itself"}
+		"STS's answer was incomplete and is not used: the operator retries"}
 )
 
 // networkRule sorts an error of net/http by its kind. Its text is never kept.

@@ -57,12 +57,12 @@ func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCInput) (_ Sessio
 	defer c.ended(action, c.clock.Now(), &err)
 	switch {
 	case in.ExternalID != "" || in.SourceIdentity != "":
-		return Session{}, failure(action, in.RoleARN, notWithOIDC, nil)
+		return Session{}, failure(action, in.names(), notWithOIDC, nil)
 	case in.ProviderARN == "" || in.Token == "":
-		return Session{}, failure(action, in.RoleARN, noOIDCToken, nil)
+		return Session{}, failure(action, in.names(), noOIDCToken, nil)
 	}
 	var response sdk.AssumeRoleResponse // has all that is read of the other action's
-	x, err := c.callAs(ctx, action, in.RoleARN, nil, func(client *sdk.Client) error {
+	x, err := c.callAs(ctx, action, in.names(), nil, func(client *sdk.Client) error {
 		// The SDK's own method puts the token into the URL. This is the form that
 		// credentials-go sends: the action in the URL, its parameters in the body.
 		answer, err := client.DoRPCRequest(ptr.To(action), ptr.To("2015-04-01"), ptr.To("HTTPS"), ptr.To("POST"),
@@ -77,9 +77,16 @@ func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCInput) (_ Sessio
 	}
 	session := sessionOf(response.Body, c.issuedAt(x))
 	if session == nil {
-		return Session{}, failure(action, in.RoleARN, partial, nil)
+		return Session{}, failure(action, in.names(), partial, nil)
 	}
 	return *session, nil
+}
+
+// names are what an error says of the request.
+func (in OIDCInput) names() names {
+	n := in.AssumeRoleInput.names()
+	n.subject.ProviderARN = in.ProviderARN
+	return n
 }
 
 // form is the request's body; what is not set is not sent.

@@ -52,7 +52,7 @@ func TestGivingUpEndsTheCall(t *testing.T) {
 		<-r.Context().Done()
 	})
 	e := assume(ctx, newClient(t, sts.Options{Endpoint: url, Timeout: time.Hour}), anyKeys)
-	if !errors.Is(e, context.Canceled) || e.Class != sts.Transient || !strings.Contains(e.Error(), "given up") {
+	if !errors.Is(e, context.Canceled) || e.Class != sts.Transient || !strings.Contains(e.Error(), "canceled") {
 		t.Errorf("got %v", e)
 	}
 }

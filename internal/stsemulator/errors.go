@@ -82,6 +82,7 @@ func gatewayErrors() map[string]string {
 	return map[string]string{
 		"InvalidAccessKeyId.NotFound":                "Specified access key is not found.",
 		"InvalidAccessKeyId.Inactive":                "Specified access key is disabled.",
+		"MissingSecurityToken":                       "SecurityToken is mandatory for this action.",
 		"InvalidSecurityToken.Expired":               "Specified SecurityToken is expired.",
 		"InvalidSecurityToken.Malformed":             "Specified SecurityToken is malformed.",
 		"InvalidSecurityToken.MismatchWithAccessKey": "Specified SecurityToken mismatch with the AccessKey.",

@@ -1,0 +1,69 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// misconfigurations are how the errors of credentials-go begin (v1.4.14, credentials/providers) that a wrong setting causes.
+// None of them follows a call, so that trying again cannot help. Nothing of these texts is shown.
+var misconfigurations = []string{
+	"unable to get credentials from enviroment variables",
+	"the OIDCTokenFilePath is empty", "the OIDCProviderARN is empty", "the RoleArn is empty", "the url is empty",
+	"the access key id is empty", "the access key secret is empty", "the security token is empty",
+	"the Assume Role session duration should be", "session duration should be",
+	"reading aliyun cli config", "unmarshal aliyun cli config", "no any configured profiles", "unable to get profile",
+	"unsupported profile mode", "get source profile failed", "the CLI profile is disabled", "cannot found home dir",
+	"invalid site type", "must specify a previous credentials provider", "get previous credentials provider failed",
+	"process_command is empty",
+	"CloudSSO access token is empty or expired", "CloudSSO sign in url or account id or access config is empty",
+	"the ClientId is empty", "the url for sign-in is empty",
+	"ERROR: ", "IMDS credentials is disabled",
+}
+
+// misconfigured reports whether a source failed because of a setting: a file that is not there, a profile that is wrong, a
+// URL that is none. Everything else may pass by itself.
+func misconfigured(err error) bool {
+	var badURL *url.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return true
+	case errors.As(err, &badURL):
+		return badURL.Op == "parse" || strings.Contains(badURL.Err.Error(), "unsupported protocol scheme") // net/http has no type for it
+	}
+	text := err.Error()
+	return slices.ContainsFunc(misconfigurations, func(start string) bool { return strings.HasPrefix(text, start) })
+}
+
+// temporaryKey is how the AccessKey IDs begin that STS issues.
+const temporaryKey = "STS."
+
+// incomplete reports whether keys are a temporary AccessKey without its token, which STS never accepts.
+func incomplete(keys sts.Keys) bool {
+	return strings.HasPrefix(keys.AccessKeyID, temporaryKey) && keys.SecurityToken == ""
+}
+
+// missingToken is what to do about incomplete keys of a source.
+const missingToken = "it gives a temporary AccessKey ID (STS.…) without its security token, and is not used: "
+
+// CheckEnvironment refuses an environment that can never sign a call: a temporary AccessKey without its token. It calls nobody.
+func CheckEnvironment() error {
+	s := sources[0]
+	keys := sts.Keys{
+		AccessKeyID: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_ID"), AccessKeySecret: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+		SecurityToken: os.Getenv("ALIBABA_CLOUD_SECURITY_TOKEN"),
+	}
+	if incomplete(keys) {
+		return s.incomplete()
+	}
+	return nil
+}

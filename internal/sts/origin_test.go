@@ -1,0 +1,81 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+)
+
+// Whoever reads of a call that did not get through learns where it went, and that nobody chose the region.
+func TestNetworkErrorsNameTheEndpointAndADefaultRegion(t *testing.T) {
+	const hint = "region cn-hangzhou is the default; set --region, or the chart value region, to the cluster's region"
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for _, c := range []struct {
+		name    string
+		proxy   string
+		chosen  bool
+		want    string
+		hinting bool
+	}{
+		{"refused", closed.URL, false, "check the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
+		{"timed out", silent(t), false, "check that the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
+		{"timed out in a region that was chosen", silent(t), true, "check that the endpoint sts.cn-hangzhou.aliyuncs.com can be reached", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", c.proxy)
+			client := newClient(t, sts.Options{Region: "cn-hangzhou", RegionIsDefault: !c.chosen, Timeout: 50 * time.Millisecond})
+			e := assume(context.Background(), client, anyKeys)
+			if e == nil || e.Class != sts.Transient || !strings.Contains(e.Error(), c.want) || strings.Contains(e.Error(), hint) != c.hinting {
+				t.Errorf("it says: %v\nwant: %s", e, c.want)
+			}
+		})
+	}
+}
+
+// silent is the URL of a proxy that takes connections and says nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return "http://" + listener.Addr().String()
+}
+
+// A value that STS refuses is named as it was sent, with where it came from.
+func TestRefusedValuesAreNamedWithTheirOrigin(t *testing.T) {
+	for _, c := range []struct {
+		code   string
+		origin sts.Origin
+		want   string
+	}{
+		{"InvalidParameter.RoleSessionName", sts.Origin{}, `"shop.orders-reader" was sent. Write 2 to 64`},
+		{"InvalidParameter.RoleSessionName", sts.Origin{DefaultSession: true}, `"shop.orders-reader", the default made of cluster name, namespace and name, was sent`},
+		{"InvalidParameter.RoleArn", sts.Origin{}, roleARN + " was sent"},
+		{"InvalidParameter.DurationSeconds", sts.Origin{}, "spec.duration (1h) exceeds MaxSessionDuration of role " + roleARN},
+		{"InvalidParameter.PolicyGrammar", sts.Origin{}, "STS does not accept spec.policy"},
+		{"InvalidParameter.PolicyGrammar", sts.Origin{Policy: "the policy of StsRoleGrant shop"}, "STS does not accept the policy of StsRoleGrant shop"},
+		{"InvalidParameter.PolicySize", sts.Origin{Policy: "the policy of StsRoleGrant shop"}, "the policy of StsRoleGrant shop is too long"},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			w := newWorld(t)
+			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: c.code})
+			e := assume(context.Background(), w.client(t), w.keys)
+			if e == nil || !strings.Contains(e.WithOrigin(c.origin).Error(), c.want) {
+				t.Errorf("it says: %v\nwant: %s", e.WithOrigin(c.origin), c.want)
+			}
+		})
+	}
+}
