@@ -161,10 +161,9 @@ func TestTurnsInTheBudgetGoFirstInTheirNamespace(t *testing.T) {
 // An object that is edited without end is reconciled ten times at once, then every ten seconds; no edit is lost.
 func TestReconcilesOfOneObjectArePaced(t *testing.T) {
 	for name, add := range map[string]func(q *testQueue){
-		"events":          func(q *testQueue) { q.add("a/hot") },
-		"retries":         func(q *testQueue) { q.AddAfter(requestOf("a/hot"), time.Millisecond) },
-		"times come":      func(q *testQueue) { q.AddAfter(requestOf("a/hot"), 0) },
-		"deleted, remade": func(q *testQueue) { q.add("a/hot"); q.delayed.remove(requestOf("a/cold")) },
+		"events":     func(q *testQueue) { q.add("a/hot") },
+		"retries":    func(q *testQueue) { q.AddAfter(requestOf("a/hot"), time.Millisecond) },
+		"times come": func(q *testQueue) { q.AddAfter(requestOf("a/hot"), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newTestQueue(t)
