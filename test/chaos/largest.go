@@ -59,7 +59,7 @@ func credentialWays() []way {
 		{"annotations", metadata(fillAnnotations)},
 		{"labels", metadata(fillLabels)},
 		{"owner references", metadata(fillOwner)},
-		{"managed fields", metadata(fillManagedFields)},
+		{"managed fields", metadata(fillManagedFields(v1alpha1.GroupVersion.String()))},
 	}
 }
 
@@ -84,7 +84,7 @@ func secretWays() []way {
 		{"labels", metadata(fillLabels)},
 		{"owner references", metadata(fillOwner)},
 		{"finalizers", metadata(fillFinalizers)},
-		{"managed fields", metadata(fillManagedFields)},
+		{"managed fields", metadata(fillManagedFields("v1"))},
 	}
 }
 
@@ -210,8 +210,12 @@ func fillFinalizers(m *metav1.ObjectMeta, size int) {
 	}
 }
 
-// fillManagedFields claims fields that do not exist.
-func fillManagedFields(m *metav1.ObjectMeta, size int) {
+// fillManagedFields claims fields that do not exist. The version is the object's.
+func fillManagedFields(version string) func(*metav1.ObjectMeta, int) {
+	return func(m *metav1.ObjectMeta, size int) { claimFields(m, version, size) }
+}
+
+func claimFields(m *metav1.ObjectMeta, version string, size int) {
 	annotations := map[string]any{}
 	for i := range size / 80 {
 		annotations[fmt.Sprintf("f:example.com/%054d", i)] = map[string]any{}
@@ -221,6 +225,7 @@ func fillManagedFields(m *metav1.ObjectMeta, size int) {
 		panic(err) // it is made of strings alone
 	}
 	m.ManagedFields = []metav1.ManagedFieldsEntry{{
-		Manager: "hostile", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw},
+		Manager: "hostile", Operation: metav1.ManagedFieldsOperationApply, APIVersion: version,
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
 	}}
 }

@@ -199,7 +199,7 @@ func (a *attack) amidEdits(ctx context.Context) error {
 			return err
 		}
 		a.note("restart %d of %d, peak so far %.0f MiB, %d edits", i+1, restarts, a.measured.peak()/(1<<20), a.edits.Load())
-		pause(ctx, a.lifetime*time.Duration(a.of(1, 2))/6)
+		pause(ctx, a.lifetime*time.Duration(a.of(3, 10))/30)
 	}
 	pause(ctx, a.lifetime/3)
 	return ctx.Err()
@@ -401,7 +401,7 @@ func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) e
 	var accepted []sizedWay
 	next := 0
 	for _, w := range ways {
-		o, size, err := a.largestOf(ctx, fmt.Sprintf("large-%03d", next), w, 0)
+		o, size, err := a.largestOf(ctx, fmt.Sprintf("large-%03d", next), w, sizes)
 		if err != nil {
 			return err
 		}
@@ -421,7 +421,7 @@ func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) e
 	for i := next; i < n; i++ {
 		w := accepted[i%len(accepted)]
 		working.Go(func() (err error) {
-			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), w.way, w.size)
+			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), w.way, sizes[slices.Index(sizes, w.size):])
 			return err
 		})
 	}
@@ -430,13 +430,10 @@ func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) e
 	return err
 }
 
-// largestOf creates an object of the largest size that the API server accepts, none above a limit in KiB unless that is 0.
-// It returns none, and 0, if it accepts none.
-func (a *attack) largestOf(ctx context.Context, name string, w way, limit int) (client.Object, int, error) {
+// largestOf creates an object of the first of the sizes, in KiB, that the API server accepts. It returns none, and 0, if it
+// accepts none.
+func (a *attack) largestOf(ctx context.Context, name string, w way, sizes []int) (client.Object, int, error) {
 	for _, size := range sizes {
-		if limit > 0 && size > limit {
-			continue
-		}
 		o := w.build(name, size*kib)
 		err := a.mallory.Create(ctx, o)
 		switch {
@@ -458,7 +455,7 @@ func claims(o client.Object, size int) bool {
 	n := 0
 	for _, m := range o.GetManagedFields() {
 		if m.FieldsV1 != nil {
-			n += len(m.FieldsV1.Raw)
+			n += len(m.FieldsV1.GetRawBytes())
 		}
 	}
 	return n >= size
