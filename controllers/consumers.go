@@ -110,7 +110,8 @@ func (r *Reconciler) survey(ctx context.Context, p *pass) error {
 		return fmt.Errorf("list the pods of namespace %s: %w", p.credential.Namespace, err)
 	}
 	p.issue = rollout.Issue{
-		Credential: p.credential.Name, ID: rollout.ID(p.record.RequestID, p.record.AccessKeyID), WrittenAt: p.record.WrittenAt,
+		Credential: p.credential.Name, ID: rollout.ID(p.record.RequestID, p.record.AccessKeyID), WrittenAt: p.record.StoredAt,
+		Created: len(p.record.Replaced) == 0 && !p.record.Adopted,
 	}
 	for _, was := range p.record.Replaced {
 		p.issue.Replaced = append(p.issue.Replaced, rollout.Replaced{WrittenAt: was.WrittenAt, ExpiresAt: r.local(was.ExpiresAt)})
@@ -119,8 +120,11 @@ func (r *Reconciler) survey(ctx context.Context, p *pass) error {
 	if r.Rollouts {
 		p.restarts.Auto, p.restarts.Targets = p.credential.Spec.Rollout.Mode == v1alpha1.RolloutAuto, targetsOf(p.credential)
 	}
-	finding := rollout.Survey(p.seen.Name, p.issue, p.restarts, pods)
+	finding := rollout.Survey(r.Clock.Now(), p.seen.Name, p.issue, p.restarts, pods)
 	p.consumers = &finding
+	if !finding.Next.IsZero() {
+		p.looks = append(p.looks, finding.Next.Sub(r.Clock.Now()))
+	}
 	return nil
 }
 
@@ -155,7 +159,7 @@ func (r *Reconciler) consumers(p *pass) *v1alpha1.Consumers {
 		return nil
 	}
 	told := &v1alpha1.Consumers{Pods: int32(min(p.consumers.Pods, maxPods)), Stale: int32(min(len(p.consumers.Stale), maxPods))} //nolint:gosec // it is bounded
-	if told.Stale > 0 {
+	if told.Stale > 0 && !p.consumers.Stale[0].Held.Unknown() {
 		told.StaleExpireAt = &metav1.Time{Time: r.stsTime(p.consumers.Stale[0].Held.ExpiresAt)}
 	}
 	return told
@@ -172,7 +176,7 @@ func (r *Reconciler) stsTime(local time.Time) time.Time {
 // maxNamed is how many pods a message names.
 const maxNamed = 5
 
-// named says which pods, and when the first of their credentials expire.
+// named says which pods, and when the first of their credentials expire, as far as that is known.
 func (r *Reconciler) named(pods []rollout.StalePod) string {
 	names := make([]string, 0, maxNamed)
 	for _, pod := range pods[:min(len(pods), maxNamed)] {
@@ -180,6 +184,9 @@ func (r *Reconciler) named(pods []rollout.StalePod) string {
 	}
 	if more := len(pods) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	if pods[0].Held.Unknown() {
+		return fmt.Sprintf("%s (%s started before the credentials were issued)", strings.Join(names, ", "), pods[0].Name)
 	}
 	return fmt.Sprintf("%s (until %s)", strings.Join(names, ", "), r.stsTime(pods[0].Held.ExpiresAt).Format(time.RFC3339))
 }

@@ -11,11 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/rollout"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // wantConsumers insists on how many pods read the Secret, and how many hold what it held before until when.
@@ -26,6 +28,19 @@ func (w *world) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, unti
 		got.StaleExpireAt != nil && !got.StaleExpireAt.Time.Equal(until) {
 		w.Errorf("consumers = %+v, want %d, of them %d stale until %s", got, pods, stale, until)
 	}
+}
+
+// issued is what a credential's Secret holds, as pods see it.
+func (w *world) issued(c *v1alpha1.StsCredential) rollout.Issue {
+	w.Helper()
+	w.catchUp(c)
+	held := &corev1.Secret{}
+	w.must(cached.Get(w.ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.SecretName()}, held))
+	record, _ := secret.Read(held)
+	if record == nil {
+		w.Fatal("there is no record")
+	}
+	return rollout.Issue{WrittenAt: record.StoredAt, Created: len(record.Replaced) == 0}
 }
 
 func TestConsumersAreTold(t *testing.T) {

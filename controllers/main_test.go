@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // What all tests share: a control plane, a client past the cache as its admin, and a client through a cache as the
@@ -72,6 +74,12 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	options.Scheme = scheme
+	for object, kind := range options.ByObject {
+		if _, isSecret := object.(*corev1.Secret); isSecret {
+			kind.Transform = func(o any) (any, error) { return secret.Strip(virtual(o)) }
+			options.ByObject[object] = kind
+		}
+	}
 	if informers, err = cache.New(config, options); err != nil {
 		return 1, err
 	}
@@ -82,5 +90,6 @@ func runTests(m *testing.M) (code int, err error) {
 	if cached, err = client.New(config, client.Options{Scheme: scheme, Cache: &client.CacheOptions{Reader: informers}}); err != nil {
 		return 1, err
 	}
+	cached = virtualClient{cached}
 	return m.Run(), nil
 }

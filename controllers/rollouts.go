@@ -30,6 +30,8 @@ const (
 	stampRetry = time.Second
 	// companionPatience is how long after a renewal a workload waits for the renewals of what else it reads.
 	companionPatience = 30 * time.Second
+	// maxStamped bounds how many StsCredentials a restart is noted for.
+	maxStamped = 16
 )
 
 // rolloutReasons are why workloads are not restarted, in the order of precedence.
@@ -71,7 +73,7 @@ func (p *pass) obstructed(reason, message string) {
 
 // attend restarts a workload, or says when or why not.
 func (r *Reconciler) attend(ctx context.Context, p *pass, due rollout.Due) {
-	late, at := due.Late(r.Clock.Now())
+	late, at := due.Late(r.Clock.Now(), p.issue)
 	if late {
 		p.obstructed(v1alpha1.ReasonRolloutUnfinished, fmt.Sprintf("%s has not replaced pods whose credentials expire soon: %s; see why with kubectl describe, or delete them",
 			due.Workload, r.named(due.Pods)))
@@ -90,9 +92,11 @@ func (r *Reconciler) attend(ctx context.Context, p *pass, due rollout.Due) {
 		p.obstructed(v1alpha1.ReasonStrategyUnsuited, fmt.Sprintf("%s: %v", due.Workload, err))
 		return
 	}
-	switch step := due.Next(r.Clock.Now(), p.seen.Name, p.issue, p.restarts, state); {
-	case step.Obstacle != "":
+	step := due.Next(r.Clock.Now(), p.seen.Name, p.issue, p.restarts, state)
+	if step.Obstacle != "" {
 		p.obstructed(step.Obstacle, step.Message)
+	}
+	switch {
 	case !step.Restart:
 		p.looks = append(p.looks, step.At.Sub(r.Clock.Now()))
 	case r.hasten(ctx, p, state):
@@ -114,8 +118,6 @@ func (r *Reconciler) seek(ctx context.Context, p *pass, target rollout.Workload)
 	case errors.Is(err, errReadDeferred):
 	case apierrors.IsNotFound(err):
 		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.rollout.targets: there is no %s in namespace %s: correct the name, or create it", target, p.credential.Namespace))
-	case meta.IsNoMatchError(err):
-		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.rollout.targets: the cluster knows no %s: correct the kind, or install it", target.Kind))
 	case err != nil:
 		r.unreachable(p, target, "read", err)
 	}
@@ -125,6 +127,9 @@ func (r *Reconciler) seek(ctx context.Context, p *pass, target rollout.Workload)
 func (r *Reconciler) unreachable(p *pass, w rollout.Workload, verb string, err error) {
 	why, passing := refusal(err)
 	switch {
+	case meta.IsNoMatchError(err):
+		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("%s: Kind %s is not installed in this cluster. Install it, or correct spec.rollout.targets.", w, w.Kind))
+		return
 	case apierrors.IsForbidden(err):
 		p.obstructed(v1alpha1.ReasonRolloutForbidden, fmt.Sprintf("the operator may not %s %s: a cluster admin gives it the rights that --rollouts needs; %s", verb, w, why))
 	case passing:
@@ -139,7 +144,7 @@ func (r *Reconciler) unreachable(p *pass, w rollout.Workload, verb string, err e
 // hasten renews first what else the workload reads and is due within a quarter of its life, so that one restart serves
 // all of it. It reports whether there is something to wait for.
 func (r *Reconciler) hasten(ctx context.Context, p *pass, state rollout.State) (wait bool) {
-	if !r.Clock.Now().Before(p.issue.WrittenAt.Add(companionPatience)) {
+	if !r.Clock.Now().Before(p.record.WrittenAt.Add(companionPatience)) {
 		return false
 	}
 	for _, name := range r.credentialsIn(ctx, p.credential.Namespace, state.Holds) {
@@ -169,12 +174,12 @@ func dueSoon(c *v1alpha1.StsCredential, now time.Time) bool {
 
 // restart stamps the workload's pod template with what its pods will read.
 func (r *Reconciler) restart(ctx context.Context, p *pass, object *unstructured.Unstructured, due rollout.Due, state rollout.State) {
-	err := r.Patch(ctx, object, client.RawPatch(types.MergePatchType, r.stamp(ctx, p, state).Patch(object.GetResourceVersion())))
+	err := r.Patch(ctx, object, client.RawPatch(types.MergePatchType, due.Workload.RestartPatch(p.issue, r.stamp(ctx, p, state), state, object.GetResourceVersion())))
 	switch {
 	case err == nil:
 		r.Metrics.rolledOut(v1alpha1.ReasonRestarted)
 		r.Events.Eventf(p.credential, object, corev1.EventTypeNormal, v1alpha1.ReasonRestarted, "Restart",
-			"%s is restarted: pods hold what Secret %s held before: %s", due.Workload, p.seen.Name, r.named(due.Pods))
+			"%s is restarted: pods use superseded credentials from Secret %s: %s", due.Workload, p.seen.Name, r.named(due.Pods))
 	case met(err):
 		p.looks = append(p.looks, stampRetry)
 	default:
@@ -188,7 +193,7 @@ func (r *Reconciler) stamp(ctx context.Context, p *pass, state rollout.State) ro
 	names := append(r.credentialsIn(ctx, p.credential.Namespace, state.Holds), slices.Collect(maps.Keys(state.Stamp.For))...)
 	for _, name := range names {
 		other := r.credentialNamed(ctx, p.credential.Namespace, name)
-		if other == nil || name == p.credential.Name {
+		if other == nil || name == p.credential.Name || len(stamp.For) == maxStamped {
 			continue
 		}
 		held := &corev1.Secret{}

@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -151,7 +150,7 @@ func TestObstaclesAreTold(t *testing.T) {
 			w.must(api.Update(w.ctx, s))
 			return automatic
 		}},
-		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "knows no CloneSet", func(*world) func(*v1alpha1.StsCredential) {
+		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "Kind CloneSet is not installed in this cluster.", func(*world) func(*v1alpha1.StsCredential) {
 			return targeting("CloneSet", "env")
 		}},
 		{"no right to read", v1alpha1.ReasonRolloutForbidden, "may not read Deployment env", func(w *world) func(*v1alpha1.StsCredential) {
@@ -310,7 +309,7 @@ func TestSuspendedRestartsNothing(t *testing.T) {
 	w.wantConsumers(c, int32(len(pods.Items)), 0, time.Time{})
 }
 
-// Workloads of other projects are restarted like Kubernetes' own, where they are installed.
+// Rollouts of Argo are restarted by themselves, not by their template, paused or not and wherever that is.
 func TestRestartsArgoRollouts(t *testing.T) {
 	w := restarting(t)
 	kind := apiextensionsv1.CustomResourceDefinition{
@@ -330,10 +329,8 @@ func TestRestartsArgoRollouts(t *testing.T) {
 	w.must(err)
 	c := w.credential("orders", automatic)
 	w.pass(c)
-	template, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.PodTemplateSpec{Spec: byEnvFrom("orders")})
-	w.must(err)
 	object := rollout.Workload{Kind: "Rollout", Name: "env"}.Object(w.namespace)
-	object.Object["spec"] = map[string]any{"template": template}
+	object.Object["spec"] = map[string]any{"paused": true, "workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "env"}}
 	w.must(api.Create(w.ctx, object))
 	labels := map[string]string{"rollouts-pod-template-hash": "a"}
 	set := &appsv1.ReplicaSet{
@@ -349,4 +346,19 @@ func TestRestartsArgoRollouts(t *testing.T) {
 	w.pass(c)
 	w.wantStamps("Rollout", "env", map[string]string{"orders": c.Status.RequestID})
 	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
+	restartAt, _, _ := unstructured.NestedString(object.Object, "spec", "restartAt")
+	annotations, _, _ := unstructured.NestedStringMap(object.Object, "spec", "template", "metadata", "annotations")
+	if want := w.issued(c).WrittenAt.Add(10 * time.Second).UTC().Format(time.RFC3339); restartAt != want || len(annotations) > 0 {
+		t.Errorf("restartAt %s, want %s; the template has annotations %v", restartAt, want, annotations)
+	}
+	before := object.GetResourceVersion()
+	w.restart()
+	w.Rollouts, w.wake = true, make(chan wakeUp, 100)
+	w.step(10 * time.Minute)
+	w.pass(c)
+	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
+	if object.GetResourceVersion() != before {
+		t.Error("the Rollout was restarted again for the same issue")
+	}
 }

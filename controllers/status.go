@@ -146,7 +146,7 @@ func (r *Reconciler) leftStale(p *pass) string {
 	if p.consumers == nil || len(p.consumers.Left) == 0 {
 		return ""
 	}
-	return bounded(fmt.Sprintf("pods hold what Secret %s held before and cannot read what it holds now: %s; restart them, let them read it from a volume, or have it done with spec.rollout",
+	return bounded(fmt.Sprintf("Pods still use superseded credentials from Secret %s: %s. Restart them, mount the Secret as a volume, or set spec.rollout.",
 		p.seen.Name, r.named(p.consumers.Left)))
 }
 

@@ -92,10 +92,10 @@ func (w *world) running(name string, labels map[string]string, template corev1.P
 	}
 	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "default"}})))
 	w.must(api.Create(w.ctx, pod))
-	now := metav1.NewTime(w.clock.Now())
+	now, scheduled := metav1.NewTime(w.clock.Now().Add(w.nodeAhead)), metav1.NewTime(w.clock.Now().Add(w.apiAhead))
 	pod.Status = corev1.PodStatus{
 		Phase: corev1.PodRunning, StartTime: &now,
-		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now}},
+		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: scheduled}},
 		ContainerStatuses: []corev1.ContainerStatus{
 			{Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}},
 		},

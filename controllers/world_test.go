@@ -54,6 +54,8 @@ type world struct {
 	events    *events.FakeRecorder
 	log       *logSink
 	timeout   time.Duration // of a call to STS
+	// How far the API server's clock and the nodes' are ahead of the operator's.
+	apiAhead, nodeAhead time.Duration
 	*Reconciler
 }
 
@@ -121,7 +123,7 @@ func (w *world) restart() {
 		}
 	}
 	w.Reconciler = &Reconciler{
-		Client: cached, Live: api, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
+		Client: cached, Live: virtualReader{api}, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
 		Metrics:    metrics,
 		Operator:   identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: api, STS: client, Clock: w.clock}),

@@ -142,16 +142,17 @@ type writeOption interface {
 // put creates the Secret if none was seen, and fails if there is one; otherwise it patches what was seen, and fails if
 // that has changed.
 func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
+	manager := client.FieldOwner(secret.FieldManager(want))
 	if seen == nil {
 		created := want.DeepCopy()
-		var create []client.CreateOption
+		create := []client.CreateOption{manager}
 		for _, o := range options {
 			create = append(create, o)
 		}
 		return created, r.Create(ctx, created, create...)
 	}
 	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
-	var patch []client.PatchOption
+	patch := []client.PatchOption{manager}
 	for _, o := range options {
 		patch = append(patch, o)
 	}

@@ -15,8 +15,9 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True while Ready is False and a person must act.
 	ConditionStalled = "Stalled"
-	// ConditionPodsStale is True while running pods hold what the Secret held before, cannot refresh it, and nobody is
-	// asked to restart them: they fail when it expires. Only with --track-consumers.
+	// ConditionPodsStale is True while running pods use superseded credentials or none, cannot read what the Secret holds
+	// now, and nobody is asked to restart them. Pods that end by themselves, as those of Jobs do, count once a quarter of the
+	// life of what they hold is left. Only with --track-consumers.
 	ConditionPodsStale = "PodsStale"
 	// ConditionRolloutFailing is True while workloads that spec.rollout asks to restart are not restarted, or not in time.
 	ConditionRolloutFailing = "RolloutFailing"
@@ -56,17 +57,19 @@ const ReasonPodsOutliveCredentials = "PodsOutliveCredentials"
 
 // Reasons of RolloutFailing. Where several apply, the one that stands first here is told.
 const (
-	// ReasonRolloutUnfinished: less than a tenth of the life of their credentials is left to pods that should be replaced.
+	// ReasonRolloutUnfinished: less than a tenth of the life of their credentials is left to pods that should be replaced, or
+	// they have held nothing that works for half an hour.
 	ReasonRolloutUnfinished = "RolloutUnfinished"
 	// ReasonRolloutsDisabled: the operator runs without --rollouts, or without the right to watch pods.
 	ReasonRolloutsDisabled = "RolloutsDisabled"
 	// ReasonRolloutForbidden: the operator may not read or patch the workload.
 	ReasonRolloutForbidden = "RolloutForbidden"
-	// ReasonTargetNotFound: a workload of spec.rollout.targets does not exist.
+	// ReasonTargetNotFound: a workload of spec.rollout.targets does not exist, or its kind is not installed in the cluster.
 	ReasonTargetNotFound = "TargetNotFound"
 	// ReasonWorkloadPaused: the workload is paused, so that a changed template would replace no pod.
 	ReasonWorkloadPaused = "WorkloadPaused"
-	// ReasonStrategyUnsuited: the workload's update strategy replaces no pod when the template's annotations change.
+	// ReasonStrategyUnsuited: the workload's update strategy replaces no pod, or not all, when the template's annotations
+	// change.
 	ReasonStrategyUnsuited = "StrategyUnsuited"
 	// ReasonRolloutRefused: the API server refused the patch of the workload, or did not answer.
 	ReasonRolloutRefused = "RolloutRefused"

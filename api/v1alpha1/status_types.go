@@ -81,8 +81,9 @@ type Consumers struct {
 	// +required
 	Pods int32 `json:"pods"`
 
-	// stale are those of them that hold what the Secret held before: they read it through environment variables or subPath
-	// mounts, and started before the last renewal.
+	// stale are those of them that use superseded credentials or none: they read the Secret through environment variables or
+	// subPath mounts, and started before the credentials in it were written. Pods that end by themselves, as those of Jobs do,
+	// count once a quarter of the life of what they hold is left.
 	// +required
 	Stale int32 `json:"stale"`
 

@@ -31,7 +31,7 @@ func FuzzStamp(f *testing.F) {
 		if got := own.For["orders"]; got != ID(stamped, at) {
 			t.Errorf("the issue %q is read as %q", ID(stamped, at), got)
 		}
-		if len(read.Patch("1")) == 0 {
+		if len(env.RestartPatch(Issue{}, read, State{}, "1")) == 0 {
 			t.Error("no patch")
 		}
 	})

@@ -5,7 +5,6 @@ package rollout
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -13,14 +12,16 @@ import (
 )
 
 const (
-	// stampAnnotation on a pod template says for which issues its pods were started: "<StsCredential>=<request ID>",
+	// maxStamp bounds what is read and written of restarted-for, in bytes; what is longer is not the operator's.
+	maxStamp = 8 << 10
+	// stampAnnotation on a pod template, or on a Rollout, says for which issues its pods were started: "<StsCredential>=<request ID>",
 	// joined by commas.
 	stampAnnotation = "sts.alibabacloud.com/restarted-for"
-	// restartedAtAnnotation on a pod template is when the operator restarted it last, by the operator's clock.
+	// restartedAtAnnotation beside it is when the operator restarted it last, by the operator's clock.
 	restartedAtAnnotation = "sts.alibabacloud.com/restarted-at"
 )
 
-// Stamp is what the operator writes to a pod template to restart its pods.
+// Stamp is what the operator writes to a workload to restart its pods.
 type Stamp struct {
 	// For are the IDs of the issues that pods with this stamp have read or newer ones, by StsCredential.
 	For map[string]string
@@ -40,12 +41,15 @@ func ID(requestID, accessKeyID string) string {
 
 func parseStamp(annotations map[string]string) Stamp {
 	stamp := Stamp{For: map[string]string{}}
+	stamp.At, _ = time.Parse(time.RFC3339, annotations[restartedAtAnnotation])
+	if len(annotations[stampAnnotation]) > maxStamp {
+		return stamp
+	}
 	for entry := range strings.SplitSeq(annotations[stampAnnotation], ",") {
 		if credential, id, ok := strings.Cut(entry, "="); ok {
 			stamp.For[credential] = id
 		}
 	}
-	stamp.At, _ = time.Parse(time.RFC3339, annotations[restartedAtAnnotation])
 	return stamp
 }
 
@@ -58,18 +62,4 @@ func (s Stamp) annotations() map[string]string {
 		stampAnnotation:       strings.Join(entries, ","),
 		restartedAtAnnotation: s.At.UTC().Format(time.RFC3339),
 	}
-}
-
-// Patch is the JSON merge patch that puts the stamp on a workload's pod template, if nobody has written to the workload
-// since it was seen.
-func (s Stamp) Patch(resourceVersion string) []byte {
-	type object = map[string]any
-	raw, err := json.Marshal(object{
-		"metadata": object{"resourceVersion": resourceVersion},
-		"spec":     object{"template": object{"metadata": object{"annotations": s.annotations()}}},
-	})
-	if err != nil {
-		panic("rollout: a patch made of strings cannot be encoded: " + err.Error())
-	}
-	return raw
 }

@@ -5,9 +5,12 @@ package rollout
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // Wish is what spec.rollout asks for.
@@ -19,7 +22,7 @@ type Wish struct {
 	Duration time.Duration
 }
 
-// StalePod is a pod that holds what a Secret held before.
+// StalePod is a pod that does not hold what a Secret holds.
 type StalePod struct {
 	Name string
 	Held Replaced
@@ -34,8 +37,8 @@ type Due struct {
 }
 
 // Late reports whether its pods should have been replaced by now, and when they should be.
-func (d Due) Late(now time.Time) (late bool, at time.Time) {
-	at = d.Pods[0].Held.LateAt()
+func (d Due) Late(now time.Time, issue Issue) (late bool, at time.Time) {
+	at = issue.LateAt(d.Pods[0].Held)
 	return !now.Before(at), at
 }
 
@@ -43,16 +46,19 @@ func (d Due) Late(now time.Time) (late bool, at time.Time) {
 type Finding struct {
 	// Pods that read the Secret, in whatever way.
 	Pods int
-	// Stale are those that hold what it held before and cannot refresh; the one whose credentials expire first comes first.
+	// Stale are those that do not hold what it holds and cannot refresh, as far as it matters yet; the one whose credentials
+	// expire first comes first.
 	Stale []StalePod
 	// Left are those of the stale pods that nobody is asked to replace.
 	Left []StalePod
 	// Due are the workloads to restart, by kind and name.
 	Due []Due
+	// Next is when the next pod becomes stale by itself; zero if none does.
+	Next time.Time
 }
 
-// Survey finds out how the pods of a namespace stand to a Secret that holds this issue. The first issue makes no pod stale.
-func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
+// Survey finds out how the pods of a namespace stand at a time to a Secret that holds this issue.
+func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
 		read, reads := pod.Reads[secretName]
@@ -60,8 +66,19 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		if !issue.First() {
-			f.judge(issue, wish, pod, read.Since, due)
+		stale := issue.Stale(pod, read) && f.matters(now, issue, pod, read)
+		if stale {
+			f.Stale = append(f.Stale, StalePod{pod.Name, issue.Held(pod, read.Since)})
+		}
+		target := slices.Contains(wish.Targets, pod.Workload)
+		switch {
+		case pod.Terminating:
+		case target && (stale || issue.TargetStale(pod, read, reads)):
+			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
+		case stale && wish.Auto && pod.Workload != (Workload{}):
+			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, read.Since)})
+		case stale:
+			f.Left = append(f.Left, StalePod{pod.Name, issue.Held(pod, read.Since)})
 		}
 	}
 	for workload, pods := range due {
@@ -72,23 +89,16 @@ func Survey(secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 	return f
 }
 
-// judge finds out how one pod stands to the issue, what of it that does not refresh having started at since.
-func (f *Finding) judge(issue Issue, wish Wish, pod Pod, since time.Time, due map[Workload][]StalePod) {
-	stale, held := issue.Stale(pod, since), StalePod{pod.Name, issue.Held(pod, since)}
-	if stale {
-		f.Stale = append(f.Stale, held)
+// matters reports whether it matters yet that a pod is stale, and notes when it will.
+func (f *Finding) matters(now time.Time, issue Issue, pod Pod, read Read) bool {
+	at, ever := issue.MattersAt(pod, issue.Held(pod, read.Since))
+	if ever && at.After(now) {
+		f.Next = earliest(f.Next, at)
 	}
-	switch {
-	case pod.Terminating:
-	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.Stale(pod, pod.Started)):
-		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
-	case stale && wish.Auto && pod.Workload != (Workload{}):
-		due[pod.Workload] = append(due[pod.Workload], held)
-	case stale:
-		f.Left = append(f.Left, held)
-	}
+	return ever && !at.After(now)
 }
 
+// firstToExpire puts first what holds nothing that works.
 func firstToExpire(pods []StalePod) []StalePod {
 	slices.SortFunc(pods, func(a, b StalePod) int {
 		return cmp.Or(a.Held.ExpiresAt.Compare(b.Held.ExpiresAt), strings.Compare(a.Name, b.Name))
@@ -102,30 +112,74 @@ type Step struct {
 	Restart bool
 	// At is when it may be restarted; zero if it is being restarted, or does not want to be.
 	At time.Time
-	// Obstacle is the reason why a restart would replace no pod, with a sentence that says what to do; empty if it would.
+	// Obstacle is the reason why a restart does not replace all pods that need it, with a sentence that says what to do;
+	// empty if it does.
 	Obstacle, Message string
 }
 
-// Next says what to do about a workload that is due. One whose template carries the issue's stamp is being restarted; one
-// whose template does not hold the Secret any more, and is no target, is being replaced for that by whoever changed it.
+// Next says what to do about a workload that is due. One whose template carries the issue's restart annotation is being
+// restarted; one whose template does not hold the Secret any more, and is no target, is being replaced for that by whoever
+// changed it.
 func (d Due) Next(now time.Time, secretName string, issue Issue, wish Wish, state State) Step {
-	wanted := slices.Contains(state.Holds, secretName) || slices.Contains(wish.Targets, d.Workload)
-	switch {
-	case state.Ending, !wanted:
-		return Step{}
-	case state.Obstacle != "":
-		return Step{Obstacle: state.Obstacle, Message: state.Message}
-	case state.Stamp.For[issue.Credential] == issue.ID:
+	wanted := state.Elsewhere || slices.Contains(state.Holds, secretName) || slices.Contains(wish.Targets, d.Workload)
+	if state.Terminating || !wanted {
 		return Step{}
 	}
-	at := NextRestart(state.Stamp.At, wish.Duration, d.held())
-	return Step{Restart: !now.Before(at), At: at}
+	if state.Obstacle != "" {
+		return Step{Obstacle: state.Obstacle, Message: state.Message}
+	}
+	step, replaced := d.kept(state)
+	if len(replaced) == 0 || d.restarting(now, issue, state) {
+		return step
+	}
+	last := state.Stamp.At
+	if last.After(now) { // which nobody can have written at that time
+		last = time.Time{}
+	}
+	step.At = NextRestart(last, wish.Duration, replaced[0].Held, d.Reads)
+	step.Restart = !now.Before(step.At)
+	return step
 }
 
-// held is what expires first of what its pods hold; zero if they do not read the Secret: then nothing is urgent.
-func (d Due) held() Replaced {
-	if !d.Reads {
-		return Replaced{}
+// kept says which of the pods a restart keeps, and returns those that it replaces.
+func (d Due) kept(state State) (Step, []StalePod) {
+	if state.Message != "" {
+		return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
 	}
-	return d.Pods[0].Held
+	var kept []string
+	var replaced []StalePod
+	for _, pod := range d.Pods {
+		if state.keeps(pod.Name) {
+			kept = append(kept, pod.Name)
+		} else {
+			replaced = append(replaced, pod)
+		}
+	}
+	if len(kept) == 0 {
+		return Step{}, replaced
+	}
+	return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
+		"%s does not replace %s: partition is %d. Set spec.updateStrategy.rollingUpdate.partition to 0, or delete these pods.",
+		d.Workload, listed(kept), state.Partition)}, replaced
+}
+
+// maxListed is how many pods a message names.
+const maxListed = 5
+
+// listed names pods, as many as a message names.
+func listed(names []string) string {
+	if more := len(names) - maxListed; more > 0 {
+		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// restarting reports whether the workload is being restarted for the issue. A Rollout that says that it has finished while
+// pods are stale has not restarted them: a change of its template in between ends a restart.
+func (d Due) restarting(now time.Time, issue Issue, state State) bool {
+	if d.Workload.Kind != rolloutKind {
+		return state.Stamp.For[issue.Credential] == issue.ID
+	}
+	asked := !state.RestartAt.Before(issue.restartAt()) && !state.RestartAt.After(now.Add(maxClockError))
+	return asked && !state.RestartedAt.Equal(state.RestartAt)
 }

@@ -29,7 +29,7 @@ type Occasion struct {
 
 // Replaced is what a Secret held before what it holds now.
 type Replaced struct {
-	// WrittenAt by the operator's clock, ExpiresAt by STS's.
+	// WrittenAt by the API server's clock, as far as it is known, ExpiresAt by STS's.
 	WrittenAt, ExpiresAt time.Time
 }
 
@@ -40,7 +40,7 @@ func (r *Record) replacedBy(issuedAt time.Time) []Replaced {
 	if r == nil {
 		return nil
 	}
-	all := append(slices.Clone(r.Replaced), Replaced{WrittenAt: r.WrittenAt, ExpiresAt: r.ExpiresAt})
+	all := append(slices.Clone(r.Replaced), Replaced{WrittenAt: r.storedOrWritten(), ExpiresAt: r.ExpiresAt})
 	for len(all) > 1 && !all[1].ExpiresAt.After(issuedAt) {
 		all = all[1:]
 	}

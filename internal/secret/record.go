@@ -80,6 +80,10 @@ type Record struct {
 	HandledRenewRequest string
 	// WrittenAt is when it was written to the Secret, by the operator's clock; IssuedAt where that is not recorded.
 	WrittenAt time.Time
+	// StoredAt is the same by the API server's clock, as far as it is known. It is not in the record, but in the Secret.
+	StoredAt time.Time
+	// Adopted: the Secret was there before, and held something of its owner's.
+	Adopted bool
 	// Replaced is what the Secret held before, oldest first, as far as pods may hold it still; at most 8.
 	Replaced []Replaced
 

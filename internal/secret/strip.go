@@ -24,10 +24,13 @@ func Strip(object any) (any, error) {
 	if !ok || s.StringData != nil {
 		return object, nil
 	}
-	hash := dataHash(s)
+	hash, stored := dataHash(s), storedAt(s.ManagedFields)
 	s.Data, s.StringData, s.ManagedFields = nil, stripped, nil
 	s.Labels = ours(s.Labels, s.Annotations[managedLabelsAnnotation])
 	s.Labels[seenHash] = hash
+	if stored != "" {
+		s.Labels[storedLabel] = stored
+	}
 	s.Annotations = ours(s.Annotations, s.Annotations[managedAnnotationsAnnotation])
 	share(s)
 	return s, nil
@@ -97,6 +100,7 @@ func Read(s *corev1.Secret) (record *Record, intact bool) {
 	if record == nil || Original(s) != "" && !namesItself(s) || intactCopy(s) {
 		return nil, false
 	}
+	record.StoredAt, record.Adopted = record.storedAt(s.Labels), s.Annotations[adoptedAnnotation] != ""
 	return record, sameHash(s.Annotations[dataHashAnnotation], contentHash(s)) || namesItself(s)
 }
 
