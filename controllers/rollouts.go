@@ -75,7 +75,7 @@ func (p *pass) obstructed(reason, message string) {
 func (r *Reconciler) attend(ctx context.Context, p *pass, due rollout.Due) {
 	late, at := due.Late(r.Clock.Now(), p.issue)
 	if late {
-		p.obstructed(v1alpha1.ReasonRolloutUnfinished, fmt.Sprintf("%s has not replaced pods whose credentials expire soon: %s; see why with kubectl describe, or delete them",
+		p.obstructed(v1alpha1.ReasonRolloutUnfinished, fmt.Sprintf("%s has not replaced pods in time: %s. See why with kubectl describe, or delete them.",
 			due.Workload, r.named(due.Pods)))
 	} else {
 		p.looks = append(p.looks, at.Sub(r.Clock.Now()))
@@ -117,7 +117,7 @@ func (r *Reconciler) seek(ctx context.Context, p *pass, target rollout.Workload)
 	switch {
 	case errors.Is(err, errReadDeferred):
 	case apierrors.IsNotFound(err):
-		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.rollout.targets: there is no %s in namespace %s: correct the name, or create it", target, p.credential.Namespace))
+		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("spec.rollout.targets: there is no %s in namespace %s. Correct the name, or create it.", target, p.credential.Namespace))
 	case err != nil:
 		r.unreachable(p, target, "read", err)
 	}

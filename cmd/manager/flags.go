@@ -63,7 +63,7 @@ func parse(arguments []string) (*settings, error) {
 	flags.StringVar(&s.oidcProviderARN, "oidc-provider-arn", os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"),
 		"OIDC provider in RAM that stands for this cluster, for ServiceAccounts that name none. The default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN, as RRSA injects it.")
 	flags.BoolVar(&s.trackConsumers, "track-consumers", false,
-		"Tell which pods hold what a Secret held before and cannot read what it holds now. Needs the right to watch pods.")
+		"Track pods that still use superseded credentials. Needs the right to watch pods.")
 	flags.BoolVar(&s.rollouts, "rollouts", false,
 		"Restart workloads after a renewal where spec.rollout asks for it. Needs the rights to watch pods, and to get and patch workloads.")
 	flags.Float64Var(&s.stsQPS, "sts-qps", 20, "Calls to STS per second and account, of the account's 100 that all clusters share.")
