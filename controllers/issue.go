@@ -133,6 +133,10 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	if err != nil {
 		return sts.Session{}, err
 	}
+	if p.stopping() {
+		p.wait = missedRetry // by the process that comes after this one
+		return sts.Session{}, nil
+	}
 	account := asking.Caller.Account
 	p.wait = r.Budget.Take(account, p.claim())
 	if p.queued = p.wait > 0; p.queued {

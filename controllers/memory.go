@@ -79,10 +79,11 @@ type memo struct {
 	last      *trouble
 	notBefore time.Time
 
-	// What could not be written, and what it answers; and that the API server must take a dry run before STS is asked.
-	unsaved     *unsaved
-	unsavedFor  string
-	writeFailed bool
+	// What could not be written, and what it answers; and that the API server must take a dry run before STS is asked, or
+	// also before anything is written, since admission changed what was.
+	unsaved              *unsaved
+	unsavedFor           string
+	writeFailed, altered bool
 
 	// What was written last, and when it is due: another record, or none, is somebody else's doing.
 	written    string
@@ -254,7 +255,7 @@ func (m *memo) remember(t *trouble, now time.Time) {
 
 // succeeded notes what was written and when it is due.
 func (m *memo) succeeded(accessKeyID string, due time.Time) {
-	m.failures, m.last, m.writeFailed, m.unsaved = 0, nil, false, nil
+	m.failures, m.last, m.writeFailed, m.altered, m.unsaved = 0, nil, false, false, nil
 	m.written, m.writtenDue = accessKeyID, due
 }
 

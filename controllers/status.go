@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -165,7 +166,7 @@ func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
 	switch {
 	case p.decision.Usable:
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf(
-			"Secret %s holds credentials of %s until %s", p.seen.Name, p.record.AssumedRoleARN, p.record.ExpiresAt.Format(time.RFC3339))}, true
+			"Secret %s holds credentials of %s until %s", p.seen.Name, cmp.Or(p.record.AssumedRoleARN, p.credential.Spec.RoleARN), p.record.ExpiresAt.Format(time.RFC3339))}, true
 	case p.trouble != nil:
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: p.trouble.reason, Message: p.trouble.message}, p.trouble.passing
 	case p.record != nil && p.intact && !now.Before(p.record.ExpiresAt):

@@ -25,6 +25,7 @@ import (
 type pass struct {
 	credential *v1alpha1.StsCredential
 	memo       *memo
+	stopping   func() bool // whether the process ends, so that nothing is begun any more
 
 	request  secret.Request // what the spec asks for and the grant imposes
 	layout   secret.Layout  // which keys are written
@@ -227,6 +228,7 @@ const missedRetry = time.Second
 
 // adjust makes one try, and reports whether it was one: a Secret that has changed since it was seen is left alone.
 func (r *Reconciler) adjust(ctx context.Context, p *pass, frame *corev1.Secret) bool {
+	intact := p.intact
 	written, err := r.put(ctx, p.seen, frame, nil)
 	switch {
 	case met(err):
@@ -234,8 +236,10 @@ func (r *Reconciler) adjust(ctx context.Context, p *pass, frame *corev1.Secret) 
 	case err != nil:
 		p.memo.adjustTrouble = r.unwritten(p, frame, err)
 	default:
-		p.memo.adjustTrouble = nil
-		p.stored(written, true)
+		p.memo.adjustTrouble = r.stored(p, written, frame, true)
+		if intact && !p.intact && p.memo.adjustTrouble == nil {
+			p.memo.adjustTrouble = r.changedByAdmission(p, frame, "record")
+		}
 	}
 	return true
 }

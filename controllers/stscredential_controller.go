@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,8 +83,15 @@ type Reconciler struct {
 
 // Reconcile makes one pass over a StsCredential.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if ctx.Err() != nil { // the process ends: nothing is begun any more
+		return ctrl.Result{}, nil
+	}
 	r.passes.Add(1)
 	defer r.passes.Add(-1)
+	process := ctx
+	stopping := func() bool { return process.Err() != nil }
+	ctx, cancel := r.drained(process)
+	defer cancel()
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {
 		r.forget(request.NamespacedName)
@@ -97,7 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if memo.statusLags(credential, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}
-	p := &pass{credential: credential, memo: memo}
+	p := &pass{credential: credential, memo: memo, stopping: stopping}
 	began := r.STS.Now()
 	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
 	err := r.walk(ctx, p)
@@ -185,6 +193,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
 			NewQueue:                r.newQueue,
+			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
 			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
 		}).

@@ -24,6 +24,9 @@ import (
 // write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
 func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
 	failure := r.bind(ctx, p)
+	if failure == nil && p.memo.altered { // what admission would change again is not written again
+		failure = r.renderAndApply(ctx, p, session, client.DryRunAll)
+	}
 	if failure == nil {
 		failure = r.renderAndApply(ctx, p, session)
 	}
@@ -78,8 +81,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 	for range maxTries {
 		var written *corev1.Secret
 		if written, err = r.put(ctx, seen, want, options); err == nil {
-			p.stored(written, len(options) == 0)
-			return nil
+			return r.stored(p, written, want, len(options) == 0)
 		}
 		if !met(err) {
 			break
@@ -111,14 +113,30 @@ func met(err error) bool {
 	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-// stored takes in a Secret that was written for real.
-func (p *pass) stored(written *corev1.Secret, forReal bool) {
+// stored takes in a Secret that was written for real, and says whether it, or one that would have been written, is not what
+// was sent.
+func (r *Reconciler) stored(p *pass, written, sent *corev1.Secret, forReal bool) *trouble {
+	written = stripped(written)
 	if forReal {
 		p.saw(written)
 		version := written.ResourceVersion // alone: the Secret itself is not kept
 		p.wrote = true
 		p.memo.secretVersion.Store(&version)
+		r.decide(p) // by what is there now
 	}
+	what := secret.Altered(written, sent)
+	if what == "" {
+		return nil
+	}
+	return r.changedByAdmission(p, sent, what)
+}
+
+// changedByAdmission is that the API server made something else of a Secret.
+func (*Reconciler) changedByAdmission(p *pass, sent *corev1.Secret, what string) *trouble {
+	p.memo.writeFailed, p.memo.altered = true, true
+	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf(
+		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
+		sent.Name, what, secret.UIDLabel)}
 }
 
 // errHotSecret is what is told of a Secret that somebody else writes to all the time.

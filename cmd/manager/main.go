@@ -10,11 +10,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -112,6 +114,9 @@ func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
 	return budget
 }
 
+// gracePeriod is for work that is under way when the process is asked to end, and for events that tell of it.
+const gracePeriod = controllers.DrainTimeout + 5*time.Second
+
 // Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
@@ -136,6 +141,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Scheme: scheme, Cache: cached, Metrics: serving, HealthProbeBindAddress: s.probeAddress,
 		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID,
 		LeaderElectionNamespace: s.leaderElectionNamespace, LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout: ptr.To(gracePeriod), // then the lease is given back
 	})
 	if err != nil {
 		return nil, err

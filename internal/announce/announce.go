@@ -33,8 +33,9 @@ const (
 	capacity = 20000
 	// writers write events at a time, of warnings and of others.
 	writers = 4
-	// farewell is how long writing goes on when the process ends.
-	farewell = 5 * time.Second
+	// farewell is how long writing goes on when the process ends: longer than work that is under way then, of which there is
+	// still something to tell.
+	farewell = 28 * time.Second
 	// maxNote is the API's bound, in bytes.
 	maxNote = 1024
 )
@@ -139,7 +140,8 @@ func short(note string) string {
 	return note[:end]
 }
 
-// Start writes events until ctx ends, and then for some seconds those that still wait. Implements manager.Runnable.
+// Start writes events until ctx ends, and then, for some seconds, those that still wait and those that come while something
+// is urgent. Implements manager.Runnable.
 func (r *Recorder) Start(ctx context.Context) error {
 	done := make(chan struct{})
 	for range writers {
@@ -179,17 +181,28 @@ func (r *Recorder) giveWay(ctx context.Context, e *told, urgent func() bool) {
 	}
 }
 
-// flush writes what waits when the process ends.
+// flush writes what waits when the process ends, and what comes until nothing urgent is under way any more.
 func (r *Recorder) flush(ctx context.Context, queue *backlog) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	for ctx.Err() == nil {
+		urgent := r.Urgent() // before the queue is looked at: what tells of it is in the queue once it is over
 		select {
 		case e := <-queue.events:
 			queue.taken(e)
 			r.create(ctx, e)
+			continue
 		default:
+		}
+		if !urgent {
 			return
+		}
+		select {
+		case e := <-queue.events:
+			queue.taken(e)
+			r.create(ctx, e)
+		case <-r.Clock.After(glance):
+		case <-ctx.Done():
 		}
 	}
 }

@@ -69,8 +69,22 @@ func start(t *testing.T, log logr.Logger) *stage {
 		defer close(ended)
 		_ = s.Start(ctx)
 	}()
-	s.stop = func() { cancel(); <-ended }
-	t.Cleanup(s.stop)
+	s.stop = func() {
+		cancel()
+		s.await("it ends", func() bool {
+			s.clock.Step(time.Second)
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	t.Cleanup(func() {
+		s.urgent.Store(false)
+		s.stop()
+	})
 	return s
 }
 
@@ -169,17 +183,24 @@ func (s *stage) await(what string, holds func() bool) {
 	}
 }
 
-// What waits when the process ends is written all the same.
+// What waits when the process ends is written all the same, as is what work that is still under way then has to tell.
 func TestEventsAreWrittenAtTheEnd(t *testing.T) {
 	s := start(t, logr.Discard())
 	s.urgent.Store(true)
 	for range 20 {
 		s.tell(corev1.EventTypeNormal, "x")
 	}
-	s.stop()
-	if len(s.got) != 20 {
-		t.Errorf("%d events were written, want 20", len(s.got))
-	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.stop()
+	}()
+	s.await("20 events are written", func() bool { return len(s.got) == 20 })
+	s.tell(corev1.EventTypeNormal, "late")
+	s.tell(corev1.EventTypeWarning, "late")
+	s.await("those that came later, too", func() bool { return len(s.got) == 22 })
+	s.urgent.Store(false)
+	<-stopped
 }
 
 func TestFailuresAreLogged(t *testing.T) {

@@ -53,8 +53,8 @@ var recordAnnotations = []string{
 	handledRequestAnnotation, adoptedAnnotation, writtenAtAnnotation, replacedAnnotation,
 }
 
-// maxLifetime is STS's longest session, 12 hours, and a little for its clock: what claims to live longer was not issued.
-const maxLifetime = 12*time.Hour + 10*time.Minute
+// maxLifetime is that of STS's longest session: what claims to live longer was not issued.
+const maxLifetime = sts.MaxLifetime
 
 // maxValue bounds each value of a record, in bytes, and maxValues some of them, as the status does: what is longer was not
 // issued.

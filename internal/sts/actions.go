@@ -4,7 +4,9 @@
 package sts
 
 import (
+	"cmp"
 	"context"
+	"regexp"
 	"time"
 
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
@@ -57,7 +59,7 @@ func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) 
 	if err != nil {
 		return Session{}, err
 	}
-	session := sessionOf(response.Body, c.issuedAt(x))
+	session := sessionOf(response.Body, c.issuedAt(x), in.Duration)
 	if session == nil {
 		return Session{}, failure(action, in.names(), partial, nil)
 	}
@@ -72,14 +74,34 @@ func (c *Client) issuedAt(x *exchange) time.Time {
 	return x.date
 }
 
-// sessionOf is nil unless the answer holds a whole triple that lives on after issuedAt.
-func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time) *Session {
+// MaxLifetime is STS's longest session, 12 hours, and a little for its clock.
+const MaxLifetime = 12*time.Hour + 10*time.Minute
+
+// The bounds of what names a session in an answer: what is written down of them elsewhere has the same.
+var (
+	accessKeyIDFormat    = regexp.MustCompile(`^[!-~]{1,256}$`)
+	assumedRoleARNFormat = regexp.MustCompile(`^[!-~]{1,512}$`)
+	assumedRoleIDFormat  = regexp.MustCompile(`^[!-~]{1,256}$`)
+)
+
+// defaultDuration is how long STS lets a session live that is asked for without a duration.
+const defaultDuration = time.Hour
+
+// sessionOf is nil unless the answer holds a whole triple that lives on after issuedAt. Names of the session that are not
+// well formed are left out, as if STS had: the triple works without. asked is the duration that was asked for; 0 is STS's
+// default.
+func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, asked time.Duration) *Session {
 	if body == nil || body.Credentials == nil {
 		return nil
 	}
 	expiresAt, err := time.Parse(time.RFC3339, ptr.Deref(body.Credentials.Expiration, ""))
 	if err != nil || !expiresAt.After(issuedAt) {
 		return nil
+	}
+	if expiresAt.Sub(issuedAt) > MaxLifetime {
+		// No session lives that long. The triple works all the same, and for as long as was asked for: to refuse the answer
+		// would leave nothing that works, and to believe it would renew too late.
+		expiresAt = issuedAt.Add(cmp.Or(asked, defaultDuration))
 	}
 	s := &Session{
 		AccessKeyID:     ptr.Deref(body.Credentials.AccessKeyId, ""),
@@ -89,11 +111,13 @@ func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time) *Session {
 		ExpiresAt:       expiresAt.UTC(),
 		RequestID:       wellFormed(ptr.Deref(body.RequestId, ""), requestIDFormat),
 	}
-	if s.AccessKeyID == "" || s.AccessKeySecret == "" || s.SecurityToken == "" {
+	keys := Keys{AccessKeyID: s.AccessKeyID, AccessKeySecret: s.AccessKeySecret, SecurityToken: s.SecurityToken}
+	if !keys.wellFormed() || keys.SecurityToken == "" || !accessKeyIDFormat.MatchString(s.AccessKeyID) {
 		return nil
 	}
 	if user := body.AssumedRoleUser; user != nil {
-		s.AssumedRoleARN, s.AssumedRoleID = ptr.Deref(user.Arn, ""), ptr.Deref(user.AssumedRoleId, "")
+		s.AssumedRoleARN = wellFormed(ptr.Deref(user.Arn, ""), assumedRoleARNFormat)
+		s.AssumedRoleID = wellFormed(ptr.Deref(user.AssumedRoleId, ""), assumedRoleIDFormat)
 	}
 	return s
 }

@@ -57,12 +57,14 @@ type Session struct {
 	// one the local clock corrected by the skew known so far).
 	IssuedAt time.Time
 	// ExpiresAt is the Expiration that STS returned, by STS's clock. It can be
-	// sooner than was asked for.
+	// sooner than was asked for. Where it is later than any session lives, it is as
+	// was asked for.
 	ExpiresAt time.Time
 
-	// AssumedRoleARN is acs:ram::<account>:role/<role>/<session>; empty if STS left it out.
+	// AssumedRoleARN is acs:ram::<account>:role/<role>/<session>, of at most 512 bytes;
+	// empty if STS left it out.
 	AssumedRoleARN string
-	// AssumedRoleID is <number>:<session>; empty if STS left it out.
+	// AssumedRoleID is <number>:<session>, of at most 256 bytes; empty if STS left it out.
 	AssumedRoleID string
 	// RequestID is what Alibaba Cloud's support and ActionTrail know the call by.
 	RequestID string

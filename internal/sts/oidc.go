@@ -75,7 +75,7 @@ func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCInput) (_ Sessio
 	if err != nil {
 		return Session{}, err
 	}
-	session := sessionOf(response.Body, c.issuedAt(x))
+	session := sessionOf(response.Body, c.issuedAt(x), in.Duration)
 	if session == nil {
 		return Session{}, failure(action, in.names(), partial, nil)
 	}
