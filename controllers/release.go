@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -56,7 +55,7 @@ func (r *Reconciler) formerSecrets(ctx context.Context, c *v1alpha1.StsCredentia
 // prune takes away what was written under other names, once that has expired and the present Secret works: until then,
 // pods that are not yet pointed at the new name live on.
 func (r *Reconciler) prune(ctx context.Context, p *pass) error {
-	if !p.decision.Usable || p.credential.Spec.Suspend || p.ending {
+	if p.ending {
 		return nil
 	}
 	secrets, err := r.formerSecrets(ctx, p.credential)
@@ -66,6 +65,12 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 	for i := range secrets {
 		record, _ := secret.Read(&secrets[i])
 		if record == nil || !secret.Removable(&secrets[i], p.credential) {
+			continue
+		}
+		if secret.Adopted(&secrets[i]) {
+			r.restoreFinalizer(ctx, p, secrets[i].Name)
+		}
+		if !p.decision.Usable || p.credential.Spec.Suspend {
 			continue
 		}
 		left := record.ExpiresAt.Sub(r.STS.Now())
@@ -92,46 +97,6 @@ func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.
 	why, _ := refusal(err)
 	log.FromContext(ctx).Info("a Secret under a former name cannot be taken away", "secret", s.Name, "why", why)
 	return conflictRetry
-}
-
-// bind makes sure that what is written to an adopted Secret is taken out again when the object goes. It comes before the
-// first write, so that no crash comes between.
-func (r *Reconciler) bind(ctx context.Context, p *pass) *trouble {
-	c := p.credential
-	if p.seen == nil || !secret.Adopted(p.seen) || controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
-		return nil
-	}
-	bound := c.DeepCopy()
-	controllerutil.AddFinalizer(bound, v1alpha1.FinalizerAdoptedSecret)
-	if err := r.Patch(ctx, bound, lockedPatch(c)); err != nil {
-		why, passing := refusal(err)
-		return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, passing: passing, message: fmt.Sprintf(
-			"Secret %s is not adopted: the finalizer that it needs cannot be put on this StsCredential: %s", p.seen.Name, why)}
-	}
-	c.Finalizers, c.ResourceVersion = bound.Finalizers, bound.ResourceVersion
-	p.memo.statusVersion, p.memo.statusWritten = c.ResourceVersion, r.Clock.Now()
-	return nil
-}
-
-// lockedPatch is the difference to an object as it was seen, and fails if it has changed.
-func lockedPatch(seen client.Object) client.Patch {
-	return client.MergeFromWithOptions(seen.DeepCopyObject().(client.Object), client.MergeFromWithOptimisticLock{})
-}
-
-// release lets an object that is being deleted go, once what was written to Secrets that it adopted is taken out. Its other
-// Secrets are the garbage collector's.
-func (r *Reconciler) release(ctx context.Context, c *v1alpha1.StsCredential) error {
-	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
-		return nil
-	}
-	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
-		if err := r.releaseSecrets(ctx, c); err != nil {
-			return err
-		}
-	}
-	released := c.DeepCopy()
-	controllerutil.RemoveFinalizer(released, v1alpha1.FinalizerAdoptedSecret)
-	return client.IgnoreNotFound(r.Patch(ctx, released, lockedPatch(c)))
 }
 
 // releaseSecrets takes what was written out of the Secrets that the object adopted. What cannot be changed for good keeps

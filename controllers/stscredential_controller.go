@@ -142,6 +142,7 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 	if err := r.observe(ctx, p); err != nil {
 		return err
 	}
+	r.rebind(ctx, p)
 	r.decide(p)
 	switch {
 	case !p.decision.Renew():

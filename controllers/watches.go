@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -24,12 +25,16 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// specOrWish passes changes of the spec and of the annotation that asks for a renewal.
+// specOrWish passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
 func specOrWish() predicate.Predicate {
+	bound := func(o client.Object) bool {
+		return controllerutil.ContainsFinalizer(o, v1alpha1.FinalizerAdoptedSecret)
+	}
+	unbound := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return bound(e.ObjectOld) && !bound(e.ObjectNew) }}
 	wishChanged := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt]
 	}}
-	return predicate.Or(predicate.GenerationChangedPredicate{}, wishChanged)
+	return predicate.Or(predicate.GenerationChangedPredicate{}, wishChanged, unbound)
 }
 
 // byOthers passes what others do to Secrets. What this process wrote, the pass that wrote it has taken in.
