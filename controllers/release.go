@@ -87,7 +87,7 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.Duration) {
 	var err error
 	if target := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
-		err = r.Patch(ctx, target, client.RawPatch(types.MergePatchType, secret.Release(s)))
+		err = r.Patch(ctx, target, client.RawPatch(secret.PatchType, secret.Release(s)))
 	} else {
 		err = r.Delete(ctx, target, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
 	}
@@ -129,7 +129,7 @@ func (r *Reconciler) releaseSecret(ctx context.Context, c *v1alpha1.StsCredentia
 		return nil
 	}
 	patch := secret.Release(stripped(s))
-	err = r.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(s)}, client.RawPatch(types.MergePatchType, patch))
+	err = r.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(s)}, client.RawPatch(secret.PatchType, patch))
 	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -174,7 +173,7 @@ func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options
 	for _, o := range options {
 		patch = append(patch, o)
 	}
-	return patched, r.Patch(ctx, patched, client.RawPatch(types.MergePatchType, secret.Patch(seen, want)), patch...)
+	return patched, r.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(seen, want)), patch...)
 }
 
 // objectMeta is a Secret's name.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
@@ -73,14 +73,14 @@ func edit(s *corev1.Secret, names []string, which uint, value string) (changed b
 	return changed
 }
 
-// applied is the Secret after a merge patch.
+// applied is the Secret after a patch.
 func applied(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 	t.Helper()
 	before, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := jsonpatch.MergePatch(before, patch)
+	after, err := strategicpatch.StrategicMergePatch(before, patch, corev1.Secret{})
 	if err != nil {
 		t.Fatal(err)
 	}

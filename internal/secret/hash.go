@@ -108,7 +108,7 @@ func dataHash(s *corev1.Secret) string {
 		Data   map[string][]byte `json:"data"`
 		Record map[string]string `json:"record"`
 	}{map[string][]byte{}, map[string]string{}}
-	for _, k := range splitKeys(s.Annotations[managedKeysAnnotation]) {
+	for _, k := range listedIn(s.Annotations, managedKeysAnnotation) {
 		content.Data[k] = s.Data[k]
 	}
 	for _, k := range recordAnnotations {
@@ -120,8 +120,11 @@ func dataHash(s *corev1.Secret) string {
 }
 
 // namedHash returns version 2 of the data hash of a Secret of this name, "<namespace>/<name>". It covers version 1, and so
-// can be computed for a stripped Secret.
+// can be computed for a stripped Secret. It is empty where that is.
 func namedHash(version1, name string) string {
+	if version1 == "" {
+		return ""
+	}
 	return version2 + digest(struct {
 		Content string `json:"content"`
 		Secret  string `json:"secret"`
@@ -134,15 +137,19 @@ func dataHashes(s *corev1.Secret) string {
 	return content + " " + namedHash(content, fullName(s))
 }
 
-// contentHash returns version 1 of the data hash of a Secret, stripped or not.
+// contentHash returns version 1 of the data hash of a Secret, stripped or not; empty where there is too much to hash.
 func contentHash(s *corev1.Secret) string {
 	if s.StringData != nil {
 		return s.Labels[seenHash]
 	}
-	return dataHash(s)
+	return boundedHash(s)
 }
 
-func sameHash(recorded, wanted string) bool { return ofThisVersion(recorded) == ofThisVersion(wanted) }
+// sameHash reports whether two hashes have the same version 1. An empty one is the hash of nothing.
+func sameHash(recorded, wanted string) bool {
+	hash := ofThisVersion(recorded)
+	return hash != "" && hash == ofThisVersion(wanted)
+}
 
 // ofThisVersion returns, among hashes of several versions, the one of version 1.
 func ofThisVersion(hashes string) string { return ofVersion(version, hashes) }

@@ -11,23 +11,35 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
 
-// mergePatch is a JSON merge patch of a Secret. A nil value removes its key.
+// PatchType is the type of what Patch and Release return. A strategic merge patch names the owners that change, so that
+// those of others, which a stripped Secret does not have, stay.
+const PatchType = types.StrategicMergePatchType
+
+// mergePatch is a strategic merge patch of a Secret. A nil value removes its key.
 type mergePatch struct {
 	Metadata metadataPatch      `json:"metadata"`
 	Data     map[string]*[]byte `json:"data,omitempty"`
 }
 
 type metadataPatch struct {
-	ResourceVersion string                   `json:"resourceVersion"`
-	Labels          map[string]*string       `json:"labels,omitempty"`
-	Annotations     map[string]*string       `json:"annotations,omitempty"`
-	OwnerReferences *[]metav1.OwnerReference `json:"ownerReferences,omitempty"`
+	ResourceVersion string             `json:"resourceVersion"`
+	Labels          map[string]*string `json:"labels,omitempty"`
+	Annotations     map[string]*string `json:"annotations,omitempty"`
+	OwnerReferences []ownerPatch       `json:"ownerReferences,omitempty"`
 }
 
-// Patch is the JSON merge patch that makes a Secret as seen (stripped) into what is wanted, touching only keys that are
+// ownerPatch sets the owner with its UID or, with the directive "delete", removes it.
+type ownerPatch struct {
+	Directive string `json:"$patch,omitempty"`
+	*metav1.OwnerReference
+	UID types.UID `json:"uid"`
+}
+
+// Patch is the strategic merge patch that makes a Secret as seen (stripped) into what is wanted, touching only keys that are
 // or were ours, and only if nobody has written to it since. It is nil if nothing is to be done. Data and record change
 // only if the wanted Secret has data.
 func Patch(seen, want *corev1.Secret) []byte {
@@ -44,7 +56,7 @@ func Patch(seen, want *corev1.Secret) []byte {
 	return patch.encode()
 }
 
-// Release is the JSON merge patch that takes out of a Secret as seen (stripped) all that was written to it, and leaves what
+// Release is the strategic merge patch that takes out of a Secret as seen (stripped) all that was written to it, and leaves what
 // others put there, if nobody has written to it since.
 func Release(seen *corev1.Secret) []byte {
 	none := &corev1.Secret{}
@@ -67,7 +79,7 @@ func noted(seen *corev1.Secret, annotation string) []string {
 	if metav1.GetControllerOfNoCopy(seen) == nil && recordedFor(seen) == "" {
 		return nil
 	}
-	return splitKeys(seen.Annotations[annotation])
+	return listedIn(seen.Annotations, annotation)
 }
 
 // completed adds the Secret's own name and all versions of its data hash to a frame, where the record is as written.
@@ -87,7 +99,7 @@ func completed(seen, frame *corev1.Secret) *corev1.Secret {
 
 // encode returns nil for a patch that changes nothing.
 func (p mergePatch) encode() []byte {
-	if len(p.Metadata.Labels)+len(p.Metadata.Annotations)+len(p.Data) == 0 && p.Metadata.OwnerReferences == nil {
+	if len(p.Metadata.Labels)+len(p.Metadata.Annotations)+len(p.Metadata.OwnerReferences)+len(p.Data) == 0 {
 		return nil
 	}
 	raw, err := json.Marshal(p)
@@ -106,11 +118,11 @@ func ourAnnotations(seen, want *corev1.Secret) []string {
 	return ours
 }
 
-// changes sets what is wanted and different, and removes what is ours and not wanted.
+// changes sets what is wanted and different, and removes what is ours and not wanted. Of long values the hash was seen.
 func changes(seen, want map[string]string, ours []string) map[string]*string {
 	changed := map[string]*string{}
 	for k, v := range want {
-		if was, set := seen[k]; !set || was != v {
+		if was, set := seen[k]; !set || was != v && was != hashOf(v) {
 			changed[k] = &v
 		}
 	}
@@ -135,23 +147,26 @@ func dataChanges(ours []string, want map[string][]byte) map[string]*[]byte {
 	return changed
 }
 
-// owners are those that others set and the one that is wanted, in place of ours; nil if they stand already. Of StsCredentials
-// that are the controller, a Secret that is written to has no other than ours, or one of the same name that is gone.
-func owners(seen, want *corev1.Secret) *[]metav1.OwnerReference {
-	all := slices.DeleteFunc(slices.Clone(seen.OwnerReferences), func(ref metav1.OwnerReference) bool {
-		return isCredential(ref) && (ptr.Deref(ref.Controller, false) || slices.ContainsFunc(want.OwnerReferences, func(ours metav1.OwnerReference) bool {
-			return ref.Name == ours.Name
-		}))
-	})
-	all = append(all, want.OwnerReferences...)
-	stands := func(ref metav1.OwnerReference) bool {
-		return slices.ContainsFunc(seen.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) })
+// owners removes the StsCredentials that are the controller, or are called like the one that is wanted, unless they are it,
+// and sets the one that is wanted. Of StsCredentials that are the controller, a Secret that is written to has no other than
+// ours, or one of the same name that is gone.
+func owners(seen, want *corev1.Secret) (changed []ownerPatch) {
+	named := func(name string) bool {
+		return slices.ContainsFunc(want.OwnerReferences, func(ours metav1.OwnerReference) bool { return name == ours.Name })
 	}
-	if len(all) == len(seen.OwnerReferences) && !slices.ContainsFunc(all, func(ref metav1.OwnerReference) bool { return !stands(ref) }) {
-		return nil
+	has := func(all []metav1.OwnerReference, same func(metav1.OwnerReference) bool) bool {
+		return slices.ContainsFunc(all, same)
 	}
-	if all == nil {
-		all = []metav1.OwnerReference{}
+	for _, was := range seen.OwnerReferences {
+		ours := isCredential(was) && (ptr.Deref(was.Controller, false) || named(was.Name))
+		if ours && !has(want.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == was.UID }) {
+			changed = append(changed, ownerPatch{Directive: "delete", UID: was.UID})
+		}
 	}
-	return &all
+	for _, ref := range want.OwnerReferences {
+		if !has(seen.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) }) {
+			changed = append(changed, ownerPatch{OwnerReference: &ref, UID: ref.UID})
+		}
+	}
+	return changed
 }

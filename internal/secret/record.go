@@ -4,7 +4,6 @@
 package secret
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -61,7 +60,7 @@ const maxLifetime = sts.MaxLifetime
 const maxValue = 512
 
 var maxValues = map[string]int{
-	requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxKept,
+	requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxList,
 }
 
 // Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
@@ -143,7 +142,7 @@ func recordIn(annotations map[string]string) *Record {
 		return nil
 	}
 	for _, k := range recordAnnotations {
-		if len(annotations[k]) > cmp.Or(maxValues[k], maxValue) {
+		if len(annotations[k]) > bounds[k] {
 			return nil
 		}
 	}
@@ -169,7 +168,7 @@ func recordIn(annotations map[string]string) *Record {
 		WrittenAt:           writtenAt,
 		Replaced:            decodeReplaced(annotations[replacedAnnotation]),
 		layoutHash:          annotations[layoutHashAnnotation],
-		managedKeys:         splitKeys(annotations[managedKeysAnnotation]),
+		managedKeys:         listedIn(annotations, managedKeysAnnotation),
 	}
 }
 

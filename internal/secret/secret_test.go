@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -351,7 +351,7 @@ func TestCredentialName(t *testing.T) {
 	}
 }
 
-// apply does to a Secret what the API server does with a merge patch.
+// apply does to a Secret what the API server does with a patch.
 func apply(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 	t.Helper()
 	if patch == nil {
@@ -365,7 +365,7 @@ func apply(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := jsonpatch.MergePatch(before, patch)
+	after, err := strategicpatch.StrategicMergePatch(before, patch, corev1.Secret{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,34 +4,70 @@
 package secret
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // seenHash is where a stripped Secret keeps the hash of the data that was dropped: among the labels, as what no label can be
 // called.
 const seenHash = "hash of the data"
 
+// hashed stands before the hash of an annotation's value in a stripped Secret.
+const hashed = "hash of the value: "
+
 // stripped marks such a Secret in the one field that the API server never sends, so that nobody can forge it.
 var stripped = map[string]string{}
 
-// Strip is a cache transform: it replaces a Secret's data by its hash and drops the labels and annotations of others, so
-// that the operator's memory holds no credential and does not grow with what people write. Every Secret that Read or Patch
-// is given must have gone through it. Other objects pass, as does what was stripped before.
+// Bounds of a stripped Secret. Lengths are in bytes.
+const (
+	// maxListed and maxList bound the lists of keys that stand in annotations: the longest is that of the managed keys, up
+	// to 32 of 253 bytes from templates beside those of the formats.
+	maxListed = 96
+	maxList   = 32*254 + 1024
+	// maxName bounds names of objects, maxHashes the hashes of all versions, maxOwners the number of owners.
+	maxName   = 253
+	maxHashes = 512
+	maxOwners = 8
+	// maxPlain bounds an annotation from the spec that is kept as it is; of a longer one the hash is kept.
+	maxPlain = 64
+	// maxHashedData bounds the data that is hashed: the operator writes less, and what is longer was edited.
+	maxHashedData = maxOutput + 64<<10
+)
+
+// Strip is a cache transform: it replaces a Secret's data by its hash, and keeps of the metadata what the operator reads,
+// each value within a bound of its own, so that the operator's memory holds no credential and does not grow with what
+// people write. A value that is longer than its bound stays longer, and is therefore never valid. Every Secret that Read
+// or Patch is given must have gone through Strip. Other objects are returned as they are, as is what was stripped before.
 func Strip(object any) (any, error) {
 	s, ok := object.(*corev1.Secret)
 	if !ok || s.StringData != nil {
 		return object, nil
 	}
-	hash, stored := dataHash(s), storedAt(s.ManagedFields)
-	s.Data, s.StringData, s.ManagedFields = nil, stripped, nil
-	s.Labels = ours(s.Labels, s.Annotations[managedLabelsAnnotation])
-	s.Labels[seenHash] = hash
-	if stored != "" {
-		s.Labels[storedLabel] = stored
+	hash := boundedHash(s)
+	s.Data, s.StringData = nil, stripped
+	if s.Type != corev1.SecretTypeOpaque {
+		s.Type = corev1.SecretType(cut(string(s.Type), maxName))
 	}
-	s.Annotations = ours(s.Annotations, s.Annotations[managedAnnotationsAnnotation])
+	labels := boundedLabels(s)
+	labels[seenHash] = hash
+	if stored := storedAt(s.ManagedFields); stored != "" {
+		labels[storedLabel] = stored
+	}
+	s.ObjectMeta = metav1.ObjectMeta{
+		Namespace: s.Namespace, Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion,
+		CreationTimestamp: s.CreationTimestamp, DeletionTimestamp: s.DeletionTimestamp,
+		Labels: labels, Annotations: boundedAnnotations(s), OwnerReferences: boundedOwners(s.OwnerReferences),
+	}
 	share(s)
 	return s, nil
 }
@@ -55,43 +91,107 @@ func share(s *corev1.Secret) {
 	}
 }
 
-// ownKeys are the operator's own labels and annotations: a cached Secret shares them with all others.
-var ownKeys = func() map[string]string {
-	keys := map[string]string{}
-	for _, key := range append([]string{
-		managedByLabel, UIDLabel, secretAnnotation, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation,
-	}, recordAnnotations...) {
-		keys[key] = key
+// cut returns a text, or a copy of its first bytes that is one byte longer than the bound.
+func cut(text string, bound int) string {
+	if len(text) <= bound {
+		return text
 	}
-	return keys
+	return strings.Clone(text[:bound+1])
+}
+
+// bounds of the annotations that the operator reads, by name: a cached Secret shares the names with all others. Those of
+// the record are bounded by maxValues.
+var bounds = func() map[string]int {
+	all := map[string]int{
+		secretAnnotation: maxValue, dataHashAnnotation: maxHashes, managedLabelsAnnotation: maxList, managedAnnotationsAnnotation: maxList,
+		v1alpha1.AnnotationAdopt: maxName,
+	}
+	for _, key := range recordAnnotations {
+		all[key] = cmp.Or(maxValues[key], maxValue)
+	}
+	return all
 }()
 
-// ours are those of a Secret's labels or annotations that this operator writes: its own, and those of the spec that it
-// noted. What is longer than it would write is cut, and so is seen to differ.
-func ours(all map[string]string, noted string) map[string]string {
-	kept := make(map[string]string, min(len(all), len(ownKeys)))
-	keep := func(key string) {
-		if value, set := all[key]; set {
-			kept[key] = value[:min(len(value), maxKept)]
+// boundedAnnotations are the operator's own, cut to their bounds, and those that the spec named.
+func boundedAnnotations(s *corev1.Secret) map[string]string {
+	kept := make(map[string]string, min(len(s.Annotations), len(bounds)))
+	for key, bound := range bounds {
+		if value, set := s.Annotations[key]; set {
+			kept[key] = cut(value, bound)
+			if strings.HasPrefix(value, hashed) {
+				kept[key] = hashOf(value)
+			}
 		}
 	}
-	for key := range all {
-		switch known, ok := ownKeys[key]; {
-		case ok:
-			keep(known)
-		case strings.HasPrefix(key, prefix):
-			keep(key)
+	for _, key := range listedIn(kept, managedAnnotationsAnnotation) {
+		if value, set := s.Annotations[key]; set && bounds[key] == 0 {
+			kept[key] = value
+			if len(value) > maxPlain || strings.HasPrefix(value, hashed) {
+				kept[key] = hashOf(value)
+			}
 		}
-	}
-	for _, key := range splitKeys(noted) {
-		keep(key)
 	}
 	return kept
 }
 
-// maxKept bounds each label and annotation that is kept, in bytes: the longest are the managed keys, up to 32 of 253 from
-// templates beside those of the formats.
-const maxKept = 32*254 + 1024
+// boundedLabels are the operator's own and those that the spec named; the API server bounds their values.
+func boundedLabels(s *corev1.Secret) map[string]string {
+	kept := make(map[string]string, 4)
+	for _, key := range append([]string{UIDLabel, managedByLabel}, listedIn(s.Annotations, managedLabelsAnnotation)...) {
+		if value, set := s.Labels[key]; set {
+			kept[key] = cut(value, maxName)
+		}
+	}
+	return kept
+}
+
+// boundedOwners are the controller, of whatever kind, and StsCredentials. Patch leaves the others as they are.
+func boundedOwners(all []metav1.OwnerReference) (kept []metav1.OwnerReference) {
+	for _, ref := range all {
+		controls := ptr.Deref(ref.Controller, false)
+		if !controls && (!isCredential(ref) || len(kept) == maxOwners) {
+			continue
+		}
+		ref.APIVersion, ref.Kind = cut(ref.APIVersion, maxName), cut(ref.Kind, maxName)
+		ref.Name, ref.UID = cut(ref.Name, maxName), types.UID(cut(string(ref.UID), maxName))
+		kept = append(kept, ref)
+	}
+	return kept
+}
+
+// hashOf is what is kept of a value that is too long to be kept.
+func hashOf(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hashed + hex.EncodeToString(sum[:])
+}
+
+// boundedHash is the hash of a Secret's data and record; empty, which no data has, where they are longer than any that
+// the operator writes.
+func boundedHash(s *corev1.Secret) string {
+	for _, key := range recordAnnotations {
+		if len(s.Annotations[key]) > bounds[key] {
+			return ""
+		}
+	}
+	size := 0
+	for _, key := range listedIn(s.Annotations, managedKeysAnnotation) {
+		size += len(s.Data[key])
+	}
+	if size > maxHashedData {
+		return ""
+	}
+	return dataHash(s)
+}
+
+// listedIn returns the keys that an annotation lists; empty where it is longer than any that the operator writes. A key
+// with a "$", which is none, would be an instruction in a patch.
+func listedIn(annotations map[string]string, annotation string) []string {
+	joined := annotations[annotation]
+	if len(joined) > maxList || strings.Count(joined, ",") >= maxListed {
+		return nil
+	}
+	return slices.DeleteFunc(splitKeys(joined), func(key string) bool { return strings.HasPrefix(key, "$") })
+}
 
 // Read returns the record of a Secret, stripped or not, and whether data and record are as written. The record is nil unless
 // it is whole, and where it was copied from another Secret.
