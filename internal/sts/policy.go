@@ -17,10 +17,13 @@ import (
 const maxPolicy = 2048
 
 // CompactPolicy checks a session policy against RAM's grammar and returns it without white space and with its keys in
-// order, so that equal policies are equal strings. The error names the element that is wrong and what to write; STS
+// order, so that equal policies are equal strings. What is too long is refused before it is decoded. The error names the element that is wrong and what to write; STS
 // still has the last word on actions, resources and conditions.
 // Grammar: https://www.alibabacloud.com/help/ram/user-guide/policy-structure-and-syntax.
 func CompactPolicy(raw []byte) (string, error) {
+	if err := checkSize(raw); err != nil {
+		return "", err
+	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var policy map[string]any

@@ -1,0 +1,75 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// MaxPolicyBytes bounds what is decoded of a session policy. A policy of 2048 characters takes no more in the API server's
+// JSON, which has no white space and writes a character in at most six bytes.
+const MaxPolicyBytes = 6 * maxPolicy
+
+// CutPolicy returns a policy, or what stands for it in a cache if CompactPolicy refuses it for its size: that size, which
+// CompactPolicy then reports.
+func CutPolicy(raw []byte) []byte {
+	if len(raw) <= MaxPolicyBytes {
+		return raw
+	}
+	return strconv.AppendInt(nil, int64(len(raw)), 10)
+}
+
+// checkSize refuses, before any of it is decoded, what is longer than a policy can be.
+func checkSize(raw []byte) error {
+	size := len(raw)
+	if cut, err := strconv.Atoi(string(raw[:min(size, 20)])); err == nil && cut > size {
+		size = cut // a number is no policy, so that nobody can forge one that was cut
+	}
+	if size > MaxPolicyBytes {
+		return fmt.Errorf("the policy is %d bytes long, STS takes %d characters: shorten it, or attach it to the role", size, maxPolicy)
+	}
+	if n := leastCharacters(raw); n > maxPolicy {
+		return fmt.Errorf("the policy is %d characters long when compacted, STS takes %d: shorten it, or attach it to the role", n, maxPolicy)
+	}
+	return nil
+}
+
+// leastCharacters counts the characters that are left of a policy when it is compacted, an escaped one as one: it may have
+// more, and none fewer.
+func leastCharacters(raw []byte) (n int) {
+	quoted := false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i += escaped(raw[i:])
+			if !halfOfPair(raw[:min(i+1, len(raw))]) {
+				n++
+			}
+		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'), c&0xc0 == 0x80: // no character, or none of its own
+		default:
+			quoted = quoted != (c == '"')
+			n++
+		}
+	}
+	return n
+}
+
+// escaped is how many bytes follow the backslash of an escaped character.
+func escaped(rest []byte) int {
+	if len(rest) > 1 && rest[1] == 'u' {
+		return 5
+	}
+	return 1
+}
+
+// halfOfPair reports whether a text ends with the first of the two escapes that make up one character.
+func halfOfPair(text []byte) bool {
+	if len(text) < 6 {
+		return false
+	}
+	last := text[len(text)-6:]
+	value, err := strconv.ParseUint(string(last[2:]), 16, 16)
+	return err == nil && last[0] == '\\' && last[1] == 'u' && value >= 0xd800 && value < 0xdc00
+}
