@@ -55,7 +55,7 @@ type Read struct {
 	Ran time.Time
 }
 
-// Strip is a cache transform: it keeps of a pod what PodOf returns. Other objects pass, as does what was stripped before.
+// Strip is a cache transform: it keeps of a pod what PodOf returns, within bounds. Other objects pass, as does what was stripped before.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok || pod.Kind == strippedKind {
@@ -77,7 +77,8 @@ func Strip(object any) (any, error) {
 	}
 	for annotation, value := range map[string]string{
 		readsAnnotation: encode(readsOf(pod)), endsAnnotation: endOf(pod),
-		stampAnnotation: pod.Annotations[stampAnnotation], restartedAtAnnotation: pod.Annotations[restartedAtAnnotation],
+		stampAnnotation:       within(maxStamp, pod.Annotations[stampAnnotation]),
+		restartedAtAnnotation: within(maxTime, pod.Annotations[restartedAtAnnotation]),
 	} {
 		if value != "" {
 			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, annotation, value)
@@ -242,13 +243,16 @@ func starts(pod *corev1.Pod) map[string]time.Time {
 			all[s.Name] = onAPI(s.State.Running.StartedAt.Time)
 		}
 	}
+	ended := map[string]*corev1.ContainerStateTerminated{}
+	for _, s := range pod.Status.InitContainerStatuses {
+		ended[s.Name] = s.State.Terminated
+	}
 	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			continue
 		}
-		i := slices.IndexFunc(pod.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == c.Name })
-		if i >= 0 && pod.Status.InitContainerStatuses[i].State.Terminated != nil {
-			all[c.Name] = onAPI(pod.Status.InitContainerStatuses[i].State.Terminated.StartedAt.Time)
+		if terminated := ended[c.Name]; terminated != nil {
+			all[c.Name] = onAPI(terminated.StartedAt.Time)
 		}
 	}
 	return all

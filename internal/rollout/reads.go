@@ -61,22 +61,46 @@ func isName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
+// MaxReads bounds the Secrets of which it is known that a pod reads them, maxPlaces the places that are looked at: the pod
+// of a tenant may name Secrets in tens of thousands. The volumes come first, then the containers, in their order.
+const MaxReads, maxPlaces = 64, 4096
+
 // reads visits each place in a pod's spec that reads a Secret: in containers of all kinds, optional or not. Volumes count
 // mounted or not. What pulls images is the node's.
 func reads(spec *corev1.PodSpec) iter.Seq[read] {
 	return func(yield func(read) bool) {
-		volumes := map[string][]reference{}
-		for _, v := range spec.Volumes {
-			volumes[v.Name] = secretsIn(v)
-			for _, in := range volumes[v.Name] {
-				if isName(in.secret) && !yield(read{secret: in.secret, how: Volume, optional: in.optional}) {
+		names, places := map[string]bool{}, 0
+		for r := range allReads(spec) {
+			if places++; places > maxPlaces {
+				return
+			}
+			if !names[r.secret] && (len(names) == MaxReads || !isName(r.secret)) {
+				continue
+			}
+			names[r.secret] = true
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// allReads visits them all, whatever is said to be a name.
+func allReads(spec *corev1.PodSpec) iter.Seq[read] {
+	return func(yield func(read) bool) {
+		volumes := map[string]*corev1.Volume{}
+		for i := range spec.Volumes {
+			v := &spec.Volumes[i]
+			volumes[v.Name] = v
+			for in := range secretsIn(v) {
+				if !yield(read{secret: in.secret, how: Volume, optional: in.optional}) {
 					return
 				}
 			}
 		}
 		for c := range containers(spec) {
-			for _, r := range heldBy(c, volumes) {
-				if isName(r.secret) && !yield(r) {
+			for r := range heldBy(c, volumes) {
+				if !yield(r) {
 					return
 				}
 			}
@@ -105,42 +129,52 @@ func containers(spec *corev1.PodSpec) iter.Seq[*corev1.Container] {
 	}
 }
 
-// heldBy are the reads of a container that never refresh. volumes are the Secrets in each volume.
-func heldBy(c *corev1.Container, volumes map[string][]reference) (held []read) {
-	for _, e := range c.Env {
-		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-			ref := e.ValueFrom.SecretKeyRef
-			held = append(held, read{c.Name, ref.Name, Env, ptr.Deref(ref.Optional, false)})
+// heldBy are the reads of a container that never refresh. volumes are those of its pod, by name.
+func heldBy(c *corev1.Container, volumes map[string]*corev1.Volume) iter.Seq[read] {
+	return func(yield func(read) bool) {
+		for _, e := range c.Env {
+			if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
+				continue
+			}
+			if ref := e.ValueFrom.SecretKeyRef; !yield(read{c.Name, ref.Name, Env, ptr.Deref(ref.Optional, false)}) {
+				return
+			}
 		}
-	}
-	for _, e := range c.EnvFrom {
-		if e.SecretRef != nil {
-			held = append(held, read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)})
+		for _, e := range c.EnvFrom {
+			if e.SecretRef != nil && !yield(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)}) {
+				return
+			}
 		}
-	}
-	for _, m := range c.VolumeMounts {
-		if m.SubPath == "" && m.SubPathExpr == "" {
-			continue
-		}
-		for _, in := range volumes[m.Name] {
-			held = append(held, read{c.Name, in.secret, SubPath, in.optional})
-		}
-	}
-	return held
-}
-
-// secretsIn are the Secrets that the kubelet writes into a volume. It does not write again what a volume's driver was
-// given (nodePublishSecretRef and the like): those are not looked at.
-func secretsIn(v corev1.Volume) (secrets []reference) {
-	if v.Secret != nil {
-		secrets = append(secrets, reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)})
-	}
-	if v.Projected != nil {
-		for _, source := range v.Projected.Sources {
-			if source.Secret != nil {
-				secrets = append(secrets, reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)})
+		for _, m := range c.VolumeMounts {
+			if m.SubPath == "" && m.SubPathExpr == "" {
+				continue
+			}
+			for in := range secretsIn(volumes[m.Name]) {
+				if !yield(read{c.Name, in.secret, SubPath, in.optional}) {
+					return
+				}
 			}
 		}
 	}
-	return secrets
+}
+
+// secretsIn are the Secrets that the kubelet writes into a volume; none if there is no such volume. It does not write again
+// what a volume's driver was given (nodePublishSecretRef and the like): those are not looked at.
+func secretsIn(v *corev1.Volume) iter.Seq[reference] {
+	return func(yield func(reference) bool) {
+		if v == nil {
+			return
+		}
+		if v.Secret != nil && !yield(reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)}) {
+			return
+		}
+		if v.Projected == nil {
+			return
+		}
+		for _, source := range v.Projected.Sources {
+			if source.Secret != nil && !yield(reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)}) {
+				return
+			}
+		}
+	}
 }

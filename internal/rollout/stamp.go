@@ -21,6 +21,17 @@ const (
 	restartedAtAnnotation = "sts.alibabacloud.com/restarted-at"
 )
 
+// Bounds of an ID and of a time in a stamp, in bytes.
+const maxID, maxTime = 256, 64
+
+// within returns a text that is no longer than a bound, and nothing for one that is.
+func within(bound int, text string) string {
+	if len(text) > bound {
+		return ""
+	}
+	return text
+}
+
 // Stamp is what the operator writes to a workload to restart its pods.
 type Stamp struct {
 	// For are the IDs of the issues that pods with this stamp have read or newer ones, by StsCredential.
@@ -31,25 +42,24 @@ type Stamp struct {
 
 // ID is how an issue is named in a stamp: by STS's request ID or, should there be none, by the AccessKeyId.
 func ID(requestID, accessKeyID string) string {
-	return strings.Map(func(r rune) rune {
+	id := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(",= ", r) {
 			return '-'
 		}
 		return r
 	}, cmp.Or(requestID, accessKeyID))
+	return id[:min(len(id), maxID)]
 }
 
 func parseStamp(annotations map[string]string) Stamp {
 	stamp := Stamp{For: map[string]string{}}
-	stamp.At, _ = time.Parse(time.RFC3339, annotations[restartedAtAnnotation])
-	if len(annotations[stampAnnotation]) > maxStamp {
-		return stamp
-	}
-	for entry := range strings.SplitSeq(annotations[stampAnnotation], ",") {
-		if credential, id, ok := strings.Cut(entry, "="); ok {
+	for entry := range strings.SplitSeq(within(maxStamp, annotations[stampAnnotation]), ",") {
+		credential, id, ok := strings.Cut(entry, "=")
+		if ok && len(credential) <= maxName && len(id) <= maxID && len(stamp.For) < MaxReads {
 			stamp.For[credential] = id
 		}
 	}
+	stamp.At, _ = time.Parse(time.RFC3339, within(maxTime, annotations[restartedAtAnnotation]))
 	return stamp
 }
 

@@ -58,7 +58,7 @@ func (w Workload) Object(namespace string) *unstructured.Unstructured {
 // workloadOf a whole pod; zero if it is of no kind that can be restarted.
 func workloadOf(pod *corev1.Pod) Workload {
 	owner := metav1.GetControllerOfNoCopy(pod)
-	if owner == nil {
+	if owner == nil || len(owner.Name) > maxName {
 		return Workload{}
 	}
 	group, _, _ := strings.Cut(owner.APIVersion, "/")
