@@ -94,7 +94,8 @@ func (a *account) until(n int, now time.Time) time.Duration {
 }
 
 // throttle stops the account for a while and cuts its rate, unless it is stopped already: then it is the same wave, met
-// by another worker. Nobody's turn has come any more; who waited keeps its place among those who wait.
+// by another worker. Nobody's turn has come any more; who waited keeps its place among those who wait,
+// and so does its namespace.
 func (a *account) throttle(now time.Time, pause time.Duration) {
 	a.recover(now)
 	if !now.Before(a.pausedUntil) {
@@ -108,7 +109,7 @@ func (a *account) throttle(now time.Time, pause time.Duration) {
 	for name, w := range a.called {
 		delete(a.called, name)
 		w.called = false
-		a.waiting.push(w)
+		a.waiting.putBack(w)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/lru"
 	"k8s.io/utils/third_party/forked/golang/btree"
 )
 
@@ -46,6 +47,8 @@ type waiter struct {
 	back    time.Time // when it is given up while it waits, should it not come back
 	called  bool      // its turn has come
 	lapses  time.Time // when that is over
+	lane    *lane     // in which its turn came
+	before  place     // of its namespace in that lane until then
 }
 
 func newQueue() *queue {
@@ -73,6 +76,14 @@ func (q *queue) push(w *waiter) {
 	}
 }
 
+// putBack lets w, whose turn came and was not used, wait again. Its namespace has the place that it had before.
+func (q *queue) putBack(w *waiter) {
+	q.push(w)
+	if w.lane != nil {
+		w.lane.restore(w.Namespace, w.before)
+	}
+}
+
 // remove takes out w, which waits.
 func (q *queue) remove(w *waiter) {
 	q.waiting--
@@ -85,8 +96,9 @@ func (q *queue) remove(w *waiter) {
 func (q *queue) pop() *waiter {
 	q.turns++
 	w, of := q.next()
+	w.lane, w.before = of, of.placeOf(w.Namespace)
 	q.remove(w)
-	of.served(w.Namespace, q.turns)
+	of.move(w.Namespace, place{q.turns, w.before.arrival})
 	return w
 }
 
@@ -103,26 +115,41 @@ func (q *queue) next() (*waiter, *lane) {
 	return w, q.renewals
 }
 
+// maxPlaces is the number of namespaces without a waiter whose place a lane remembers.
+const maxPlaces = 1000
+
 // lane lets namespaces take turns: it is that one's whose last turn is longest ago. For renewals, those that come by the
-// earliest expiry count, too.
+// earliest expiry count, too. A namespace keeps its place while nobody of it waits, so that one with a single waiter loses
+// nothing when that waiter leaves and comes back.
 type lane struct {
 	less       btree.LessFunc[*waiter]
 	namespaces map[string]*tenant // that have somebody waiting
 	order      *btree.BTree[*tenant]
+	places     *lru.Cache // namespace -> place, of those that have nobody waiting
+}
+
+// place decides which namespace goes first. The zero place goes before all others.
+type place struct {
+	turn    uint64 // its last; of one that has just come, the last of all
+	arrival uint64 // of whoever came first: the order of those who have just come
+}
+
+func (p place) compare(other place) int {
+	return cmp.Or(cmp.Compare(p.turn, other.turn), cmp.Compare(p.arrival, other.arrival))
 }
 
 // tenant is a namespace's part of a lane.
 type tenant struct {
+	place
 	namespace string
-	turn      uint64 // its last; of one that has just come, the last of all
-	arrival   uint64 // of whoever came first: the order of those who have just come
 	waiting   *btree.BTree[*waiter]
 }
 
 func newLane(less btree.LessFunc[*waiter]) *lane {
-	return &lane{less: less, namespaces: map[string]*tenant{}, order: btree.New(degree, func(a, b *tenant) bool {
-		return cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.arrival, b.arrival)) < 0
-	})}
+	return &lane{
+		less: less, namespaces: map[string]*tenant{}, places: lru.New(maxPlaces),
+		order: btree.New(degree, func(a, b *tenant) bool { return a.compare(b.place) < 0 }),
+	}
 }
 
 func (l *lane) empty() bool { return len(l.namespaces) == 0 }
@@ -130,7 +157,11 @@ func (l *lane) empty() bool { return len(l.namespaces) == 0 }
 func (l *lane) push(w *waiter, turn uint64) {
 	t, ok := l.namespaces[w.Namespace]
 	if !ok {
-		t = &tenant{namespace: w.Namespace, turn: turn, arrival: w.arrival, waiting: btree.New(degree, l.less)}
+		t = &tenant{namespace: w.Namespace, place: place{turn, w.arrival}, waiting: btree.New(degree, l.less)}
+		if known, ok := l.places.Get(w.Namespace); ok {
+			t.place = known.(place)
+			l.places.Remove(w.Namespace)
+		}
 		l.namespaces[w.Namespace] = t
 		l.order.ReplaceOrInsert(t)
 	}
@@ -146,15 +177,34 @@ func (l *lane) remove(w *waiter) {
 	if t.waiting.Delete(w); t.waiting.Len() == 0 {
 		l.order.Delete(t)
 		delete(l.namespaces, w.Namespace)
+		l.places.Add(w.Namespace, t.place)
 	}
 }
 
-// served puts a namespace that has had this turn behind the others.
-func (l *lane) served(namespace string, turn uint64) {
+// placeOf returns the place of a namespace that has somebody waiting.
+func (l *lane) placeOf(namespace string) place {
 	if t, ok := l.namespaces[namespace]; ok {
-		l.order.Delete(t)
-		t.turn = turn
-		l.order.ReplaceOrInsert(t)
+		return t.place
+	}
+	return place{}
+}
+
+// move gives a namespace another place, whether somebody of it waits or not.
+func (l *lane) move(namespace string, to place) {
+	t, ok := l.namespaces[namespace]
+	if !ok {
+		l.places.Add(namespace, to)
+		return
+	}
+	l.order.Delete(t)
+	t.place = to
+	l.order.ReplaceOrInsert(t)
+}
+
+// restore gives a namespace that has somebody waiting an earlier place.
+func (l *lane) restore(namespace string, to place) {
+	if t, ok := l.namespaces[namespace]; ok && to.compare(t.place) < 0 {
+		l.move(namespace, to)
 	}
 }
 

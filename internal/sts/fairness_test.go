@@ -1,0 +1,156 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// contest is five noisy namespaces with 20 credentials each that always want a call, and one quiet namespace with a single
+// one. Each asks again after the wait that it was given, as a reconcile does.
+type contest struct {
+	*till
+	claims map[types.NamespacedName]sts.Claim
+	again  map[types.NamespacedName]time.Time
+	served map[string]int // by namespace
+	// account is what a claim is counted under.
+	account func(namespace string) string
+	// asks is called before a credential asks.
+	asks func(claim *sts.Claim)
+	// rest is how long a credential stays away once it was served.
+	rest func(namespace string) time.Duration
+}
+
+func newContest(t *testing.T, qps float64, account func(string) string, expiring bool) *contest {
+	c := &contest{
+		till: newTill(t, qps, 1), claims: map[types.NamespacedName]sts.Claim{}, again: map[types.NamespacedName]time.Time{},
+		served: map[string]int{}, account: account, asks: func(*sts.Claim) {}, rest: func(string) time.Duration { return 0 },
+	}
+	add := func(namespace string, n int) {
+		for i := range n {
+			claim := sts.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}, First: !expiring}
+			if expiring {
+				claim.Expires = c.clock.Now().Add(time.Hour)
+			}
+			c.claims[claim.NamespacedName], c.again[claim.NamespacedName] = claim, c.clock.Now()
+		}
+	}
+	for i := range 5 {
+		add(fmt.Sprint("noisy-", i), 20)
+	}
+	add("quiet", 1)
+	return c
+}
+
+// run steps the clock for so long, a tenth of a second at a time.
+func (c *contest) run(span time.Duration) {
+	for end := c.clock.Now().Add(span); c.clock.Now().Before(end); c.step(100 * time.Millisecond) {
+		names, _ := c.Turns()
+		for _, name := range names {
+			c.ask(name)
+		}
+		for name, at := range c.again {
+			if !c.clock.Now().Before(at) {
+				c.ask(name)
+			}
+		}
+	}
+}
+
+func (c *contest) ask(name types.NamespacedName) {
+	claim := c.claims[name]
+	c.asks(&claim)
+	wait := c.Take(c.account(name.Namespace), claim)
+	if wait == 0 {
+		c.Done(c.account(name.Namespace))
+		c.served[name.Namespace]++
+		wait = c.rest(name.Namespace)
+	}
+	c.again[name] = c.clock.Now().Add(max(wait, 100*time.Millisecond))
+}
+
+func theAccount(string) string { return account }
+
+// Of six namespaces each gets its share, the one with a single credential, too, however often anybody asks again.
+func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		expiring bool
+		asks     func(c *contest, claim *sts.Claim)
+		rest     time.Duration // of the quiet one
+		leaves   bool
+		want     int // calls of the quiet one in 300 s at least, of 600
+	}{
+		{"a first issuance that asks again and again", false, func(*contest, *sts.Claim) {}, 0, false, 80},
+		{"a renewal, beside others that expire earlier", true, func(c *contest, claim *sts.Claim) {
+			if claim.Namespace == "quiet" {
+				claim.Expires = claim.Expires.Add(time.Hour)
+			}
+		}, 0, false, 40},
+		{"one that gives up and comes back", false, func(*contest, *sts.Claim) {}, 0, true, 80},
+		{"one whose claim changes each time", true, func(c *contest, claim *sts.Claim) {
+			if claim.Namespace == "quiet" {
+				claim.First, claim.Expires = true, c.clock.Now().Add(2*time.Hour)
+			}
+		}, 0, false, 40},
+		{"one that pauses for less than a round", false, func(*contest, *sts.Claim) {}, time.Second, false, 60},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newContest(t, 2, theAccount, tt.expiring)
+			c.asks = func(claim *sts.Claim) { tt.asks(c, claim) }
+			c.rest = func(namespace string) time.Duration {
+				if namespace == "quiet" {
+					return tt.rest
+				}
+				return 0
+			}
+			// A reconcile may come at any time, for whatever reason: the quiet one asks each second.
+			quiet := types.NamespacedName{Namespace: "quiet", Name: "0"}
+			for range 300 {
+				c.run(time.Second)
+				if c.again[quiet].Sub(c.clock.Now()) > tt.rest {
+					c.again[quiet] = c.clock.Now()
+				}
+				if tt.leaves {
+					c.Leave(quiet)
+				}
+			}
+			if c.served["quiet"] < tt.want {
+				t.Errorf("the quiet namespace was served %d times, want %d: %v", c.served["quiet"], tt.want, c.served)
+			}
+			for i := range 5 {
+				if n := c.served[fmt.Sprint("noisy-", i)]; n < 80 {
+					t.Errorf("noisy-%d was served %d times", i, n)
+				}
+			}
+		})
+	}
+}
+
+// A throttling answer takes back what was not called yet, and the turn of its namespace is not used up by that.
+func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
+	l := newTill(t, 1, 1)
+	claim := func(namespace, name string) sts.Claim {
+		return sts.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
+	}
+	l.Take(account, claim("a", "first"))
+	for range 5 {
+		l.Take(account, claim("quiet", "x"))
+		for i := range 3 {
+			l.Take(account, claim("b", fmt.Sprint("b", i)))
+			l.Take(account, claim("c", fmt.Sprint("c", i)))
+		}
+		l.step(20 * time.Second)
+		if names, _ := l.Turns(); len(names) != 1 || names[0].Namespace != "quiet" {
+			t.Errorf("it is the turn of %v, want that of quiet", names)
+		}
+		l.Throttled(account, 5*time.Second)
+	}
+}
