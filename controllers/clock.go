@@ -76,6 +76,8 @@ func (w *clockWatch) asked(ctx context.Context) bool {
 	if err != nil {
 		return true
 	}
+	caller, _ := w.Operator.Caller()
+	defer w.Budget.Spend(caller.Account)
 	_, err = w.STS.GetCallerIdentity(ctx, keys)
 	var refused *sts.Error
 	return err == nil || errors.As(err, &refused) && refused.Code != ""

@@ -127,10 +127,14 @@ func (r *Reconciler) issue(ctx context.Context, p *pass) (sts.Session, error) {
 	return session, err
 }
 
-// ask makes one call, or says with p.wait when it may be made.
+// ask makes one call, or says with p.wait when it may be made. Where STS has not said yet who asks, it is asked that
+// first, which is a call of its own.
 func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	asking, err := r.asking(ctx, p)
-	if err != nil {
+	if err == nil && asking.Identify != nil {
+		err = r.identify(ctx, p, &asking)
+	}
+	if err != nil || p.wait > 0 || !r.admit(p, asking.Caller.Account) {
 		return sts.Session{}, err
 	}
 	if p.stopping() {
@@ -138,13 +142,7 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 		return sts.Session{}, nil
 	}
 	account := asking.Caller.Account
-	p.wait = r.Budget.Take(account, p.claim())
-	if p.queued = p.wait > 0; p.queued {
-		p.memo.absent = p.absent
-		return sts.Session{}, nil
-	}
 	defer r.Budget.Done(account)
-	p.memo.tried(r.Clock.Now())
 	request := p.request.AssumeRoleInput
 	request.Policy = cmp.Or(p.request.ImposedPolicy, request.Policy)
 	p.caller = asking.Caller.ARN
@@ -169,6 +167,37 @@ func (p *pass) origin() sts.Origin {
 		origin.Policy = "the policy of StsRoleGrant " + p.verdict.GrantName
 	}
 	return origin
+}
+
+// admit takes a turn in the budget of an account, or sets how long to wait for it. Each call counts as a try.
+func (r *Reconciler) admit(p *pass, account string) bool {
+	p.wait = r.Budget.Take(account, p.claim())
+	if p.queued = p.wait > 0; p.queued {
+		p.memo.absent = p.absent
+		return false
+	}
+	p.memo.tried(r.Clock.Now())
+	return true
+}
+
+// identify asks STS who asks, within the budget, or sets how long to wait for that. A throttling answer pauses the budget:
+// the next call waits for that.
+func (r *Reconciler) identify(ctx context.Context, p *pass, asking *identity.Asking) error {
+	account := asking.Caller.Account
+	if !r.admit(p, account) {
+		return nil
+	}
+	defer r.Budget.Done(account)
+	caller, err := asking.Identify(ctx)
+	var failed *sts.Error
+	if errors.As(err, &failed) && failed.Class == sts.Throttled {
+		r.Budget.Throttled(account, failed.RetryAfter)
+		return nil
+	}
+	if err == nil {
+		asking.Caller = caller
+	}
+	return err
 }
 
 // claim is what decides whose turn in the budget it is. What a renewal that is due, asked for or wanted by a grant

@@ -109,11 +109,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	began := r.STS.Now()
 	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
 	err := r.walk(ctx, p)
+	if err != nil {
+		return ctrl.Result{}, err // it keeps its place in the budget
+	}
 	if !p.queued {
 		r.Budget.Leave(request.NamespacedName) // whatever it waited for before
-	}
-	if err != nil {
-		return ctrl.Result{}, err
 	}
 	next, err := r.report(ctx, p)
 	if err == nil {

@@ -63,7 +63,8 @@ func run(ctx context.Context, s *settings) error {
 		return err // no later answer can make it right, and a replica that works already goes on
 	}
 	chain := identity.Chain{Endpoint: client.Endpoint(), Where: client.Where(), Region: s.region, VPC: s.vpcEndpoint}
-	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}})
+	budget := newBudget(s, counts)
+	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Spend: budget.Spend, Clock: clock.RealClock{}})
 	if s.whoami {
 		return tell(ctx, os.Stdout, client, operator)
 	}
@@ -80,7 +81,7 @@ func run(ctx context.Context, s *settings) error {
 	}
 	reconciler := &controllers.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		STS: client, Budget: newBudget(s, counts), Operator: operator, Metrics: counts,
+		STS: client, Budget: budget, Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
 		Clock:      clock.RealClock{},
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,

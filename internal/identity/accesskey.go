@@ -5,6 +5,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -57,10 +58,10 @@ func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
 	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o)}
 }
 
-// Asking is the AccessKey in that Secret as it is now, ready to ask. Whose it is STS
-// is asked once per AccessKey; while it does not say, the Caller's Account is
-// "key/" and the namespace, and a key that it refuses makes no other call. The
-// error is an *UnavailableError or the context's.
+// Asking is the AccessKey in that Secret as it is now, ready to ask. STS is asked once
+// per namespace and AccessKey whose it is, by Identify; while it does not say, the
+// Caller's Account is sts.Unaccepted's, and a key that it refuses makes no other call.
+// The error is an *UnavailableError or the context's.
 func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Asking, error) {
 	where := keySecret{namespace, spec}
 	secret, err := a.read(ctx, where)
@@ -71,20 +72,35 @@ func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1
 	if err != nil {
 		return Asking{}, err
 	}
-	caller, err := a.owners.ownerOf(ctx, namespace, keys)
-	switch {
-	case ctx.Err() != nil:
-		return Asking{}, ctx.Err()
-	case err != nil:
-		return Asking{}, where.unavailable(sts.Refused, "%s", err.Error())
+	caller, err, settled := a.owners.remembered(namespace, hashOf(keys))
+	if err != nil {
+		return Asking{}, where.refused(err)
 	}
-	return Asking{
+	asking := Asking{
 		Caller: caller,
 		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
 			return a.sts.AssumeRole(ctx, keys, in)
 		},
-		Invalidate: func() { a.owners.forget(keys) },
-	}, nil
+		Invalidate: func() { a.owners.forget(namespace, keys) },
+	}
+	if !settled {
+		asking.Identify = func(ctx context.Context) (sts.Caller, error) { return a.identify(ctx, where, keys) }
+	}
+	return asking, nil
+}
+
+func (a *AccessKeys) identify(ctx context.Context, where keySecret, keys sts.Keys) (sts.Caller, error) {
+	caller, err := a.owners.identify(ctx, where.namespace, keys)
+	var failed *sts.Error
+	switch {
+	case ctx.Err() != nil:
+		return sts.Caller{}, ctx.Err()
+	case errors.As(err, &failed) && failed.Class == sts.Throttled:
+		return sts.Caller{}, failed
+	case err != nil:
+		return sts.Caller{}, where.refused(err)
+	}
+	return caller, nil
 }
 
 func (a *AccessKeys) read(ctx context.Context, where keySecret) (*corev1.Secret, error) {
@@ -116,6 +132,11 @@ func (s keySecret) unavailable(class sts.Class, format string, args ...any) *Una
 	return &UnavailableError{
 		Source: "Secret " + s.namespace + "/" + s.spec.SecretName, Class: class, NextStep: fmt.Sprintf(format, args...),
 	}
+}
+
+// refused says that STS refuses the AccessKey.
+func (s keySecret) refused(err error) *UnavailableError {
+	return s.unavailable(sts.Refused, "%s", err.Error())
 }
 
 // keysIn takes the AccessKey from the Secret. Errors name keys, never values.

@@ -80,11 +80,21 @@ func (w *keyWorld) called(action string) (n int) {
 
 func (w *keyWorld) asking(t *testing.T) identity.Asking {
 	t.Helper()
-	asking, err := w.keys.Asking(context.Background(), "shop", ramUser)
+	asking, err := identified(context.Background(), w.keys, "shop", ramUser)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return asking
+}
+
+// identified is an AccessKey that is ready to ask, after STS was asked whose it is where that is not known.
+func identified(ctx context.Context, keys *identity.AccessKeys, namespace string, spec v1alpha1.AccessKeyIdentity) (identity.Asking, error) {
+	asking, err := keys.Asking(ctx, namespace, spec)
+	if err != nil || asking.Identify == nil {
+		return asking, err
+	}
+	asking.Caller, err = asking.Identify(ctx)
+	return asking, err
 }
 
 func (w *keyWorld) expectAssumes(t *testing.T, asking identity.Asking) {
@@ -250,7 +260,7 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 			w := newKeyWorld(t)
 			c.spoil(t, w)
 			for range 2 {
-				_, err := w.keys.Asking(context.Background(), "shop", ramUser)
+				_, err := identified(context.Background(), w.keys, "shop", ramUser)
 				expectAboutSecret(t, err, sts.Refused, c.want)
 			}
 			if n, whose := w.called("AssumeRole"), w.called("GetCallerIdentity"); n != 0 || whose != 1 {
@@ -276,6 +286,6 @@ func TestAnAccessKeyThatGoesStale(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	asking.Invalidate()
-	_, err = w.keys.Asking(context.Background(), "shop", ramUser)
+	_, err = identified(context.Background(), w.keys, "shop", ramUser)
 	expectAboutSecret(t, err, sts.Refused, "InvalidAccessKeyId.NotFound")
 }

@@ -15,6 +15,11 @@ type Asking struct {
 	// Caller is who asks. Account is the budget's key; ARN, which messages name, may
 	// be empty.
 	Caller sts.Caller
+	// Identify asks STS who asks, which is a call of its own: it needs a turn in the
+	// budget of Caller.Account. What it returns takes the place of Caller. It is nil if
+	// STS has said so, or if it was asked lately. The error is an *sts.Error that
+	// throttles the call, an *UnavailableError, or the context's.
+	Identify func(ctx context.Context) (sts.Caller, error)
 	// AssumeRole asks for a session. The error is an *sts.Error, an
 	// *UnavailableError or the context's.
 	AssumeRole func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error)

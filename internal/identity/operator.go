@@ -42,6 +42,10 @@ type Options struct {
 	NewFetch func() Fetch
 	// STS tells who the keys belong to, and is asked with them.
 	STS Asker
+	// Spend counts a call to STS of the operator itself, after it: GetCallerIdentity, and
+	// what a source may have asked STS when it gave other keys or failed. These calls wait
+	// for nobody, since a backoff bounds them. nil: they are not counted.
+	Spend func(account string)
 	// Timeout bounds how long Keys waits for the source; 10 s if not set.
 	Timeout time.Duration
 	// Clock is the local clock.
@@ -52,6 +56,7 @@ type Options struct {
 type Operator struct {
 	newFetch func() Fetch
 	sts      Asker
+	spend    func(account string)
 	timeout  time.Duration
 	clock    clock.PassiveClock
 	flights  singleflight.Group
@@ -77,8 +82,11 @@ func NewOperator(o Options) *Operator {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
+	if o.Spend == nil {
+		o.Spend = func(string) {}
+	}
 	return &Operator{
-		newFetch: o.NewFetch, sts: o.STS, timeout: o.Timeout, clock: o.Clock,
+		newFetch: o.NewFetch, sts: o.STS, spend: o.Spend, timeout: o.Timeout, clock: o.Clock,
 		failing: backoff{first: firstBackoff, last: lastBackoff},
 		whoami:  whoami{failing: backoff{first: firstWhoami, last: lastWhoami}},
 	}
@@ -158,6 +166,9 @@ func (o *Operator) fly() (any, error) {
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err != nil || o.keys == nil || o.keys().AccessKeyID != keys.AccessKeyID {
+		o.spend(o.whoami.caller.Account)
+	}
 	now := o.clock.Now()
 	if o.invalidated.count != invalidations {
 		return nil, nil // what it remembers was called stale meanwhile: whoever waits asks again

@@ -11,24 +11,22 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// maxOwners is of how many AccessKeys the owner is remembered: more than a cluster
-// has, at a few hundred bytes each.
-const maxOwners = 1000
-
 // owners knows whose AccessKeys are. It holds no key, only hashes of whole ones: one
-// that was corrected is another.
+// that was corrected is another. Each namespace has a part of its own.
 type owners struct {
 	sts     Asker
 	timeout time.Duration
 	clock   clock.PassiveClock
 	flights singleflight.Group
-	known   *lru.Cache // [sha256.Size]byte -> owner
+	known   *perNamespace // keyHash -> owner
 }
+
+// keyHash stands for an AccessKey.
+type keyHash [sha256.Size]byte
 
 // refusalHolds is how long a refused AccessKey is not asked about again: short, since it may be enabled any moment, but
 // nobody can make the operator ask without end.
@@ -45,23 +43,24 @@ func newOwners(o AccessKeysOptions) *owners {
 	if o.Timeout <= 0 {
 		o.Timeout = whoamiTimeout
 	}
-	return &owners{sts: o.STS, timeout: o.Timeout, clock: o.Clock, known: lru.New(maxOwners)}
+	return &owners{sts: o.STS, timeout: o.Timeout, clock: o.Clock, known: newPerNamespace()}
 }
 
-// ownerOf waits for STS no longer than the timeout, and after a failure not at all
-// for a while (10 s growing to 5 min). The error is an *sts.Error, and only says that STS
-// refuses the key, or did so within the last 10 s.
-func (o *owners) ownerOf(ctx context.Context, namespace string, keys sts.Keys) (sts.Caller, error) {
+// identify asks STS whose a key is. It waits no longer than the timeout, and after a
+// failure makes no call for a while (10 s growing to 5 min). While STS does not say,
+// the Caller's Account is that of all unaccepted identities of the namespace. The error
+// is an *sts.Error: STS refuses the key, or did so within the last 10 s, or it throttles
+// the call. Callers of one namespace with one key share a call.
+func (o *owners) identify(ctx context.Context, namespace string, keys sts.Keys) (sts.Caller, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	unknown := sts.Caller{Account: "key/" + namespace} // all of its unknown keys: it may make up any number
 	hash := hashOf(keys)
-	if caller, err, settled := o.remembered(hash, unknown); settled {
+	if caller, err, settled := o.remembered(namespace, hash); settled {
 		return caller, err
 	}
 	// The call outlives those who gave up waiting: its answer serves the next.
-	answered := o.flights.DoChan(string(hash[:]), func() (any, error) {
-		return nil, o.ask(context.WithoutCancel(ctx), hash, keys)
+	answered := o.flights.DoChan(namespace+"/"+string(hash[:]), func() (any, error) {
+		return nil, o.ask(context.WithoutCancel(ctx), namespace, hash, keys)
 	})
 	select {
 	case answer := <-answered:
@@ -70,13 +69,14 @@ func (o *owners) ownerOf(ctx context.Context, namespace string, keys sts.Keys) (
 		}
 	case <-waiting.Done():
 	}
-	caller, err, _ := o.remembered(hash, unknown)
+	caller, err, _ := o.remembered(namespace, hash)
 	return caller, err
 }
 
-// remembered tells whether there is nothing to ask now.
-func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller sts.Caller, err error, settled bool) {
-	value, ok := o.known.Get(hash)
+// remembered returns what is known of a key. settled reports whether there is nothing to ask now.
+func (o *owners) remembered(namespace string, hash keyHash) (caller sts.Caller, err error, settled bool) {
+	unknown := sts.Caller{Account: sts.Unaccepted(namespace)}
+	value, ok := o.known.get(namespace, hash)
 	if !ok {
 		return unknown, nil, false
 	}
@@ -91,37 +91,40 @@ func (o *owners) remembered(hash [sha256.Size]byte, unknown sts.Caller) (caller 
 	return unknown, nil, holds
 }
 
-// ask makes the call. The error says that STS refuses the key.
-func (o *owners) ask(ctx context.Context, hash [sha256.Size]byte, keys sts.Keys) error {
-	if _, err, settled := o.remembered(hash, sts.Caller{}); settled {
+// ask makes the call. The error says that STS refuses the key, or throttles the call.
+func (o *owners) ask(ctx context.Context, namespace string, hash keyHash, keys sts.Keys) error {
+	if _, err, settled := o.remembered(namespace, hash); settled {
 		return err // somebody else's flight has just landed
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	caller, err := o.sts.GetCallerIdentity(ctx, keys)
 	if err == nil {
-		o.known.Add(hash, owner{caller: caller})
+		o.known.add(namespace, hash, owner{caller: caller})
 		return nil
 	}
 	var failed *sts.Error
 	if errors.As(err, &failed) && failed.Reason == sts.ReasonIdentityUnavailable {
 		refused := owner{refused: true, failing: backoff{first: refusalHolds, last: refusalHolds}}
 		refused.failing.failed(o.clock.Now(), err)
-		o.known.Add(hash, refused)
+		o.known.add(namespace, hash, refused)
 		return err
 	}
 	known := owner{failing: backoff{first: firstWhoami, last: lastWhoami}}
-	if value, ok := o.known.Get(hash); ok && !value.(owner).refused {
+	if value, ok := o.known.get(namespace, hash); ok && !value.(owner).refused {
 		known.failing = value.(owner).failing
 	}
 	known.failing.failed(o.clock.Now(), err)
-	o.known.Add(hash, known)
+	o.known.add(namespace, hash, known)
+	if failed != nil && failed.Class == sts.Throttled {
+		return failed
+	}
 	return nil
 }
 
-// forget makes the next ownerOf ask again.
-func (o *owners) forget(keys sts.Keys) { o.known.Remove(hashOf(keys)) }
+// forget makes the next identify ask again.
+func (o *owners) forget(namespace string, keys sts.Keys) { o.known.remove(namespace, hashOf(keys)) }
 
-func hashOf(keys sts.Keys) [sha256.Size]byte {
+func hashOf(keys sts.Keys) keyHash {
 	return sha256.Sum256([]byte(keys.AccessKeyID + "\x00" + keys.AccessKeySecret))
 }

@@ -21,7 +21,7 @@ func TestFirstAskersShareOneCall(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if asking, err := w.keys.Asking(context.Background(), "shop", ramUser); err != nil || asking.Caller.Account != account {
+			if asking, err := identified(context.Background(), w.keys, "shop", ramUser); err != nil || asking.Caller.Account != account {
 				t.Errorf("got %+v, %v", asking.Caller, err)
 			}
 		})
@@ -43,12 +43,12 @@ func TestWorkGoesOnWithoutKnowingWhoseAKeyIs(t *testing.T) {
 			t.Errorf("%s: account %s after %d calls, want %s after %d", story, asking.Caller.Account, n, account, calls)
 		}
 	}
-	expect("STS fails", "key/shop", 1)
-	expect("it is not asked again at once", "key/shop", 1)
+	expect("STS fails", "unaccepted/shop", 1)
+	expect("it is not asked again at once", "unaccepted/shop", 1)
 	w.clock.SetTime(w.clock.Now().Add(10 * time.Second))
-	expect("but after ten seconds", "key/shop", 2)
+	expect("but after ten seconds", "unaccepted/shop", 2)
 	w.clock.SetTime(w.clock.Now().Add(19 * time.Second))
-	expect("then twenty", "key/shop", 2)
+	expect("then twenty", "unaccepted/shop", 2)
 	w.emulator.Clear()
 	w.clock.SetTime(w.clock.Now().Add(time.Second))
 	expect("it answers", account, 3)
@@ -59,14 +59,14 @@ func TestAHangDoesNotHoldKeysUp(t *testing.T) {
 	options := identity.AccessKeysOptions{
 		Reader: fake.NewClientBuilder().WithObjects(secretOf(user)).Build(), STS: &asker{hang: true}, Clock: newClock(), Timeout: 20 * time.Millisecond,
 	}
-	asking, err := identity.NewAccessKeys(options).Asking(context.Background(), "shop", ramUser)
-	if err != nil || asking.Caller.Account != "key/shop" {
+	asking, err := identified(context.Background(), identity.NewAccessKeys(options), "shop", ramUser)
+	if err != nil || asking.Caller.Account != "unaccepted/shop" {
 		t.Errorf("got %+v, %v", asking.Caller, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 	defer cancel()
 	options.Timeout = 0
-	if _, err := identity.NewAccessKeys(options).Asking(ctx, "shop", ramUser); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := identified(ctx, identity.NewAccessKeys(options), "shop", ramUser); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("who gives up gets %v", err)
 	}
 }

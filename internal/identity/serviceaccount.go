@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/lru"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,8 +28,6 @@ const (
 	audience = "sts.aliyuncs.com"
 	// tokenLifetime is in seconds, the shortest that Kubernetes gives.
 	tokenLifetime = 600
-	// maxAccepted is how many ServiceAccounts are remembered to have been accepted.
-	maxAccepted = 10000
 	// apiTimeout bounds a call to the API server.
 	apiTimeout = 10 * time.Second
 )
@@ -62,18 +59,18 @@ type ServiceAccounts struct {
 	sts         OIDCAsker
 	providerARN string
 	// accepted are those that STS gave a session, by which their account is known to be theirs.
-	accepted *lru.Cache // serviceAccount -> nil
+	accepted *perNamespace // serviceAccount -> nil
 }
 
 // NewServiceAccounts prepares them; nothing is called yet.
 func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
-	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN, accepted: lru.New(maxAccepted)}
+	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN, accepted: newPerNamespace()}
 }
 
 // Asking is that ServiceAccount, ready to ask. Its token is made when it asks, so
 // that one who waits for the budget needs none. The Caller has an account only: the
-// provider's once STS has accepted the ServiceAccount, and until then one that the
-// namespace shares with nobody, since whoever names a provider may name anybody's.
+// provider's once STS has accepted the ServiceAccount, and until then sts.Unaccepted's,
+// since whoever names a provider may name anybody's.
 // The error is an *UnavailableError.
 func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Asking, error) {
 	who := serviceAccount{namespace: namespace, name: spec.Name, providerARN: cmp.Or(spec.OIDCProviderARN, s.providerARN)}
@@ -96,10 +93,10 @@ func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alp
 }
 
 func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
-	if _, ok := s.accepted.Get(who); ok {
+	if _, ok := s.accepted.get(who.namespace, who); ok {
 		return claimed
 	}
-	return "claimed/" + who.namespace // all that it claims: it may claim any number
+	return sts.Unaccepted(who.namespace) // whatever it claims: it may claim any number
 }
 
 func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts.AssumeRoleInput) (sts.Session, error) {
@@ -111,14 +108,14 @@ func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts
 	var failed *sts.Error
 	if errors.As(err, &failed) {
 		if failed.Class == sts.Refused {
-			s.accepted.Remove(who)
+			s.accepted.remove(who.namespace, who)
 		}
 		return sts.Session{}, failed.WithSubject(sts.Subject{
 			Name: who.subject(), ProviderARN: who.providerARN, Issuer: claimsOf(token).Issuer,
 		})
 	}
 	if err == nil {
-		s.accepted.Add(who, nil)
+		s.accepted.add(who.namespace, who, nil)
 	}
 	return session, err
 }

@@ -90,7 +90,7 @@ func TestServiceAccountAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if asking.Caller != (sts.Caller{Account: "claimed/sts-system"}) || made.Load() != 0 {
+	if asking.Caller != (sts.Caller{Account: "unaccepted/sts-system"}) || made.Load() != 0 {
 		t.Errorf("%+v, with %d tokens before it asks", asking.Caller, made.Load())
 	}
 	for want := range int32(2) {
@@ -211,8 +211,8 @@ func (n noSTS) GetCallerIdentity(context.Context, sts.Keys) (sts.Caller, error) 
 func TestServiceAccountsProvider(t *testing.T) {
 	const other = "acs:ram::2:oidc-provider/theirs"
 	for _, c := range []struct{ name, flag, spec, account, want string }{
-		{"the operator's", provider, "", "claimed/shop", ""},
-		{"its own", provider, other, "claimed/shop", ""},
+		{"the operator's", provider, "", "unaccepted/shop", ""},
+		{"its own", provider, other, "unaccepted/shop", ""},
 		{"none", "", "", "", "set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN"},
 		{"one that is none", "hush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},
 		{"one with more behind it", provider + "\nhush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},

@@ -4,6 +4,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -94,6 +95,7 @@ func (o *Operator) ask(ctx context.Context, keys sts.Keys) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.spend(cmp.Or(caller.Account, o.whoami.caller.Account))
 	if err != nil {
 		if o.whoami.failedFor != keys.AccessKeyID {
 			o.whoami.failedFor = keys.AccessKeyID

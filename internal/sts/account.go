@@ -42,6 +42,9 @@ type account struct {
 	inFlight    int // counted only while there is a bound
 	waiting     *queue
 	called      map[types.NamespacedName]*waiter
+	flying      *int   // calls of all accounts that are under way or about to be
+	group       *group // that it shares a limit with; nil if none
+	turn        uint64 // its last in the group
 }
 
 func newAccount(qps rate.Limit, burst int) *account {
@@ -50,19 +53,57 @@ func newAccount(qps rate.Limit, burst int) *account {
 
 // call calls those whose turn has come: as many as there are tokens that are nobody's, and places for calls in flight.
 func (a *account) call(now time.Time, full func(*account) bool) (called []*waiter) {
+	for a.expire(now); a.ready(now, full); {
+		called = append(called, a.callNext(now))
+	}
+	return called
+}
+
+// expire takes the token back from those who did not come in time.
+func (a *account) expire(now time.Time) {
 	a.recover(now)
 	for _, w := range a.called {
 		if now.After(w.lapses) {
-			delete(a.called, w.NamespacedName)
+			a.release(w)
 		}
 	}
-	for a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !full(a) {
-		w := a.waiting.pop()
-		w.called, w.lapses = true, now.Add(lapse)
-		a.called[w.NamespacedName] = w
-		called = append(called, w)
+}
+
+// ready reports whether somebody waits who may be called.
+func (a *account) ready(now time.Time, full func(*account) bool) bool {
+	return a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !full(a)
+}
+
+// callNext reserves a token for whoever's turn it is; somebody must be ready.
+func (a *account) callNext(now time.Time) *waiter {
+	w := a.waiting.pop()
+	w.called, w.lapses = true, now.Add(lapse)
+	a.called[w.NamespacedName] = w
+	a.occupy(1)
+	if a.group != nil {
+		a.group.reserved++
 	}
-	return called
+	return w
+}
+
+// release gives up the token that is reserved for w, if one is.
+func (a *account) release(w *waiter) {
+	if a.called[w.NamespacedName] != w {
+		return
+	}
+	delete(a.called, w.NamespacedName)
+	a.occupy(-1)
+	if a.group != nil {
+		a.group.reserved--
+	}
+}
+
+// occupy counts calls that are under way or about to be.
+func (a *account) occupy(n int) {
+	*a.flying += n
+	if a.group != nil {
+		a.group.busy += n
+	}
 }
 
 // free is how many tokens there are that are nobody's.
@@ -75,11 +116,26 @@ func (a *account) busy() int { return a.inFlight + len(a.called) }
 
 // take spends the token of one who was called, and counts the call if its end will be told.
 func (a *account) take(w *waiter, now time.Time, counted bool) {
-	delete(a.called, w.NamespacedName)
-	a.limiter.ReserveN(now, 1)
+	a.release(w)
+	a.spend(now)
 	if counted {
 		a.inFlight++
+		a.occupy(1)
 	}
+}
+
+// spend takes a token, whether there is one or not.
+func (a *account) spend(now time.Time) {
+	a.limiter.ReserveN(now, 1)
+	if a.group != nil {
+		a.group.limiter.ReserveN(now, 1)
+	}
+}
+
+// done counts the end of a call.
+func (a *account) done() {
+	a.inFlight--
+	a.occupy(-1)
 }
 
 // until is how long it takes until n more calls can be made, as far as tokens go.
@@ -106,8 +162,8 @@ func (a *account) throttle(now time.Time, pause time.Duration) {
 		a.pausedUntil = until
 		a.raiseAt = until.Add(raiseEvery)
 	}
-	for name, w := range a.called {
-		delete(a.called, name)
+	for _, w := range a.called {
+		a.release(w)
 		w.called = false
 		a.waiting.putBack(w)
 	}

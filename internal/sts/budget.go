@@ -23,7 +23,8 @@ const (
 // Budget spreads the calls to STS, one token bucket per account. Nobody sleeps in
 // it: whoever has to wait is told so and waits to be called. While the budget is
 // short, the earliest expiry goes first; but a tenth of the calls is kept for first
-// issues, and four tenths go to the namespaces in turn. It is safe for concurrent use.
+// issues, and four tenths go to the namespaces in turn. Calls that no account has
+// accepted yet share one more bucket (see Unaccepted). It is safe for concurrent use.
 type Budget struct {
 	qps     rate.Limit
 	burst   int
@@ -38,20 +39,26 @@ type Budget struct {
 	arrivals uint64
 	swept    time.Time
 	places   int // for calls under way, of all accounts; 0: any number
+	flying   int // calls under way or about to be, of all accounts
+
+	unaccepted *group // of the accounts that Unaccepted names
 }
 
 // NewBudget allows qps calls per second and account, and burst calls at once. Of
 // Alibaba Cloud's own limit, 100 per second, other clusters want a share.
 func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
+	limit, burst := rate.Limit(max(qps, slowestQPS)), max(burst, 1)
 	return &Budget{
-		qps: rate.Limit(max(qps, slowestQPS)), burst: max(burst, 1), clock: clock,
+		qps: limit, burst: burst, clock: clock,
 		observe: func(time.Duration) {}, news: make(chan struct{}, 1),
 		accounts: map[string]*account{}, waiters: map[types.NamespacedName]*waiter{}, swept: clock.Now(),
+		unaccepted: newGroup(limit, burst),
 	}
 }
 
 // Observe has observe told of each call that is allowed, with how long it waited from the Take that first asked for its
-// turn: 0 if it went at once. Say it before the first Take.
+// turn: 0 if it went at once. Calls that no account has accepted yet are left out: a namespace can want any number of
+// them. Say it before the first Take.
 func (b *Budget) Observe(observe func(waited time.Duration)) { b.observe = observe }
 
 // Limit is how many calls per second the account may make now: after a throttling answer fewer than at first.
@@ -76,8 +83,9 @@ func (b *Budget) Waiting() int {
 // LimitInFlight lets all accounts together have n calls at a time, and each no more
 // than it leaves free for the others: the first half of them, the next half of what is
 // left then, and so on. It takes several accounts whose calls hang, six of 32 places,
-// to occupy every worker. 0, as it is at first, means any number. Say it before the
-// first Take; from then on each Take that gave 0 needs its Done.
+// to occupy every worker. Calls that no account has accepted yet count as one account,
+// within which the namespaces share in the same way. 0, as it is at first, means any
+// number. Say it before the first Take; from then on each Take that gave 0 needs its Done.
 func (b *Budget) LimitInFlight(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,9 +94,9 @@ func (b *Budget) LimitInFlight(n int) {
 
 // full: the account has as many calls under way as it leaves free for the others.
 func (b *Budget) full(a *account) bool {
-	free := b.places
-	for _, each := range b.accounts {
-		free -= each.busy()
+	free := b.places - b.flying
+	if a.group != nil {
+		free = a.group.left(free)
 	}
 	return b.places > 0 && a.busy() >= free
 }
@@ -110,10 +118,15 @@ func (b *Budget) Take(account string, claim Claim) (wait time.Duration) {
 	if w.called {
 		delete(b.waiters, w.NamespacedName)
 		a.take(w, now, b.places > 0)
-		b.observe(now.Sub(w.since))
+		if a.group == nil {
+			b.observe(now.Sub(w.since))
+		}
 		return 0
 	}
 	wait = a.until(a.waiting.waiting, now)
+	if a.group != nil {
+		wait = max(wait, a.group.until(a.group.ahead(a.waiting.waiting), now))
+	}
 	if b.full(a) {
 		wait = max(wait, crowded)
 	}
@@ -140,10 +153,21 @@ func (b *Budget) Done(account string) {
 	defer b.mu.Unlock()
 	if a, ok := b.accounts[account]; ok && a.inFlight > 0 {
 		now := b.clock.Now()
-		a.inFlight--
+		a.done()
 		a.used = now
 		b.callAll(now)
 	}
+}
+
+// Spend counts a call that waits for nobody: the operator's own GetCallerIdentity, which a backoff bounds.
+func (b *Budget) Spend(account string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	a := b.account(account)
+	a.used = now
+	a.recover(now)
+	a.spend(now)
 }
 
 // Throttled tells of a throttling answer: nobody of account calls for retryAfter
@@ -197,13 +221,25 @@ func (b *Budget) tell() {
 // callAll lets each account call those whose turn has come: what one gives up, another may have.
 func (b *Budget) callAll(now time.Time) {
 	for _, a := range b.accounts {
-		b.call(a, now, nil)
+		if a.group == nil {
+			b.call(a, now, nil)
+		}
 	}
+	b.called(b.unaccepted.call(now, b.full), nil)
 }
 
 // call lets the account call those whose turn has come, and keeps in mind to tell them, but for who is here.
 func (b *Budget) call(a *account, now time.Time, here *waiter) {
-	for _, w := range a.call(now, b.full) {
+	if a.group != nil {
+		b.called(a.group.call(now, b.full), here)
+		return
+	}
+	b.called(a.call(now, b.full), here)
+}
+
+// called keeps in mind to tell those who were called, but for who is here.
+func (b *Budget) called(waiters []*waiter, here *waiter) {
+	for _, w := range waiters {
 		if w != here {
 			b.toCall = append(b.toCall, w)
 			b.tell()
@@ -219,6 +255,8 @@ func (b *Budget) untilCall(a *account, now time.Time) time.Duration {
 		return 0
 	case b.full(a):
 		return lapse
+	case a.group != nil:
+		return max(a.until(1, now), a.group.until(1, now))
 	}
 	return a.until(1, now)
 }
@@ -234,6 +272,7 @@ func (b *Budget) enter(a *account, claim Claim, now time.Time) *waiter {
 	default:
 		if ok {
 			b.drop(w)
+			b.callAll(now) // what it does not want any more, another may have
 		}
 		b.arrivals++
 		w = &waiter{account: a, arrival: b.arrivals, since: now}
@@ -248,7 +287,7 @@ func (b *Budget) enter(a *account, claim Claim, now time.Time) *waiter {
 func (b *Budget) drop(w *waiter) {
 	delete(b.waiters, w.NamespacedName)
 	if w.called {
-		delete(w.account.called, w.NamespacedName)
+		w.account.release(w)
 		return
 	}
 	w.account.waiting.remove(w)
@@ -257,7 +296,7 @@ func (b *Budget) drop(w *waiter) {
 func (b *Budget) account(name string) *account {
 	a, ok := b.accounts[name]
 	if !ok {
-		a = newAccount(b.qps, b.burst)
+		a = b.newAccount(name)
 		b.accounts[name] = a
 	}
 	return a
@@ -277,7 +316,7 @@ func (b *Budget) sweep(now time.Time) {
 	}
 	for name, a := range b.accounts {
 		if a.idle(now) {
-			delete(b.accounts, name)
+			b.forget(name, a)
 		}
 	}
 }

@@ -1,0 +1,11 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sts
+
+// Buckets is how many token buckets are kept now.
+func (b *Budget) Buckets() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.accounts) + len(b.unaccepted.members)
+}
