@@ -134,7 +134,8 @@ func decode(encoded string) map[string]Read {
 		if len(fields) != 4 {
 			continue
 		}
-		ways, _ := strconv.ParseUint(fields[1], 10, 8)
+		parsed, _ := strconv.ParseUint(fields[1], 10, 8)
+		ways := uint8(parsed)
 		all[fields[0]] = Read{
 			How: How(ways &^ optionalBit), Optional: ways&optionalBit != 0, Since: parseUnix(fields[2]), Ran: parseUnix(fields[3]),
 		}

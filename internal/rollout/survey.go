@@ -61,25 +61,11 @@ type Finding struct {
 func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
 	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
-		read, reads := pod.Reads[secretName]
-		if reads {
+		if _, reads := pod.Reads[secretName]; reads {
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		stale := issue.Stale(pod, read) && f.matters(now, issue, pod, read)
-		if stale {
-			f.Stale = append(f.Stale, StalePod{pod.Name, issue.Held(pod, read.Since)})
-		}
-		target := slices.Contains(wish.Targets, pod.Workload)
-		switch {
-		case pod.Terminating:
-		case target && (stale || issue.TargetStale(pod, read, reads)):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
-		case stale && wish.Auto && pod.Workload != (Workload{}):
-			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, read.Since)})
-		case stale:
-			f.Left = append(f.Left, StalePod{pod.Name, issue.Held(pod, read.Since)})
-		}
+		f.judge(now, issue, wish, pod, secretName, due)
 	}
 	for workload, pods := range due {
 		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
@@ -87,6 +73,24 @@ func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod
 	slices.SortFunc(f.Due, func(a, b Due) int { return strings.Compare(a.Workload.String(), b.Workload.String()) })
 	f.Stale, f.Left = firstToExpire(f.Stale), firstToExpire(f.Left)
 	return f
+}
+
+// judge finds out how one pod stands to the issue, and whether its workload is due.
+func (f *Finding) judge(now time.Time, issue Issue, wish Wish, pod Pod, secretName string, due map[Workload][]StalePod) {
+	read, reads := pod.Reads[secretName]
+	stale, held := issue.Stale(pod, read) && f.matters(now, issue, pod, read), StalePod{pod.Name, issue.Held(pod, read.Since)}
+	if stale {
+		f.Stale = append(f.Stale, held)
+	}
+	switch {
+	case pod.Terminating:
+	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.TargetStale(pod, read, reads)):
+		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
+	case stale && wish.Auto && pod.Workload != (Workload{}):
+		due[pod.Workload] = append(due[pod.Workload], held)
+	case stale:
+		f.Left = append(f.Left, held)
+	}
 }
 
 // matters reports whether it matters yet that a pod is stale, and notes when it will.

@@ -14,7 +14,7 @@ import (
 // Field managers of the operator's writes. The API server notes for each when it wrote last, by its own clock. Labels and
 // owners have one of their own, so that a change of theirs does not look like new credentials.
 const (
-	CredentialsManager = "sts-credential-operator"
+	CredentialsManager = "sts-credential-operator" //nolint:gosec // it is a name
 	MetadataManager    = "sts-credential-operator-metadata"
 )
 
