@@ -28,6 +28,7 @@ func (r *Reconciler) renew(ctx context.Context, p *pass) {
 	session, kept := p.memo.kept(p.sought(), r.STS.Now())
 	if !kept {
 		if p.wait = p.memo.untilTry(r.Clock.Now()); p.wait > 0 {
+			p.holding = fmt.Sprintf("the next call to STS waits: one object makes at most one call each %s, however often it is changed or a renewal is requested", tryEvery)
 			return
 		}
 		session = r.fetch(ctx, p)
@@ -69,7 +70,9 @@ func (r *Reconciler) held(p *pass, repair bool) bool {
 		return true
 	}
 	if repair {
-		p.wait = p.memo.repairs.until(p.attempt(), now)
+		if p.wait = p.memo.repairs.until(p.attempt(), now); p.wait > 0 {
+			p.holding = r.pacedCorrection(p, "its data or the operator's record", p.wait)
+		}
 	}
 	if life := r.lifeLeft(p); life > 0 { // of an older copy, say
 		p.wait = min(p.wait, max(life/4, transientMin))
@@ -174,6 +177,7 @@ func (r *Reconciler) admit(p *pass, account string) bool {
 	p.wait = r.Budget.Take(account, p.claim())
 	if p.queued = p.wait > 0; p.queued {
 		p.memo.absent = p.absent
+		p.holding = "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling"
 		return false
 	}
 	p.memo.tried(r.Clock.Now())

@@ -95,7 +95,7 @@ func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.
 		return 0
 	}
 	why, _ := refusal(err)
-	log.FromContext(ctx).Info("a Secret under a former name cannot be taken away", "secret", s.Name, "why", why)
+	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
 	return conflictRetry
 }
 

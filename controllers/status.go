@@ -166,14 +166,22 @@ func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
 	switch {
 	case p.decision.Usable:
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf(
-			"Secret %s holds credentials of %s until %s", p.seen.Name, cmp.Or(p.record.AssumedRoleARN, p.credential.Spec.RoleARN), p.record.ExpiresAt.Format(time.RFC3339))}, true
+			"Secret %s holds credentials of %s until %s", p.seen.Name, cmp.Or(p.record.AssumedRoleARN, p.credential.Spec.RoleARN), p.record.ExpiresAt.Format(time.RFC3339)) + p.alsoHolding()}, true
 	case p.trouble != nil:
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: p.trouble.reason, Message: p.trouble.message}, p.trouble.passing
 	case p.record != nil && p.intact && !now.Before(p.record.ExpiresAt):
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired, Message: fmt.Sprintf(
-			"what Secret %s holds has expired: new credentials wait for their turn", p.seen.Name)}, true
+			"what Secret %s holds has expired: %s", p.seen.Name, cmp.Or(p.holding, "new credentials are about to be issued"))}, true
 	}
-	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: "credentials are about to be issued"}, true
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(p.holding, "credentials are about to be issued")}, true
+}
+
+// alsoHolding follows what is said of credentials that work.
+func (p *pass) alsoHolding() string {
+	if p.holding == "" || p.trouble != nil { // which is reported beside Ready
+		return ""
+	}
+	return "; " + p.holding
 }
 
 // often is the duration below which restarts after each renewal come many times a day.

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -41,6 +42,7 @@ type pass struct {
 	invalid bool          // the operator's own checks refuse the spec
 	wait    time.Duration // how long until a call may be made, though nothing is wrong
 	queued  bool          // it waits for its turn in the budget
+	holding string        // what the operator holds back, and why, though nothing is wrong
 	adjust  time.Duration // how long until metadata may be adjusted
 	ending  bool          // the namespace is being deleted
 	wrote   bool          // the Secret was written
@@ -212,6 +214,7 @@ func (r *Reconciler) settle(ctx context.Context, p *pass) {
 	p.adjust = p.memo.adjustments.until(p.attempt(), now)
 	switch {
 	case p.adjust > 0:
+		p.holding = cmp.Or(p.holding, r.pacedCorrection(p, "its labels, annotations or owner", p.adjust))
 	case r.adjust(ctx, p, frame):
 		p.memo.adjustments.done(p.attempt(), now)
 		p.adjust = p.memo.adjustments.until(p.attempt(), now)
@@ -221,6 +224,13 @@ func (r *Reconciler) settle(ctx context.Context, p *pass) {
 	if t := p.memo.adjustTrouble; t != nil {
 		p.fail(*t)
 	}
+}
+
+// pacedCorrection says that another client changed part of the Secret, and when the operator corrects it: not at once,
+// since it has done so shortly before.
+func (r *Reconciler) pacedCorrection(p *pass, part string, wait time.Duration) string {
+	return fmt.Sprintf("another client changed Secret %s (%s) again: the operator corrects it at %s, since repeated corrections are paced. Stop the other client",
+		p.credential.SecretName(), part, r.stsTime(r.Clock.Now().Add(wait)).Format(time.RFC3339))
 }
 
 // missedRetry is when an object that changed between the look and the write is looked at again.

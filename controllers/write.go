@@ -139,7 +139,7 @@ func (*Reconciler) changedByAdmission(p *pass, sent *corev1.Secret, what string)
 }
 
 // errHotSecret is what is told of a Secret that somebody else writes to all the time.
-var errHotSecret = errors.New("somebody else writes to it at the same time, again and again")
+var errHotSecret = errors.New("repeated write conflicts, another client keeps updating it")
 
 // lookAgain reads live what a write met; nil if there is nothing (any more). What is there now may want another shape.
 func (r *Reconciler) lookAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
