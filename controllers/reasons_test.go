@@ -118,11 +118,12 @@ func TestWhatTheOperatorHoldsBackIsInACondition(t *testing.T) {
 
 func TestWaitingForTheBudgetIsInACondition(t *testing.T) {
 	w := newWorld(t)
-	c := w.credential("orders")
+	w.Budget = stsBudget(w, 0.1, 1)
+	first, c := w.credential("first"), w.credential("second")
+	w.pass(first)
 	w.Budget.Throttled(account, 2*time.Minute)
 	w.pass(c)
-	w.step(time.Minute)
-	w.pass(c)
+	w.wantCalls(1)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "waits for its turn in the budget")
 }
 

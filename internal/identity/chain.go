@@ -42,8 +42,8 @@ type source struct {
 	subject  func() sts.Subject
 	provider func(Chain) (providers.CredentialsProvider, error)
 	nextStep string
-	// token is where the security token of a temporary AccessKey is given.
-	token string
+	// completion says where the security token of a temporary AccessKey is given.
+	completion string
 }
 
 // sources are those of Alibaba Cloud's default chain, in its order (credentials-go,
@@ -56,8 +56,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewEnvironmentVariableCredentialsProviderBuilder().Build()
 		},
-		nextStep: "set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-		token:    "set ALIBABA_CLOUD_SECURITY_TOKEN too, to the token that was issued with it, or set the AccessKey of a RAM user",
+		nextStep:   "set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+		completion: "set ALIBABA_CLOUD_SECURITY_TOKEN too, to the token that was issued with it, or set the AccessKey of a RAM user",
 	},
 	{
 		name:       "RRSA",
@@ -79,8 +79,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewCLIProfileCredentialsProviderBuilder().Build()
 		},
-		nextStep: "check that the file (ALIBABA_CLOUD_CONFIG_FILE) can be read, and the mode and keys of its profile (ALIBABA_CLOUD_PROFILE)",
-		token:    "give the profile the mode StsToken and the token as sts_token, or the AccessKey of a RAM user. ALIBABA_CLOUD_SECURITY_TOKEN counts with the other environment variables only",
+		nextStep:   "check that the file (ALIBABA_CLOUD_CONFIG_FILE) can be read, and the mode and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		completion: "give the profile the mode StsToken and the token as sts_token, or the AccessKey of a RAM user. ALIBABA_CLOUD_SECURITY_TOKEN counts with the other environment variables only",
 	},
 	{
 		name:       "the credentials file",
@@ -89,8 +89,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewProfileCredentialsProviderBuilder().Build()
 		},
-		nextStep: "check that the file (ALIBABA_CLOUD_CREDENTIALS_FILE) can be read, and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
-		token:    "give the profile the AccessKey of a RAM user: the file has no place for a token, but the environment has, ALIBABA_CLOUD_SECURITY_TOKEN beside the AccessKey",
+		nextStep:   "check that the file (ALIBABA_CLOUD_CREDENTIALS_FILE) can be read, and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		completion: "give the profile the AccessKey of a RAM user: the file has no place for a token, but the environment has, ALIBABA_CLOUD_SECURITY_TOKEN beside the AccessKey",
 	},
 	{
 		name:       "the credentials URI",
@@ -98,8 +98,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewURLCredentialsProviderBuilder().Build()
 		},
-		nextStep: "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
-		token:    "let the service behind ALIBABA_CLOUD_CREDENTIALS_URI answer with SecurityToken, which in the environment is ALIBABA_CLOUD_SECURITY_TOKEN",
+		nextStep:   "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
+		completion: "let the service behind ALIBABA_CLOUD_CREDENTIALS_URI answer with SecurityToken, which in the environment is ALIBABA_CLOUD_SECURITY_TOKEN",
 	},
 	{
 		name:       "the node's RAM role",
@@ -179,7 +179,7 @@ func (s source) keys(c Chain, provider providers.CredentialsProvider) (sts.Keys,
 
 // incomplete is the error of a source that gives a temporary AccessKey without its token.
 func (s source) incomplete() *UnavailableError {
-	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.token, s.nextStep)}
+	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.completion, s.nextStep)}
 }
 
 // explain sorts an error of credentials-go. Their texts hold URLs, whole answers and file contents, so none is kept.

@@ -17,7 +17,7 @@ import (
 // misconfigurations are how the errors of credentials-go begin (v1.4.14, credentials/providers) that a wrong setting causes.
 // None of them follows a call, so that trying again cannot help. Nothing of these texts is shown.
 var misconfigurations = []string{
-	"unable to get credentials from enviroment variables",
+	"unable to get credentials from ",
 	"the OIDCTokenFilePath is empty", "the OIDCProviderARN is empty", "the RoleArn is empty", "the url is empty",
 	"the access key id is empty", "the access key secret is empty", "the security token is empty",
 	"the Assume Role session duration should be", "session duration should be",

@@ -151,10 +151,6 @@ func recordIn(annotations map[string]string) *Record {
 			return nil
 		}
 	}
-	writtenAt, err := time.Parse(time.RFC3339, annotations[writtenAtAnnotation])
-	if err != nil || writtenAt.After(expiresAt) { // which somebody else wrote
-		writtenAt = issuedAt
-	}
 	return &Record{
 		Credential:          annotations[CredentialAnnotation],
 		IssuedAt:            issuedAt,
@@ -165,11 +161,21 @@ func recordIn(annotations map[string]string) *Record {
 		AssumedRoleID:       annotations[assumedRoleIDAnnotation],
 		RequestHash:         annotations[requestHashAnnotation],
 		HandledRenewRequest: annotations[handledRequestAnnotation],
-		WrittenAt:           writtenAt,
+		WrittenAt:           writtenIn(annotations, issuedAt, expiresAt),
 		Replaced:            decodeReplaced(annotations[replacedAnnotation]),
 		layoutHash:          annotations[layoutHashAnnotation],
 		managedKeys:         listedIn(annotations, managedKeysAnnotation),
 	}
+}
+
+// writtenIn returns when the record was written: when it was issued where that is not recorded, or is after the expiry, which
+// somebody else must have written.
+func writtenIn(annotations map[string]string, issuedAt, expiresAt time.Time) time.Time {
+	writtenAt, err := time.Parse(time.RFC3339, annotations[writtenAtAnnotation])
+	if err != nil || writtenAt.After(expiresAt) {
+		return issuedAt
+	}
+	return writtenAt
 }
 
 // LayoutChanged reports whether the record is of other keys than are written now.

@@ -20,7 +20,7 @@ const maxPolicy = 2048
 func validPolicy(text string) bool {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	policy, ok := readNode(decoder, 0)
-	if _, err := decoder.Token(); !ok || err != io.EOF { //nolint:errorlint // Token documents io.EOF itself
+	if _, err := decoder.Token(); !ok || err != io.EOF {
 		return false
 	}
 	return policy.has("Version", "Statement") && policy.fields["Version"].is("1") && policy.fields["Statement"].listOf(statementBlock)
