@@ -89,7 +89,7 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 		want     int // calls of the quiet one in 300 s at least, of 600
 	}{
 		{"a first issuance that asks again and again", false, func(*contest, *sts.Claim) {}, 0, false, 80},
-		{"a renewal, beside others that expire earlier", true, func(c *contest, claim *sts.Claim) {
+		{"a renewal, beside others that expire earlier", true, func(_ *contest, claim *sts.Claim) {
 			if claim.Namespace == "quiet" {
 				claim.Expires = claim.Expires.Add(time.Hour)
 			}
