@@ -27,6 +27,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/controllers"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/paging"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -75,6 +76,7 @@ func run(ctx context.Context, s *settings) error {
 	}
 	config.QPS, config.Burst = float32(s.kubeAPIQPS), s.kubeAPIBurst
 	config.UserAgent = "sts-credential-operator/" + version
+	config.Wrap(paging.RoundTripper)
 	mgr, err := newManager(config, s)
 	if err != nil {
 		return err

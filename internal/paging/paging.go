@@ -1,0 +1,170 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package paging lists objects page by page, so that what is held at once does not grow with the objects. An API server
+// answers an informer's list with all objects at once: at 1 MB each, a few hundred are more than an operator's memory.
+package paging
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// maxPageBytes bounds the answer to a request for a page of more than one object.
+	maxPageBytes = 2 << 20
+	// firstPage and maxPage are the numbers of objects in the first page and in a page at most.
+	firstPage, maxPage = 50, 500
+)
+
+// Lister makes ListerWatchers that list in pages. One page is fetched at a time, whatever is listed.
+type Lister struct {
+	transform cache.TransformFunc
+	mu        sync.Mutex
+}
+
+// NewLister returns a Lister that applies a transform to each object before the next page is fetched.
+func NewLister(transform cache.TransformFunc) *Lister { return &Lister{transform: transform} }
+
+// Wrap returns a ListerWatcher that lists in pages, of what is current, and watches as before. How large a page is follows
+// from how large the objects are. That is bounded, for lists whose requests go through RoundTripper.
+func (l *Lister) Wrap(lw cache.ListerWatcher) cache.ListerWatcher {
+	all := cache.ToListerWatcherWithContext(lw)
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return l.list(ctx, all, options)
+		},
+		WatchFuncWithContext: all.WatchWithContext,
+	}
+}
+
+// list returns all pages in one list, transformed.
+func (l *Lister) list(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (runtime.Object, error) {
+	options.ResourceVersion, options.ResourceVersionMatch = "", "" // of any other, the API server ignores the limit
+	options.Limit, options.Continue = firstPage, ""
+	var items []runtime.Object
+	for {
+		list, next, err := l.page(ctx, lw, options)
+		if err != nil {
+			return nil, err
+		}
+		if list == nil {
+			options.Limit = next // the same page again, smaller
+			continue
+		}
+		accessor, err := meta.ListAccessor(list)
+		if err != nil {
+			return nil, err
+		}
+		page, err := meta.ExtractList(list)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, page...)
+		if options.Continue = accessor.GetContinue(); options.Continue == "" {
+			accessor.SetRemainingItemCount(nil)
+			return list, meta.SetList(list, items)
+		}
+		options.Limit = next
+	}
+}
+
+// page fetches a page and transforms what is in it. It returns no list where the page has too many bytes. next is how many
+// objects to ask for next.
+func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (list runtime.Object, next int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	body := &body{limit: maxPageBytes}
+	if options.Limit == 1 {
+		body.limit = 0
+	}
+	list, err = lw.ListWithContext(context.WithValue(ctx, bodyKey{}, body), options)
+	if body.tooLong {
+		return nil, max(1, options.Limit/4), nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return list, nextLimit(options.Limit, int64(meta.LenList(list)), body.read), l.transformAll(list)
+}
+
+// transformAll replaces the objects of a list by what the transform makes of them.
+func (l *Lister) transformAll(list runtime.Object) error {
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		transformed, err := l.transform(items[i])
+		if err != nil {
+			return err
+		}
+		object, ok := transformed.(runtime.Object)
+		if !ok {
+			return fmt.Errorf("a transform made %T of an object of a list", transformed)
+		}
+		items[i] = object
+	}
+	return meta.SetList(list, items)
+}
+
+// nextLimit is how many objects to ask for after a page of some objects and bytes: as many as make half of what a page may
+// have if they are as large, and no more than four times as many as before.
+func nextLimit(limit, objects, bytes int64) int64 {
+	next := 4 * limit
+	if objects > 0 && bytes > 0 {
+		next = min(next, objects*maxPageBytes/2/bytes)
+	}
+	return min(max(next, 1), maxPage)
+}
+
+type bodyKey struct{}
+
+// body counts the bytes of an answer. limit is how many there may be; 0 for no limit.
+type body struct {
+	limit, read int64
+	tooLong     bool
+}
+
+// RoundTripper bounds the answers to the requests that a Lister makes; others go through as they are.
+func RoundTripper(next http.RoundTripper) http.RoundTripper { return bounded{next} }
+
+type bounded struct{ next http.RoundTripper }
+
+func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := b.next.RoundTrip(request)
+	if counted, ok := request.Context().Value(bodyKey{}).(*body); ok && err == nil {
+		response.Body = &reader{response.Body, counted}
+	}
+	return response, err
+}
+
+// WrappedRoundTripper returns what is wrapped, which client-go needs to find the dialer of a connection.
+func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.next }
+
+// reader counts what is read of an answer, and ends it where it is too long. An error would be logged for each.
+type reader struct {
+	io.ReadCloser
+	counted *body
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if left := r.counted.limit + 1 - r.counted.read; r.counted.limit > 0 && int64(len(p)) > left {
+		p = p[:max(left, 0)]
+	}
+	n, err := r.ReadCloser.Read(p)
+	r.counted.read += int64(n)
+	if r.counted.limit > 0 && r.counted.read > r.counted.limit {
+		r.counted.tooLong = true
+		return n, io.EOF
+	}
+	return n, err
+}
