@@ -21,9 +21,10 @@ type SecretSpec struct {
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32 of up to 1024 characters with keys of up to 253. The same keys as in
-	// labels are refused.
+	// annotations to set on the Secret, at most 32 of up to 1024 characters, 32768 bytes in all, with keys of up to 253. The
+	// same keys as in labels are refused.
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(bytes(self[k]))).sum() <= 32768",message="secret.annotations must be at most 32768 bytes in all: shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key of up to 253 characters such as team or example.com/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.annotations: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
 	// +optional

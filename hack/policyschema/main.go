@@ -1,9 +1,10 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command policyschema bounds how deep the policies in generated CRDs may nest, which no marker can say: a node of
-// RAM's grammar may be a list, a map or a value, and none of its keys may be dropped. Without a bound, one object nested
-// to the limit of the API server's JSON parser makes every List fail that holds it.
+// Command policyschema bounds the policies in generated CRDs, which no marker can: how deep they nest, how many nodes a
+// node has, and how long texts are. A node of RAM's grammar may be a list, a map or a value, and none of its keys may be
+// dropped. Without a bound, one object nested to the limit of the API server's JSON parser makes every List fail that holds
+// it, and one with a list of 700,000 numbers costs 68 MiB to decode.
 package main
 
 import (
@@ -53,6 +54,10 @@ func rewrite(path string) error {
 	return os.WriteFile(path, append([]byte("---\n"), out...), 0o644)
 }
 
+// What a policy of 2048 characters can have at most, rounded up: characters of a text, texts of a list, statements, elements
+// of a statement, operators of a condition and keys of an operator. A schema cannot bound the sum, nor the length of keys.
+const maxText, maxTexts, maxStatements, maxElements, maxOperators, maxKeys = 2048, 512, 64, 16, 64, 256
+
 // bound gives spec.policy of a version as many levels as RAM's grammar has: element, statement, its element, operator,
 // condition key, value.
 func bound(version map[string]any) error {
@@ -61,20 +66,27 @@ func bound(version map[string]any) error {
 	if err != nil || !found {
 		return errors.New("there is no spec.policy")
 	}
-	none := int64(0)
-	leaf := whole(map[string]any{"maxItems": none, "maxProperties": none})
-	values := whole(map[string]any{"items": leaf, "maxProperties": none})
-	operator := whole(map[string]any{"items": leaf, "additionalProperties": values})
-	element := whole(map[string]any{"items": leaf, "additionalProperties": operator})
-	statement := whole(map[string]any{"maxItems": none, "additionalProperties": element})
-	policy["additionalProperties"] = whole(map[string]any{"items": statement, "additionalProperties": element})
+	leaf := node(0, nil, 0, nil)
+	values := node(maxTexts, leaf, 0, nil)
+	operator := node(maxTexts, leaf, maxKeys, values)
+	element := node(maxTexts, leaf, maxOperators, operator)
+	statement := node(0, nil, maxElements, element)
+	policy["additionalProperties"] = node(maxStatements, statement, maxOperators, element)
 	delete(policy, "x-kubernetes-preserve-unknown-fields")
 	return unstructured.SetNestedMap(version, policy, field...)
 }
 
-// whole is a node that may be of any type and of which nothing is dropped, null neither.
-func whole(node map[string]any) map[string]any {
-	node["x-kubernetes-preserve-unknown-fields"] = true
-	node["nullable"] = true
-	return node
+// node may be of any type, and nothing of it is dropped, null neither. items and values are what a list and a map have.
+func node(maxItems int64, items any, maxProperties int64, values any) map[string]any {
+	n := map[string]any{
+		"maxLength": int64(maxText), "maxItems": maxItems, "maxProperties": maxProperties,
+		"x-kubernetes-preserve-unknown-fields": true, "nullable": true,
+	}
+	if items != nil {
+		n["items"] = items
+	}
+	if values != nil {
+		n["additionalProperties"] = values
+	}
+	return n
 }
