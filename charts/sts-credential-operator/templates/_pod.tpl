@@ -48,7 +48,7 @@ volumes:
 
 {{- define "sts.container" -}}
 {{ include "sts.containerBase" . }}
-{{- with printf "%s%s" (include "sts.identityEnv" .) (include "sts.env" .) | trim }}
+{{- with printf "%s%s%s" (include "sts.identityEnv" .) (include "sts.memoryEnv" .) (include "sts.env" .) | trim }}
 env:
   {{- . | nindent 2 }}
 {{- end }}
@@ -89,6 +89,13 @@ securityContext:
 {{- else if .Values.identity.ecsRole.name }}
 - name: ALIBABA_CLOUD_ECS_METADATA
   value: {{ .Values.identity.ecsRole.name | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "sts.memoryEnv" -}}
+{{- with .Values.goMemLimit }}
+- name: GOMEMLIMIT
+  value: {{ . | quote }}
 {{- end }}
 {{- end }}
 
