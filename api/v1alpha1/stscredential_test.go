@@ -136,6 +136,7 @@ var secretRows = []row{
 	{"a label's value of 64", "secret: {labels: {team: " + times(64, "v") + "}}", "spec.secret.labels.team: Too long"},
 	{"a label's value with a blank", "secret: {labels: {team: a b}}", "spec.secret.labels[team]: a label's value must be letters, digits, '-', '_' and '.'"},
 	{"a label's value with a dash at the end", "secret: {labels: {team: a-}}", "spec.secret.labels[team]: starting and ending with a letter or digit"},
+	{"annotations of more than 32768 bytes", "secret: {annotations: {" + longAnnotations(11) + "}}", "spec.secret.annotations: must be at most 32768 bytes in all: shorten them"},
 	{"an annotation's value of 1024", "secret: {annotations: {team: " + times(1024, "é") + "}}", ""},
 	{"an annotation's value of 1025", "secret: {annotations: {team: " + times(1025, "v") + "}}", "spec.secret.annotations.team: Too long"},
 	{"an annotation's value of anything", `secret: {annotations: {team: "{\"a\": [1]}\n☕"}}`, ""},
@@ -187,7 +188,7 @@ func largestCredential() string {
 	for i := range labels {
 		key := fmt.Sprintf("%s.%02d/%s", times(186, "p"), i, times(63, "k"))
 		labels[i] = key + ": " + times(63, "v")
-		annotations[i] = key + ": " + times(1024, "☕")
+		annotations[i] = key + ": " + times(1024, "x")
 		templates[i] = fmt.Sprintf("%s%02d: %s", times(251, "k"), i, times(256, "t"))
 	}
 	return strings.Join([]string{
@@ -210,4 +211,13 @@ func numbered(n int) string {
 		entries[i] = fmt.Sprintf("k%d: v", i)
 	}
 	return "{" + strings.Join(entries, ", ") + "}"
+}
+
+// longAnnotations are n annotations of 1024 characters, three bytes each.
+func longAnnotations(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("k%d: %s", i, times(1024, "☕"))
+	}
+	return strings.Join(all, ", ")
 }
