@@ -69,6 +69,15 @@ func TestAdmissionOfSecrets(t *testing.T) {
 	w.must(api.Create(w.ctx, object("consented", corev1.SecretTypeOpaque, nil)))
 	w.must(api.Patch(w.ctx, object("consented", "", nil), merge(`{"metadata":{"annotations":{"sts.alibabacloud.com/adopt":"orders"}}}`)))
 	w.must(api.Create(w.ctx, object("labelled-token", corev1.SecretTypeServiceAccountToken, ours)))
+	for name, named := range map[string]string{"copy": "orders", "stripped": "stripped"} {
+		s := object(name, corev1.SecretTypeOpaque, nil)
+		s.Annotations["sts.alibabacloud.com/secret"] = w.namespace + "/" + named
+		if name == "copy" {
+			s.Labels = ours
+		}
+		w.must(api.Create(w.ctx, s))
+	}
+	w.must(api.Create(w.ctx, object("unnamed", corev1.SecretTypeOpaque, ours)))
 	for _, tt := range []struct {
 		name string
 		try  func() error
@@ -94,6 +103,10 @@ func TestAdmissionOfSecrets(t *testing.T) {
 			return operator.Patch(w.ctx, object("labelled-token", "", nil), merge(`{"data":{"x":"eA=="}}`))
 		}, "type Opaque alone"},
 		{"its own Secret", func() error { return operator.Patch(w.ctx, object("orders", "", nil), merge(`{"data":{"x":"eA=="}}`)) }, ""},
+		{"a copy", func() error { return operator.Patch(w.ctx, object("copy", "", nil), merge(`{"data":{"x":"eA=="}}`)) }, "or are copies"},
+		{"a Secret whose record names it, without label and owner", func() error {
+			return operator.Patch(w.ctx, object("stripped", "", nil), merge(`{"data":{"x":"eA=="}}`))
+		}, ""},
 		{"a Secret whose owner consents", func() error {
 			return operator.Patch(w.ctx, object("consented", "", nil), merge(`{"data":{"x":"eA=="}}`))
 		}, ""},
@@ -105,7 +118,7 @@ func TestAdmissionOfSecrets(t *testing.T) {
 			}
 		})
 	}
-	for _, foreign := range []string{"foreign", "consented"} {
+	for _, foreign := range []string{"foreign", "consented", "copy", "unnamed"} {
 		if err := operator.Delete(w.ctx, w.secret(foreign)); !denied(err) {
 			t.Errorf("the operator deletes the Secret %s: %v, want it denied", foreign, err)
 		}

@@ -4,10 +4,12 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -49,4 +51,34 @@ func (p *pass) wayOut(found *corev1.Secret) string {
 			found.Namespace, found.Name, secret.CredentialAnnotation, v1alpha1.AnnotationAdopt, p.credential.Name)
 	}
 	return fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s", v1alpha1.AnnotationAdopt, p.credential.Name)
+}
+
+// byIdentity indexes the cached StsCredentials by the Secret whose AccessKey they call STS with.
+const byIdentity = "accessKeyIn"
+
+func accessKeyIn(o client.Object) []string {
+	c, ok := o.(*v1alpha1.StsCredential)
+	if !ok || c.Spec.Identity == nil || c.Spec.Identity.AccessKey == nil {
+		return nil
+	}
+	return []string{c.Spec.Identity.AccessKey.SecretName}
+}
+
+// spareIdentities refuses to adopt a Secret that a StsCredential of the namespace reads an AccessKey from: the first write
+// could replace the key, and nobody has another copy.
+func (r *Reconciler) spareIdentities(ctx context.Context, p *pass) error {
+	if !p.untouched() || p.credential.Spec.Suspend {
+		return nil
+	}
+	var users v1alpha1.StsCredentialList
+	err := r.List(ctx, &users, client.InNamespace(p.credential.Namespace), client.MatchingFields{byIdentity: p.seen.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("list the StsCredentials that use Secret %s/%s: %w", p.credential.Namespace, p.seen.Name, err)
+	}
+	if len(users.Items) > 0 {
+		p.fail(trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
+			"Secret %s is not adopted: StsCredential %s reads its AccessKey from it (identity.accessKey.secretName). Choose another spec.secret.name.",
+			p.seen.Name, users.Items[0].Name)})
+	}
+	return nil
 }

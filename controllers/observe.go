@@ -26,6 +26,7 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 		return err
 	case secret.Owned(found, p.credential):
 		p.saw(found)
+		return r.spareIdentities(ctx, p)
 	case !p.credential.Spec.Suspend: // which does not want it
 		p.fail(*p.conflict(found))
 	}

@@ -23,8 +23,12 @@ import (
 // UID. Most have the same, and need no index.
 const byCredential = "writtenFor"
 
-// IndexSecrets gives the cache the index that finds the Secrets of a StsCredential whatever their names.
+// IndexSecrets gives the cache the index that finds the Secrets of a StsCredential whatever their names, and the one that
+// finds who reads an AccessKey from a Secret.
 func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byIdentity, accessKeyIn); err != nil {
+		return err
+	}
 	return indexer.IndexField(ctx, &corev1.Secret{}, byCredential, func(s client.Object) []string {
 		if s.GetName() == secret.CredentialName(s) {
 			return nil

@@ -107,6 +107,10 @@ func (r *Reconciler) plan(p *pass) {
 		}
 		p.request.Policy = policy
 	}
+	if who := c.Spec.Identity; who != nil && who.AccessKey != nil && who.AccessKey.SecretName == c.SecretName() {
+		p.stall(v1alpha1.ReasonInvalidSpec, "identity.accessKey.secretName: the credentials would be written over the AccessKey in Secret %s. "+
+			"Set secret.name to the name of another Secret.", c.SecretName())
+	}
 	layout, err := secret.NewLayout(c.Spec.Secret, r.Region)
 	if err != nil {
 		p.stall(v1alpha1.ReasonInvalidSpec, "%v", err)

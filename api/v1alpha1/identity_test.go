@@ -41,6 +41,8 @@ var askerRows = []row{
 	{"a Secret's name of 253", "identity: {accessKey: {secretName: " + times(253, "a") + "}}", ""},
 	{"a Secret's name of 254", "identity: {accessKey: {secretName: " + times(254, "a") + "}}", "spec.identity.accessKey.secretName: Too long"},
 	{"another namespace's Secret", "identity: {accessKey: {secretName: other/ram-user}}", "spec.identity.accessKey.secretName: accessKey.secretName must be a Secret's name"},
+	{"another Secret than is written", "{identity: {accessKey: {secretName: ram-user}}, secret: {name: orders}}", ""},
+	{"the Secret that is written", "{identity: {accessKey: {secretName: ram-user}}, secret: {name: ram-user}}", "spec.identity.accessKey.secretName: must differ from secret.name"},
 	{"a key of 253", "identity: {accessKey: {secretName: s, accessKeyIDKey: " + times(253, "a") + ", accessKeySecretKey: " + times(253, "a") + "}}", ""},
 	{"an ID's key of 254", "identity: {accessKey: {secretName: s, accessKeyIDKey: " + times(254, "a") + "}}", "spec.identity.accessKey.accessKeyIDKey: Too long"},
 	{"a secret's key of 254", "identity: {accessKey: {secretName: s, accessKeySecretKey: " + times(254, "a") + "}}", "spec.identity.accessKey.accessKeySecretKey: Too long"},

@@ -25,6 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="AccessKeyID",type=string,JSONPath=`.status.accessKeyID`,priority=1
 // +kubebuilder:printcolumn:name="Session",type=string,JSONPath=`.status.sessionName`,priority=1
 // +kubebuilder:printcolumn:name="Stale",type=integer,JSONPath=`.status.consumers.stale`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.identity) || !has(self.spec.identity.accessKey) || (has(self.spec.secret) && has(self.spec.secret.name)) || self.spec.identity.accessKey.secretName != self.metadata.name || (oldSelf.hasValue() && has(oldSelf.value().spec.identity) && has(oldSelf.value().spec.identity.accessKey) && oldSelf.value().spec.identity.accessKey.secretName == self.metadata.name)",optionalOldSelf=true,fieldPath=".spec.identity.accessKey.secretName",message="identity.accessKey.secretName must differ from the name of the StsCredential, where secret.name is left out: the credentials would be written over the AccessKey"
 type StsCredential struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -54,6 +55,7 @@ type StsCredentialList struct {
 // StsCredentialSpec says which RAM role to assume and where to write the credentials.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || !self.renewBefore.matches('^([0-9]{1,5}(h|m|s)){1,3}$') || (has(self.duration) && !self.duration.matches('^([0-9]{1,5}(h|m|s)){1,3}$')) || duration(self.renewBefore) <= duration(has(self.duration) ? self.duration : '1h') - duration('5m')",fieldPath=".renewBefore",message="renewBefore must be at least 5m shorter than duration (which is 1h when left out): lower renewBefore or raise duration"
+// +kubebuilder:validation:XValidation:rule="!has(self.identity) || !has(self.identity.accessKey) || !has(self.secret) || !has(self.secret.name) || self.identity.accessKey.secretName != self.secret.name",fieldPath=".identity.accessKey.secretName",message="identity.accessKey.secretName must differ from secret.name: the credentials would be written over the AccessKey"
 // +kubebuilder:validation:XValidation:rule="!has(self.identity) || !has(self.identity.serviceAccount) || !has(self.externalID)",fieldPath=".externalID",message="externalID cannot be used with identity.serviceAccount, since AssumeRoleWithOIDC takes none: remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.identity) || !has(self.identity.serviceAccount) || !has(self.sourceIdentity)",fieldPath=".sourceIdentity",message="sourceIdentity cannot be used with identity.serviceAccount, since AssumeRoleWithOIDC takes none: remove it"
 type StsCredentialSpec struct {
@@ -203,7 +205,8 @@ type ServiceAccountIdentity struct {
 
 // AccessKeyIdentity is a Secret with a RAM user's AccessKey.
 type AccessKeyIdentity struct {
-	// secretName is the Secret, in the namespace of the StsCredential.
+	// secretName is the Secret, in the namespace of the StsCredential. It must differ from the Secret that the credentials
+	// are written to.
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="accessKey.secretName must be a Secret's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	// +required
