@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -80,6 +79,7 @@ type attack struct {
 	measured  *measurement
 	objects   []client.Object // what is edited: first those of plain
 	plain     []string        // StsCredentials that get a Secret
+	hoarded   []*hoard
 	edits     atomic.Int64
 	quiet     int
 	largest   []string // fields with the size that the API server accepted
@@ -231,7 +231,7 @@ func (a *attack) environment(pprof string) []string {
 
 // prepare installs the operator's manifests with rollouts, the quota and the rights of the tenant.
 func (a *attack) prepare(ctx context.Context) error {
-	if err := errors.Join(a.installRollouts(ctx), a.readManifest(ctx), a.applyQuota(ctx)); err != nil {
+	if err := errors.Join(a.installRollouts(ctx), a.readManifest(ctx), a.readQuota()); err != nil {
 		return err
 	}
 	if err := a.api.Create(ctx, &rbacv1.RoleBinding{
@@ -248,12 +248,22 @@ func (a *attack) prepare(ctx context.Context) error {
 	if a.mallory, err = client.New(config, client.Options{Scheme: a.api.Scheme()}); err != nil {
 		return err
 	}
-	return within(ctx, time.Minute, func() error {
+	if err := within(ctx, time.Minute, func() error {
 		return errors.Join(
 			a.mallory.Create(ctx, plainCredential("probe"), client.DryRunAll),
 			a.mallory.Create(ctx, hostilePod("probe", nil), client.DryRunAll),
 		)
-	})
+	}); err != nil {
+		return err
+	}
+	// A quota counts what etcd refuses for its size, until it is computed again. So sizes are tried before there is one.
+	for _, h := range a.hoards() {
+		if err := a.try(ctx, h); err != nil {
+			return err
+		}
+		a.hoarded = append(a.hoarded, h)
+	}
+	return a.applyQuota(ctx)
 }
 
 // within tries until something succeeds.
@@ -319,8 +329,8 @@ func recommendedQuota(page string) (*corev1.ResourceQuota, error) {
 	return nil, fmt.Errorf("%s has no ResourceQuota", page)
 }
 
-// applyQuota bounds the tenant as docs/security.md recommends.
-func (a *attack) applyQuota(ctx context.Context) error {
+// readQuota finds the quota that docs/security.md recommends.
+func (a *attack) readQuota() error {
 	q, err := recommendedQuota(filepath.Join(a.root, "docs", "security.md"))
 	if err != nil {
 		return err
@@ -331,11 +341,16 @@ func (a *attack) applyQuota(ctx context.Context) error {
 			return fmt.Errorf("the ResourceQuota of docs/security.md has no %s", resource)
 		}
 	}
+	return nil
+}
+
+// applyQuota bounds the tenant.
+func (a *attack) applyQuota(ctx context.Context) error {
 	// The controller of quotas learns of the CRDs when it starts. Otherwise it would take minutes.
 	if err := errors.Join(a.plane.Kill("kube-controller-manager"), a.plane.Restart(ctx, "kube-controller-manager")); err != nil {
 		return err
 	}
-	q.Namespace = hostileNamespace
+	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: hostileNamespace, Name: "sts"}, Spec: corev1.ResourceQuotaSpec{Hard: a.quota}}
 	if err := a.api.Create(ctx, q); err != nil {
 		return err
 	}
@@ -354,25 +369,66 @@ func (a *attack) share(resource corev1.ResourceName) int {
 	return int(hard.Value()) / a.of(5, 1)
 }
 
-// fill creates as many objects as the quotas allow, each as large as the API server accepts.
-func (a *attack) fill(ctx context.Context) error {
+// hoard is the tenant's large objects of one kind.
+type hoard struct {
+	kind    string
+	n       int // how many there will be
+	ways    []way
+	sized   []sizedWay
+	objects []client.Object
+}
+
+// sizedWay is a way with the largest size in KiB that the API server accepts.
+type sizedWay struct {
+	way
+	size int
+}
+
+// hoards are those of all kinds, and names the small StsCredentials beside them.
+func (a *attack) hoards() []*hoard {
 	credentials := a.share(credentialQuota)
 	for i := range credentials / 2 {
-		c := plainCredential(fmt.Sprintf("plain-%03d", i))
+		a.plain = append(a.plain, fmt.Sprintf("plain-%03d", i))
+	}
+	return []*hoard{
+		{kind: "StsCredential", n: credentials - len(a.plain), ways: credentialWays()},
+		{kind: "Pod", n: a.share(podQuota), ways: podWays(a.plain)},
+		{kind: "Secret", n: a.share(secretQuota) - len(a.plain), ways: secretWays()}, // the others are the operator's
+	}
+}
+
+// try finds the largest size that the API server accepts of each way, and leaves the objects there.
+func (a *attack) try(ctx context.Context, h *hoard) error {
+	for _, w := range h.ways {
+		o, size, err := a.largestOf(ctx, fmt.Sprintf("large-%03d", len(h.objects)), w, sizes)
+		if err != nil {
+			return err
+		}
+		if o != nil {
+			h.objects = append(h.objects, o)
+		}
+		if size > 0 {
+			h.sized = append(h.sized, sizedWay{w, size})
+		}
+		a.largest = append(a.largest, fmt.Sprintf("%s by its %s: %d KiB", h.kind, w.field, size))
+	}
+	return nil
+}
+
+// fill creates as many objects as the quotas allow, each as large as the API server accepts.
+func (a *attack) fill(ctx context.Context) error {
+	for _, name := range a.plain {
+		c := plainCredential(name)
 		if err := a.mallory.Create(ctx, c); err != nil {
 			return err
 		}
-		a.plain = append(a.plain, c.Name)
 		a.objects = append(a.objects, c)
 	}
-	if err := a.fillWith(ctx, "StsCredential", credentials-len(a.plain), credentialWays()); err != nil {
-		return err
-	}
-	if err := a.fillWith(ctx, "Pod", a.share(podQuota), podWays(a.plain)); err != nil {
-		return err
-	}
-	if err := a.fillWith(ctx, "Secret", a.share(secretQuota)-len(a.plain), secretWays()); err != nil {
-		return err
+	for _, h := range a.hoarded {
+		if err := a.complete(ctx, h); err != nil {
+			return err
+		}
+		a.objects = append(a.objects, h.objects...)
 	}
 	for _, line := range a.largest {
 		a.note("the largest %s", line)
@@ -389,44 +445,23 @@ func (a *attack) fill(ctx context.Context) error {
 	return nil
 }
 
-// sizedWay is a way with the largest size in KiB that the API server accepts.
-type sizedWay struct {
-	way
-	size int
-}
-
-// fillWith creates n objects, in turn in each of the ways that the API server accepts.
-func (a *attack) fillWith(ctx context.Context, kind string, n int, ways []way) error {
-	created := make([]client.Object, n)
-	var accepted []sizedWay
-	next := 0
-	for _, w := range ways {
-		o, size, err := a.largestOf(ctx, fmt.Sprintf("large-%03d", next), w, sizes)
-		if err != nil {
-			return err
-		}
-		if o != nil {
-			created[next] = o
-			next++
-		}
-		if size == 0 {
-			a.largest = append(a.largest, fmt.Sprintf("%s by its %s: none", kind, w.field))
-			continue
-		}
-		accepted = append(accepted, sizedWay{w, size})
-		a.largest = append(a.largest, fmt.Sprintf("%s by its %s: %d KiB", kind, w.field, size))
-	}
+// complete creates the other objects of a hoard, in turn in each of the ways.
+func (a *attack) complete(ctx context.Context, h *hoard) error {
+	created := make([]client.Object, max(0, h.n-len(h.objects)))
 	working, ctx := errgroup.WithContext(ctx)
 	working.SetLimit(4)
-	for i := next; i < n; i++ {
-		w := accepted[i%len(accepted)]
+	for i := range created {
+		w := h.sized[i%len(h.sized)]
 		working.Go(func() (err error) {
-			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", i), w.way, sizes[slices.Index(sizes, w.size):])
+			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", h.n-1-i), w.way, []int{w.size})
+			if err == nil && created[i] == nil {
+				err = fmt.Errorf("the API server refuses what it accepted before: %s by its %s", h.kind, w.field)
+			}
 			return err
 		})
 	}
 	err := working.Wait()
-	a.objects = append(a.objects, slices.DeleteFunc(created, func(o client.Object) bool { return o == nil })...)
+	h.objects = append(h.objects, created...)
 	return err
 }
 
