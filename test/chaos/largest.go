@@ -35,12 +35,16 @@ type way struct {
 
 // credentialWays make StsCredentials large.
 func credentialWays() []way {
-	policy := func(item string) func(string, int) client.Object {
+	policy := func(statement func(size int) string) func(string, int) client.Object {
 		return func(name string, size int) client.Object {
 			c := hostileCredential(name)
-			items := strings.TrimSuffix(strings.Repeat(item+",", size/(len(item)+1)), ",")
-			c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version":"1","Statement":[` + items + `]}`)}
+			c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version":"1","Statement":[` + statement(size) + `]}`)}
 			return c
+		}
+	}
+	many := func(item string) func(int) string {
+		return func(size int) string {
+			return strings.TrimSuffix(strings.Repeat(item+",", size/(len(item)+1)), ",")
 		}
 	}
 	metadata := func(fill func(*metav1.ObjectMeta, int)) func(string, int) client.Object {
@@ -51,11 +55,11 @@ func credentialWays() []way {
 		}
 	}
 	return []way{
-		{"policy with many numbers", policy("1")},
-		{"policy with many objects", policy("{}")},
-		{"policy with one long action", func(name string, size int) client.Object {
-			return policy(`{"Effect":"Allow","Resource":"*","Action":"`+strings.Repeat("a", size)+`"}`)(name, size)
-		}},
+		{"policy with many numbers", policy(many("1"))},
+		{"policy with many objects", policy(many("{}"))},
+		{"policy with one long action", policy(func(size int) string {
+			return `{"Effect":"Allow","Resource":"*","Action":"` + strings.Repeat("a", size) + `"}`
+		})},
 		{"annotations", metadata(fillAnnotations)},
 		{"labels", metadata(fillLabels)},
 		{"owner references", metadata(fillOwner)},
