@@ -198,11 +198,24 @@ func (a *attack) amidEdits(ctx context.Context) error {
 		if err := a.operator.wait(ctx); err != nil {
 			return err
 		}
-		a.note("restart %d of %d, peak so far %.0f MiB, %d edits", i+1, restarts, a.measured.peak()/(1<<20), a.edits.Load())
+		took := a.issued(ctx)
+		a.note("restart %d of %d, all issued after %s, peak so far %.0f MiB, %d edits", i+1, restarts, took.Round(time.Second/10), a.measured.peak()/(1<<20), a.edits.Load())
 		pause(ctx, a.lifetime*time.Duration(a.of(3, 10))/30)
 	}
 	pause(ctx, a.lifetime/3)
 	return ctx.Err()
+}
+
+// issued waits until all quiet credentials are issued, or should be: a restart before that would measure two starts as one.
+func (a *attack) issued(ctx context.Context) time.Duration {
+	began := time.Now()
+	for ctx.Err() == nil && time.Since(began) < issueBound {
+		if p := a.observer.Punctuality(quietNamespace, time.Now()); p.Issued == p.Kept {
+			break
+		}
+		pause(ctx, lookEvery)
+	}
+	return time.Since(began)
 }
 
 // of chooses by the form of the run.
