@@ -102,7 +102,7 @@ func (r *Reconciler) podHandler() handler.EventHandler {
 
 // survey finds out how the pods of the namespace stand to what the Secret holds.
 func (r *Reconciler) survey(ctx context.Context, p *pass) error {
-	if !r.tracksPods() || p.record == nil || !p.intact {
+	if !r.tracksPods() || p.record == nil || !p.intact || p.foreign() {
 		return nil
 	}
 	pods, err := r.podsOf(ctx, p.credential)

@@ -28,7 +28,7 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 		p.saw(found)
 		return r.spareIdentities(ctx, p)
 	case !p.credential.Spec.Suspend: // which does not want it
-		p.fail(*p.conflict(found))
+		return r.contest(ctx, p, stripped(found))
 	}
 	return nil
 }

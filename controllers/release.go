@@ -23,9 +23,12 @@ import (
 // UID. Most have the same, and need no index.
 const byCredential = "writtenFor"
 
-// IndexSecrets gives the cache the index that finds the Secrets of a StsCredential whatever their names, and the one that
-// finds who reads an AccessKey from a Secret.
+// IndexSecrets gives the cache the indexes that find the Secrets of an StsCredential whatever their names, the StsCredentials
+// that want a name, and those that read an AccessKey from a Secret.
 func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexSecretNames(ctx, indexer); err != nil {
+		return err
+	}
 	if err := indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byIdentity, accessKeyIn); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 		SecretName:         c.SecretName(),
 		GrantName:          p.verdict.GrantName,
 	}
-	if p.record == nil || !p.intact {
+	if p.record == nil || !p.intact || p.foreign() {
 		return
 	}
 	status.IssuedAt = &metav1.Time{Time: p.record.IssuedAt}

@@ -38,14 +38,15 @@ type pass struct {
 	decision rotation.Decision
 	caller   string // ARN of who asked STS, as far as it is known
 
-	trouble *trouble      // what is wrong, nil if nothing is
-	invalid bool          // the operator's own checks refuse the spec
-	wait    time.Duration // how long until a call may be made, though nothing is wrong
-	queued  bool          // it waits for its turn in the budget
-	holding string        // what the operator holds back, and why, though nothing is wrong
-	adjust  time.Duration // how long until metadata may be adjusted
-	ending  bool          // the namespace is being deleted
-	wrote   bool          // the Secret was written
+	trouble   *trouble      // what is wrong, nil if nothing is
+	takesOver bool          // the Secret was another StsCredential's, which does not want it any more
+	invalid   bool          // the operator's own checks refuse the spec
+	wait      time.Duration // how long until a call may be made, though nothing is wrong
+	queued    bool          // it waits for its turn in the budget
+	holding   string        // what the operator holds back, and why, though nothing is wrong
+	adjust    time.Duration // how long until metadata may be adjusted
+	ending    bool          // the namespace is being deleted
+	wrote     bool          // the Secret was written
 
 	looks []time.Duration // how long until something beside the Secret is looked at: others under former names, workloads
 
@@ -207,7 +208,7 @@ func (r *Reconciler) decide(p *pass) {
 // settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to the
 // Secret that was seen or to none.
 func (r *Reconciler) settle(ctx context.Context, p *pass) {
-	if p.seen == nil || p.wrote || p.credential.Spec.Suspend || p.ending || p.untouched() {
+	if p.seen == nil || p.wrote || p.foreign() || p.credential.Spec.Suspend || p.ending || p.untouched() {
 		return
 	}
 	frame, now := p.shaped(secret.Frame(p.credential)), r.Clock.Now()

@@ -185,7 +185,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	}
 	return built.
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret), builder.WithPredicates(r.byOthers())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.credentialsOfSecret), builder.WithPredicates(r.byOthers())).
+		Watches(&v1alpha1.StsCredential{}, r.releasedHandler()).
 		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).
 		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
 		WatchesRawSource(r.wakeSource()).
