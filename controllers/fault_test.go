@@ -66,12 +66,12 @@ func TestErrorCodes(t *testing.T) {
 		{"SignatureDoesNotMatch", v1alpha1.ReasonIdentityUnavailable, "secret", slowly, 1},
 		{"InvalidTimeStamp.Expired", v1alpha1.ReasonIdentityUnavailable, "clock", slowly, 1},
 		{"InvalidTimeStamp.Format", v1alpha1.ReasonIdentityUnavailable, "clock", slowly, 1},
-		{"SignatureNonceUsed", v1alpha1.ReasonSTSUnavailable, "tried again", soon, 1},
+		{"SignatureNonceUsed", v1alpha1.ReasonSTSUnavailable, "the operator retries", soon, 1},
 		{"Throttling", v1alpha1.ReasonThrottled, "limits", soon, 1},
 		{"Throttling.User", v1alpha1.ReasonThrottled, "limits", soon, 1},
 		{"Throttling.Api", v1alpha1.ReasonThrottled, "limits", soon, 1},
-		{"InternalError", v1alpha1.ReasonSTSUnavailable, "tried again", soon, 1},
-		{"ServiceUnavailable", v1alpha1.ReasonSTSUnavailable, "tried again", soon, 1},
+		{"InternalError", v1alpha1.ReasonSTSUnavailable, "the operator retries", soon, 1},
+		{"ServiceUnavailable", v1alpha1.ReasonSTSUnavailable, "the operator retries", soon, 1},
 	} {
 		t.Run(tt.code, func(t *testing.T) {
 			w := newWorld(t)

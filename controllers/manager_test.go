@@ -47,7 +47,21 @@ func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop fu
 			w.Error(err)
 		}
 	})
-	w.Cleanup(stop)
+	w.Cleanup(func() {
+		over := make(chan struct{})
+		go func() { // calls that hang end with the drain timeout, which is measured by the test's clock
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(100 * time.Millisecond):
+					w.clock.Step(DrainTimeout)
+				}
+			}
+		}()
+		stop()
+		close(over)
+	})
 	return mgr, stop
 }
 

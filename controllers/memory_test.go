@@ -40,7 +40,8 @@ func TestRetryDelay(t *testing.T) {
 		{"stale identity", sts.StaleIdentity, 1, 0, 2 * time.Minute},
 		{"refused, little life left", sts.Refused, 100, 2 * time.Minute, 30 * time.Second},
 		{"refused, hardly any life left", sts.Refused, 0, time.Second, 10 * time.Second},
-		{"invalid waits for another attempt", sts.Invalid, 0, time.Hour, 0},
+		{"invalid, first", sts.Invalid, 0, time.Hour, time.Minute},
+		{"invalid, last", sts.Invalid, 100, 0, 10 * time.Minute},
 	} {
 		m := &memo{uid: "uid", failures: tt.failures}
 		if got := m.failed(tt.class, tt.lifeLeft); got > tt.want || got < tt.want*4/5 {

@@ -116,7 +116,7 @@ func TestLongThrottling(t *testing.T) {
 func TestLongTexts(t *testing.T) {
 	w := newWorld(t)
 	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
-		c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version":"1","` + strings.Repeat("k", 40000) + `":"x","Statement":[]}`)}
+		c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version":"1","` + strings.Repeat("k", 900) + `":"x","Statement":[]}`)}
 	})
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "unknown element")

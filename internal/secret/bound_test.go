@@ -137,7 +137,7 @@ func heap() int {
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
-	return int(stats.HeapAlloc) //nolint:gosec // it is far from the largest int
+	return int(stats.HeapAlloc)
 }
 
 // A value that is too long makes a record that is not valid, and is corrected as an edited one is.
