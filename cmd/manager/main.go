@@ -81,10 +81,11 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
+	uncached := controllers.BoundReads(mgr.GetAPIReader())
 	reconciler := &controllers.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Client: mgr.GetClient(), Live: uncached,
 		STS: client, Budget: budget, Operator: operator, Metrics: counts,
-		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: mgr.GetAPIReader(), STS: client, Clock: clock.RealClock{}}),
+		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: uncached, STS: client, Clock: clock.RealClock{}}),
 		Clock:      clock.RealClock{},
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
