@@ -132,30 +132,41 @@ func containers(spec *corev1.PodSpec) iter.Seq[*corev1.Container] {
 // heldBy are the reads of a container that never refresh. volumes are those of its pod, by name.
 func heldBy(c *corev1.Container, volumes map[string]*corev1.Volume) iter.Seq[read] {
 	return func(yield func(read) bool) {
-		for _, e := range c.Env {
-			if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
-				continue
-			}
-			if ref := e.ValueFrom.SecretKeyRef; !yield(read{c.Name, ref.Name, Env, ptr.Deref(ref.Optional, false)}) {
-				return
-			}
+		_ = yieldEnv(c, yield) && yieldSubPaths(c, volumes, yield)
+	}
+}
+
+// yieldEnv yields the reads of a container's environment. It reports whether yield wants more.
+func yieldEnv(c *corev1.Container, yield func(read) bool) bool {
+	for _, e := range c.Env {
+		if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
+			continue
 		}
-		for _, e := range c.EnvFrom {
-			if e.SecretRef != nil && !yield(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)}) {
-				return
-			}
+		if ref := e.ValueFrom.SecretKeyRef; !yield(read{c.Name, ref.Name, Env, ptr.Deref(ref.Optional, false)}) {
+			return false
 		}
-		for _, m := range c.VolumeMounts {
-			if m.SubPath == "" && m.SubPathExpr == "" {
-				continue
-			}
-			for in := range secretsIn(volumes[m.Name]) {
-				if !yield(read{c.Name, in.secret, SubPath, in.optional}) {
-					return
-				}
+	}
+	for _, e := range c.EnvFrom {
+		if e.SecretRef != nil && !yield(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)}) {
+			return false
+		}
+	}
+	return true
+}
+
+// yieldSubPaths yields the reads of a container through subPath mounts. It reports whether yield wants more.
+func yieldSubPaths(c *corev1.Container, volumes map[string]*corev1.Volume, yield func(read) bool) bool {
+	for _, m := range c.VolumeMounts {
+		if m.SubPath == "" && m.SubPathExpr == "" {
+			continue
+		}
+		for in := range secretsIn(volumes[m.Name]) {
+			if !yield(read{c.Name, in.secret, SubPath, in.optional}) {
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // secretsIn are the Secrets that the kubelet writes into a volume; none if there is no such volume. It does not write again

@@ -86,12 +86,15 @@ func (f *Finding) judge(now time.Time, issue Issue, wish Wish, pod Pod, secretNa
 	case pod.Terminating:
 	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.TargetStale(pod, read, reads)):
 		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
-	case stale && wish.Auto && pod.Workload != (Workload{}):
+	case stale && wish.restarts(pod.Workload):
 		due[pod.Workload] = append(due[pod.Workload], held)
 	case stale:
 		f.Left = append(f.Left, held)
 	}
 }
+
+// restarts reports whether a workload is restarted without being a target. Pods of no known workload have the zero Workload.
+func (w Wish) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
 
 // matters reports whether it matters yet that a pod is stale, and notes when it will.
 func (f *Finding) matters(now time.Time, issue Issue, pod Pod, read Read) bool {
