@@ -20,7 +20,7 @@ import (
 
 const (
 	// maxPageBytes bounds the answer to a request for a page of more than one object.
-	maxPageBytes = 2 << 20
+	maxPageBytes = 8 << 20
 	// firstPage and maxPage are the numbers of objects in the first page and in a page at most.
 	firstPage, maxPage = 50, 500
 )
