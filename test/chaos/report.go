@@ -145,7 +145,8 @@ func (c *chaos) attackTable(a *attack) string {
 		fmt.Fprintf(&b, "| %s | %s of %d | %d of %d, %.1f s | %d, %+.1f s | %.0f | %.0f | %d |\n", map[bool]string{true: "on", false: "off"}[r.watchList], mebibytes(r.peak),
 			r.processes, r.quiet.Issued, r.quiet.Kept, r.quiet.Slowest.Seconds(), r.quiet.Renewed, r.quiet.Latest.Seconds(), r.edits, r.requests, r.violations)
 	}
-	fmt.Fprintf(&b, "| bound | %s | all, %.0f s | %+.0f s | | | 0 |\n\n", mebibytes(peakBound), issueBound.Seconds(), renewalBound.Seconds())
+	bounds := fmt.Sprintf("%.0f s; off: %.0f s", promptBound.Seconds(), promptWithoutWatchList.Seconds())
+	fmt.Fprintf(&b, "| bound | %s | all, %s | %s | | | 0 |\n\n", mebibytes(peakBound), bounds, bounds)
 	b.WriteString("The largest objects that the API server accepted:\n\n")
 	for _, line := range a.largest {
 		fmt.Fprintf(&b, "- %s\n", line)

@@ -35,8 +35,8 @@ func TestRecommendedQuota(t *testing.T) {
 // Each bound of the scenario is judged.
 func TestAttackBounds(t *testing.T) {
 	good := attackRow{
-		peak: peakBound, processes: restarts + 1,
-		quiet: observer.Punctuality{Kept: 100, Issued: 100, Slowest: issueBound, Renewed: 200, Latest: renewalBound},
+		watchList: true, peak: peakBound, processes: restarts + 1,
+		quiet: observer.Punctuality{Kept: 100, Issued: 100, Slowest: promptBound, Renewed: 200, Latest: promptBound},
 	}
 	if wrong := good.wrong(); len(wrong) != 0 {
 		t.Errorf("within all bounds: %v", wrong)
@@ -48,9 +48,9 @@ func TestAttackBounds(t *testing.T) {
 		"memory":          {func(r *attackRow) { r.peak++ }, "peak RSS"},
 		"no processes":    {func(r *attackRow) { r.processes = 1 }, "1 processes"},
 		"not issued":      {func(r *attackRow) { r.quiet.Issued-- }, "99 of 100"},
-		"issued late":     {func(r *attackRow) { r.quiet.Slowest += time.Second }, "issued after 16s"},
+		"issued late":     {func(r *attackRow) { r.quiet.Slowest += time.Second }, "issued after 21s"},
 		"no renewals":     {func(r *attackRow) { r.quiet.Renewed = 0 }, "0 renewals"},
-		"renewed late":    {func(r *attackRow) { r.quiet.Latest += time.Second }, "renewed 16s after"},
+		"renewed late":    {func(r *attackRow) { r.quiet.Latest += time.Second }, "renewed 21s after"},
 		"nothing created": {func(r *attackRow) { r.quiet = observer.Punctuality{} }, "0 of 0"},
 	} {
 		row := good
