@@ -205,10 +205,15 @@ func (r *Reconciler) decide(p *pass) {
 	}
 }
 
+// maySync reports whether the metadata of the Secret may be written without a call to STS.
+func (p *pass) maySync() bool {
+	return !p.foreign() && !p.credential.Spec.Suspend && !p.ending && !p.untouched()
+}
+
 // settle brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to the
 // Secret that was seen or to none.
 func (r *Reconciler) settle(ctx context.Context, p *pass) {
-	if p.seen == nil || p.wrote || p.foreign() || p.credential.Spec.Suspend || p.ending || p.untouched() {
+	if p.seen == nil || p.wrote || !p.maySync() {
 		return
 	}
 	frame, now := p.shaped(secret.Frame(p.credential)), r.Clock.Now()
