@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ const (
 	maxPageBytes = 8 << 20
 	// firstPage and maxPage are the numbers of objects in the first page and in a page at most.
 	firstPage, maxPage = 50, 500
+	// pageTimeout bounds a request: while it lasts, no other list is fetched.
+	pageTimeout = time.Minute
 )
 
 // Lister makes ListerWatchers that list in pages. One page is fetched at a time, whatever is listed.
@@ -82,6 +85,8 @@ func (l *Lister) list(ctx context.Context, lw cache.ListerWithContext, options m
 func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (list runtime.Object, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout) // others wait
+	defer cancel()
 	body := &body{limit: maxPageBytes}
 	if options.Limit == 1 {
 		body.limit = 0

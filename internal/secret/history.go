@@ -58,13 +58,13 @@ func encodeReplaced(all []Replaced) string {
 	return strings.Join(entries, ",")
 }
 
-// decodeReplaced passes over what it cannot read.
+// decodeReplaced leaves out what it cannot read, and what claims to live longer than STS issues credentials for.
 func decodeReplaced(encoded string) (all []Replaced) {
 	for entry := range strings.SplitSeq(encoded, ",") {
 		written, expires, _ := strings.Cut(entry, "/")
-		writtenAt, errWritten := time.Parse(time.RFC3339, written)
-		expiresAt, errExpires := time.Parse(time.RFC3339, expires)
-		if errWritten == nil && errExpires == nil && len(all) < maxReplaced {
+		writtenAt, okWritten := parseTime(written)
+		expiresAt, okExpires := parseTime(expires)
+		if okWritten && okExpires && expiresAt.Sub(writtenAt) <= maxLifetime && len(all) < maxReplaced {
 			all = append(all, Replaced{WrittenAt: writtenAt, ExpiresAt: expiresAt})
 		}
 	}

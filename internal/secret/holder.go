@@ -4,26 +4,21 @@
 package secret
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Holder returns the name of the StsCredential that a stripped Secret was made for, if the operator made it and its record is
-// intact and names this very Secret; otherwise it is empty, as for an adopted Secret.
+// Holder returns the name of the StsCredential that controls a stripped Secret, if the operator made the Secret for it: its
+// record is intact and names both. It is empty otherwise, as for an adopted or a retained Secret, for a copy, and for a record
+// of version 1, which names no Secret.
 func Holder(s *corev1.Secret) string {
-	record, _ := Read(s)
-	if record == nil || Adopted(s) {
+	controller := metav1.GetControllerOfNoCopy(s)
+	record, intact := Read(s)
+	if !intact || Adopted(s) || controller == nil || !isCredential(*controller) || !namesItself(s) {
 		return ""
 	}
-	namespace, name, _ := strings.Cut(record.Credential, "/")
-	holder := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	holder.Spec.Secret.Name = s.Name
-	if namespace != s.Namespace || !Removable(s, holder) {
+	if s.Annotations[secretAnnotation] != fullName(s) || record.Credential != s.Namespace+"/"+controller.Name {
 		return ""
 	}
-	return name
+	return controller.Name
 }

@@ -136,9 +136,9 @@ func (r Record) annotations() map[string]string {
 
 // recordIn reads the record from a Secret's annotations; nil unless it is whole.
 func recordIn(annotations map[string]string) *Record {
-	issuedAt, errIssued := time.Parse(time.RFC3339, annotations[issuedAtAnnotation])
-	expiresAt, errExpires := time.Parse(time.RFC3339, annotations[expiresAtAnnotation])
-	if errIssued != nil || errExpires != nil || !expiresAt.After(issuedAt) || expiresAt.Sub(issuedAt) > maxLifetime {
+	issuedAt, okIssued := parseTime(annotations[issuedAtAnnotation])
+	expiresAt, okExpires := parseTime(annotations[expiresAtAnnotation])
+	if !okIssued || !okExpires || !expiresAt.After(issuedAt) || expiresAt.Sub(issuedAt) > maxLifetime {
 		return nil
 	}
 	for _, k := range recordAnnotations {
@@ -168,11 +168,18 @@ func recordIn(annotations map[string]string) *Record {
 	}
 }
 
+// parseTime reads a time as a record has it: UTC, in whole seconds, from 2000 to 8999. Others could not be written to the
+// status, which has four digits for the year.
+func parseTime(text string) (t time.Time, ok bool) {
+	t, err := time.Parse("2006-01-02T15:04:05Z", text)
+	return t, err == nil && t.Year() >= 2000 && t.Year() < 9000
+}
+
 // writtenIn returns when the record was written: when it was issued where that is not recorded, or is after the expiry, which
 // somebody else must have written.
 func writtenIn(annotations map[string]string, issuedAt, expiresAt time.Time) time.Time {
-	writtenAt, err := time.Parse(time.RFC3339, annotations[writtenAtAnnotation])
-	if err != nil || writtenAt.After(expiresAt) {
+	writtenAt, ok := parseTime(annotations[writtenAtAnnotation])
+	if !ok || writtenAt.After(expiresAt) {
 		return issuedAt
 	}
 	return writtenAt
