@@ -5,28 +5,32 @@
 package tokenbucket
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
 )
 
-// maxKeys is how many keys are remembered per generation. Two generations exist at a time.
+// maxKeys is how many keys are remembered per generation. Two generations exist at a time: some 5 MiB at most.
 const maxKeys = 1 << 16
 
 // Buckets holds a token bucket for each key. A bucket belongs to its key whatever the key stands for: a Kubernetes object
 // that is deleted and created again under the same name finds the bucket as it left it. A key costs memory from its first
-// token on until its bucket has been full for a while. Buckets is safe for concurrent use.
+// token on until its bucket has been full for a while: the same for a long key as for a short one, because a key is stored as
+// a 64-bit hash. Two keys with the same hash share a bucket. Nobody can choose such keys, because the hash has a random seed,
+// and among as many keys as are remembered there is such a pair once in 2 * 10^9 times. Buckets is safe for concurrent use.
 type Buckets[K comparable] struct {
 	every time.Duration
 	burst time.Duration // every times the size of a bucket
 	clock clock.PassiveClock
 	start time.Time // all times below count from here, so that steps of the wall clock do not matter
+	seed  maphash.Seed
 
 	mu sync.Mutex
-	// When buckets are full again, by key. A key moves to recent when a token is taken. The older generation is dropped
+	// When buckets are full again, by the hash of the key. A key moves to recent when a token is taken. The older generation is dropped
 	// after the time in which a bucket fills up.
-	recent, older map[K]time.Duration
+	recent, older map[uint64]time.Duration
 	rotated       time.Duration
 }
 
@@ -34,7 +38,7 @@ type Buckets[K comparable] struct {
 func New[K comparable](every time.Duration, burst int, clock clock.PassiveClock) *Buckets[K] {
 	return &Buckets[K]{
 		every: every, burst: time.Duration(burst) * every, clock: clock, start: clock.Now(),
-		recent: map[K]time.Duration{}, older: map[K]time.Duration{},
+		seed: maphash.MakeSeed(), recent: map[uint64]time.Duration{}, older: map[uint64]time.Duration{},
 	}
 }
 
@@ -43,7 +47,7 @@ func (b *Buckets[K]) Wait(key K) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	return b.wait(b.full(key, now), now)
+	return b.wait(b.full(b.hash(key), now), now)
 }
 
 // Take takes a token of the key. If there is none, the next token is a whole interval away from now.
@@ -51,7 +55,8 @@ func (b *Buckets[K]) Take(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	b.recent[key] = min(b.full(key, now)+b.every, now+b.burst)
+	hash := b.hash(key)
+	b.recent[hash] = min(b.full(hash, now)+b.every, now+b.burst)
 }
 
 // TryTake takes a token of the key if there is one; otherwise it returns how long to wait for the next.
@@ -59,23 +64,28 @@ func (b *Buckets[K]) TryTake(key K) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	full := b.full(key, now)
+	hash := b.hash(key)
+	full := b.full(hash, now)
 	if wait := b.wait(full, now); wait > 0 {
 		return wait
 	}
-	b.recent[key] = full + b.every
+	b.recent[hash] = full + b.every
 	return 0
+}
+
+func (b *Buckets[K]) hash(key K) uint64 {
+	return maphash.Comparable(b.seed, key)
 }
 
 func (b *Buckets[K]) wait(full, now time.Duration) time.Duration {
 	return max(0, full+b.every-b.burst-now)
 }
 
-// full returns when the bucket of the key is full: now if it is.
-func (b *Buckets[K]) full(key K, now time.Duration) time.Duration {
-	full, ok := b.recent[key]
+// full returns when the bucket of a key with this hash is full: now if it is.
+func (b *Buckets[K]) full(hash uint64, now time.Duration) time.Duration {
+	full, ok := b.recent[hash]
 	if !ok {
-		full = b.older[key]
+		full = b.older[hash]
 	}
 	return max(full, now)
 }
@@ -89,6 +99,6 @@ func (b *Buckets[K]) now() time.Duration {
 	if now-b.rotated >= 2*b.burst {
 		clear(b.recent)
 	}
-	b.recent, b.older, b.rotated = map[K]time.Duration{}, b.recent, now
+	b.recent, b.older, b.rotated = map[uint64]time.Duration{}, b.recent, now
 	return now
 }

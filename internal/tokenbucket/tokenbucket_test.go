@@ -4,9 +4,13 @@
 package tokenbucket
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
@@ -89,4 +93,31 @@ func TestMemoryIsBounded(t *testing.T) {
 	if got := len(b.recent) + len(b.older); got > 0 {
 		t.Errorf("%d keys are remembered after all are full", got)
 	}
+}
+
+// A user creates and deletes objects whose names are as long as Kubernetes allows, without end.
+func TestLongKeysTakeNoMoreMemory(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
+	b := New[types.NamespacedName](time.Minute, 25, clock)
+	namespace, name := strings.Repeat("n", 63), strings.Repeat("x", 240)
+	before, most := heap(), 0
+	for i := range 3*maxKeys - 1 {
+		b.TryTake(types.NamespacedName{Namespace: namespace, Name: fmt.Sprintf("%s%013d", name, i)})
+		if i%(maxKeys/8) == maxKeys/8-1 {
+			most = max(most, heap()-before)
+		}
+	}
+	if got := len(b.recent) + len(b.older); got != 2*maxKeys-1 {
+		t.Errorf("%d keys are remembered, want %d", got, 2*maxKeys-1)
+	}
+	if most > 6<<20 {
+		t.Errorf("they take %d KiB", most>>10)
+	}
+	t.Logf("%d KiB at most", most>>10)
 }
