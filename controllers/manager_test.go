@@ -24,6 +24,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
+// testWorkers is how many reconciles the manager of a test runs at once.
+const testWorkers = 4
+
 // manage runs the world's operator as a manager does, woken by events alone. It ends with the test, or by stop.
 func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop func()) {
 	w.Helper()
@@ -37,7 +40,7 @@ func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop fu
 	mgr, err = ctrl.NewManager(config, managed)
 	w.must(err)
 	w.Client, w.Live = mgr.GetClient(), mgr.GetAPIReader()
-	w.must(w.SetupWithManager(w.ctx, mgr, 4))
+	w.must(w.SetupWithManager(w.ctx, mgr, testWorkers))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

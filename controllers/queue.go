@@ -24,12 +24,15 @@ const (
 	reconcileEvery = 10 * time.Second
 )
 
-// newQueue makes the controller's work queue, in place of controller-runtime's: that one has priorities, and what has the
-// lower one is starved by what has the higher. In this one namespaces take turns (see fairOrder), and each object is paced.
-// Delays run in real time, as in every other controller.
-func (r *Reconciler) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-	r.requests = newRequestQueue(name, clock.RealClock{}, tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, r.Clock))
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{DelayingQueue: r.requests})
+// newQueue returns the constructor of the controller's work queue, for a number of workers. The queue replaces
+// controller-runtime's: that one has priorities, and what has the lower one is starved by what has the higher. In this one
+// namespaces take turns (see fairOrder), and each object is paced. Delays run in real time, as in every other controller.
+func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+		pace := tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, r.Clock)
+		r.requests = newRequestQueue(name, workers, clock.RealClock{}, pace)
+		return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{DelayingQueue: r.requests})
+	}
 }
 
 // requestQueue is client-go's work queue with a fair order, a bound on how often each object comes out of it, and at most
@@ -44,9 +47,9 @@ type requestQueue struct {
 	once    sync.Once
 }
 
-func newRequestQueue(name string, clock clock.WithTicker, pace *tokenbucket.Buckets[types.NamespacedName]) *requestQueue {
+func newRequestQueue(name string, workers int, clock clock.WithTicker, pace *tokenbucket.Buckets[types.NamespacedName]) *requestQueue {
 	q := &requestQueue{
-		order: newFairOrder(), pace: pace, clock: clock,
+		order: newFairOrder(workers), pace: pace, clock: clock,
 		delayed: delayedRequests{byRequest: map[reconcile.Request]*delayedRequest{}, earlier: make(chan struct{}, 1)},
 		stop:    make(chan struct{}),
 	}
@@ -91,7 +94,8 @@ func (q *requestQueue) Get() (request reconcile.Request, shutdown bool) {
 	return request, shutdown
 }
 
-// Done ends what Get began.
+// Done ends what Get began. The worker that calls it must call Get next: client-go's queue wakes no other one, and fairOrder
+// relies on that. See fairOrder.Len.
 func (q *requestQueue) Done(request reconcile.Request) {
 	q.order.ended(request.Namespace)
 	q.TypedDelayingInterface.Done(request)
@@ -214,12 +218,16 @@ func (h *delayedHeap) Pop() any {
 
 // fairOrder is the order in which requests leave the queue. The next one is of the namespace that has the fewest requests
 // under way; of several such namespaces, of the one that has waited longest. Within a namespace it is first in, first out, but
-// for requests that are preferred. So a namespace whose requests are many, or slow, delays its own: others have as many
-// workers as it has, if they need them. Each operation takes constant time, but for a scan of at most as many levels as there
-// are workers. It implements workqueue.Queue, and is safe for concurrent use.
+// for requests that are preferred. A namespace has no more requests under way than it leaves free workers for the others: the
+// first has half of the workers, the next half of what is left then, and so on, but at least one while any worker is free. So
+// a namespace whose requests are many, or slow, delays its own. It takes several namespaces whose requests hang, six for 32
+// workers, to occupy them all. Each operation takes constant time, but for a scan of at most as many levels as there are
+// workers. It implements workqueue.Queue, and is safe for concurrent use.
 type fairOrder struct {
+	workers    int
 	mu         sync.Mutex
-	length     int
+	length     int                           // of those that wait
+	underWay   int                           // in all namespaces
 	namespaces map[string]*namespaceRequests // that have requests waiting or under way
 	levels     []*list.List                  // of namespaces that have requests waiting, by the number of those under way
 	waiting    map[reconcile.Request]*list.Element
@@ -233,17 +241,25 @@ type namespaceRequests struct {
 	element     *list.Element // in the level; nil while none waits
 }
 
-func newFairOrder() *fairOrder {
+func newFairOrder(workers int) *fairOrder {
 	return &fairOrder{
-		namespaces: map[string]*namespaceRequests{},
-		waiting:    map[reconcile.Request]*list.Element{}, preferred: map[reconcile.Request]struct{}{},
+		workers: workers, namespaces: map[string]*namespaceRequests{},
+		waiting: map[reconcile.Request]*list.Element{}, preferred: map[reconcile.Request]struct{}{},
 	}
 }
 
-// Len returns how many requests wait.
+// Len returns how many requests wait, or 0 while no namespace may start another: then client-go's queue lets its workers sleep.
+//
+// No worker sleeps while there is something for it to start. Let s be the number of requests that could be started one after
+// the other. Push raises s by one at most, and client-go's queue wakes one worker for it. ended raises s by one at most,
+// because it frees one worker, and the worker that calls it calls Get next. Pop lowers s by one. So s is never more than the
+// workers that are awake and not busy.
 func (o *fairOrder) Len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.next() == nil {
+		return 0
+	}
 	return o.length
 }
 
@@ -277,7 +293,7 @@ func (o *fairOrder) Touch(request reconcile.Request) {
 	}
 }
 
-// Pop takes out the request whose turn it is; one must wait.
+// Pop takes out the request whose turn it is; Len must not be 0.
 func (o *fairOrder) Pop() reconcile.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -288,6 +304,7 @@ func (o *fairOrder) Pop() reconcile.Request {
 	}
 	request := n.remove(front)
 	o.length--
+	o.underWay++
 	delete(o.waiting, request)
 	o.move(n, n.underWay+1)
 	return request
@@ -301,6 +318,7 @@ func (o *fairOrder) ended(namespace string) {
 	if !ok {
 		return
 	}
+	o.underWay--
 	if o.move(n, n.underWay-1); n.underWay == 0 && n.element == nil {
 		delete(o.namespaces, namespace)
 	}
@@ -323,14 +341,18 @@ func (o *fairOrder) insert(n *namespaceRequests, request reconcile.Request) {
 	o.waiting[request] = to.PushBack(request)
 }
 
-// next returns the namespace whose turn it is.
+// next returns the namespace whose turn it is, or nil if none may start a request.
 func (o *fairOrder) next() *namespaceRequests {
-	for _, level := range o.levels {
+	free := o.workers - o.underWay
+	for underWay, level := range o.levels {
+		if underWay >= free {
+			return nil
+		}
 		if front := level.Front(); front != nil {
 			return front.Value.(*namespaceRequests)
 		}
 	}
-	panic("Pop of an empty queue")
+	return nil
 }
 
 // move puts a namespace behind the others that have as many requests under way, if it has requests waiting.

@@ -26,9 +26,9 @@ type testQueue struct {
 	clock *clocktesting.FakeClock
 }
 
-func newTestQueue(t *testing.T) *testQueue {
+func newTestQueue(t *testing.T, workers int) *testQueue {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	q := newRequestQueue("", clock, tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, clock))
+	q := newRequestQueue("", workers, clock, tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, clock))
 	t.Cleanup(q.ShutDown)
 	return &testQueue{T: t, requestQueue: q, clock: clock}
 }
@@ -84,7 +84,7 @@ func (q *testQueue) step(d time.Duration) {
 }
 
 func TestNamespacesTakeTurns(t *testing.T) {
-	q := newTestQueue(t)
+	q := newTestQueue(t, 32)
 	for i := range 1000 {
 		q.add(fmt.Sprint("busy/", i))
 	}
@@ -101,39 +101,68 @@ func TestNamespacesTakeTurns(t *testing.T) {
 	}
 }
 
-// However long the requests of one namespace take, another has as many workers as it.
+// start takes out requests as long as any may start, and returns them.
+func (q *testQueue) start() (underWay []string) {
+	q.Helper()
+	for q.Len() > 0 {
+		underWay = append(underWay, q.get())
+	}
+	return underWay
+}
+
+// However long the requests of one namespace take, it leaves as many workers free as it has, and others that come have as many.
 func TestWorkersAreShared(t *testing.T) {
-	q := newTestQueue(t)
+	q := newTestQueue(t, 8)
 	for i := range 100 {
 		q.add(fmt.Sprint("slow/", i))
 	}
-	var underWay []string
-	for range 8 { // alone, it has them all
-		underWay = append(underWay, q.get())
+	slow := q.start()
+	if len(slow) != 4 {
+		t.Fatalf("alone it has %d of 8 workers", len(slow))
 	}
 	for i := range 100 {
 		q.add(fmt.Sprint("quiet/", i), fmt.Sprint("other/", i))
 	}
-	for _, ended := range underWay { // each is followed by whoever has the fewest
-		q.Done(requestOf(ended))
-		q.get()
+	if got := q.start(); !slices.Equal(got, []string{"quiet/0", "other/0", "quiet/1"}) {
+		t.Fatalf("the others start %v", got)
 	}
-	for namespace, most := range map[string]int{"slow": 3, "quiet": 4, "other": 4} {
-		if got := q.order.namespaces[namespace].underWay; got > most || got < 2 {
+	for _, ended := range slow {
+		q.Done(requestOf(ended))
+		q.start()
+	}
+	for _, namespace := range []string{"slow", "quiet", "other"} {
+		if got := q.order.namespaces[namespace].underWay; got != 2 {
 			t.Errorf("%s has %d of 8 workers", namespace, got)
 		}
 	}
-	for range 50 { // those of quiet are fast
-		underWay := q.get()
-		if !strings.HasPrefix(underWay, "quiet/") && q.order.namespaces["quiet"].underWay > q.order.namespaces["slow"].underWay {
-			t.Fatalf("%s came before quiet's", underWay)
+	for i, ended := 2, "quiet/0"; i < 50; i++ { // those of quiet are fast
+		q.Done(requestOf(ended))
+		if got := q.start(); !slices.Equal(got, []string{fmt.Sprint("quiet/", i)}) {
+			t.Fatalf("after %s starts %v", ended, got)
 		}
-		q.Done(requestOf(underWay))
+		ended = fmt.Sprint("quiet/", i)
+	}
+}
+
+// Requests hang in one namespace after the other: each occupies half of the workers that are left.
+func TestEachNamespaceLeavesWorkersFree(t *testing.T) {
+	for workers, want := range map[int][]int{1: {1, 0}, 2: {1, 1, 0}, 8: {4, 2, 1, 1, 0}, 32: {16, 8, 4, 2, 1, 1, 0}} {
+		q := newTestQueue(t, workers)
+		var got []int
+		for namespace := range want {
+			for i := range 2 * workers {
+				q.add(fmt.Sprint("n", namespace, "/", i))
+			}
+			got = append(got, len(q.start()))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("of %d workers the namespaces have %v, want %v", workers, got, want)
+		}
 	}
 }
 
 func TestTurnsInTheBudgetGoFirstInTheirNamespace(t *testing.T) {
-	q := newTestQueue(t)
+	q := newTestQueue(t, 32)
 	q.add("a/1", "a/2", "a/3", "b/1", "b/2")
 	q.AddFirst(requestOf("a/3"))
 	q.AddFirst(requestOf("a/9"))
@@ -166,7 +195,7 @@ func TestReconcilesOfOneObjectArePaced(t *testing.T) {
 		"times come": func(q *testQueue) { q.AddAfter(requestOf("a/hot"), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := newTestQueue(t)
+			q := newTestQueue(t, 32)
 			reconciles := 0
 			for range 600 * 5 { // ten minutes
 				add(q)
@@ -194,7 +223,7 @@ func TestReconcilesOfOneObjectArePaced(t *testing.T) {
 // Whatever is delayed for an object, it is one request, and none after the object has been reconciled: thousands of objects
 // that are made and deleted leave nothing behind.
 func TestDelaysLeaveNothingBehind(t *testing.T) {
-	q := newTestQueue(t)
+	q := newTestQueue(t, 32)
 	for i := range 1000 {
 		request := requestOf(fmt.Sprint("a/", i))
 		q.Add(request)
@@ -221,7 +250,7 @@ func TestDelaysLeaveNothingBehind(t *testing.T) {
 // of its reconciles takes ten times as long, 10,000 objects of others take as many reconciles as they are, and a few.
 func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 	const objects, namespaces, hot, workers, slow = 10_000, 3, 100, 32, 10
-	q := newTestQueue(t)
+	q := newTestQueue(t, 32)
 	for i := range hot {
 		q.add(fmt.Sprint("hostile/", i))
 	}
@@ -263,8 +292,8 @@ func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 			t.Fatalf("%d objects were not looked at", len(unseen))
 		}
 	}
-	// Each of four namespaces has a quarter of the workers.
-	if fair := objects/(workers*namespaces/(namespaces+1)) + slow; now > fair*11/10 {
+	// Each of four namespaces leaves as many workers free as it has, so it has a fifth of them.
+	if fair := objects/(workers*namespaces/(namespaces+2)) + slow; now > fair*11/10 {
 		t.Errorf("it took %d rounds, want about %d", now, fair)
 	}
 	if hostile > hot*(reconcileBurst+1) {
@@ -276,7 +305,7 @@ func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 // wait, and each reconcile takes 20 ms.
 func TestTurnsAreTakenInTime(t *testing.T) {
 	const objects, took, held = 10_000, 20 * time.Millisecond, 30 * time.Second
-	q := newTestQueue(t)
+	q := newTestQueue(t, 32)
 	for i := range objects {
 		q.add(fmt.Sprint("one/", i), fmt.Sprint("n", i%500, "/", i))
 	}

@@ -194,7 +194,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
-			NewQueue:                r.newQueue,
+			NewQueue:                r.newQueue(maxConcurrentReconciles),
 			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
 			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),

@@ -95,7 +95,7 @@ func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 			w.eventually("each has been edited", func(context.Context) bool { return edits.Load() > 2*objects })
 
 			began := time.Now()
-			writes := w.manageTwo(quiet, tt.slow, tt.qps)
+			writes := w.manageTwo(quiet, func() { time.Sleep(tt.slow) }, tt.qps)
 			w.eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == objects })
 			if got := writes.Load(); got > 5*objects {
 				t.Errorf("%d writes for edits came before %d others", got, objects)
@@ -110,8 +110,29 @@ func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 	}
 }
 
-// manageTwo runs the operator in the world's namespace and another, and counts the writes of statuses in the former.
-func (w *world) manageTwo(other string, slow time.Duration, qps float32) *atomic.Int64 {
+// Writes in a user's namespace hang, as behind a webhook that they have there: that takes half of the workers at most.
+func TestThreatWritesThatHangKeepNobodyWaiting(t *testing.T) {
+	w := newWorld(t)
+	quiet := w.neighbour()
+	hang := make(chan struct{})
+	writes := w.manageTwo(quiet, func() { <-hang }, 0)
+	w.Cleanup(func() { close(hang) })
+	for i := range 8 {
+		w.credential(fmt.Sprint("hostile-", i), func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
+	}
+	w.eventually("writes hang", func(context.Context) bool { return writes.Load() >= testWorkers/2 })
+	for i := range 8 {
+		w.credential(fmt.Sprint("orders-", i), func(c *v1alpha1.StsCredential) { c.Namespace = quiet })
+	}
+	w.eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == 8 })
+	if got := writes.Load(); got != testWorkers/2 {
+		t.Errorf("%d of %d workers hang", got, testWorkers)
+	}
+}
+
+// manageTwo runs the operator in the world's namespace and another, and counts the writes of statuses in the former. Each of
+// them calls slow first.
+func (w *world) manageTwo(other string, slow func(), qps float32) *atomic.Int64 {
 	writes := &atomic.Int64{}
 	w.manage(func(o *ctrl.Options) {
 		cache, err := CacheOptions([]string{w.namespace, other}, labels.Everything())
@@ -127,7 +148,7 @@ func (w *world) manageTwo(other string, slow time.Duration, qps float32) *atomic
 				SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 					if o.GetNamespace() == w.namespace {
 						writes.Add(1)
-						time.Sleep(slow)
+						slow()
 					}
 					return c.SubResource(sub).Update(ctx, o, opts...)
 				},
