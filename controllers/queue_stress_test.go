@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ import (
 type heldWorkers struct {
 	*testing.T
 	q       *requestQueue
-	rand    *rand.Rand
+	state   uint64 // of number
 	workers sync.WaitGroup
 	release chan struct{} // a value for one request
 	open    chan struct{} // closed to release them all
@@ -35,7 +34,6 @@ type heldWorkers struct {
 func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
 	h := &heldWorkers{
 		T:       t,
-		rand:    rand.New(rand.NewPCG(1, uint64(workers))), //nolint:gosec // the same additions each time
 		q:       newRequestQueue("", workers, clock.RealClock{}, tokenbucket.New[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
 		release: make(chan struct{}), open: make(chan struct{}),
 		added: map[reconcile.Request]int{}, seen: map[reconcile.Request]int{},
@@ -61,16 +59,22 @@ func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
 	return h
 }
 
+// number returns a number below n: a linear congruential generator, with the same numbers in each run.
+func (h *heldWorkers) number(n int) int {
+	h.state = h.state*6364136223846793005 + 1442695040888963407
+	return int(h.state>>40) % n
+}
+
 // add adds a request in one of the ways in which that is done.
 func (h *heldWorkers) add(request reconcile.Request, round int) {
 	h.mu.Lock()
 	h.added[request] = round
 	h.mu.Unlock()
-	switch h.rand.IntN(4) {
+	switch h.number(4) {
 	case 0:
 		h.q.AddFirst(request)
 	case 1:
-		h.q.AddAfter(request, time.Duration(h.rand.IntN(1000))*time.Microsecond)
+		h.q.AddAfter(request, time.Duration(h.number(1000))*time.Microsecond)
 	default:
 		h.q.Add(request)
 	}
@@ -116,10 +120,10 @@ func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
 			h := newHeldWorkers(t, workers)
 			t.Cleanup(h.q.ShutDown)
 			for round := range rounds {
-				for range h.rand.IntN(workers + 1) {
-					h.add(requestOf(fmt.Sprint("n", h.rand.IntN(6), "/", h.rand.IntN(20))), round)
+				for range h.number(workers + 1) {
+					h.add(requestOf(fmt.Sprint("n", h.number(6), "/", h.number(20))), round)
 				}
-				for range h.rand.IntN(workers + 1) {
+				for range h.number(workers + 1) {
 					select {
 					case h.release <- struct{}{}:
 					default:
