@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // byOptional reads the Secret into the environment, and starts without it.
@@ -195,7 +196,7 @@ func TestWritesAreTimedByTheAPIServer(t *testing.T) {
 			for _, e := range w.secret("orders").ManagedFields {
 				managers[e.Manager] = true
 			}
-			if !managers["sts-credential-operator"] || !managers["sts-credential-operator-metadata"] {
+			if !managers[secret.CredentialsManager] || !managers[secret.MetadataManager] {
 				t.Errorf("written by %v", managers)
 			}
 		})

@@ -12,9 +12,10 @@ import (
 )
 
 // Field managers of the operator's writes. The API server notes for each when it wrote last, by its own clock. Labels and
-// owners have one of their own, so that a change of theirs does not look like new credentials.
+// owners have one of their own, so that a change of theirs does not look like new credentials. Versions that named no manager
+// wrote everything as "sts-credential-operator", after their user agent; their times say nothing of credentials.
 const (
-	CredentialsManager = "sts-credential-operator" //nolint:gosec // it is a name
+	CredentialsManager = "sts-credential-operator-credentials" //nolint:gosec // it is a name
 	MetadataManager    = "sts-credential-operator-metadata"
 )
 
