@@ -138,8 +138,8 @@ func (c *chaos) report(a *attack, watchList bool) error {
 // attackTable says what the runs of the hostile tenant came to.
 func (c *chaos) attackTable(a *attack) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "The %s form, seed %d, sessions of %s, on %d cores. GOMEMLIMIT is %s. The tenant has %d StsCredentials, %d Secrets and %d pods:\n\n",
-		c.form(), c.seed, a.lifetime, runtime.NumCPU(), cmp.Or(a.memory, "not set"), a.share(credentialQuota), a.share(secretQuota), a.share(podQuota))
+	fmt.Fprintf(&b, "The %s form, seed %d, on %d cores. GOMEMLIMIT is %s. The tenant has %d StsCredentials, %d Secrets and %d pods:\n\n",
+		c.form(), c.seed, runtime.NumCPU(), cmp.Or(a.memory, "not set"), a.share(credentialQuota), a.share(secretQuota), a.share(podQuota))
 	b.WriteString("| WatchList | peak RSS of processes | others' credentials issued, slowest | renewals, latest | tenant's edits a second | operator's requests a second | violations |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range c.attacks {
 		fmt.Fprintf(&b, "| %s | %s of %d | %d of %d, %.1f s | %d, %+.1f s | %.0f | %.0f | %d |\n", map[bool]string{true: "on", false: "off"}[r.watchList], mebibytes(r.peak),
