@@ -112,11 +112,11 @@ func TestPages(t *testing.T) {
 	}{
 		{"nothing", nil, 0, 1},
 		{"small ones", repeat(10_000, 100), 500, 25},
-		{"large ones", repeat(150, 1<<20), 4, 60},
+		{"large ones", repeat(40, 1<<20), 4, 18},
 		{"middling ones", repeat(400, 20<<10), 240, 6},
-		{"large ones behind small ones", slices.Concat(repeat(2_000, 100), repeat(100, 1<<20)), 500, 60},
-		{"small ones behind large ones", slices.Concat(repeat(20, 1<<20), repeat(5_000, 100)), 500, 50},
-		{"large ones between small ones", slices.Repeat(slices.Concat(repeat(60, 100), repeat(3, 1<<20)), 10), 500, 160},
+		{"large ones behind small ones", slices.Concat(repeat(2_000, 100), repeat(30, 1<<20)), 500, 30},
+		{"small ones behind large ones", slices.Concat(repeat(10, 1<<20), repeat(5_000, 100)), 500, 30},
+		{"large ones between small ones", slices.Repeat(slices.Concat(repeat(60, 100), repeat(3, 1<<20)), 5), 500, 80},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &server{T: t, sizes: tt.sizes}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -473,7 +474,8 @@ func (a *attack) fill(ctx context.Context) error {
 	return nil
 }
 
-// complete creates the other objects of a hoard, in turn in each of the ways.
+// complete creates the other objects of a hoard, in turn in each of the ways, until there are enough or the quota is full: it
+// also counts objects whose creation was stored and then reported as failed.
 func (a *attack) complete(ctx context.Context, h *hoard) error {
 	created := make([]client.Object, max(0, h.n-len(h.objects)))
 	working, ctx := errgroup.WithContext(ctx)
@@ -482,14 +484,17 @@ func (a *attack) complete(ctx context.Context, h *hoard) error {
 		w := h.sized[i%len(h.sized)]
 		working.Go(func() (err error) {
 			created[i], _, err = a.largestOf(ctx, fmt.Sprintf("large-%03d", h.n-1-i), w.way, []int{w.size})
-			if err == nil && created[i] == nil {
+			switch {
+			case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+				return nil
+			case err == nil && created[i] == nil:
 				err = fmt.Errorf("the API server refuses what it accepted before: %s by its %s", h.kind, w.field)
 			}
 			return err
 		})
 	}
 	err := working.Wait()
-	h.objects = append(h.objects, created...)
+	h.objects = append(h.objects, slices.DeleteFunc(created, func(o client.Object) bool { return o == nil })...)
 	return err
 }
 
