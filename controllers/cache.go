@@ -99,7 +99,7 @@ func stripCredential(c *v1alpha1.StsCredential) {
 	}
 }
 
-// stripGrant keeps of a StsRoleGrant what is read.
+// stripGrant drops what the operator does not read of an StsRoleGrant.
 func stripGrant(g *v1alpha1.StsRoleGrant) {
 	stripMetadata(g)
 	cutPolicy(g.Spec.Policy)

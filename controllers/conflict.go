@@ -64,7 +64,7 @@ func accessKeyIn(o client.Object) []string {
 	return []string{c.Spec.Identity.AccessKey.SecretName}
 }
 
-// spareIdentities refuses to adopt a Secret that a StsCredential of the namespace reads an AccessKey from: the first write
+// spareIdentities refuses to adopt a Secret that an StsCredential of the namespace reads an AccessKey from: the first write
 // could replace the key, and nobody has another copy.
 func (r *Reconciler) spareIdentities(ctx context.Context, p *pass) error {
 	if !p.untouched() || p.credential.Spec.Suspend {

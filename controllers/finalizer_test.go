@@ -20,7 +20,7 @@ import (
 
 const othersFinalizer = "example.com/others"
 
-// adopting makes a StsCredential with a Secret that it has adopted.
+// adopting makes an StsCredential with a Secret that it has adopted.
 func (w *world) adopting() *v1alpha1.StsCredential {
 	w.Helper()
 	w.somebodys("orders", "orders")

@@ -21,7 +21,7 @@ func (w *world) wantKey(name string, before *corev1.Secret) {
 	}
 }
 
-// consents is the owner's consent that a StsCredential writes to a Secret.
+// consents is the owner's consent that an StsCredential writes to a Secret.
 func (w *world) consents(name, to string) *corev1.Secret {
 	w.Helper()
 	w.editSecret(name, func(s *corev1.Secret) { metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationAdopt, to) })
@@ -64,7 +64,7 @@ func TestStoredIdentityIsNotTheTarget(t *testing.T) {
 	w.wantKey("ram-user", before)
 }
 
-// Nor is the AccessKey of another StsCredential of the namespace written over, whoever consents.
+// Nor is the AccessKey of another StsCredential of the namespace written over, whatever consent there is.
 func TestIdentityOfAnotherIsNotAdopted(t *testing.T) {
 	w := newWorld(t)
 	w.tenantUser("ram-user")

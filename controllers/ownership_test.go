@@ -35,7 +35,7 @@ func (w *world) somebodys(name, consent string) *corev1.Secret {
 	return s
 }
 
-// deleted deletes a StsCredential and lets the operator take its leave.
+// deleted deletes an StsCredential and lets the operator take its leave.
 func (w *world) deleted(c *v1alpha1.StsCredential) {
 	w.Helper()
 	w.must(api.Delete(w.ctx, c))

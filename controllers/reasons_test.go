@@ -95,7 +95,7 @@ func TestWhatTheOperatorHoldsBackIsInACondition(t *testing.T) {
 	w.step(time.Second)
 	w.pass(c)
 	if c.ResourceVersion != version {
-		t.Error("what is held back is written with each reconcile")
+		t.Error("the status is written with each reconcile")
 	}
 	w.step(next)
 	w.pass(c)

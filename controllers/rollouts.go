@@ -220,7 +220,7 @@ func (r *Reconciler) credentialsIn(ctx context.Context, namespace string, secret
 	return names
 }
 
-// credentialNamed reads a StsCredential from the cache; nil if there is none.
+// credentialNamed reads an StsCredential from the cache; nil if there is none.
 func (r *Reconciler) credentialNamed(ctx context.Context, namespace, name string) *v1alpha1.StsCredential {
 	c := &v1alpha1.StsCredential{}
 	if r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, c) != nil {

@@ -104,7 +104,7 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 	}
 	status.IssuedAt = &metav1.Time{Time: p.record.IssuedAt}
 	status.ExpiresAt = &metav1.Time{Time: p.record.ExpiresAt}
-	status.AccessKeyID = sts.ShownAccessKeyID(p.record.AccessKeyID) // somebody else may have written the record
+	status.AccessKeyID = sts.ShownAccessKeyID(p.record.AccessKeyID) // another client may have written the record
 	status.RequestID = p.record.RequestID
 	status.AssumedRole = &v1alpha1.AssumedRole{ARN: p.record.AssumedRoleARN, ID: p.record.AssumedRoleID}
 	if !p.decision.RenewAt.IsZero() && !c.Spec.Suspend {

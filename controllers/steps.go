@@ -22,7 +22,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// pass is what one pass over a StsCredential has found out and done. Each step adds to it; status.go tells it.
+// pass is what one pass over an StsCredential has found out and done. Each step adds to it; status.go tells it.
 type pass struct {
 	credential *v1alpha1.StsCredential
 	memo       *memo

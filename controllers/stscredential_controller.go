@@ -81,7 +81,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// Reconcile makes one pass over a StsCredential.
+// Reconcile makes one pass over an StsCredential.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if ctx.Err() != nil { // the process ends: nothing is begun any more
 		return ctrl.Result{}, nil

@@ -16,7 +16,7 @@ func called(secretName string) func(*v1alpha1.StsCredential) {
 	return func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = secretName }
 }
 
-// holds waits until a Secret belongs to a StsCredential and holds what its status names.
+// holds waits until an StsCredential controls a Secret and its status names the credentials in it.
 func (w *world) holds(c *v1alpha1.StsCredential, name string) {
 	w.Helper()
 	w.eventually(name+" is "+c.Name+"'s", func(context.Context) bool {
@@ -47,7 +47,7 @@ func TestSwappedSecretNames(t *testing.T) {
 	w.wantCalls(4)
 }
 
-// A StsCredential that replaces another gets its Secret, in whatever order the two come and go.
+// An StsCredential that replaces another gets its Secret, in whatever order the two come and go.
 func TestReplacedStsCredential(t *testing.T) {
 	t.Run("the old one goes first", func(t *testing.T) {
 		w := newWorld(t)

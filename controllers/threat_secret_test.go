@@ -95,7 +95,7 @@ func TestThreatIdentitySecrets(t *testing.T) {
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, w.namespace+"/ram-user: it does not exist")
 }
 
-// forgeries are Secrets that pretend to be a StsCredential's, by what somebody can write who may write Secrets here.
+// forgeries are Secrets that pretend to be an StsCredential's, by what somebody can write who may write Secrets here.
 var forgeries = map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
 	"its names in the record": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.Labels = map[string]string{secret.UIDLabel: "x"}
@@ -116,7 +116,7 @@ var forgeries = map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.S
 	},
 }
 
-// A label with the UID of a StsCredential, or its name without the Secret's, makes no Secret the operator's: a copy has them, too.
+// A label with the UID of an StsCredential, or its name without the Secret's, makes no Secret the operator's: a copy has them, too.
 func TestThreatMarkedSecretIsNobodys(t *testing.T) {
 	for name, mark := range map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
 		"the UID": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {

@@ -20,7 +20,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// post creates a StsCredential as the user with edit from the JSON of its spec, so that nothing between is in the way. fields says
+// post creates an StsCredential as the user with edit from the JSON of its spec, so that nothing between is in the way. fields says
 // what becomes of fields that are unknown or stand twice: Strict, Warn or Ignore.
 func (w *world) post(name, spec, fields string) error {
 	w.Helper()

@@ -168,7 +168,7 @@ func (w *world) revoke() {
 	w.must(api.Delete(w.ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}))
 }
 
-// credential creates a StsCredential for an hour of the role.
+// credential creates an StsCredential for an hour of the role.
 func (w *world) credential(name string, change ...func(*v1alpha1.StsCredential)) *v1alpha1.StsCredential {
 	w.Helper()
 	c := &v1alpha1.StsCredential{
@@ -182,7 +182,7 @@ func (w *world) credential(name string, change ...func(*v1alpha1.StsCredential))
 	return c
 }
 
-// edit changes a StsCredential as a user would.
+// edit changes an StsCredential as a user would.
 func (w *world) edit(c *v1alpha1.StsCredential, change func(*v1alpha1.StsCredential)) {
 	w.Helper()
 	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
@@ -210,7 +210,7 @@ func (w *world) secret(name string) *corev1.Secret {
 	return s
 }
 
-// pass makes the operator look at a StsCredential once, with a cache that is up to date, and reads what came of it.
+// pass makes the operator look at an StsCredential once, with a cache that is up to date, and reads what came of it.
 func (w *world) pass(c *v1alpha1.StsCredential) ctrl.Result {
 	w.Helper()
 	w.catchUp(c)

@@ -118,7 +118,7 @@ func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
 	return budget
 }
 
-// gracePeriod is for work that is under way when the process is asked to end, and for events that tell of it.
+// gracePeriod is for work that is under way when the process is asked to end, and for the events that report it.
 const gracePeriod = controllers.DrainTimeout + 5*time.Second
 
 // Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.

@@ -281,7 +281,7 @@ func TestOwned(t *testing.T) {
 	}
 }
 
-// consented makes an edit of a Secret whose owner then consents to a StsCredential.
+// consented makes an edit of a Secret whose owner then consents to an StsCredential.
 func consented(to string, edit func(*corev1.Secret)) func(*corev1.Secret) {
 	return func(s *corev1.Secret) {
 		edit(s)
