@@ -3,8 +3,8 @@
 set -euo pipefail
 awk -v module=github.com/stscredential/sts-credential-operator/ '
   BEGIN {
-    least["internal/rotation"] = 100; least["internal/grant"] = 100
-    least["controllers"] = 85; least["internal/sts"] = 85
+    least["internal/renewal"] = 100; least["internal/grant"] = 100
+    least["controllers/stscredential"] = 85; least["internal/sts"] = 85
   }
   NR > 1 {
     file = $1; sub(/:.*/, "", file); sub(module, "", file); package = file; sub(/\/[^\/]*$/, "", package)

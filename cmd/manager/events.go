@@ -10,12 +10,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/controllers"
+	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/announce"
 )
 
 // newEvents lets events give way to credentials.
-func newEvents(c client.Client, reconciler *controllers.Reconciler) *announce.Recorder {
+func newEvents(c client.Client, reconciler *stscredential.Reconciler) *announce.Recorder {
 	const name = "sts-credential-operator"
 	host, _ := os.Hostname()
 	return announce.New(announce.Options{

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // What docs/operations.md says of FIPS: the operator's own calls go by Go's FIPS 140-3 module, and the SDK's nonce keeps all

@@ -24,7 +24,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/controllers"
+	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
@@ -52,7 +52,7 @@ func main() {
 
 // run wires everything up and works until ctx ends.
 func run(ctx context.Context, s *settings) error {
-	counts := controllers.NewMetrics()
+	counts := stscredential.NewMetrics()
 	client, err := sts.New(sts.Options{
 		Region: s.region, RegionIsDefault: s.regionIsDefault, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
 		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{}, Observe: counts.Called,
@@ -81,8 +81,8 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	uncached := controllers.BoundReads(mgr.GetAPIReader())
-	reconciler := &controllers.Reconciler{
+	uncached := stscredential.BoundReads(mgr.GetAPIReader())
+	reconciler := &stscredential.Reconciler{
 		Client: mgr.GetClient(), Live: uncached,
 		STS: client, Budget: budget, Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: uncached, STS: client, Clock: clock.RealClock{}}),
@@ -90,7 +90,7 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	told := newEvents(mgr.GetClient(), reconciler)
-	reconciler.Events = controllers.LimitEvents(told, clock.RealClock{})
+	reconciler.Events = stscredential.LimitEvents(told, clock.RealClock{})
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
@@ -111,7 +111,7 @@ func run(ctx context.Context, s *settings) error {
 }
 
 // newBudget has a place for a call for each worker, and leaves some for the others when calls of one account hang.
-func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
+func newBudget(s *settings, counts *stscredential.Metrics) *sts.Budget {
 	budget := sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
 	budget.LimitInFlight(s.maxConcurrentReconciles)
 	budget.Observe(counts.Waited)
@@ -119,7 +119,7 @@ func newBudget(s *settings, counts *controllers.Metrics) *sts.Budget {
 }
 
 // gracePeriod is for work that is under way when the process is asked to end, and for the events that report it.
-const gracePeriod = controllers.DrainTimeout + 5*time.Second
+const gracePeriod = stscredential.DrainTimeout + 5*time.Second
 
 // Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.
 //
@@ -137,7 +137,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if s.metricsSecure {
 		serving.FilterProvider = guard.Filter
 	}
-	cached, err := controllers.CacheOptions(s.namespaces, s.selector)
+	cached, err := stscredential.CacheOptions(s.namespaces, s.selector)
 	if err != nil {
 		return nil, err
 	}

@@ -11,11 +11,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/controllers"
+	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 )
 
 // track switches on what needs pods, if the operator may watch them. If not, credentials are renewed all the same.
-func (s *settings) track(ctx context.Context, api client.Client, r *controllers.Reconciler) error {
+func (s *settings) track(ctx context.Context, api client.Client, r *stscredential.Reconciler) error {
 	if !s.trackConsumers && !s.rollouts {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // An environment that can never sign a call ends the start, before any call to STS or the API server, so that a rollout

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 func TestWhoami(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // What stscredential-serviceaccount.yaml names.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // Answers that do not clearly say that a request is at fault: a gateway's, half of one, a server's own failure.

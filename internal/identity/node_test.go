@@ -15,7 +15,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // nodeSession is what the metadata service gives now; nil: no role is attached.

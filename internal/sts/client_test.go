@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 func TestAssumeRole(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 func TestCodesAreClassified(t *testing.T) {

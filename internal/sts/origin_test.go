@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // Whoever reads of a call that did not get through learns where it went, and that nobody chose the region.

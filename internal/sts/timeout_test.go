@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 func TestHangEndsInTime(t *testing.T) {

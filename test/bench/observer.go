@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/rotation"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
 // observer watches StsCredentials as any client may, and believes nothing but what they tell.
@@ -133,13 +133,13 @@ func (o *observer) see(e event, now time.Time) {
 	o.changed = make(chan struct{})
 }
 
-// due is when the operator means to renew, by the rule of internal/rotation and to the part of a second that status.renewAt
+// due is when the operator means to renew, by the rule of internal/renewal and to the part of a second that status.renewAt
 // leaves out.
 func due(e event) time.Time {
 	status := e.Object.Status
-	return rotation.Decide(status.IssuedAt, rotation.Facts{
+	return renewal.Decide(status.IssuedAt, renewal.Facts{
 		Duration: v1alpha1.DefaultDuration, Seed: e.Object.Metadata.UID,
-		Record: &rotation.Record{IssuedAt: status.IssuedAt, ExpiresAt: status.ExpiresAt, RequestID: status.RequestID},
+		Record: &renewal.Record{IssuedAt: status.IssuedAt, ExpiresAt: status.ExpiresAt, RequestID: status.RequestID},
 	}).RenewAt
 }
 

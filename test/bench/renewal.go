@@ -32,7 +32,7 @@ func (s *site) idle(ctx context.Context) (cores float64, err error) {
 }
 
 // renewals has the n credentials that the manager holds live so short that they are renewed at the rate that is wanted.
-func (s *site) renewals(ctx context.Context, n int) (r renewal, err error) {
+func (s *site) renewals(ctx context.Context, n int) (r renewalPhase, err error) {
 	s.say("%d credentials: idle for %s", n, s.idleTime)
 	r.N, r.Rate = min(n, s.renewing), s.renewalRate
 	if r.IdleCores, err = s.idle(ctx); err != nil {
@@ -63,7 +63,7 @@ func (s *site) renewals(ctx context.Context, n int) (r renewal, err error) {
 }
 
 // shorten asks for a renewal of each credential, one after the other, so that from then on they come due at an even rate.
-func (s *site) shorten(ctx context.Context, r renewal) error {
+func (s *site) shorten(ctx context.Context, r renewalPhase) error {
 	s.lifetime(r.Lifetime)
 	pace := rate.NewLimiter(rate.Limit(s.renewalRate), 1)
 	return s.each(ctx, r.N, func(ctx context.Context, i int) error {
@@ -78,7 +78,7 @@ func (s *site) shorten(ctx context.Context, r renewal) error {
 }
 
 // renewed watches the renewals that come due by themselves.
-func (s *site) renewed(ctx context.Context, watching *observer, r *renewal) error {
+func (s *site) renewed(ctx context.Context, watching *observer, r *renewalPhase) error {
 	s.sts.ForgetCalls()
 	before, err := s.asked(ctx)
 	if err != nil {

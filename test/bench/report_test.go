@@ -32,7 +32,7 @@ func measured() results {
 		Conditions: conditions{Cores: 2, CPU: "a CPU", Go: "1.26", Workers: 32, Rounds: 3, Latency: 20 * time.Millisecond, Unrelated: 10000, UnrelatedKB: 10},
 		Sizes:      []sized{size(1000), size(4000), size(10000)},
 		Crowded:    size(4000),
-		Renewal: renewal{
+		Renewal: renewalPhase{
 			N: 10000, Rate: 100, Took: 2 * time.Minute, Renewals: 12000, STSCalls: 12001, P99: 300 * time.Millisecond, Cores: 0.4,
 			Requests: requests{"PATCH secrets": 12001, "PUT stscredentials/status": 12000},
 		},
@@ -130,7 +130,7 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 // What a run that ended early has measured is told, and that it did.
 func TestARunThatEndedEarly(t *testing.T) {
 	r := measured()
-	r.Sizes, r.Crowded, r.Renewal, r.Missing = r.Sizes[:1], sized{}, renewal{}, "more than 15m0s have passed"
+	r.Sizes, r.Crowded, r.Renewal, r.Missing = r.Sizes[:1], sized{}, renewalPhase{}, "more than 15m0s have passed"
 	text := r.tables() + r.picture()
 	for _, want := range []string{"ended early", "more than 15m0s have passed", "| credentials | 1000 |"} {
 		if !strings.Contains(text, want) {

@@ -10,7 +10,7 @@ type results struct {
 	Conditions conditions
 	Sizes      []sized
 	Crowded    sized
-	Renewal    renewal
+	Renewal    renewalPhase
 	Took       time.Duration
 	Missing    string // why not all was measured; empty if it was
 }
@@ -43,8 +43,8 @@ type restart struct {
 	RSS, Peak int // bytes
 }
 
-// renewal is some time in which renewals come due at a steady rate.
-type renewal struct {
+// renewalPhase is some time in which renewals come due at a steady rate.
+type renewalPhase struct {
 	N, Rate            int
 	Lifetime           time.Duration
 	IdleCores          float64 // before

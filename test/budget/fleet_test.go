@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/rotation"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -140,7 +140,7 @@ func (f *fleet) ask(c *credential, now time.Time) {
 	c.waited = append(c.waited, now.Sub(c.due))
 	c.issues++
 	c.expires, c.due = now.Add(c.duration), time.Time{}
-	c.renewAt = renewal(c, now)
+	c.renewAt = renewAt(c, now)
 	heap.Push(&f.agenda, event{c.renewAt, c})
 	f.issued(c)
 }
@@ -153,11 +153,11 @@ func (c *credential) settle(now time.Time) {
 	}
 }
 
-// renewal is when the operator renews what it has just issued.
-func renewal(c *credential, now time.Time) time.Time {
-	return rotation.Decide(now, rotation.Facts{
+// renewAt is when the operator renews what it has just issued.
+func renewAt(c *credential, now time.Time) time.Time {
+	return renewal.Decide(now, renewal.Facts{
 		Duration: c.duration, Seed: uuid.NewSHA1(uuid.NameSpaceURL, []byte(c.String())).String(),
-		Record: &rotation.Record{IssuedAt: now, ExpiresAt: c.expires, RequestID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(fmt.Sprint(c.NamespacedName, c.issues))).String()},
+		Record: &renewal.Record{IssuedAt: now, ExpiresAt: c.expires, RequestID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(fmt.Sprint(c.NamespacedName, c.issues))).String()},
 	}).RenewAt
 }
 

@@ -21,8 +21,8 @@ import (
 	"k8s.io/utils/clock"
 
 	client "github.com/stscredential/sts-credential-operator/internal/sts"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // asking is an emulated STS with its observer, and a client of it as the operator has one.

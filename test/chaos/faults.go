@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // fault is one way to do harm.

@@ -16,8 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/internal/rotation"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
 // What docs/operations.md says a credential costs is what the schedule comes to.
@@ -41,7 +41,7 @@ func renewalsADay(duration time.Duration) float64 {
 	renewals := 0
 	for i := range credentials {
 		for now := start; now.Before(start.AddDate(0, 0, days)); renewals++ {
-			now = rotation.Decide(now, rotation.Facts{Duration: duration, Seed: fmt.Sprint(i), Record: &rotation.Record{
+			now = renewal.Decide(now, renewal.Facts{Duration: duration, Seed: fmt.Sprint(i), Record: &renewal.Record{
 				IssuedAt: now, ExpiresAt: now.Add(duration), RequestID: fmt.Sprint(renewals),
 			}}).RenewAt
 		}

@@ -14,15 +14,15 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/yaml"
 
-	"github.com/stscredential/sts-credential-operator/internal/rollout"
+	"github.com/stscredential/sts-credential-operator/internal/consumers"
 )
 
 const workload = `{"spec": {"template": {"metadata": {"labels": {"app": "orders"}, "annotations": {"example.com/a": "b"}}}}}`
 
 // What docs/rollouts.md tells GitOps tools to ignore is what a restart writes to a workload, and nothing else of it.
 func TestDriftRules(t *testing.T) {
-	stamp := rollout.Stamp{For: map[string]string{"orders": "R-1"}, At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	restarted, err := jsonpatch.MergePatch([]byte(workload), rollout.Workload{Kind: "Deployment", Name: "orders"}.RestartPatch(rollout.Issue{}, stamp, rollout.State{}, "7"))
+	stamp := consumers.Stamp{For: map[string]string{"orders": "R-1"}, At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	restarted, err := jsonpatch.MergePatch([]byte(workload), consumers.Workload{Kind: "Deployment", Name: "orders"}.RestartPatch(consumers.Issue{}, stamp, consumers.State{}, "7"))
 	must(t, err)
 	restarted, err = jsonpatch.MergePatch(restarted, []byte(`{"metadata": null}`)) // the version that it was written to
 	must(t, err)

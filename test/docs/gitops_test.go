@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/yaml"
 
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // state is one that a StsCredential can be in, how to bring it about, and what Argo CD and Flux should make of it.

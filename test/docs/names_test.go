@@ -87,7 +87,7 @@ func covers(rule, code string) bool {
 func emulatedErrors(t *testing.T) map[string]string {
 	t.Helper()
 	said := map[string]string{}
-	ast.Inspect(parse(t, "internal/stsemulator/errors.go"), func(n ast.Node) bool {
+	ast.Inspect(parse(t, "test/stsemulator/errors.go"), func(n ast.Node) bool {
 		entry, ok := n.(*ast.KeyValueExpr)
 		if !ok {
 			return true
@@ -109,7 +109,7 @@ func emulatedErrors(t *testing.T) map[string]string {
 func TestMetrics(t *testing.T) {
 	names := regexp.MustCompile(`\bstscredential_[a-z_]+[a-z]\b`)
 	var code, told []string
-	files, err := filepath.Glob(filepath.Join(repository(t), "controllers", "*.go"))
+	files, err := filepath.Glob(filepath.Join(repository(t), "controllers", "*", "*.go"))
 	must(t, err)
 	for _, file := range files {
 		content, err := os.ReadFile(file)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/hack/monitoring"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // stage is where pages are played: a control plane with what config/default installs, an emulated STS, and the manager

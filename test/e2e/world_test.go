@@ -29,8 +29,8 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/node"
-	"github.com/stscredential/sts-credential-operator/internal/stsemulator"
 	"github.com/stscredential/sts-credential-operator/test/docs"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 const (

@@ -1,0 +1,121 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/paging"
+	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// CacheOptions is what the Reconciler wants of its client's cache: only the operator's own Secrets, and those without
+// their data, and of all objects what it reads of them, within bounds (no pods are cached unless they are watched). Lists
+// are fetched page by page, whose bytes are bounded where the requests go through paging.RoundTripper. namespaces limits
+// the cache to those, none means all; selector chooses among StsCredentials.
+func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options, error) {
+	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, err
+	}
+	lister := paging.NewLister(strip)
+	options := cache.Options{
+		DefaultTransform: strip,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours)},
+			&v1alpha1.StsCredential{}: {Label: selector},
+		},
+		NewInformer: func(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+			return toolscache.NewSharedIndexInformer(lister.Wrap(lw), object, resync, indexers)
+		},
+	}
+	for _, namespace := range namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options, nil
+}
+
+// strip is the cache's transform: it keeps of an object what is read. What it returns it returns as it is when given it
+// again.
+func strip(object any) (any, error) {
+	switch o := object.(type) {
+	case *corev1.Secret:
+		return secret.Strip(o)
+	case *corev1.Pod:
+		return consumers.Strip(o)
+	case *v1alpha1.StsCredential:
+		stripCredential(o)
+	case *v1alpha1.StsRoleGrant:
+		stripGrant(o)
+	case client.Object:
+		stripMetadata(o)
+	}
+	return object, nil
+}
+
+// maxConditions and maxCondition bound the conditions that are kept, and in bytes the message of each. The operator's own
+// are fewer and shorter; nobody else may write to the status.
+const maxConditions, maxCondition = 16, 1024
+
+// stripCredential keeps of an StsCredential what is read. Its metadata is not whole then: a write must take the finalizers
+// of others from the API server. A policy that is refused for its size is replaced by that size.
+func stripCredential(c *v1alpha1.StsCredential) {
+	kept := metav1.ObjectMeta{
+		Namespace: c.Namespace, Name: c.Name, UID: c.UID, ResourceVersion: c.ResourceVersion, Generation: c.Generation,
+		CreationTimestamp: c.CreationTimestamp, DeletionTimestamp: c.DeletionTimestamp,
+	}
+	if requested := secret.RenewRequest(c.Annotations[v1alpha1.AnnotationRenewRequestedAt]); requested != "" {
+		kept.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: requested}
+	}
+	if slices.Contains(c.Finalizers, v1alpha1.FinalizerAdoptedSecret) {
+		kept.Finalizers = []string{v1alpha1.FinalizerAdoptedSecret}
+	}
+	c.TypeMeta, c.ObjectMeta = metav1.TypeMeta{}, kept // reading from the cache puts the type back
+	cutPolicy(c.Spec.Policy)
+	conditions := c.Status.Conditions
+	c.Status.Conditions = conditions[:min(len(conditions), maxConditions)]
+	for i := range c.Status.Conditions {
+		if message := &c.Status.Conditions[i].Message; len(*message) > maxCondition {
+			*message = strings.ToValidUTF8(strings.Clone((*message)[:maxCondition]), "")
+		}
+	}
+}
+
+// stripGrant drops what the operator does not read of an StsRoleGrant.
+func stripGrant(g *v1alpha1.StsRoleGrant) {
+	stripMetadata(g)
+	cutPolicy(g.Spec.Policy)
+}
+
+func cutPolicy(policy *runtime.RawExtension) {
+	if policy != nil {
+		policy.Raw = sts.CutPolicy(policy.Raw)
+	}
+}
+
+// stripMetadata drops what is not read of any object. Labels stay: those of a namespace decide what it is granted, and its
+// users cannot write them.
+func stripMetadata(o client.Object) {
+	o.SetManagedFields(nil)
+	o.SetAnnotations(nil)
+	o.SetFinalizers(nil)
+	o.SetOwnerReferences(nil)
+}

@@ -1,0 +1,77 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// expired sums up the time that credentials spend past their expiry. Passes tell it what they meet: there is one at each
+// expiry, and at each change. It remembers those alone that are expired now.
+type expired struct {
+	mu    sync.Mutex
+	since map[types.NamespacedName]time.Time
+	past  float64 // seconds of those that are so no more
+	told  float64 // what seconds returned last
+}
+
+// before takes in an object as it was left by the pass before this one. What happened before this process saw it, or
+// under another spec, is not counted: that may have been somebody else's to count, or suspended.
+func (e *expired) before(c *v1alpha1.StsCredential, seen bool, now time.Time) {
+	var from time.Time
+	if !seen {
+		from = now
+	}
+	e.note(c, from, now)
+}
+
+// note takes in an object that has been as it is since from, as far as is known.
+func (e *expired) note(c *v1alpha1.StsCredential, from, now time.Time) {
+	key := client.ObjectKeyFromObject(c)
+	expiry := c.Status.ExpiresAt
+	if c.Spec.Suspend || expiry == nil || now.Before(expiry.Time) {
+		e.over(key, now)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, counting := e.since[key]; counting {
+		return
+	}
+	if expiry.After(from) {
+		from = expiry.Time
+	}
+	if e.since == nil {
+		e.since = map[types.NamespacedName]time.Time{}
+	}
+	e.since[key] = from
+}
+
+// over ends what is counted of an object, if anything is.
+func (e *expired) over(key types.NamespacedName, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if since, counting := e.since[key]; counting {
+		e.past += max(0, now.Sub(since)).Seconds()
+		delete(e.since, key)
+	}
+}
+
+// seconds is the sum until now. It never falls, not even if the clock is set back.
+func (e *expired) seconds(now time.Time) float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sum := e.past
+	for _, since := range e.since {
+		sum += max(0, now.Sub(since)).Seconds()
+	}
+	e.told = max(e.told, sum)
+	return e.told
+}

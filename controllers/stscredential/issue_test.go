@@ -1,0 +1,325 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/test/stsemulator"
+)
+
+func TestFirstIssue(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+		c.Spec.Secret = v1alpha1.SecretSpec{Name: "orders-sts", Labels: map[string]v1alpha1.LabelValue{"team": "shop"}}
+		c.Spec.ExternalID = "ext"
+	})
+	result := w.pass(c)
+
+	w.wantCalls(1)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "Secret orders-sts holds credentials of "+role+"/"+w.namespace+".orders until")
+	for _, absent := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionRenewalFailing} {
+		w.wantCondition(c, absent, "", "", "")
+	}
+	id := w.wantWorking("orders-sts")
+	s, status := w.secret("orders-sts"), c.Status
+	if s.Type != corev1.SecretTypeOpaque || len(s.Data) != 3 || s.Labels["team"] != "shop" || !metav1.IsControlledBy(s, c) {
+		t.Errorf("Secret = type %s, keys %d, labels %v, owners %v", s.Type, len(s.Data), s.Labels, s.OwnerReferences)
+	}
+	want := v1alpha1.StsCredentialStatus{
+		ObservedGeneration: 1, Conditions: status.Conditions, RoleName: "orders-reader", SessionName: w.namespace + ".orders",
+		SecretName: "orders-sts", AccessKeyID: id, GrantName: w.namespace, RequestID: w.emulator.Calls()[1].RequestID,
+	}
+	if status.ObservedGeneration != want.ObservedGeneration || status.RoleName != want.RoleName || status.SessionName != want.SessionName ||
+		status.SecretName != want.SecretName || status.AccessKeyID != want.AccessKeyID || status.GrantName != want.GrantName || status.RequestID != want.RequestID {
+		t.Errorf("status = %+v, want %+v", status, want)
+	}
+	if !status.ExpiresAt.Equal(&metav1.Time{Time: w.stsClock.Now().Add(time.Hour)}) || !status.IssuedAt.Equal(&metav1.Time{Time: w.stsClock.Now()}) {
+		t.Errorf("issuedAt, expiresAt = %v, %v", status.IssuedAt, status.ExpiresAt)
+	}
+	if due := status.RenewAt.Sub(w.stsClock.Now()); due < 33*time.Minute || due > 40*time.Minute || (result.RequeueAfter-due).Abs() > time.Second {
+		t.Errorf("renewAt in %v, next look in %v", due, result.RequeueAfter)
+	}
+	if got := w.told(); len(got) != 1 || !strings.HasPrefix(got[0], "Normal Issued") {
+		t.Errorf("events = %q, want one of the first issue", got)
+	}
+	for _, key := range []string{"namespace", "name", "role", "session", "accessKeyID", "requestID", "expiresAt", "caller", "grant"} {
+		if !strings.Contains(w.log.String(), `"`+key+`"=`) {
+			t.Errorf("the audit line lacks %s: %s", key, w.log)
+		}
+	}
+	if !strings.Contains(w.log.String(), operator) {
+		t.Errorf("the audit line does not name the caller %s: %s", operator, w.log)
+	}
+
+	version := c.ResourceVersion
+	w.pass(c)
+	w.wantCalls(1)
+	if c.ResourceVersion != version || len(w.told()) != 0 {
+		t.Error("a pass with nothing to do wrote or told something")
+	}
+}
+
+func TestRequestReachesSTSWhole(t *testing.T) {
+	w := newWorld(t)
+	w.ClusterName = "prod"
+	w.grant(func(g *v1alpha1.StsRoleGrantSpec) {
+		g.Allow = []v1alpha1.GrantAllowance{v1alpha1.AllowSessionName, v1alpha1.AllowSourceIdentity}
+	})
+	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+		c.Spec.SessionName, c.Spec.ExternalID, c.Spec.SourceIdentity = "free", "ext", "alice"
+		c.Spec.Duration = &metav1.Duration{Duration: 2 * time.Hour}
+		c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:Get*", "Resource": "*"}]}`)}
+	})
+	w.pass(c)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	calls := w.emulator.Calls()
+	got := calls[len(calls)-1]
+	if got.RoleARN != role || got.SessionName != "free" || got.DurationSeconds != 7200 || got.ExternalID != "ext" || got.SourceIdentity != "alice" ||
+		got.Policy != `{"Statement":[{"Action":"oss:Get*","Effect":"Allow","Resource":"*"}],"Version":"1"}` {
+		t.Errorf("STS was asked %+v", got)
+	}
+}
+
+func TestRenewal(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	result := w.pass(c)
+	first := w.secret("orders").Data
+	w.told()
+
+	w.step(result.RequeueAfter - time.Second)
+	w.pass(c)
+	w.wantCalls(1)
+
+	w.step(time.Second)
+	w.pass(c)
+	w.wantCalls(2)
+	if id := w.wantWorking("orders"); id == string(first[secret.KeyAccessKeyID]) || id != c.Status.AccessKeyID {
+		t.Errorf("AccessKeyId after the renewal = %s, status %s", id, c.Status.AccessKeyID)
+	}
+	if age := w.stsClock.Now().Sub(c.Status.IssuedAt.Time); age < 0 || age >= time.Second {
+		t.Errorf("issuedAt = %v, now %v", c.Status.IssuedAt, w.stsClock.Now())
+	}
+	if got := w.told(); len(got) != 0 {
+		t.Errorf("a routine renewal made events: %q", got)
+	}
+}
+
+// live goes on for a while as the controller would, and insists that the Secret never holds what has expired.
+func (w *world) live(c *v1alpha1.StsCredential, span time.Duration) {
+	w.Helper()
+	for end := w.stsClock.Now().Add(span); w.stsClock.Now().Before(end); {
+		next := w.pass(c).RequeueAfter
+		if next <= 0 {
+			w.Fatalf("no next look; conditions %+v", c.Status.Conditions)
+		}
+		w.step(next)
+		if now := w.stsClock.Now(); !now.Before(c.Status.ExpiresAt.Time) {
+			w.Fatalf("expired at %v, next look at %v", c.Status.ExpiresAt, now)
+		}
+		w.wantWorking(c.SecretName())
+	}
+}
+
+func TestShortLifetime(t *testing.T) {
+	w := newWorld(t)
+	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: time.Minute})
+	c := w.credential("orders")
+	w.live(c, 10*time.Minute)
+	if calls := w.calls(); calls < 10 || calls > 40 {
+		t.Errorf("%d calls in ten minutes of one-minute credentials", calls)
+	}
+}
+
+func TestClockOff(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		off      time.Duration
+		lifetime time.Duration
+	}{
+		{"ten minutes behind", -10 * time.Minute, 0},
+		{"ten minutes ahead", 10 * time.Minute, 0},
+		{"ten minutes behind, one-minute lifetimes", -10 * time.Minute, time.Minute},
+		{"ten minutes ahead, one-minute lifetimes", 10 * time.Minute, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.clock.Step(tt.off)
+			lifetime := time.Hour
+			if tt.lifetime > 0 {
+				lifetime = tt.lifetime
+				w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: tt.lifetime})
+			}
+			c := w.credential("orders")
+			w.live(c, 5*lifetime)
+			if calls := w.calls(); calls < 5 || calls > 15 {
+				t.Errorf("%d calls in five lifetimes", calls)
+			}
+
+			// A new process knows the time before its first decision, if STS answers.
+			w.pass(c)
+			before := w.calls()
+			w.restart()
+			w.must(w.Operator.Identify(w.ctx))
+			w.pass(c)
+			w.wantCalls(before)
+			// And if STS does not answer at first, its first call puts it right.
+			w.restart()
+			w.live(c, 2*lifetime)
+			if calls := w.calls() - before; calls > 10 {
+				t.Errorf("%d calls in two lifetimes after a restart", calls)
+			}
+		})
+	}
+}
+
+func TestRestartMakesNoCall(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	w.pass(c)
+	version, secretVersion := c.ResourceVersion, w.secret("orders").ResourceVersion
+	w.restart()
+	w.step(10 * time.Minute)
+	w.pass(c)
+	w.wantCalls(1)
+	if c.ResourceVersion != version || w.secret("orders").ResourceVersion != secretVersion {
+		t.Error("a restart wrote to the object or its Secret")
+	}
+}
+
+func TestRenewRequest(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	w.pass(c)
+	ask := func(value string) {
+		w.edit(c, func(c *v1alpha1.StsCredential) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationRenewRequestedAt, value)
+		})
+		w.pass(c)
+		w.pass(c)
+	}
+	for i, tt := range []struct {
+		value string
+		calls int
+	}{{"a", 2}, {"a", 2}, {"b", 3}, {"a", 4}, {"", 4}, {strings.Repeat("x", 1000), 5}} {
+		ask(tt.value)
+		if got := w.calls(); got != tt.calls {
+			t.Errorf("request %d (%.5s…): %d calls, want %d", i, tt.value, got, tt.calls)
+		}
+	}
+}
+
+func TestSuspend(t *testing.T) {
+	w := newWorld(t)
+	suspend := func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true }
+	never := w.credential("never", suspend)
+	w.pass(never)
+	w.wantCalls(0)
+	w.wantCondition(never, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "set it to false")
+	w.wantCondition(never, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "")
+
+	c := w.credential("orders")
+	w.pass(c)
+	w.edit(c, suspend)
+	w.step(50 * time.Minute)
+	next := w.pass(c)
+	w.wantCalls(1)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+	if next.RequeueAfter != 10*time.Minute {
+		t.Errorf("next look in %v, want at expiry", next.RequeueAfter)
+	}
+	w.step(10 * time.Minute)
+	w.pass(c)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "")
+
+	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = false })
+	w.pass(c)
+	w.wantCalls(2)
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	w.wantCondition(c, v1alpha1.ConditionStalled, "", "", "")
+}
+
+func TestSpecChanges(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	w.pass(c)
+	for _, tt := range []struct {
+		name   string
+		change func(*v1alpha1.StsCredential)
+		calls  int
+	}{
+		{"duration asks anew", func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 2 * time.Hour} }, 2},
+		{"renewBefore does not", func(c *v1alpha1.StsCredential) { c.Spec.RenewBefore = &metav1.Duration{Duration: 10 * time.Minute} }, 2},
+		{"labels and annotations do not", func(c *v1alpha1.StsCredential) {
+			c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
+			c.Spec.Secret.Annotations = map[string]v1alpha1.AnnotationValue{"note": "x"}
+		}, 2},
+		{"the default written out does not", func(c *v1alpha1.StsCredential) {
+			c.Spec.SessionName = c.Namespace + ".orders"
+			c.Spec.Secret.Name = "orders"
+		}, 2},
+		{"externalID asks anew", func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "ext" }, 3},
+	} {
+		w.edit(c, tt.change)
+		w.pass(c)
+		if got := w.calls(); got != tt.calls {
+			t.Errorf("%s: %d calls, want %d", tt.name, got, tt.calls)
+		}
+		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+		if c.Status.ObservedGeneration != c.Generation {
+			t.Errorf("%s: observedGeneration %d of %d", tt.name, c.Status.ObservedGeneration, c.Generation)
+		}
+	}
+	s := w.secret("orders")
+	if s.Labels["team"] != "shop" || s.Annotations["note"] != "x" {
+		t.Errorf("labels %v, annotations %v do not follow the spec", s.Labels, s.Annotations)
+	}
+}
+
+// A cache that lags behind the operator's own writes must not make it ask again.
+func TestLaggingCache(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders")
+	w.catchUp(c)
+	for range 50 {
+		w.passWithoutCatchingUp(c)
+	}
+	w.wantCalls(1)
+}
+
+func TestBudgetMakesItWait(t *testing.T) {
+	w := newWorld(t)
+	w.Budget = stsBudget(w, 0.1, 1)
+	first, second := w.credential("first"), w.credential("second")
+	w.pass(first)
+	version := second.ResourceVersion
+	w.pass(second)
+	w.wantCalls(1)
+	if second.ResourceVersion != version {
+		t.Error("a short wait was written to the status")
+	}
+
+	w.Budget.Throttled(account, 40*time.Second)
+	next := w.pass(second)
+	w.wantCalls(1)
+	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
+	w.wantCondition(second, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonIssuing, "")
+	if next.RequeueAfter < 40*time.Second || next.RequeueAfter > time.Minute {
+		t.Errorf("next look in %v", next.RequeueAfter)
+	}
+	w.step(next.RequeueAfter)
+	w.pass(second)
+	w.wantCalls(2)
+	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+}

@@ -1,0 +1,249 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+func TestRetryDelay(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		class    sts.Class
+		failures int
+		lifeLeft time.Duration
+		want     time.Duration // the longest; up to a fifth less
+	}{
+		{"transient, first", sts.Transient, 0, 0, time.Second},
+		{"transient, fourth", sts.Transient, 3, 0, 8 * time.Second},
+		{"transient, last", sts.Transient, 100, 0, time.Minute},
+		{"throttled", sts.Throttled, 1, 0, 2 * time.Second},
+		{"transient, little life left", sts.Transient, 100, 20 * time.Second, 5 * time.Second},
+		{"transient, hardly any life left", sts.Transient, 100, time.Millisecond, time.Second},
+		{"refused, first", sts.Refused, 0, 0, time.Minute},
+		{"refused, last", sts.Refused, 100, 0, 10 * time.Minute},
+		{"stale identity", sts.StaleIdentity, 1, 0, 2 * time.Minute},
+		{"refused, little life left", sts.Refused, 100, 2 * time.Minute, 30 * time.Second},
+		{"refused, hardly any life left", sts.Refused, 0, time.Second, 10 * time.Second},
+		{"invalid, first", sts.Invalid, 0, time.Hour, time.Minute},
+		{"invalid, last", sts.Invalid, 100, 0, 10 * time.Minute},
+	} {
+		m := &memo{uid: "uid", failures: tt.failures}
+		if got := m.failed(tt.class, tt.lifeLeft); got > tt.want || got < tt.want*4/5 {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	a, b := &memo{uid: "a"}, &memo{uid: "b"}
+	if a.failed(sts.Refused, 0) == b.failed(sts.Refused, 0) {
+		t.Error("two objects retry in step")
+	}
+}
+
+func TestMemoryIsOfOneObject(t *testing.T) {
+	var m memory
+	object := func(uid types.UID) *v1alpha1.StsCredential {
+		return &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: uid}}
+	}
+	m.of(object("a"), time.Time{}).failures = 3
+	if got := m.of(object("a"), time.Time{}).failures; got != 3 {
+		t.Errorf("failures = %d, want them remembered", got)
+	}
+	if got := m.of(object("b"), time.Time{}).failures; got != 0 {
+		t.Errorf("failures = %d, want none: it is another object of that name", got)
+	}
+	m.forget(types.NamespacedName{Namespace: "shop", Name: "orders"})
+	if len(m.memos) != 0 {
+		t.Error("a forgotten object is remembered")
+	}
+}
+
+func TestLag(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	m := &memo{statusVersion: "100", statusWritten: now}
+	m.secretVersion.Store(ptr.To("100"))
+	for version, want := range map[string]bool{"99": true, "100": false, "101": false, "1000": false, "not a number": false} {
+		if got := m.secretLags(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}); got != want {
+			t.Errorf("Secret at %s lags: %v", version, got)
+		}
+	}
+	c := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}}
+	if !m.statusLags(c, now.Add(time.Second)) || m.statusLags(c, now.Add(5*time.Second)) {
+		t.Error("an older object is waited for, but not for ever")
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	const hidden = "CAISxyzzy"
+	resource := corev1.Resource("secrets")
+	for _, tt := range []struct {
+		name    string
+		given   error
+		want    string
+		passing bool
+	}{
+		{"quota", apierrors.NewForbidden(resource, "orders", errors.New("exceeded quota: none, requested: count/secrets=1, used: count/secrets=0")),
+			"Forbidden (403): exceeded quota: none", false},
+		{"an admission policy that quotes", apierrors.NewForbidden(resource, "orders", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "+hidden)),
+			"Forbidden (403): ValidatingAdmissionPolicy 'p' with binding 'b' denied request", false},
+		{"a webhook that quotes", apierrors.NewForbidden(resource, "orders", errors.New("admission webhook \"w.example.com\" denied the request: "+hidden)),
+			"Forbidden (403): admission webhook \"w.example.com\" denied the request", false},
+		{"immutable", apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "orders",
+			field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}),
+			"Invalid (422): field is immutable when `immutable` is set", false},
+		{"anything else", apierrors.NewBadRequest(hidden), "BadRequest (400)", false},
+		{"overloaded", apierrors.NewTooManyRequests(hidden, 1), "TooManyRequests (429)", true},
+		{"timeout", apierrors.NewTimeoutError(hidden, 1), "Timeout (504)", true},
+		{"no answer", errors.New("Post \"https://127.0.0.1/" + hidden + "\": EOF"), "the API server did not answer; it is tried again", true},
+		{"a hot Secret", errHotSecret, errHotSecret.Error(), true},
+	} {
+		if got, passing := refusal(tt.given); got != tt.want || passing != tt.passing {
+			t.Errorf("%s: refusal = %q, %v; want %q, %v", tt.name, got, passing, tt.want, tt.passing)
+		}
+	}
+}
+
+func TestTries(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	var m memory
+	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}}, time.Time{})
+	for range tryBurst {
+		if wait := memo.untilTry(now); wait != 0 {
+			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
+		}
+		memo.tried(now)
+	}
+	for range 3 { // looking takes nothing
+		if wait := memo.untilTry(now); wait != tryEvery {
+			t.Errorf("the next waits %v, want %v", wait, tryEvery)
+		}
+	}
+	if wait := memo.untilTry(now.Add(tryEvery)); wait != 0 {
+		t.Errorf("at its time it waits %v", wait)
+	}
+}
+
+func TestUnsavedSession(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	keep := func() *memo {
+		m := &memo{}
+		m.keep("a", sts.Session{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		return m
+	}
+	m := keep()
+	if s, ok := m.kept("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
+		t.Errorf("kept = %v", ok)
+	}
+	if said := fmt.Sprintf("%v %+v %#v", m, m, *m.unsaved); strings.Contains(said, "hush") {
+		t.Errorf("prints what it hides: %s", said)
+	}
+	for name, forget := range map[string]func(m *memo){
+		"another is sought":        func(m *memo) { m.kept("b", now) },
+		"half of its life is over": func(m *memo) { m.kept("a", now.Add(30*time.Minute)) },
+		"it was written":           func(m *memo) { m.succeeded("id", now) },
+		"nothing is to be renewed": func(m *memo) { m.found(&pass{}) },
+	} {
+		m := keep()
+		if forget(m); m.unsaved != nil {
+			t.Errorf("kept though %s", name)
+		}
+	}
+}
+
+func TestWallJump(t *testing.T) {
+	now := time.Now()
+	if got := wallJump(now, now.Add(time.Minute)); got != 0 {
+		t.Errorf("wallJump = %v of a clock that only went on", got)
+	}
+}
+
+func TestMessagesAreCut(t *testing.T) {
+	p := &pass{}
+	p.stall("Reason", "%s", strings.Repeat("é", 1000))
+	if n := len(p.trouble.message); n > maxMessage+len("…") || !strings.HasSuffix(p.trouble.message, "é…") {
+		t.Errorf("message of %d bytes", n)
+	}
+}
+
+// Tries that were hastened while little life was left do not put off the one after it.
+func TestHastenedTriesDoNotCount(t *testing.T) {
+	m := &memo{uid: "a"}
+	for i := range 6 {
+		if delay := m.failed(sts.Refused, 30*time.Second); delay > refusedRush {
+			t.Errorf("try %d comes after %v", i, delay)
+		}
+	}
+	if delay := m.failed(sts.Refused, 0); delay > refusedMin {
+		t.Errorf("once it has expired, the next comes after %v", delay)
+	}
+	if delay := m.failed(sts.Refused, 0); delay < refusedMin {
+		t.Errorf("and the one after that after %v", delay)
+	}
+}
+
+// Only where nothing was issued yet, as far as is known, a look may be answered from the API server's cache.
+func TestLookOptions(t *testing.T) {
+	for _, tt := range []struct {
+		name, told, written, want string
+	}{
+		{"nothing is known", "", "", "0"},
+		{"the status tells of an issue", "STS.x", "", ""},
+		{"this process wrote the Secret", "", "100", ""},
+	} {
+		p := &pass{credential: &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{AccessKeyID: tt.told}}, memo: &memo{}}
+		if tt.written != "" {
+			p.memo.secretVersion.Store(&tt.written)
+		}
+		if got := p.lookOptions().AsGetOptions().ResourceVersion; got != tt.want {
+			t.Errorf("%s: a look at version %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A wait is told once it has lasted: since the first look where nothing is told yet, however old the object is.
+func TestQuietWaits(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	told := func(ready metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: ready}}
+	}
+	for name, row := range map[string]struct {
+		conditions []metav1.Condition
+		looked     time.Duration // how long ago for the first time
+		wait       time.Duration
+		usable     bool
+		trouble    *trouble
+		want       bool
+	}{
+		"nothing to wait for":                {looked: time.Second},
+		"just seen":                          {wait: time.Second, want: true},
+		"seen for almost half a minute":      {looked: quietWait - 1, wait: time.Second, want: true},
+		"seen for half a minute":             {looked: quietWait, wait: time.Second},
+		"a long wait to come":                {wait: quietWait},
+		"trouble":                            {wait: time.Second, trouble: &trouble{}},
+		"told Ready, and the Secret works":   {conditions: told(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
+		"told Ready, but the Secret is gone": {conditions: told(metav1.ConditionTrue), wait: time.Second},
+		"told not Ready":                     {conditions: told(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
+	} {
+		p := &pass{memo: &memo{since: now.Add(-row.looked)}, wait: row.wait, trouble: row.trouble}
+		p.credential = &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
+		p.credential.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
+		p.decision.Usable = row.usable
+		if got := p.quiet(now); got != row.want {
+			t.Errorf("%s: %t, want %t", name, got, row.want)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/sts"
+)
+
+// Metrics counts what one operator does. No label has values that a tenant chooses.
+type Metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	waits     prometheus.Histogram
+	renewals  *prometheus.CounterVec
+	rollouts  *prometheus.CounterVec
+	expired   expired
+}
+
+// renewalResults are what an attempt to renew can end with.
+var renewalResults = []string{
+	v1alpha1.ReasonIssued, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonRoleNotGranted, v1alpha1.ReasonSecretConflict,
+	v1alpha1.ReasonSecretWriteFailed, v1alpha1.ReasonIdentityUnavailable, v1alpha1.ReasonRoleRefused,
+	v1alpha1.ReasonThrottled, v1alpha1.ReasonSTSUnavailable,
+}
+
+// rolloutResults are what an attempt to restart a workload can end with.
+var rolloutResults = []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}
+
+// NewMetrics starts all counters at 0, for each value that their labels can have: rates see the first event, too.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stscredential_sts_requests_total",
+			Help: "Calls to STS by action and by how they ended: OK, STS's error code, other (a code that this version does not know), or Unreachable, Timeout, BrokenAnswer or Canceled where STS did not answer.",
+		}, []string{"action", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "stscredential_sts_request_duration_seconds",
+			Help:    "Duration of calls to STS in seconds, connecting included, by action and whatever their end.",
+			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+		}, []string{"action"}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "stscredential_budget_wait_seconds",
+			Help:    "Time in seconds that a call to STS for credentials waited for its turn in the budget; 0 if it went at once.",
+			Buckets: []float64{0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
+		}),
+		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stscredential_renewals_total",
+			Help: "Attempts to issue or renew credentials that ended, by result: Issued, or the reason of the condition that tells of the failure.",
+		}, []string{"result"}),
+		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stscredential_rollouts_total",
+			Help: "Workloads that were to be restarted after a renewal, by result: Restarted, or RolloutRefused where the API server did not let them.",
+		}, []string{"result"}),
+	}
+	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
+		m.durations.WithLabelValues(action)
+		for _, outcome := range sts.Outcomes() {
+			m.requests.WithLabelValues(action, outcome)
+		}
+	}
+	for _, result := range renewalResults {
+		m.renewals.WithLabelValues(result)
+	}
+	for _, result := range rolloutResults {
+		m.rollouts.WithLabelValues(result)
+	}
+	return m
+}
+
+// Called counts a call to STS, as sts.Options.Observe tells of it.
+func (m *Metrics) Called(action, outcome string, took time.Duration) {
+	m.requests.WithLabelValues(action, outcome).Inc()
+	m.durations.WithLabelValues(action).Observe(took.Seconds())
+}
+
+// Waited counts a turn in the budget, as sts.Budget.Observe tells of it.
+func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
+
+// attempted counts an attempt to renew, unless it goes on.
+func (m *Metrics) attempted(p *pass) {
+	switch {
+	case p.trouble != nil:
+		m.renewals.WithLabelValues(p.trouble.reason).Inc()
+	case p.wait == 0:
+		m.renewals.WithLabelValues(v1alpha1.ReasonIssued).Inc()
+	}
+}
+
+// rolledOut counts a workload that was to be restarted.
+func (m *Metrics) rolledOut(result string) { m.rollouts.WithLabelValues(result).Inc() }
+
+// RegisterMetrics registers all metrics of the operator. Those that tell of StsCredentials are the leader's alone, so that
+// two replicas do not count twice; elected is closed once this one leads.
+func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
+	var errs []error
+	for _, collector := range []prometheus.Collector{
+		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals, r.Metrics.rollouts,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stscredential_clock_skew_seconds",
+			Help: "The local clock minus STS's in seconds, as the newest answer of STS told; differences below 2 s count as 0, and it is 0 until STS has answered.",
+		}, func() float64 { return (-r.STS.Skew()).Seconds() }),
+		&scrape{Reconciler: r, elected: elected},
+	} {
+		errs = append(errs, registry.Register(collector))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,148 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+)
+
+// heldWorkers take requests out of a queue, and keep each until it is released.
+type heldWorkers struct {
+	*testing.T
+	q       *requestQueue
+	state   uint64 // of number
+	workers sync.WaitGroup
+	release chan struct{} // a value for one request
+	open    chan struct{} // closed to release them all
+
+	mu          sync.Mutex
+	added, seen map[reconcile.Request]int // when a request was added last, and what of that its last reconcile knows
+}
+
+func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
+	h := &heldWorkers{
+		T:       t,
+		q:       newRequestQueue("", workers, clock.RealClock{}, tokenbucket.New[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
+		release: make(chan struct{}), open: make(chan struct{}),
+		added: map[reconcile.Request]int{}, seen: map[reconcile.Request]int{},
+	}
+	for range workers {
+		h.workers.Go(func() {
+			for {
+				request, shutdown := h.q.Get()
+				if shutdown {
+					return
+				}
+				h.mu.Lock()
+				h.seen[request] = h.added[request]
+				h.mu.Unlock()
+				select {
+				case <-h.release:
+				case <-h.open:
+				}
+				h.q.Done(request)
+			}
+		})
+	}
+	return h
+}
+
+// number returns a number below n: a linear congruential generator, with the same numbers in each run.
+func (h *heldWorkers) number(n int) int {
+	h.state = h.state*6364136223846793005 + 1442695040888963407
+	return int(h.state>>40) % n
+}
+
+// add adds a request in one of the ways in which that is done.
+func (h *heldWorkers) add(request reconcile.Request, round int) {
+	h.mu.Lock()
+	h.added[request] = round
+	h.mu.Unlock()
+	switch h.number(4) {
+	case 0:
+		h.q.AddFirst(request)
+	case 1:
+		h.q.AddAfter(request, time.Duration(h.number(1000))*time.Microsecond)
+	default:
+		h.q.Add(request)
+	}
+}
+
+// mostUnderWay returns how many requests the namespace has under way that has most of them.
+func (h *heldWorkers) mostUnderWay() (most int) {
+	h.q.order.mu.Lock()
+	defer h.q.order.mu.Unlock()
+	for _, n := range h.q.order.namespaces {
+		most = max(most, n.underWay)
+	}
+	return most
+}
+
+// left counts the entries that are left in the queue.
+func (h *heldWorkers) left() int {
+	h.q.delayed.mu.Lock()
+	defer h.q.delayed.mu.Unlock()
+	h.q.order.mu.Lock()
+	defer h.q.order.mu.Unlock()
+	o := h.q.order
+	return len(h.q.delayed.byRequest) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.length + o.underWay
+}
+
+func (h *heldWorkers) eventually(what string, condition func() bool) {
+	h.Helper()
+	if wait.PollUntilContextTimeout(h.Context(), 50*time.Microsecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		return condition(), nil
+	}) != nil {
+		h.q.order.mu.Lock()
+		defer h.q.order.mu.Unlock()
+		h.Fatalf("%s: %d wait and %d are under way", what, h.q.order.length, h.q.order.underWay)
+	}
+}
+
+// Whatever is added, and whichever request ends: what may start is started, no namespace has more than half of the workers,
+// and each request is reconciled after it was added last.
+func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
+	const rounds = 2000
+	for _, workers := range []int{1, 2, 3, 8, 32} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			h := newHeldWorkers(t, workers)
+			t.Cleanup(h.q.ShutDown)
+			for round := range rounds {
+				for range h.number(workers + 1) {
+					h.add(requestOf(fmt.Sprint("n", h.number(6), "/", h.number(20))), round)
+				}
+				for range h.number(workers + 1) {
+					select {
+					case h.release <- struct{}{}:
+					default:
+					}
+				}
+				h.eventually("no worker takes what may start", func() bool { return h.q.Len() == 0 })
+				if most := h.mostUnderWay(); most > (workers+1)/2 {
+					t.Fatalf("a namespace has %d of %d workers", most, workers)
+				}
+			}
+			close(h.open)
+			h.eventually("something is left", func() bool { return h.left() == 0 })
+			h.q.ShutDown()
+			h.workers.Wait()
+			for request, added := range h.added {
+				if seen := h.seen[request]; seen != added {
+					t.Errorf("%v was added in round %d, and reconciled last with round %d", request, added, seen)
+				}
+			}
+		})
+	}
+}

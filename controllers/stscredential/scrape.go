@@ -1,0 +1,113 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+var (
+	expirationDesc = ofCredential("stscredential_expiration_timestamp_seconds",
+		"When what the Secret holds expires by STS's clock, in seconds since 1970; absent while it holds none.")
+	renewalDesc = ofCredential("stscredential_renewal_timestamp_seconds",
+		"When the next renewal is due by STS's clock, in seconds since 1970; absent while the Secret holds nothing, and for suspended StsCredentials.")
+	readyDesc = ofCredential("stscredential_ready",
+		"1 while the Secret holds credentials, for the current spec, that work now; else 0, and absent for suspended StsCredentials.")
+	staleDesc = ofCredential("stscredential_stale_pods",
+		"Pods that hold credentials older than the Secret's and cannot read the new ones; absent where pods are not tracked.")
+	expiredDesc = prometheus.NewDesc("stscredential_expired_seconds_total",
+		"Seconds that credentials in Secrets have spent past their expiry, summed up over all StsCredentials that are not suspended, while this process led.", nil, nil)
+	limitDesc = prometheus.NewDesc("stscredential_budget_limit_calls_per_second",
+		"Calls to STS per second that the budget allows the operator's own account now: --sts-qps, or less for a while after a throttling answer.", nil, nil)
+	demandDesc = prometheus.NewDesc("stscredential_budget_demand_calls_per_second",
+		"Calls to STS per second that renewals come to on average, of all StsCredentials that the operator's own identity asks for: what is left of the limit is headroom.", nil, nil)
+	waitingDesc = prometheus.NewDesc("stscredential_budget_waiting_calls",
+		"Calls to STS that wait for their turn now, whichever account's.", nil, nil)
+)
+
+func ofCredential(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"namespace", "name"}, nil)
+}
+
+// scrape tells what is now, so that what is no more is not told.
+type scrape struct {
+	*Reconciler
+	elected <-chan struct{}
+}
+
+// scrapeTimeout bounds the wait for a cache that is not filled yet.
+const scrapeTimeout = 5 * time.Second
+
+// Describe names all that Collect tells.
+func (*scrape) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc, demandDesc, waitingDesc} {
+		out <- desc
+	}
+}
+
+// Collect reads the cache; it makes no request.
+func (s *scrape) Collect(out chan<- prometheus.Metric) {
+	select {
+	case <-s.elected:
+	default:
+		return
+	}
+	now := s.STS.Now()
+	caller, _ := s.Operator.Caller()
+	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, s.Budget.Limit(caller.Account))
+	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Budget.Waiting()))
+	out <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, s.Metrics.expired.seconds(now))
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var credentials v1alpha1.StsCredentialList
+	if err := s.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "list StsCredentials for metrics")
+		return
+	}
+	demand := 0.0
+	for i := range credentials.Items {
+		collect(&credentials.Items[i], now, out)
+		demand += callsPerSecond(&credentials.Items[i])
+	}
+	out <- prometheus.MustNewConstMetric(demandDesc, prometheus.GaugeValue, demand)
+}
+
+// callsPerSecond is what the renewals of one StsCredential take of the operator's own account, from one to the next.
+func callsPerSecond(c *v1alpha1.StsCredential) float64 {
+	issued, renews := c.Status.IssuedAt, c.Status.RenewAt
+	if c.Spec.Identity != nil || c.Spec.Suspend || issued == nil || renews == nil || !renews.After(issued.Time) {
+		return 0
+	}
+	return 1 / renews.Sub(issued.Time).Seconds()
+}
+
+func collect(c *v1alpha1.StsCredential, now time.Time, out chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, c.Namespace, c.Name)
+	}
+	expires, renews, ready := c.Status.ExpiresAt, c.Status.RenewAt, 0.0
+	if expires != nil {
+		gauge(expirationDesc, float64(expires.Unix()))
+	}
+	if renews != nil && !c.Spec.Suspend {
+		gauge(renewalDesc, float64(renews.Unix()))
+	}
+	if meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) && expires != nil && now.Before(expires.Time) {
+		ready = 1
+	}
+	if ready == 1 || !c.Spec.Suspend { // nobody waits for a suspended one to become ready
+		gauge(readyDesc, ready)
+	}
+	if c.Status.Consumers != nil {
+		gauge(staleDesc, float64(c.Status.Consumers.Stale))
+	}
+}

@@ -1,0 +1,76 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Targets that do not exist cost a bounded number of reads, however often the spec is edited, and what is not read keeps its
+// condition.
+func TestThreatMissingTargets(t *testing.T) {
+	const targets, edits = 32, 20
+	w := restarting(t)
+	user := w.user("edit")
+	reads := 0
+	w.Live = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
+			reads++
+		}
+		return c.Get(ctx, key, o, opts...)
+	}})
+	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+		c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour}
+		for i := range targets {
+			c.Spec.Rollout.Targets = append(c.Spec.Rollout.Targets, v1alpha1.RolloutTarget{Kind: "Deployment", Name: fmt.Sprint("missing-", i)})
+		}
+	})
+	for range 10 {
+		w.pass(c)
+	}
+	if reads != targets {
+		t.Errorf("%d reads of %d targets of one spec", reads, targets)
+	}
+	for i := range edits {
+		w.must(user.Patch(w.ctx, c, merge(fmt.Sprintf(`{"spec":{"renewBefore":"%dm"}}`, 60+i))))
+		w.pass(c)
+		w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
+	}
+	if reads != readBurst {
+		t.Errorf("%d reads after %d edits while time stood still, want %d", reads, edits, readBurst)
+	}
+	other := restarting(t) // whose operator is another, but whose reads are another namespace's, too
+	other.reads = workloadReads{buckets: w.reads.buckets}
+	other.reads.once.Do(func() {})
+	d := other.credential("orders", targeting("Deployment", "none"))
+	other.pass(d)
+	other.wantCondition(d, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "none")
+
+	for i := range targets { // what is deferred is done in the end
+		w.deployment(fmt.Sprint("missing-", i), byVolume("orders"))
+	}
+	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
+	for range 10 {
+		next := w.pass(c).RequeueAfter
+		if meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRolloutFailing) == nil {
+			return
+		}
+		if next == 0 || next > obstacleRetry {
+			t.Fatalf("looks again after %v", next)
+		}
+		w.step(next)
+	}
+	t.Errorf("after 10 retries: %+v", c.Status.Conditions)
+}

@@ -1,0 +1,179 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// woken runs a handler and returns the names of the credentials of these namespaces that it queued.
+func woken(worlds []*world, handle func(q queue)) []string {
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer q.ShutDown()
+	handle(q)
+	var names []string
+	for q.Len() > 0 {
+		request, _ := q.Get()
+		q.Done(request)
+		for _, w := range worlds {
+			if request.Namespace == w.namespace {
+				names = append(names, request.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestGrantsWakeWhomTheyConcern(t *testing.T) {
+	here, there := newWorld(t), newWorld(t)
+	suspended := func(arn string) func(*v1alpha1.StsCredential) {
+		return func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }
+	}
+	for _, c := range []*v1alpha1.StsCredential{
+		here.credential("a", suspended(role)), here.credential("b", suspended(role+"-b")), there.credential("c", suspended(role)),
+	} {
+		here.catchUp(c)
+	}
+	grant := func(generation int64, namespace string, roles ...v1alpha1.RoleARNPattern) *v1alpha1.StsRoleGrant {
+		return &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Generation: generation}, Spec: v1alpha1.StsRoleGrantSpec{
+			Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(namespace)}}, RoleARNs: roles,
+		}}
+	}
+	h := here.grantHandler()
+	for _, tt := range []struct {
+		name   string
+		handle func(q queue)
+		want   []string
+	}{
+		{"created", func(q queue) {
+			h.Create(here.ctx, event.CreateEvent{Object: grant(1, here.namespace, role)}, q)
+		}, []string{"a"}},
+		{"deleted", func(q queue) {
+			h.Delete(here.ctx, event.DeleteEvent{Object: grant(1, here.namespace, role+"*")}, q)
+		}, []string{"a", "b"}},
+		{"role withdrawn", func(q queue) {
+			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role, role+"-b"), ObjectNew: grant(2, here.namespace, role+"-b")}, q)
+		}, []string{"a", "b"}},
+		{"namespace exchanged", func(q queue) {
+			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role), ObjectNew: grant(2, there.namespace, role)}, q)
+		}, []string{"a", "c"}},
+		{"nothing but metadata", func(q queue) {
+			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role), ObjectNew: grant(1, here.namespace, role)}, q)
+		}, nil},
+		{"nobody's", func(q queue) {
+			h.Create(here.ctx, event.CreateEvent{Object: grant(1, "nobody", role)}, q)
+		}, nil},
+	} {
+		if got := woken([]*world{here, there}, tt.handle); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: woke %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestNamespacesWakeWhomTheyConcern(t *testing.T) {
+	w := newWorld(t)
+	w.grant(func(g *v1alpha1.StsRoleGrantSpec) {
+		g.Namespaces = v1alpha1.GrantNamespaces{Selector: &v1alpha1.GrantSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": v1alpha1.LabelValue(w.namespace)}}}
+	})
+	for name, arn := range map[string]string{"a": role, "b": role + "-b"} {
+		w.catchUp(w.credential(name, func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }))
+	}
+	namespace := func(team string) *metav1.PartialObjectMetadata {
+		m := namespaceMetadata()
+		m.Name = w.namespace
+		m.Labels = map[string]string{"team": team}
+		return m
+	}
+	ending := namespace("x")
+	ending.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	for _, tt := range []struct {
+		name     string
+		was, now client.Object
+		want     []string
+	}{
+		{"gains the label", namespace("x"), namespace(w.namespace), []string{"a"}},
+		{"loses it", namespace(w.namespace), namespace("x"), []string{"a"}},
+		{"another label", namespace("x"), namespace("y"), nil},
+		{"none", namespace("x"), namespace("x"), nil},
+		{"ends", namespace("x"), ending, []string{"a", "b"}},
+	} {
+		got := woken([]*world{w}, func(q queue) {
+			w.namespaceHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}, q)
+		})
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: woke %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestSpecOrWish(t *testing.T) {
+	object := func(generation int64, annotations map[string]string) *v1alpha1.StsCredential {
+		return &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Generation: generation, Annotations: annotations}}
+	}
+	for _, tt := range []struct {
+		name     string
+		was, now *v1alpha1.StsCredential
+		want     bool
+	}{
+		{"status only", object(1, nil), object(1, nil), false},
+		{"spec", object(1, nil), object(2, nil), true},
+		{"a wish", object(1, nil), object(1, map[string]string{v1alpha1.AnnotationRenewRequestedAt: "x"}), true},
+		{"another annotation", object(1, nil), object(1, map[string]string{"other": "x"}), false},
+	} {
+		if got := specOrWish().Update(event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+func TestCredentialOfSecret(t *testing.T) {
+	w := newWorld(t)
+	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders-sts" })
+	w.pass(c)
+	if got := credentialOfSecret(w.ctx, w.secret("orders-sts")); len(got) != 1 || got[0].NamespacedName != client.ObjectKeyFromObject(c) {
+		t.Errorf("credentialOfSecret = %v", got)
+	}
+	if got := credentialOfSecret(w.ctx, &corev1.Secret{}); got != nil {
+		t.Errorf("credentialOfSecret of nobody's = %v", got)
+	}
+}
+
+// A watch brings back what was written: nobody looks at it again. What others make of it is looked at.
+func TestOwnWritesWakeNobody(t *testing.T) {
+	w := newWorld(t)
+	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
+		return [2]bool{r.byOthers().Create(event.CreateEvent{Object: s}), r.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
+	}
+	c := w.credential("orders")
+	w.pass(c)
+	s := w.secret("orders")
+	if wakes(w.Reconciler, s) != [2]bool{} {
+		t.Error("the pass that wrote the Secret is followed by another that looks at it")
+	}
+	if (wakes(&Reconciler{}, s) != [2]bool{true, true}) {
+		t.Error("what another process wrote wakes nobody")
+	}
+	s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = []byte("edited")
+	if err := w.Update(w.ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	if wakes(w.Reconciler, s) != [2]bool{true, true} {
+		t.Error("an edited Secret wakes nobody")
+	}
+	if !w.byOthers().Delete(event.DeleteEvent{Object: s}) {
+		t.Error("a deleted Secret wakes nobody")
+	}
+}

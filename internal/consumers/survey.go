@@ -1,0 +1,192 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package consumers
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Wish is what spec.rollout asks for.
+type Wish struct {
+	// Auto restarts the workloads whose pods cannot refresh what they read, Targets are restarted however they read it.
+	Auto    bool
+	Targets []Workload
+	// Duration that credentials are asked for.
+	Duration time.Duration
+}
+
+// StalePod is a pod that does not hold what a Secret holds.
+type StalePod struct {
+	Name string
+	Held Replaced
+}
+
+// Due is a workload to restart, because of these pods: the one whose credentials expire first comes first.
+type Due struct {
+	Workload Workload
+	Pods     []StalePod
+	// Reads: its pods read the Secret, in whatever way. Those of a target need not.
+	Reads bool
+}
+
+// Late reports whether its pods should have been replaced by now, and when they should be.
+func (d Due) Late(now time.Time, issue Issue) (late bool, at time.Time) {
+	at = issue.LateAt(d.Pods[0].Held)
+	return !now.Before(at), at
+}
+
+// Finding is how the pods of a namespace stand to a Secret.
+type Finding struct {
+	// Pods that read the Secret, in whatever way.
+	Pods int
+	// Stale are those that do not hold what it holds and cannot refresh, as far as it matters yet; the one whose credentials
+	// expire first comes first.
+	Stale []StalePod
+	// Left are those of the stale pods that nobody is asked to replace.
+	Left []StalePod
+	// Due are the workloads to restart, by kind and name.
+	Due []Due
+	// Next is when the next pod becomes stale by itself; zero if none does.
+	Next time.Time
+}
+
+// Survey finds out how the pods of a namespace stand at a time to a Secret that holds this issue.
+func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
+	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
+	for _, pod := range pods {
+		if _, reads := pod.Reads[secretName]; reads {
+			f.Pods++
+			reading[pod.Workload] = true
+		}
+		f.judge(now, issue, wish, pod, secretName, due)
+	}
+	for workload, pods := range due {
+		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
+	}
+	slices.SortFunc(f.Due, func(a, b Due) int { return strings.Compare(a.Workload.String(), b.Workload.String()) })
+	f.Stale, f.Left = firstToExpire(f.Stale), firstToExpire(f.Left)
+	return f
+}
+
+// judge finds out how one pod stands to the issue, and whether its workload is due.
+func (f *Finding) judge(now time.Time, issue Issue, wish Wish, pod Pod, secretName string, due map[Workload][]StalePod) {
+	read, reads := pod.Reads[secretName]
+	stale, held := issue.Stale(pod, read) && f.matters(now, issue, pod, read), StalePod{pod.Name, issue.Held(pod, read.Since)}
+	if stale {
+		f.Stale = append(f.Stale, held)
+	}
+	switch {
+	case pod.Terminating:
+	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.TargetStale(pod, read, reads)):
+		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
+	case stale && wish.restarts(pod.Workload):
+		due[pod.Workload] = append(due[pod.Workload], held)
+	case stale:
+		f.Left = append(f.Left, held)
+	}
+}
+
+// restarts reports whether a workload is restarted without being a target. Pods of no known workload have the zero Workload.
+func (w Wish) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
+
+// matters reports whether it matters yet that a pod is stale, and notes when it will.
+func (f *Finding) matters(now time.Time, issue Issue, pod Pod, read Read) bool {
+	at, ever := issue.MattersAt(pod, issue.Held(pod, read.Since))
+	if ever && at.After(now) {
+		f.Next = earliest(f.Next, at)
+	}
+	return ever && !at.After(now)
+}
+
+// firstToExpire puts first what holds nothing that works.
+func firstToExpire(pods []StalePod) []StalePod {
+	slices.SortFunc(pods, func(a, b StalePod) int {
+		return cmp.Or(a.Held.ExpiresAt.Compare(b.Held.ExpiresAt), strings.Compare(a.Name, b.Name))
+	})
+	return pods
+}
+
+// Step is what to do about a workload that is due.
+type Step struct {
+	// Restart it now.
+	Restart bool
+	// At is when it may be restarted; zero if it is being restarted, or does not want to be.
+	At time.Time
+	// Obstacle is the reason why a restart does not replace all pods that need it, with a sentence that says what to do;
+	// empty if it does.
+	Obstacle, Message string
+}
+
+// Next says what to do about a workload that is due. One whose template carries the issue's restart annotation is being
+// restarted; one whose template does not hold the Secret any more, and is no target, is being replaced for that by whoever
+// changed it.
+func (d Due) Next(now time.Time, secretName string, issue Issue, wish Wish, state State) Step {
+	wanted := state.Elsewhere || slices.Contains(state.Holds, secretName) || slices.Contains(wish.Targets, d.Workload)
+	if state.Terminating || !wanted {
+		return Step{}
+	}
+	if state.Obstacle != "" {
+		return Step{Obstacle: state.Obstacle, Message: state.Message}
+	}
+	step, replaced := d.kept(state)
+	if len(replaced) == 0 || d.restarting(now, issue, state) {
+		return step
+	}
+	last := state.Stamp.At
+	if last.After(now) { // which nobody can have written at that time
+		last = time.Time{}
+	}
+	step.At = NextRestart(last, wish.Duration, replaced[0].Held, d.Reads)
+	step.Restart = !now.Before(step.At)
+	return step
+}
+
+// kept says which of the pods a restart keeps, and returns those that it replaces.
+func (d Due) kept(state State) (Step, []StalePod) {
+	if state.Message != "" {
+		return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
+	}
+	var kept []string
+	var replaced []StalePod
+	for _, pod := range d.Pods {
+		if state.keeps(pod.Name) {
+			kept = append(kept, pod.Name)
+		} else {
+			replaced = append(replaced, pod)
+		}
+	}
+	if len(kept) == 0 {
+		return Step{}, replaced
+	}
+	return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
+		"%s does not replace %s: partition is %d. Set spec.updateStrategy.rollingUpdate.partition to 0, or delete these pods.",
+		d.Workload, listed(kept), state.Partition)}, replaced
+}
+
+// maxListed is how many pods a message names.
+const maxListed = 5
+
+// listed names pods, as many as a message names.
+func listed(names []string) string {
+	if more := len(names) - maxListed; more > 0 {
+		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// restarting reports whether the workload is being restarted for the issue. A Rollout that says that it has finished while
+// pods are stale has not restarted them: a change of its template in between ends a restart.
+func (d Due) restarting(now time.Time, issue Issue, state State) bool {
+	if d.Workload.Kind != rolloutKind {
+		return state.Stamp.For[issue.Credential] == issue.ID
+	}
+	asked := !state.RestartAt.Before(issue.restartAt()) && !state.RestartAt.After(now.Add(maxClockError))
+	return asked && !state.RestartedAt.Equal(state.RestartAt)
+}

@@ -1,0 +1,190 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package consumers
+
+import (
+	"testing"
+	"time"
+)
+
+// issue is the third of a Secret: written at 10:00, 10:40 and 11:20, each good for an hour.
+func issue(t *testing.T) Issue {
+	return Issue{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []Replaced{
+		{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")},
+		{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")},
+	}}
+}
+
+func TestStale(t *testing.T) {
+	stamp := func(id string) Stamp { return Stamp{For: map[string]string{"orders": id, "other": "R-3"}} }
+	for _, tt := range []struct {
+		name    string
+		since   string
+		created string
+		stamp   Stamp
+		want    bool
+	}{
+		{"holds nothing", "", "10:00:00", Stamp{}, false},
+		{"started before", "11:00:00", "10:59:00", Stamp{}, true},
+		{"started after", "11:30:00", "11:29:00", Stamp{}, false},
+		{"started just after, perhaps with what was read before", "11:20:09", "11:20:00", Stamp{}, true},
+		{"started when that is over", "11:20:10", "11:20:00", Stamp{}, false},
+		{"restarted for it", "11:20:03", "11:20:01", stamp("R-3"), false},
+		{"restarted for it, by a node whose clock is behind", "11:19:55", "11:20:01", stamp("R-3"), false},
+		{"restarted for an earlier one", "11:20:03", "11:20:01", stamp("R-2"), true},
+		{"stamped, but not made anew", "11:00:00", "10:59:00", stamp("R-3"), true},
+		{"restarted for another credential's", "11:20:03", "11:20:01", Stamp{For: map[string]string{"other": "R-3"}}, true},
+	} {
+		pod := Pod{Created: at(t, tt.created), Stamp: tt.stamp}
+		if got := issue(t).Stale(pod, Read{Since: at(t, tt.since)}); got != tt.want {
+			t.Errorf("%s: stale = %v", tt.name, got)
+		}
+	}
+}
+
+// What was there before the first issue, if anything, decides nothing: a container that started before the write holds
+// something else.
+func TestStaleAtTheFirstIssue(t *testing.T) {
+	created := Issue{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
+	adopted := created
+	adopted.Created = false
+	for _, tt := range []struct {
+		name       string
+		issue      Issue
+		optional   bool
+		since, ran string
+		want       bool
+	}{
+		{"started without the Secret", created, true, "11:19:00", "11:19:00", true},
+		{"perhaps started without it", created, true, "11:20:05", "11:20:05", true},
+		{"started with it", created, true, "11:20:10", "11:20:10", false},
+		{"waited for it", created, false, "11:20:00", "11:20:00", false},
+		{"waited for it, and seems to have started a moment before", created, false, "11:19:58", "11:19:58", false},
+		{"a file of it, in a pod that waited", created, false, "11:00:00", "11:20:03", false},
+		{"holds one of that name that was deleted", created, false, "10:00:00", "10:00:00", true},
+		{"holds a file of one that was deleted", created, false, "10:00:00", "10:00:00", true},
+		{"has not started", created, false, "", "", false},
+		{"has not started, and need not wait", created, true, "", "", false},
+		{"holds what was there before it was adopted", adopted, false, "11:19:00", "11:19:00", true},
+		{"perhaps holds what was there before it was adopted", adopted, false, "11:20:05", "11:20:05", true},
+	} {
+		if got := tt.issue.Stale(Pod{}, Read{Since: at(t, tt.since), Ran: at(t, tt.ran), Optional: tt.optional}); got != tt.want {
+			t.Errorf("%s: stale = %v", tt.name, got)
+		}
+	}
+}
+
+// Targets that read a volume once are restarted at the first issue only if they started without the Secret.
+func TestTargetStaleAtTheFirstIssue(t *testing.T) {
+	created := Issue{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
+	pod := Pod{Started: at(t, "11:00:00")}
+	for _, tt := range []struct {
+		name            string
+		reads, optional bool
+		ran             string
+		want            bool
+	}{
+		{"does not read it", false, false, "11:00:00", false},
+		{"waited for the volume", true, false, "11:20:01", false},
+		{"started without it", true, true, "11:00:01", true},
+		{"has a volume of one that was deleted", true, false, "11:00:01", true},
+	} {
+		if got := created.TargetStale(pod, Read{Optional: tt.optional, Ran: at(t, tt.ran)}, tt.reads); got != tt.want {
+			t.Errorf("%s: stale = %v", tt.name, got)
+		}
+	}
+	if !issue(t).TargetStale(pod, Read{}, false) {
+		t.Error("a later issue does not restart what does not refer to the Secret")
+	}
+}
+
+// A pod that ends by itself is no alarm before a quarter of the life of what it holds is left.
+func TestMattersAt(t *testing.T) {
+	held := Replaced{at(t, "10:00:00"), at(t, "11:00:00")}
+	for _, tt := range []struct {
+		name string
+		pod  Pod
+		held Replaced
+		want string
+		ever bool
+	}{
+		{"runs for ever", Pod{}, held, "", true},
+		{"ends", Pod{Ends: true}, held, "10:45:00", true},
+		{"ends in time", Pod{Ends: true, Deadline: at(t, "10:59:59")}, held, "", false},
+		{"may end too late", Pod{Ends: true, Deadline: at(t, "11:30:00")}, held, "10:45:00", true},
+		{"ends, and holds nothing that works", Pod{Ends: true}, Replaced{}, "", true},
+	} {
+		if got, ever := issue(t).MattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
+			t.Errorf("%s: at %v, ever %v", tt.name, got, ever)
+		}
+	}
+}
+
+func TestHeld(t *testing.T) {
+	for _, tt := range []struct{ name, since, want string }{
+		{"from before all that is known", "09:00:00", "11:00:00"},
+		{"the first", "10:30:00", "11:00:00"},
+		{"perhaps the first still", "10:40:09", "11:00:00"},
+		{"the second", "10:40:10", "11:40:00"},
+		{"the last before", "11:19:00", "11:40:00"},
+		{"perhaps the last before", "11:20:05", "11:40:00"},
+	} {
+		if got := issue(t).Held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
+		}
+	}
+	first := Issue{WrittenAt: at(t, "11:20:00")}
+	if held := first.Held(Pod{}, at(t, "10:00:00")); !held.Unknown() {
+		t.Errorf("before the first issue, pods held %v", held)
+	}
+}
+
+// A pod that a restart made moments after a write holds what was written.
+func TestHeldSinceARestart(t *testing.T) {
+	const first, second = "11:00:00", "11:40:00" // when they expire
+	for _, tt := range []struct{ name, credential, stamped, created, want string }{
+		{"restarted for the second", "orders", "10:40:01", "10:40:02", second},
+		{"restarted for the second, in its very second", "orders", "10:40:00", "10:40:00", second},
+		{"restarted for the second, by a node whose clock is behind", "orders", "10:40:01", "10:39:55", second},
+		{"restarted for the first", "orders", "10:00:01", "10:40:02", first},
+		{"restarted for another credential", "other", "10:40:01", "10:40:02", first},
+		{"stamped, but not made anew", "orders", "10:40:01", "10:20:00", first},
+	} {
+		pod := Pod{Created: at(t, tt.created), Stamp: Stamp{For: map[string]string{tt.credential: "R"}, At: at(t, tt.stamped)}}
+		if got := issue(t).Held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestLateAt(t *testing.T) {
+	if got := issue(t).LateAt(issue(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
+		t.Errorf("late at %v", got)
+	}
+	if got := issue(t).LateAt(Replaced{}); !got.Equal(at(t, "11:50:00")) {
+		t.Errorf("late at %v with nothing that works", got)
+	}
+}
+
+func TestNextRestart(t *testing.T) {
+	held := func(written, expires string) Replaced { return Replaced{at(t, written), at(t, expires)} }
+	for _, tt := range []struct {
+		name, last string
+		duration   time.Duration
+		held       Replaced
+		want       string
+	}{
+		{"nothing that works", "10:00:00", 12 * time.Hour, Replaced{}, "10:05:00"},
+		{"never restarted", "", time.Hour, held("10:00:00", "11:00:00"), ""},
+		{"a quarter of the duration", "10:00:00", time.Hour, held("10:00:00", "11:00:00"), "10:15:00"},
+		{"five minutes at least", "10:00:00", 15 * time.Minute, held("10:00:00", "10:15:00"), "10:05:00"},
+		{"half of what is held is over before", "10:00:00", 12 * time.Hour, held("10:00:00", "12:00:00"), "11:00:00"},
+		{"half of what is held is long over", "10:00:00", time.Hour, held("09:00:00", "10:10:00"), "10:01:00"},
+		{"three minutes of life", "10:00:00", 15 * time.Minute, held("10:00:00", "10:03:00"), "10:01:30"},
+	} {
+		if got := NextRestart(at(t, tt.last), tt.duration, tt.held, true); !got.Equal(at(t, tt.want)) {
+			t.Errorf("%s: got %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}

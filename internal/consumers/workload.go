@@ -1,0 +1,189 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package consumers
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Workload names what pods are made by, within a namespace.
+type Workload struct{ Kind, Name string }
+
+func (w Workload) String() string { return w.Kind + " " + w.Name }
+
+// rolloutKind is Argo's. It is restarted with spec.restartAt: a changed template would begin a canary or blue-green update.
+const rolloutKind = "Rollout"
+
+// maxClockError is how far a time that others wrote may lie ahead and still be taken for a clock that is wrong.
+const maxClockError = 15 * time.Minute
+
+// kinds are the workloads that can be restarted.
+var kinds = map[string]schema.GroupVersion{
+	"Deployment":  appsv1.SchemeGroupVersion,
+	"StatefulSet": appsv1.SchemeGroupVersion,
+	"DaemonSet":   appsv1.SchemeGroupVersion,
+	rolloutKind:   {Group: "argoproj.io", Version: "v1alpha1"},
+	"CloneSet":    {Group: "apps.kruise.io", Version: "v1alpha1"},
+}
+
+// templateHashes are the labels that tell whose ReplicaSet a pod's is: its name is the workload's and the label's value.
+var templateHashes = map[string]string{
+	appsv1.DefaultDeploymentUniqueLabelKey: "Deployment",
+	"rollouts-pod-template-hash":           rolloutKind,
+}
+
+// Object is an empty object to read the workload into.
+func (w Workload) Object(namespace string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(kinds[w.Kind].WithKind(w.Kind))
+	o.SetNamespace(namespace)
+	o.SetName(w.Name)
+	return o
+}
+
+// workloadOf a whole pod; zero if it is of no kind that can be restarted.
+func workloadOf(pod *corev1.Pod) Workload {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil || len(owner.Name) > maxName {
+		return Workload{}
+	}
+	group, _, _ := strings.Cut(owner.APIVersion, "/")
+	if group == appsv1.GroupName && owner.Kind == "ReplicaSet" {
+		for label, kind := range templateHashes {
+			if name, ok := strings.CutSuffix(owner.Name, "-"+pod.Labels[label]); ok && pod.Labels[label] != "" {
+				return Workload{Kind: kind, Name: name}
+			}
+		}
+	}
+	if known, ok := kinds[owner.Kind]; ok && known.Group == group {
+		return Workload{Kind: owner.Kind, Name: owner.Name}
+	}
+	return Workload{}
+}
+
+// State is what is known of a workload.
+type State struct {
+	// Holds are the Secrets that its pods read in a way that never refreshes, by its template. Elsewhere: the template is
+	// another object's, and not known.
+	Holds     []string
+	Elsewhere bool
+	// Stamp that a restart left on its template or, of a Rollout, on itself.
+	Stamp Stamp
+	// RestartAt and RestartedAt of a Rollout: its pods are to be created after the one, and were after the other.
+	RestartAt, RestartedAt time.Time
+	// Terminating: it is being deleted.
+	Terminating bool
+	// Partition of a StatefulSet: its pods with a lower ordinal are not replaced.
+	Partition int64
+	// Obstacle is the reason why a restart would replace nothing, with a sentence that says what to do; empty if it would.
+	// With a sentence alone, a restart leaves some pods as they are.
+	Obstacle, Message string
+}
+
+// StateOf reads a workload.
+func StateOf(o *unstructured.Unstructured) (State, error) {
+	content, _, err := unstructured.NestedMap(o.Object, "spec", "template")
+	if err != nil {
+		return State{}, err
+	}
+	var template corev1.PodTemplateSpec
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &template); err != nil {
+		return State{}, fmt.Errorf("the pod template cannot be read: %w", err)
+	}
+	state := State{Holds: HeldBy(&template.Spec), Stamp: parseStamp(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
+	if o.GetKind() == rolloutKind {
+		_, state.Elsewhere, _ = unstructured.NestedMap(o.Object, "spec", "workloadRef")
+		state.Stamp = parseStamp(o.GetAnnotations())
+		state.RestartAt, state.RestartedAt = timeIn(o, "spec", "restartAt"), timeIn(o, "status", "restartedAt")
+		return state, nil
+	}
+	if o.GetKind() == "StatefulSet" {
+		partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
+		state.Partition, _ = strconv.ParseInt(fmt.Sprint(partition), 10, 64)
+	}
+	state.Obstacle, state.Message = obstacle(o)
+	return state, nil
+}
+
+// obstacle finds why a changed annotation of the template replaces no pod, or leaves some.
+func obstacle(o *unstructured.Unstructured) (reason, message string) {
+	strategy, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type")
+	partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "partition")
+	name := o.GetKind() + " " + o.GetName()
+	switch {
+	case flag(o, "spec", "paused"), flag(o, "spec", "updateStrategy", "paused"):
+		return v1alpha1.ReasonWorkloadPaused, name + " is paused, so its pods are not replaced. Resume it."
+	case strategy == "OnDelete":
+		return v1alpha1.ReasonStrategyUnsuited, name + " replaces pods only when they are deleted (updateStrategy OnDelete). Choose RollingUpdate, or delete them."
+	case strings.HasPrefix(strategy, "InPlace"):
+		return v1alpha1.ReasonStrategyUnsuited, name + " updates annotations in place and restarts nothing (updateStrategy " + strategy + "). Choose ReCreate, or restart its pods."
+	case partition == nil, fmt.Sprint(partition) == "0", fmt.Sprint(partition) == "0%":
+		return "", ""
+	}
+	return "", fmt.Sprintf("%s does not replace all of its pods: partition is %.10s. Set spec.updateStrategy.partition to 0, or delete the pods.", name, fmt.Sprint(partition))
+}
+
+// keeps reports whether the workload's strategy keeps a pod as it is.
+func (s State) keeps(pod string) bool {
+	if s.Partition <= 0 {
+		return false
+	}
+	ordinal, err := strconv.ParseInt(pod[strings.LastIndex(pod, "-")+1:], 10, 64)
+	return err == nil && ordinal < s.Partition
+}
+
+// restartAt is the time after which all pods that read the issue are created, by the API server's clock. It follows from the
+// issue alone, so that asking for it twice restarts nothing twice.
+func (i Issue) restartAt() time.Time { return i.WrittenAt.Add(settle).Truncate(time.Second) }
+
+// RestartPatch is the JSON merge patch that restarts a workload for an issue, if nobody has written to the workload since it
+// was seen.
+func (w Workload) RestartPatch(issue Issue, stamp Stamp, state State, resourceVersion string) []byte {
+	type object = map[string]any
+	annotated := object{"metadata": object{"annotations": stamp.annotations()}}
+	patch := object{"metadata": object{"resourceVersion": resourceVersion}, "spec": object{"template": annotated}}
+	if w.Kind == rolloutKind {
+		at := issue.restartAt()
+		if again := state.RestartAt.Add(time.Second); again.After(at) && !again.After(stamp.At.Add(maxClockError)) {
+			at = again // it was restarted for this and did not replace all
+		}
+		patch = object{
+			"metadata": object{"resourceVersion": resourceVersion, "annotations": stamp.annotations()},
+			"spec":     object{"restartAt": at.UTC().Format(time.RFC3339)},
+		}
+	}
+	raw, err := json.Marshal(patch)
+	if err != nil {
+		panic("rollout: a patch made of strings cannot be encoded: " + err.Error())
+	}
+	return raw
+}
+
+// timeIn is a time in an object; zero if there is none.
+func timeIn(o *unstructured.Unstructured, path ...string) time.Time {
+	text, _, _ := unstructured.NestedString(o.Object, path...)
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+func flag(o *unstructured.Unstructured, path ...string) bool {
+	set, _, _ := unstructured.NestedBool(o.Object, path...)
+	return set
+}

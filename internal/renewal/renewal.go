@@ -1,0 +1,170 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package renewal decides when a credential is renewed. It takes facts and a time and touches nothing.
+package renewal
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+const (
+	// minWait is the least time between an issue and the renewal planned for it, for lifetimes of which it is less than
+	// a quarter; it is also what renewBefore must leave of duration.
+	minWait = 5 * time.Minute
+	// minMargin is the least time between a planned renewal and expiry, for lifetimes of which it is less than a tenth.
+	minMargin = 30 * time.Second
+	// clockTolerance is how far before its own issue a record may be looked at without doubting the clock.
+	clockTolerance = 10 * time.Second
+)
+
+// Facts are what a decision rests on.
+type Facts struct {
+	// Suspended is spec.suspend.
+	Suspended bool
+	// Duration is the lifetime that is asked for; more than 0.
+	Duration time.Duration
+	// RenewBefore is how long before expiry to renew, at least 5 minutes less than Duration; 0 means a third of the
+	// lifetime, or half of it where workloads are restarted.
+	RenewBefore time.Duration
+	// Restarts: workloads are restarted after each renewal, which takes time.
+	Restarts bool
+	// RenewRequest is the value with which a user asks for a renewal, empty if none does.
+	RenewRequest string
+	// Hastened: a workload that reads these credentials is about to be restarted for others, so that they are renewed a
+	// little early rather than cause a restart of their own.
+	Hastened bool
+	// Seed tells credentials apart, so that they do not renew in step: the object's UID.
+	Seed string
+	// Record is what the Secret says of itself; nil if there is no Secret, or none with a whole record.
+	Record *Record
+}
+
+// Record is what the Secret says of the credentials in it, held against what is wanted now.
+type Record struct {
+	// IssuedAt and ExpiresAt by STS's clock.
+	IssuedAt, ExpiresAt time.Time
+	// RequestID of the STS call.
+	RequestID string
+	// HandledRenewRequest is the last RenewRequest that was answered.
+	HandledRenewRequest string
+	// Foreign: the record is another credential's.
+	Foreign bool
+	// Edited: the data or the record is not what was written.
+	Edited bool
+	// RequestChanged: the spec asks STS for something else now.
+	RequestChanged bool
+	// PolicyChanged: a grant imposes another policy now.
+	PolicyChanged bool
+	// LayoutChanged: the spec asks for other keys now.
+	LayoutChanged bool
+}
+
+// Cause says why a renewal is wanted.
+type Cause string
+
+// The causes, in the order in which they are looked for.
+const (
+	CauseNoRecord       Cause = "NoRecord"
+	CauseForeignRecord  Cause = "ForeignRecord"
+	CauseRequestChanged Cause = "RequestChanged"
+	CausePolicyChanged  Cause = "PolicyChanged"
+	CauseLayoutChanged  Cause = "LayoutChanged"
+	CauseRequested      Cause = "Requested"
+	CauseDue            Cause = "Due"
+	CauseHastened       Cause = "Hastened"
+	CauseClockBehind    Cause = "ClockBehind"
+	CauseEdited         Cause = "Edited"
+)
+
+// Repair reports whether the cause is a Secret that somebody deleted or edited, rather than time or a wish.
+func (c Cause) Repair() bool {
+	return c == CauseNoRecord || c == CauseForeignRecord || c == CauseEdited
+}
+
+// Decision says what to do with a credential.
+type Decision struct {
+	// Cause is why to renew now; empty means keep.
+	Cause Cause
+	// RenewAt is when the credentials in the Secret are due, by STS's clock; zero without a record of this credential.
+	RenewAt time.Time
+	// Usable: the Secret holds credentials for the current spec that work now.
+	Usable bool
+}
+
+// Renew reports whether to renew now.
+func (d Decision) Renew() bool { return d.Cause != "" }
+
+// Decide says whether to renew now, and otherwise when. now is the time by STS's clock.
+func Decide(now time.Time, f Facts) Decision {
+	var decision Decision
+	if f.Record != nil && !f.Record.Foreign {
+		decision.RenewAt = f.renewAt()
+		decision.Usable = f.usable(now)
+	}
+	if !f.Suspended {
+		decision.Cause = f.cause(now, decision.RenewAt)
+	}
+	return decision
+}
+
+func (f Facts) usable(now time.Time) bool {
+	r := f.Record
+	return !r.Edited && !r.RequestChanged && !r.LayoutChanged && now.Before(r.ExpiresAt)
+}
+
+func (f Facts) cause(now, renewAt time.Time) Cause {
+	r := f.Record
+	if r == nil {
+		return CauseNoRecord
+	}
+	for _, candidate := range []struct {
+		cause Cause
+		holds bool
+	}{
+		{CauseForeignRecord, r.Foreign},
+		{CauseRequestChanged, r.RequestChanged},
+		{CausePolicyChanged, r.PolicyChanged},
+		{CauseLayoutChanged, r.LayoutChanged},
+		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
+		{CauseDue, !now.Before(renewAt)},
+		{CauseHastened, f.Hastened},
+		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
+		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
+		{CauseEdited, r.Edited},
+	} {
+		if candidate.holds {
+			return candidate.cause
+		}
+	}
+	return ""
+}
+
+// renewAt counts back from the expiry that STS returned, shrinks renewBefore in proportion where STS gave less than was
+// asked for, and spreads credentials over a tenth of the lifetime, always earlier.
+func (f Facts) renewAt() time.Time {
+	lifetime := f.Record.ExpiresAt.Sub(f.Record.IssuedAt)
+	before := lifetime / 3
+	if f.Restarts {
+		before = lifetime / 2
+	}
+	if f.RenewBefore > 0 {
+		before = time.Duration(float64(f.RenewBefore) * min(1, float64(lifetime)/float64(f.Duration)))
+	}
+	before = max(before, min(minMargin, lifetime/10))
+	wait := lifetime - before - Spread(f.Seed+"/"+f.Record.RequestID, lifetime/10)
+	return f.Record.IssuedAt.Add(max(wait, min(minWait, lifetime/4)))
+}
+
+// Spread is a duration below limit: the same for the same key, and evenly spread over keys.
+func Spread(key string, limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key))
+	const steps = 1 << 20
+	// FNV's low bits are its best mixed ones.
+	return time.Duration(float64(limit) * float64(h.Sum64()%steps) / steps)
+}
