@@ -18,10 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/paging"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/paging"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // CacheOptions is what the Reconciler wants of its client's cache: only the operator's own Secrets, and those without
@@ -107,7 +107,7 @@ func stripGrant(g *v1alpha1.StsRoleGrant) {
 
 func cutPolicy(policy *runtime.RawExtension) {
 	if policy != nil {
-		policy.Raw = sts.CutPolicy(policy.Raw)
+		policy.Raw = rampolicy.Truncate(policy.Raw)
 	}
 }
 

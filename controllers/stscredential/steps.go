@@ -15,8 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/grant"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -50,10 +51,10 @@ type pass struct {
 
 	looks []time.Duration // how long until something beside the Secret is looked at: others under former names, workloads
 
-	issue     consumers.Issue     // what the Secret holds, as pods see it
-	restarts  consumers.Wish      // what of restarts the spec asks for and may be done
-	consumers *consumers.Finding  // how pods stand to the Secret; nil where they are not watched
-	obstacles map[string]string // why workloads are not restarted, by reason
+	issue     consumers.Issue    // what the Secret holds, as pods see it
+	restarts  consumers.Wish     // what of restarts the spec asks for and may be done
+	consumers *consumers.Finding // how pods stand to the Secret; nil where they are not watched
+	obstacles map[string]string  // why workloads are not restarted, by reason
 
 	readsDeferred bool // reads of workloads were left to a later reconcile
 }
@@ -102,7 +103,7 @@ func (r *Reconciler) plan(p *pass) {
 		SourceIdentity: c.Spec.SourceIdentity,
 	}
 	if c.Spec.Policy != nil {
-		policy, err := sts.CompactPolicy(c.Spec.Policy.Raw)
+		policy, err := rampolicy.Compact(c.Spec.Policy.Raw)
 		if err != nil {
 			p.stall(v1alpha1.ReasonInvalidSpec, "spec.policy: %v", err)
 		}
@@ -157,7 +158,7 @@ func (r *Reconciler) findGrant(ctx context.Context, p *pass, namespaceLabels map
 	case !p.verdict.Granted():
 		p.stall(v1alpha1.ReasonRoleNotGranted, "%s", p.verdict.Refusal)
 	case p.verdict.Policy != nil:
-		policy, err := sts.CompactPolicy(p.verdict.Policy.Raw)
+		policy, err := rampolicy.Compact(p.verdict.Policy.Raw)
 		if err != nil {
 			p.stall(v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", p.verdict.GrantName, err)
 		}

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
 // post creates an StsCredential as the user with edit from the JSON of its spec, so that nothing between is in the way. fields says
@@ -156,7 +156,7 @@ func TestThreatPolicy(t *testing.T) {
 				w.wantCalls(before)
 				w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "spec.policy")
 			} else {
-				stored, err := sts.CompactPolicy(c.Spec.Policy.Raw)
+				stored, err := rampolicy.Compact(c.Spec.Policy.Raw)
 				calls := w.emulator.Calls()
 				if err != nil || len(calls) == 0 || calls[len(calls)-1].Policy != stored {
 					t.Errorf("stored %s, sent %+v, %v", c.Spec.Policy.Raw, calls, err)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -83,7 +83,7 @@ func (s *stage) take(document string) {
 	case len(trust.Federated) > 0:
 		s.addRole(account+"role/orders-writer", trust)
 	default:
-		_, err := sts.CompactPolicy([]byte(document))
+		_, err := rampolicy.Compact([]byte(document))
 		must(s, err)
 	}
 }

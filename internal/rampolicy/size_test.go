@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package rampolicy_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
 // allocated is what a function allocates, in bytes.
@@ -39,7 +39,7 @@ func TestPolicyIsNotDecodedWhenTooLong(t *testing.T) {
 	} {
 		raw := []byte(policy)
 		var err error
-		if cost := allocated(func() { _, err = sts.CompactPolicy(raw) }); cost > maxCost || err == nil {
+		if cost := allocated(func() { _, err = rampolicy.Compact(raw) }); cost > maxCost || err == nil {
 			t.Errorf("%s, %d bytes: %d bytes allocated, want at most %d; %v", name, len(raw), cost, maxCost, err)
 		}
 	}
@@ -71,33 +71,33 @@ func TestLongestPoliciesAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, given := range [][]byte{raw, pretty.Bytes()} {
-			if _, err := sts.CompactPolicy(given); err != nil && len(given) <= sts.MaxPolicyBytes {
+			if _, err := rampolicy.Compact(given); err != nil && len(given) <= rampolicy.MaxBytes {
 				t.Errorf("%s, %d bytes: %v", name, len(given), err)
 			}
 		}
-		if len(raw) > sts.MaxPolicyBytes {
-			t.Errorf("%s: %d bytes, more than MaxPolicyBytes", name, len(raw))
+		if len(raw) > rampolicy.MaxBytes {
+			t.Errorf("%s: %d bytes, more than MaxBytes", name, len(raw))
 		}
 	}
 	surrogates := fmt.Sprintf(frame, strings.Repeat(`\ud834\udd1e`, 900))
-	if _, err := sts.CompactPolicy([]byte(surrogates)); err != nil {
+	if _, err := rampolicy.Compact([]byte(surrogates)); err != nil {
 		t.Errorf("900 characters as pairs of escapes: %v", err)
 	}
 }
 
 // A cache keeps the size of a policy that is refused for it, which the refusal tells.
-func TestCutPolicy(t *testing.T) {
-	fits := []byte(`{"Version":"1","Statement":["` + strings.Repeat("x", sts.MaxPolicyBytes-32) + `"]}`)
-	if len(fits) != sts.MaxPolicyBytes || !bytes.Equal(sts.CutPolicy(fits), fits) {
+func TestTruncate(t *testing.T) {
+	fits := []byte(`{"Version":"1","Statement":["` + strings.Repeat("x", rampolicy.MaxBytes-32) + `"]}`)
+	if len(fits) != rampolicy.MaxBytes || !bytes.Equal(rampolicy.Truncate(fits), fits) {
 		t.Errorf("a policy of %d bytes is cut", len(fits))
 	}
 	long := append(bytes.Clone(fits), ' ')
-	cut := sts.CutPolicy(long)
-	if !json.Valid(cut) || len(cut) > 20 || !bytes.Equal(sts.CutPolicy(cut), cut) {
+	cut := rampolicy.Truncate(long)
+	if !json.Valid(cut) || len(cut) > 20 || !bytes.Equal(rampolicy.Truncate(cut), cut) {
 		t.Errorf("cut to %q", cut)
 	}
-	_, want := sts.CompactPolicy(long)
-	if _, err := sts.CompactPolicy(cut); err == nil || want == nil || err.Error() != want.Error() || !strings.Contains(err.Error(), "12289 bytes") {
+	_, want := rampolicy.Compact(long)
+	if _, err := rampolicy.Compact(cut); err == nil || want == nil || err.Error() != want.Error() || !strings.Contains(err.Error(), "12289 bytes") {
 		t.Errorf("of the cut one: %v; of the whole: %v", err, want)
 	}
 }

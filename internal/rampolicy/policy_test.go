@@ -1,16 +1,16 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package rampolicy_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
-func TestCompactPolicy(t *testing.T) {
+func TestCompact(t *testing.T) {
 	const statement = `{"Effect":"Allow","Action":"oss:Get*","Resource":"*"}`
 	long := func(n int) string {
 		return `{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:Get*","Resource":"` + strings.Repeat("é", n) + `"}]}`
@@ -52,12 +52,12 @@ func TestCompactPolicy(t *testing.T) {
 		{name: "condition value that is an object", given: `{"Version":"1","Statement":[{"Effect":"Allow","Action":"a","Resource":"*","Condition":{"Bool":{"k":{}}}}]}`, refusal: "Condition.Bool.k must be"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := sts.CompactPolicy([]byte(tt.given))
+			got, err := rampolicy.Compact([]byte(tt.given))
 			if tt.refusal == "" && (err != nil || got != tt.want) {
-				t.Errorf("CompactPolicy = %s, %v, want %s", got, err, tt.want)
+				t.Errorf("Compact = %s, %v, want %s", got, err, tt.want)
 			}
 			if tt.refusal != "" && (err == nil || !strings.Contains(err.Error(), tt.refusal)) {
-				t.Errorf("CompactPolicy = %s, %v, want a refusal with %q", got, err, tt.refusal)
+				t.Errorf("Compact = %s, %v, want a refusal with %q", got, err, tt.refusal)
 			}
 		})
 	}

@@ -1,21 +1,21 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts
+package rampolicy
 
 import (
 	"fmt"
 	"strconv"
 )
 
-// MaxPolicyBytes bounds what is decoded of a session policy. A policy of 2048 characters takes no more in the API server's
+// MaxBytes bounds what is decoded of a session policy. A policy of 2048 characters takes no more in the API server's
 // JSON, which has no white space and writes a character in at most six bytes.
-const MaxPolicyBytes = 6 * maxPolicy
+const MaxBytes = 6 * maxPolicy
 
-// CutPolicy returns a policy, or what stands for it in a cache if CompactPolicy refuses it for its size: that size, which
-// CompactPolicy then reports.
-func CutPolicy(raw []byte) []byte {
-	if len(raw) <= MaxPolicyBytes {
+// Truncate returns a policy, or what stands for it in a cache if Compact refuses it for its size: that size, which
+// Compact then reports.
+func Truncate(raw []byte) []byte {
+	if len(raw) <= MaxBytes {
 		return raw
 	}
 	return strconv.AppendInt(nil, int64(len(raw)), 10)
@@ -27,7 +27,7 @@ func checkSize(raw []byte) error {
 	if cut, err := strconv.Atoi(string(raw[:min(size, 20)])); err == nil && cut > size {
 		size = cut // a number is no policy, so that nobody can forge one that was cut
 	}
-	if size > MaxPolicyBytes {
+	if size > MaxBytes {
 		return fmt.Errorf("the policy is %d bytes long, STS takes %d characters: shorten it, or attach it to the role", size, maxPolicy)
 	}
 	if n := leastCharacters(raw); n > maxPolicy {

@@ -1,7 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts
+// Package rampolicy checks session policies against RAM's policy grammar, before they are sent to STS.
+package rampolicy
 
 import (
 	"bytes"
@@ -16,11 +17,11 @@ import (
 // maxPolicy is STS's limit for a session policy, in characters.
 const maxPolicy = 2048
 
-// CompactPolicy checks a session policy against RAM's grammar and returns it without white space and with its keys in
+// Compact checks a session policy against RAM's grammar and returns it without white space and with its keys in
 // order, so that equal policies are equal strings. What is too long is refused before it is decoded. The error names the element that is wrong and what to write; STS
 // still has the last word on actions, resources and conditions.
 // Grammar: https://www.alibabacloud.com/help/ram/user-guide/policy-structure-and-syntax.
-func CompactPolicy(raw []byte) (string, error) {
+func Compact(raw []byte) (string, error) {
 	if err := checkSize(raw); err != nil {
 		return "", err
 	}
