@@ -5,6 +5,7 @@ awk -v module=github.com/stscredential/sts-credential-operator/ '
   BEGIN {
     least["internal/renewal"] = 100; least["internal/grant"] = 100
     least["controllers/stscredential"] = 85; least["internal/sts"] = 85
+    least["internal/rampolicy"] = 85; least["internal/ratelimit"] = 85
   }
   NR > 1 {
     file = $1; sub(/:.*/, "", file); sub(module, "", file); package = file; sub(/\/[^\/]*$/, "", package)

@@ -28,6 +28,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -111,8 +112,8 @@ func run(ctx context.Context, s *settings) error {
 }
 
 // newBudget has a place for a call for each worker, and leaves some for the others when calls of one account hang.
-func newBudget(s *settings, counts *stscredential.Metrics) *sts.Budget {
-	budget := sts.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
+func newBudget(s *settings, counts *stscredential.Metrics) *ratelimit.Budget {
+	budget := ratelimit.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
 	budget.LimitInFlight(s.maxConcurrentReconciles)
 	budget.Observe(counts.Waited)
 	return budget

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 
-	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // One object has eventBurst events at once and then one every eventEvery. More are dropped: the conditions of the object say
@@ -25,12 +25,12 @@ const (
 // limitedEvents is an EventRecorder that limits the events of each object.
 type limitedEvents struct {
 	events.EventRecorder
-	buckets *tokenbucket.Buckets[types.NamespacedName]
+	buckets *ratelimit.Buckets[types.NamespacedName]
 }
 
 // LimitEvents returns a recorder that hands events on to recorder, as many as one object may have.
 func LimitEvents(recorder events.EventRecorder, clock clock.PassiveClock) events.EventRecorder {
-	return &limitedEvents{recorder, tokenbucket.New[types.NamespacedName](eventEvery, eventBurst, clock)}
+	return &limitedEvents{recorder, ratelimit.NewBuckets[types.NamespacedName](eventEvery, eventBurst, clock)}
 }
 
 // Eventf implements events.EventRecorder. It never waits.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -206,8 +207,8 @@ func (r *Reconciler) identify(ctx context.Context, p *pass, asking *identity.Ask
 
 // claim is what decides whose turn in the budget it is. What a renewal that is due, asked for or wanted by a grant
 // replaces works on until it expires; everything else is a first issue. An edited record says nothing.
-func (p *pass) claim() sts.Claim {
-	claim := sts.Claim{NamespacedName: client.ObjectKeyFromObject(p.credential), First: true}
+func (p *pass) claim() ratelimit.Claim {
+	claim := ratelimit.Claim{NamespacedName: client.ObjectKeyFromObject(p.credential), First: true}
 	if p.intact && !p.decision.RenewAt.IsZero() {
 		claim.Expires = p.record.ExpiresAt
 	}

@@ -80,7 +80,7 @@ func (m *Metrics) Called(action, outcome string, took time.Duration) {
 	m.durations.WithLabelValues(action).Observe(took.Seconds())
 }
 
-// Waited counts a turn in the budget, as sts.Budget.Observe tells of it.
+// Waited counts a turn in the budget, as ratelimit.Budget.Observe tells of it.
 func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
 
 // attempted counts an attempt to renew, unless it goes on.

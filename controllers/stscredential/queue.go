@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // One object is reconciled reconcileBurst times at once and then once every reconcileEvery, whatever the cause: an event, a
@@ -29,7 +29,7 @@ const (
 // namespaces take turns (see fairOrder), and each object is paced. Delays run in real time, as in every other controller.
 func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
 	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-		pace := tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, r.Clock)
+		pace := ratelimit.NewBuckets[types.NamespacedName](reconcileEvery, reconcileBurst, r.Clock)
 		r.requests = newRequestQueue(name, workers, clock.RealClock{}, pace)
 		return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{DelayingQueue: r.requests})
 	}
@@ -40,14 +40,14 @@ func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.T
 type requestQueue struct {
 	workqueue.TypedDelayingInterface[reconcile.Request]
 	order   *fairOrder
-	pace    *tokenbucket.Buckets[types.NamespacedName]
+	pace    *ratelimit.Buckets[types.NamespacedName]
 	clock   clock.WithTicker
 	delayed delayedRequests
 	stop    chan struct{}
 	once    sync.Once
 }
 
-func newRequestQueue(name string, workers int, clock clock.WithTicker, pace *tokenbucket.Buckets[types.NamespacedName]) *requestQueue {
+func newRequestQueue(name string, workers int, clock clock.WithTicker, pace *ratelimit.Buckets[types.NamespacedName]) *requestQueue {
 	q := &requestQueue{
 		order: newFairOrder(workers), pace: pace, clock: clock,
 		delayed: delayedRequests{byRequest: map[reconcile.Request]*delayedRequest{}, earlier: make(chan struct{}, 1)},

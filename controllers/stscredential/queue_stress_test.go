@@ -15,7 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // heldWorkers take requests out of a queue, and keep each until it is released.
@@ -34,7 +34,7 @@ type heldWorkers struct {
 func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
 	h := &heldWorkers{
 		T:       t,
-		q:       newRequestQueue("", workers, clock.RealClock{}, tokenbucket.New[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
+		q:       newRequestQueue("", workers, clock.RealClock{}, ratelimit.NewBuckets[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
 		release: make(chan struct{}), open: make(chan struct{}),
 		added: map[reconcile.Request]int{}, seen: map[reconcile.Request]int{},
 	}

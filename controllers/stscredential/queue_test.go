@@ -16,7 +16,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // testQueue is a queue whose clock is stepped. Requests are written namespace/name.
@@ -28,7 +28,7 @@ type testQueue struct {
 
 func newTestQueue(t *testing.T, workers int) *testQueue {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	q := newRequestQueue("", workers, clock, tokenbucket.New[types.NamespacedName](reconcileEvery, reconcileBurst, clock))
+	q := newRequestQueue("", workers, clock, ratelimit.NewBuckets[types.NamespacedName](reconcileEvery, reconcileBurst, clock))
 	t.Cleanup(q.ShutDown)
 	return &testQueue{T: t, requestQueue: q, clock: clock}
 }

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
-	"github.com/stscredential/sts-credential-operator/internal/tokenbucket"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // For one namespace, workloads are read past the cache readBurst times at once and then once every readEvery. A read beyond
@@ -33,7 +33,7 @@ var errReadDeferred = errors.New("reads of workloads are deferred")
 // workloadReads limits the reads of workloads past the cache, by namespace.
 type workloadReads struct {
 	once    sync.Once
-	buckets *tokenbucket.Buckets[string]
+	buckets *ratelimit.Buckets[string]
 }
 
 // targetRead is the outcome of a read of a target, and until when it holds.
@@ -45,7 +45,7 @@ type targetRead struct {
 // getWorkload gets a workload past the cache, or returns errReadDeferred and sees to it that the next reconcile tries again,
 // beginning with it.
 func (r *Reconciler) getWorkload(ctx context.Context, p *pass, w consumers.Workload) (*unstructured.Unstructured, error) {
-	r.reads.once.Do(func() { r.reads.buckets = tokenbucket.New[string](readEvery, readBurst, r.Clock) })
+	r.reads.once.Do(func() { r.reads.buckets = ratelimit.NewBuckets[string](readEvery, readBurst, r.Clock) })
 	if r.reads.buckets.TryTake(p.credential.Namespace) > 0 {
 		if !p.readsDeferred {
 			p.memo.nextRead = w

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // beforePatch does something once, just before the first patch of a Secret; an error keeps the patch from being sent.
@@ -100,7 +100,7 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 	w.pass(c)
 	w.Budget = stsBudget(w, 20, 20)
 	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Take(account, sts.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
+	if wait := w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
 	fresh := w.credential("fresh")

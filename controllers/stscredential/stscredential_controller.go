@@ -26,6 +26,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -44,7 +45,7 @@ type Reconciler struct {
 	Live client.Reader
 	// STS tells the time, Budget how often it may be asked.
 	STS    STS
-	Budget *sts.Budget
+	Budget *ratelimit.Budget
 	// Operator, ServiceAccounts and AccessKeys are who may ask STS. ServiceAccounts is nil where they are switched off.
 	Operator        *identity.Operator
 	ServiceAccounts *identity.ServiceAccounts

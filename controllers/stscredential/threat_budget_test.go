@@ -15,6 +15,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -102,7 +103,7 @@ func TestAnAccessKeyWaitsToBeIdentified(t *testing.T) {
 	w.revoke()
 	w.tenantUser("ram-user")
 	w.Budget = stsBudget(w, 1, 1)
-	for w.Budget.Take(sts.Unaccepted("elsewhere"), sts.Claim{NamespacedName: client.ObjectKey{Namespace: "elsewhere", Name: "x"}}) == 0 {
+	for w.Budget.Take(ratelimit.Unaccepted("elsewhere"), ratelimit.Claim{NamespacedName: client.ObjectKey{Namespace: "elsewhere", Name: "x"}}) == 0 {
 	}
 	w.Budget.Leave(client.ObjectKey{Namespace: "elsewhere", Name: "x"})
 	c := w.credential("orders", withAccessKey("ram-user"))

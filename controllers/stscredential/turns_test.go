@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // askedFor are the names of the credentials that STS was asked for, in order.
@@ -61,7 +61,7 @@ func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 	w.step(45 * time.Minute) // all are due, none has expired
 	before := len(all)
 	w.Budget = stsBudget(w, 1/token.Seconds(), 1)
-	w.Budget.Take(account, sts.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}})
+	w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}})
 	w.credential("new")
 	w.manage()
 	w.waiting(6)
@@ -91,7 +91,7 @@ func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 func TestTheEndOfACallWakesTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Take(account, sts.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
+	if wait := w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
 	w.manage()

@@ -29,6 +29,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -243,8 +244,8 @@ func (w *world) told() (told []string) {
 	}
 }
 
-func stsBudget(w *world, qps float64, burst int) *sts.Budget {
-	budget := sts.NewBudget(qps, burst, w.clock)
+func stsBudget(w *world, qps float64, burst int) *ratelimit.Budget {
+	budget := ratelimit.NewBudget(qps, burst, w.clock)
 	budget.Observe(w.Metrics.Waited)
 	return budget
 }

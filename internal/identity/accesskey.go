@@ -60,7 +60,7 @@ func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
 
 // Asking is the AccessKey in that Secret as it is now, ready to ask. STS is asked once
 // per namespace and AccessKey whose it is, by Identify; while it does not say, the
-// Caller's Account is sts.Unaccepted's, and a key that it refuses makes no other call.
+// Caller's Account is ratelimit.Unaccepted's, and a key that it refuses makes no other call.
 // The error is an *UnavailableError or the context's.
 func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Asking, error) {
 	where := keySecret{namespace, spec}

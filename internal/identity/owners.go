@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -75,7 +76,7 @@ func (o *owners) identify(ctx context.Context, namespace string, keys sts.Keys) 
 
 // remembered returns what is known of a key. settled reports whether there is nothing to ask now.
 func (o *owners) remembered(namespace string, hash keyHash) (caller sts.Caller, err error, settled bool) {
-	unknown := sts.Caller{Account: sts.Unaccepted(namespace)}
+	unknown := sts.Caller{Account: ratelimit.Unaccepted(namespace)}
 	value, ok := o.known.get(namespace, hash)
 	if !ok {
 		return unknown, nil, false

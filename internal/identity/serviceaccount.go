@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -69,7 +70,7 @@ func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
 
 // Asking is that ServiceAccount, ready to ask. Its token is made when it asks, so
 // that one who waits for the budget needs none. The Caller has an account only: the
-// provider's once STS has accepted the ServiceAccount, and until then sts.Unaccepted's,
+// provider's once STS has accepted the ServiceAccount, and until then ratelimit.Unaccepted's,
 // since whoever names a provider may name anybody's.
 // The error is an *UnavailableError.
 func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Asking, error) {
@@ -96,7 +97,7 @@ func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
 	if _, ok := s.accepted.get(who.namespace, who); ok {
 		return claimed
 	}
-	return sts.Unaccepted(who.namespace) // whatever it claims: it may claim any number
+	return ratelimit.Unaccepted(who.namespace) // whatever it claims: it may claim any number
 }
 
 func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts.AssumeRoleInput) (sts.Session, error) {

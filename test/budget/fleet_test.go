@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 const account = "1234567890123456"
@@ -39,9 +39,9 @@ type credential struct {
 type fleet struct {
 	clock  *clocktesting.FakePassiveClock
 	start  time.Time
-	budget *sts.Budget
+	budget *ratelimit.Budget
 	// claim is what a credential says when it asks for a call.
-	claim func(*credential) sts.Claim
+	claim func(*credential) ratelimit.Claim
 	all   map[types.NamespacedName]*credential
 	list  []*credential
 	agenda
@@ -72,19 +72,19 @@ func newFleet(qps float64, burst int) *fleet {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	clock := clocktesting.NewFakePassiveClock(start)
 	return &fleet{
-		clock: clock, start: start, budget: sts.NewBudget(qps, burst, clock), claim: earliestFirst,
+		clock: clock, start: start, budget: ratelimit.NewBudget(qps, burst, clock), claim: earliestFirst,
 		all: map[types.NamespacedName]*credential{}, issued: func(*credential) {},
 	}
 }
 
 // earliestFirst is what the operator says.
-func earliestFirst(c *credential) sts.Claim {
-	return sts.Claim{NamespacedName: c.NamespacedName, Expires: c.expires, First: c.expires.IsZero()}
+func earliestFirst(c *credential) ratelimit.Claim {
+	return ratelimit.Claim{NamespacedName: c.NamespacedName, Expires: c.expires, First: c.expires.IsZero()}
 }
 
 // firstCome hides from the budget what makes it prefer anybody: all are one namespace's first issues to it.
-func firstCome(c *credential) sts.Claim {
-	return sts.Claim{NamespacedName: types.NamespacedName{Namespace: "all", Name: c.Namespace + "." + c.Name}, First: true}
+func firstCome(c *credential) ratelimit.Claim {
+	return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "all", Name: c.Namespace + "." + c.Name}, First: true}
 }
 
 // add creates a credential, some time after the start.

@@ -13,17 +13,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // orders are those that are compared.
 var orders = []struct {
 	name  string
-	claim func(*credential) sts.Claim
+	claim func(*credential) ratelimit.Claim
 }{
 	{"the operator's", earliestFirst},
 	{"first come, first served", firstCome},
-	{"earliest expiry alone", func(c *credential) sts.Claim {
+	{"earliest expiry alone", func(c *credential) ratelimit.Claim {
 		claim := earliestFirst(c)
 		claim.NamespacedName = types.NamespacedName{Namespace: "all", Name: c.Namespace + "." + c.Name}
 		return claim
@@ -32,7 +32,7 @@ var orders = []struct {
 
 // mixedLifetimes are 2,000 credentials that are created within a minute, as when a cluster is restored; the budget is
 // so many times what their renewals come to.
-func mixedLifetimes(times float64, claim func(*credential) sts.Claim) *fleet {
+func mixedLifetimes(times float64, claim func(*credential) ratelimit.Claim) *fleet {
 	lifetimes := []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour}
 	fill := func(f *fleet) *fleet {
 		f.claim = claim
@@ -59,7 +59,7 @@ func TestNothingExpiresWithABudgetThatJustSuffices(t *testing.T) {
 
 // hogging is a namespace with 10,000 credentials of 15 minutes, which want nearly twice the budget, beside 50 namespaces
 // with 20 of an hour each, and half an hour later another one in each of these.
-func hogging(claim func(*credential) sts.Claim) *fleet {
+func hogging(claim func(*credential) ratelimit.Claim) *fleet {
 	f := newFleet(10, 10)
 	f.claim = claim
 	for i := range 1000 {

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // throttled is an hour in which an account allows fewer calls per second than the budget, and a quarter of one in which it
@@ -28,17 +28,17 @@ type throttled struct {
 func throttledAccount(qps, allows float64) (o throttled) {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	clock := clocktesting.NewFakePassiveClock(start)
-	budget := sts.NewBudget(qps, 20, clock)
+	budget := ratelimit.NewBudget(qps, 20, clock)
 	account := rate.NewLimiter(rate.Limit(allows), int(allows))
 	o.lowest = qps
 	for i := range 100 {
-		budget.Take("x", sts.Claim{NamespacedName: types.NamespacedName{Name: fmt.Sprint(i)}})
+		budget.Take("x", ratelimit.Claim{NamespacedName: types.NamespacedName{Name: fmt.Sprint(i)}})
 	}
 	for clock.Now().Before(start.Add(time.Hour)) {
 		names, next := budget.Turns()
 		for _, name := range names {
 			switch {
-			case budget.Take("x", sts.Claim{NamespacedName: name}) > 0:
+			case budget.Take("x", ratelimit.Claim{NamespacedName: name}) > 0:
 				continue
 			case account.AllowN(clock.Now(), 1):
 				o.allowed++
@@ -46,7 +46,7 @@ func throttledAccount(qps, allows float64) (o throttled) {
 				o.refused++
 				budget.Throttled("x", time.Second)
 			}
-			budget.Take("x", sts.Claim{NamespacedName: name}) // the next credential, as it were
+			budget.Take("x", ratelimit.Claim{NamespacedName: name}) // the next credential, as it were
 		}
 		o.lowest = min(o.lowest, budget.Limit("x"))
 		clock.SetTime(clock.Now().Add(max(next, time.Millisecond)))

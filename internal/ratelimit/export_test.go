@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts
+package ratelimit
 
 // Buckets is how many token buckets are kept now.
 func (b *Budget) Buckets() int {

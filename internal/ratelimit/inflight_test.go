@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package ratelimit_test
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 func TestInFlight(t *testing.T) {
@@ -107,7 +107,7 @@ func TestInFlightSpendsNoTokens(t *testing.T) {
 }
 
 func TestInFlightConcurrently(t *testing.T) {
-	budget := sts.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
+	budget := ratelimit.NewBudget(1e6, 1e6, clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)))
 	budget.LimitInFlight(6)
 	var wg sync.WaitGroup
 	var flying, most, calls atomic.Int32
@@ -159,7 +159,7 @@ func TestTheBudgetForgets(t *testing.T) {
 func TestBudgetUnderALoad(t *testing.T) {
 	l := newTill(t, 20, 5)
 	start := l.clock.Now()
-	due := map[types.NamespacedName]sts.Claim{}
+	due := map[types.NamespacedName]ratelimit.Claim{}
 	for i := range 200 {
 		claim := named(fmt.Sprint("key", i))
 		due[claim.NamespacedName] = claim
@@ -181,7 +181,7 @@ func TestBudgetUnderALoad(t *testing.T) {
 		}
 		wg.Wait()
 		l.step(10 * time.Millisecond)
-		due = map[types.NamespacedName]sts.Claim{}
+		due = map[types.NamespacedName]ratelimit.Claim{}
 		names, _ := l.Turns()
 		for _, name := range names {
 			due[name] = all[name]

@@ -1,8 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tokenbucket limits how often things happen, with one token bucket per key, in bounded memory.
-package tokenbucket
+package ratelimit
 
 import (
 	"hash/maphash"
@@ -34,8 +33,8 @@ type Buckets[K comparable] struct {
 	rotated       time.Duration
 }
 
-// New returns buckets of size burst, which must be positive, that gain a token at each interval of every.
-func New[K comparable](every time.Duration, burst int, clock clock.PassiveClock) *Buckets[K] {
+// NewBuckets returns buckets of size burst, which must be positive, that gain a token at each interval of every.
+func NewBuckets[K comparable](every time.Duration, burst int, clock clock.PassiveClock) *Buckets[K] {
 	return &Buckets[K]{
 		every: every, burst: time.Duration(burst) * every, clock: clock, start: clock.Now(),
 		seed: maphash.MakeSeed(), recent: map[uint64]time.Duration{}, older: map[uint64]time.Duration{},

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package tokenbucket
+package ratelimit
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 
 func newBuckets() (*Buckets[int], *clocktesting.FakeClock) {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	return New[int](10*time.Second, 3, clock), clock
+	return NewBuckets[int](10*time.Second, 3, clock), clock
 }
 
 func TestAKeyHasABurstAndThenOneTokenEachInterval(t *testing.T) {
@@ -104,7 +104,7 @@ func TestLongKeysTakeNoMoreMemory(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	b := New[types.NamespacedName](time.Minute, 25, clock)
+	b := NewBuckets[types.NamespacedName](time.Minute, 25, clock)
 	namespace, name := strings.Repeat("n", 63), strings.Repeat("x", 240)
 	before, most := heap(), 0
 	for i := range 3*maxKeys - 1 {

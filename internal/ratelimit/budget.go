@@ -1,7 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts
+// Package ratelimit limits how often things happen: calls to STS per account, and anything else per key.
+package ratelimit
 
 import (
 	"sync"

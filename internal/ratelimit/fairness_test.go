@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package ratelimit_test
 
 import (
 	"fmt"
@@ -10,32 +10,32 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // contest is five noisy namespaces with 20 credentials each that always want a call, and one quiet namespace with a single
 // one. Each asks again after the wait that it was given, as a reconcile does.
 type contest struct {
 	*till
-	claims map[types.NamespacedName]sts.Claim
+	claims map[types.NamespacedName]ratelimit.Claim
 	again  map[types.NamespacedName]time.Time
 	served map[string]int // by namespace
 	// account is what a claim is counted under.
 	account func(namespace string) string
 	// asks is called before a credential asks.
-	asks func(claim *sts.Claim)
+	asks func(claim *ratelimit.Claim)
 	// rest is how long a credential stays away once it was served.
 	rest func(namespace string) time.Duration
 }
 
 func newContest(t *testing.T, qps float64, account func(string) string, expiring bool) *contest {
 	c := &contest{
-		till: newTill(t, qps, 1), claims: map[types.NamespacedName]sts.Claim{}, again: map[types.NamespacedName]time.Time{},
-		served: map[string]int{}, account: account, asks: func(*sts.Claim) {}, rest: func(string) time.Duration { return 0 },
+		till: newTill(t, qps, 1), claims: map[types.NamespacedName]ratelimit.Claim{}, again: map[types.NamespacedName]time.Time{},
+		served: map[string]int{}, account: account, asks: func(*ratelimit.Claim) {}, rest: func(string) time.Duration { return 0 },
 	}
 	add := func(namespace string, n int) {
 		for i := range n {
-			claim := sts.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}, First: !expiring}
+			claim := ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}, First: !expiring}
 			if expiring {
 				claim.Expires = c.clock.Now().Add(time.Hour)
 			}
@@ -83,28 +83,28 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		expiring bool
-		asks     func(c *contest, claim *sts.Claim)
+		asks     func(c *contest, claim *ratelimit.Claim)
 		rest     time.Duration // of the quiet one
 		leaves   bool
 		want     int // calls of the quiet one in 300 s at least, of 600
 	}{
-		{"a first issuance that asks again and again", false, func(*contest, *sts.Claim) {}, 0, false, 80},
-		{"a renewal, beside others that expire earlier", true, func(_ *contest, claim *sts.Claim) {
+		{"a first issuance that asks again and again", false, func(*contest, *ratelimit.Claim) {}, 0, false, 80},
+		{"a renewal, beside others that expire earlier", true, func(_ *contest, claim *ratelimit.Claim) {
 			if claim.Namespace == "quiet" {
 				claim.Expires = claim.Expires.Add(time.Hour)
 			}
 		}, 0, false, 40},
-		{"one that gives up and comes back", false, func(*contest, *sts.Claim) {}, 0, true, 80},
-		{"one whose claim changes each time", true, func(c *contest, claim *sts.Claim) {
+		{"one that gives up and comes back", false, func(*contest, *ratelimit.Claim) {}, 0, true, 80},
+		{"one whose claim changes each time", true, func(c *contest, claim *ratelimit.Claim) {
 			if claim.Namespace == "quiet" {
 				claim.First, claim.Expires = true, c.clock.Now().Add(2*time.Hour)
 			}
 		}, 0, false, 40},
-		{"one that pauses for less than a round", false, func(*contest, *sts.Claim) {}, time.Second, false, 60},
+		{"one that pauses for less than a round", false, func(*contest, *ratelimit.Claim) {}, time.Second, false, 60},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newContest(t, 2, theAccount, tt.expiring)
-			c.asks = func(claim *sts.Claim) { tt.asks(c, claim) }
+			c.asks = func(claim *ratelimit.Claim) { tt.asks(c, claim) }
 			c.rest = func(namespace string) time.Duration {
 				if namespace == "quiet" {
 					return tt.rest
@@ -137,8 +137,8 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 // A throttling answer takes back what was not called yet, and the turn of its namespace is not used up by that.
 func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
 	l := newTill(t, 1, 1)
-	claim := func(namespace, name string) sts.Claim {
-		return sts.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
+	claim := func(namespace, name string) ratelimit.Claim {
+		return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
 	}
 	l.Take(account, claim("a", "first"))
 	for range 5 {

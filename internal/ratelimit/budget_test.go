@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package ratelimit_test
 
 import (
 	"fmt"
@@ -13,30 +13,32 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
+
+const account = "1234567890123456"
 
 // till is a budget, the clock that it goes by, and what becomes of one account.
 type till struct {
 	*testing.T
-	*sts.Budget
+	*ratelimit.Budget
 	clock *clocktesting.FakePassiveClock
 }
 
 func newTill(t *testing.T, qps float64, burst int) *till {
 	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	return &till{T: t, Budget: sts.NewBudget(qps, burst, clock), clock: clock}
+	return &till{T: t, Budget: ratelimit.NewBudget(qps, burst, clock), clock: clock}
 }
 
 func (l *till) step(d time.Duration) { l.clock.SetTime(l.clock.Now().Add(d)) }
 
 // named is the claim of a new credential.
-func named(name string) sts.Claim {
-	return sts.Claim{NamespacedName: types.NamespacedName{Namespace: "shop", Name: name}, First: true}
+func named(name string) ratelimit.Claim {
+	return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "shop", Name: name}, First: true}
 }
 
 // expiring is the claim of a credential whose old ones expire in a while.
-func (l *till) expiring(name string, in time.Duration) sts.Claim {
+func (l *till) expiring(name string, in time.Duration) ratelimit.Claim {
 	claim := named(name)
 	claim.First, claim.Expires = false, l.clock.Now().Add(in)
 	return claim
@@ -56,7 +58,7 @@ func (l *till) wantTurns(story string, wantNext time.Duration, want ...string) {
 }
 
 // wantTake insists on how long a claim waits.
-func (l *till) wantTake(story, account string, claim sts.Claim, want time.Duration) {
+func (l *till) wantTake(story, account string, claim ratelimit.Claim, want time.Duration) {
 	l.Helper()
 	if got := l.Take(account, claim).Round(time.Microsecond); got != want {
 		l.Errorf("%s: %s waits %v, want %v", story, claim.Name, got, want)

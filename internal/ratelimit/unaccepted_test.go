@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package sts_test
+package ratelimit_test
 
 import (
 	"fmt"
@@ -10,17 +10,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 // made is a claim of that name in a namespace.
-func made(namespace string, i int) sts.Claim {
-	return sts.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}, First: true}
+func made(namespace string, i int) ratelimit.Claim {
+	return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}, First: true}
 }
 
 // atOnce takes calls for a namespace until one has to wait.
 func (l *till) atOnce(namespace string) (n int) {
-	for l.Take(sts.Unaccepted(namespace), made(namespace, n)) == 0 {
+	for l.Take(ratelimit.Unaccepted(namespace), made(namespace, n)) == 0 {
 		n++
 	}
 	return n
@@ -52,7 +52,7 @@ func TestUnacceptedCallsAreBoundedInAll(t *testing.T) {
 func (l *till) calls(span time.Duration, namespaces int, name func(int) string) (calls int) {
 	for end := l.clock.Now().Add(span); l.clock.Now().Before(end); l.step(500 * time.Millisecond) {
 		for i := range namespaces {
-			for l.Take(sts.Unaccepted(name(i)), made(name(i), 0)) == 0 {
+			for l.Take(ratelimit.Unaccepted(name(i)), made(name(i), 0)) == 0 {
 				calls++
 			}
 		}
@@ -76,18 +76,18 @@ func TestUnacceptedNamespacesTakeTurns(t *testing.T) {
 		for j := range 50 {
 			claim := made(fmt.Sprint("hostile-", i), j)
 			claims[claim.NamespacedName] = true
-			l.Take(sts.Unaccepted(claim.Namespace), claim)
+			l.Take(ratelimit.Unaccepted(claim.Namespace), claim)
 		}
 	}
 	start, served := l.clock.Now(), false
-	l.Take(sts.Unaccepted("innocent"), made("innocent", 0))
+	l.Take(ratelimit.Unaccepted("innocent"), made("innocent", 0))
 	hostile := map[string]int{}
 	for !served && l.clock.Now().Before(start.Add(time.Minute)) {
 		l.step(50 * time.Millisecond)
 		names, _ := l.Turns()
 		for _, name := range names {
-			if l.Take(sts.Unaccepted(name.Namespace), sts.Claim{NamespacedName: name, First: true}) == 0 {
-				l.Done(sts.Unaccepted(name.Namespace))
+			if l.Take(ratelimit.Unaccepted(name.Namespace), ratelimit.Claim{NamespacedName: name, First: true}) == 0 {
+				l.Done(ratelimit.Unaccepted(name.Namespace))
 				served = served || name.Namespace == "innocent"
 				hostile[name.Namespace]++
 			}
@@ -123,7 +123,7 @@ func TestUnacceptedCallsThatHangLeaveRoom(t *testing.T) {
 		}
 	}
 	for range 8 {
-		l.Done(sts.Unaccepted("a"))
+		l.Done(ratelimit.Unaccepted("a"))
 	}
 	if names, _ := l.Turns(); len(names) == 0 {
 		t.Error("it is nobody's turn though calls have ended")
@@ -133,19 +133,19 @@ func TestUnacceptedCallsThatHangLeaveRoom(t *testing.T) {
 // Whoever has the calls of its own account throttled does not stop another namespace's.
 func TestUnacceptedThrottlingIsTheNamespaces(t *testing.T) {
 	l := newTill(t, 20, 20)
-	l.Throttled(sts.Unaccepted("hostile"), time.Minute)
-	l.wantTake("its own namespace", sts.Unaccepted("hostile"), made("hostile", 0), time.Minute)
-	l.wantTake("another one", sts.Unaccepted("innocent"), made("innocent", 0), 0)
+	l.Throttled(ratelimit.Unaccepted("hostile"), time.Minute)
+	l.wantTake("its own namespace", ratelimit.Unaccepted("hostile"), made("hostile", 0), time.Minute)
+	l.wantTake("another one", ratelimit.Unaccepted("innocent"), made("innocent", 0), 0)
 }
 
 // Who has become known gives the turn that it was kept to the next one.
 func TestUnacceptedTurnsAreHandedOn(t *testing.T) {
 	l := newTill(t, 10, 1)
 	l.atOnce("a")
-	l.Take(sts.Unaccepted("a"), made("a", 7))
-	l.Take(sts.Unaccepted("b"), made("b", 0))
+	l.Take(ratelimit.Unaccepted("a"), made("a", 7))
+	l.Take(ratelimit.Unaccepted("b"), made("b", 0))
 	l.step(time.Second)
-	l.wantTake("the turn of a", sts.Unaccepted("a"), made("a", 1), 0)
+	l.wantTake("the turn of a", ratelimit.Unaccepted("a"), made("a", 1), 0)
 	l.step(time.Second)
 	if names, _ := l.Turns(); len(names) != 1 || names[0] != made("b", 0).NamespacedName {
 		t.Errorf("it is the turn of %v, want b/0", names)
