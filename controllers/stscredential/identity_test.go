@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -250,9 +251,9 @@ func TestFailingIdentityIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	fetches := 0
 	w.Operator = identity.NewOperator(identity.Options{STS: w.client, Clock: w.clock, NewFetch: func() identity.Fetch {
-		return func() (sts.Keys, error) {
+		return func() (credentials.Credentials, error) {
 			fetches++
-			return sts.Keys{}, &identity.UnavailableError{Source: "the node's RAM role", Class: sts.Transient, NextStep: "the metadata service did not answer"}
+			return credentials.Credentials{}, &identity.UnavailableError{Source: "the node's RAM role", Class: sts.Transient, NextStep: "the metadata service did not answer"}
 		}
 	}})
 	var all []*v1alpha1.StsCredential

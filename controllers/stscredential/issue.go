@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
@@ -82,10 +83,10 @@ func (r *Reconciler) held(p *pass, repair bool) bool {
 }
 
 // fetch asks STS, after a failed write only if the API server would take the Secret.
-func (r *Reconciler) fetch(ctx context.Context, p *pass) sts.Session {
+func (r *Reconciler) fetch(ctx context.Context, p *pass) credentials.Credentials {
 	if p.memo.writeFailed {
 		if r.rehearse(ctx, p); p.trouble != nil {
-			return sts.Session{}
+			return credentials.Credentials{}
 		}
 	}
 	session, err := r.issue(ctx, p)
@@ -122,7 +123,7 @@ func (r *Reconciler) asking(ctx context.Context, p *pass) (identity.Asking, erro
 }
 
 // issue makes the call, within the budget. An identity that STS does not know is fetched anew, once.
-func (r *Reconciler) issue(ctx context.Context, p *pass) (sts.Session, error) {
+func (r *Reconciler) issue(ctx context.Context, p *pass) (credentials.Credentials, error) {
 	session, err := r.ask(ctx, p)
 	var failed *sts.Error
 	if errors.As(err, &failed) && failed.Class == sts.StaleIdentity {
@@ -133,21 +134,21 @@ func (r *Reconciler) issue(ctx context.Context, p *pass) (sts.Session, error) {
 
 // ask makes one call, or says with p.wait when it may be made. Where STS has not said yet who asks, it is asked that
 // first, which is a call of its own.
-func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
+func (r *Reconciler) ask(ctx context.Context, p *pass) (credentials.Credentials, error) {
 	asking, err := r.asking(ctx, p)
 	if err == nil && asking.Identify != nil {
 		err = r.identify(ctx, p, &asking)
 	}
 	if err != nil || p.wait > 0 || !r.admit(p, asking.Caller.Account) {
-		return sts.Session{}, err
+		return credentials.Credentials{}, err
 	}
 	if p.stopping() {
 		p.wait = missedRetry // by the process that comes after this one
-		return sts.Session{}, nil
+		return credentials.Credentials{}, nil
 	}
 	account := asking.Caller.Account
 	defer r.Budget.Done(account)
-	request := p.request.AssumeRoleInput
+	request := p.request.Request
 	request.Policy = cmp.Or(p.request.ImposedPolicy, request.Policy)
 	p.caller = asking.Caller.ARN
 	session, err := asking.AssumeRole(ctx, request)
@@ -161,7 +162,7 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (sts.Session, error) {
 	if failed.Class == sts.StaleIdentity {
 		asking.Invalidate()
 	}
-	return sts.Session{}, failed.WithCaller(p.caller).WithOrigin(p.origin())
+	return credentials.Credentials{}, failed.WithCaller(p.caller).WithOrigin(p.origin())
 }
 
 // origin says where what STS was sent came from.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -103,7 +104,9 @@ type memo struct {
 }
 
 // unsaved is a session that waits to be written. It hides what it holds from everything that prints.
-type unsaved struct{ session func() sts.Session }
+type unsaved struct {
+	session func() credentials.Credentials
+}
 
 // pace lets things happen at once the first time, and then ever less often until an hour has passed in peace.
 type pace struct {
@@ -268,20 +271,20 @@ func (m *memo) found(p *pass) {
 }
 
 // keep holds on to a session that could not be written.
-func (m *memo) keep(sought string, session sts.Session) {
-	m.unsaved, m.unsavedFor = &unsaved{func() sts.Session { return session }}, sought
+func (m *memo) keep(sought string, session credentials.Credentials) {
+	m.unsaved, m.unsavedFor = &unsaved{func() credentials.Credentials { return session }}, sought
 }
 
 // kept is the session that waits to be written, if it is what is sought and lives on for half of its time. Otherwise it
 // is forgotten.
-func (m *memo) kept(sought string, now time.Time) (sts.Session, bool) {
+func (m *memo) kept(sought string, now time.Time) (credentials.Credentials, bool) {
 	if m.unsaved == nil {
-		return sts.Session{}, false
+		return credentials.Credentials{}, false
 	}
 	session := m.unsaved.session()
 	if m.unsavedFor == sought && session.ExpiresAt.Sub(now) > session.ExpiresAt.Sub(session.IssuedAt)/2 {
 		return session, true
 	}
 	m.unsaved = nil
-	return sts.Session{}, false
+	return credentials.Credentials{}, false
 }

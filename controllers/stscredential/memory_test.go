@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -141,7 +142,7 @@ func TestUnsavedSession(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	keep := func() *memo {
 		m := &memo{}
-		m.keep("a", sts.Session{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		m.keep("a", credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
 		return m
 	}
 	m := keep()

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // quietWait is how long a call may wait for its turn without the status telling so, from now or, where the status tells
@@ -104,7 +104,7 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 	}
 	status.IssuedAt = &metav1.Time{Time: p.record.IssuedAt}
 	status.ExpiresAt = &metav1.Time{Time: p.record.ExpiresAt}
-	status.AccessKeyID = sts.ShownAccessKeyID(p.record.AccessKeyID) // another client may have written the record
+	status.AccessKeyID = credentials.ShownAccessKeyID(p.record.AccessKeyID) // another client may have written the record
 	status.RequestID = p.record.RequestID
 	status.AssumedRole = &v1alpha1.AssumedRole{ARN: p.record.AssumedRoleARN, ID: p.record.AssumedRoleID}
 	if !p.decision.RenewAt.IsZero() && !c.Spec.Suspend {

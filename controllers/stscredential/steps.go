@@ -16,11 +16,11 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // pass is what one pass over an StsCredential has found out and done. Each step adds to it; status.go tells it.
@@ -95,7 +95,7 @@ func (p *pass) stall(reason, format string, args ...any) {
 func (r *Reconciler) plan(p *pass) {
 	c := p.credential
 	p.request.Identity = c.Spec.Identity
-	p.request.AssumeRoleInput = sts.AssumeRoleInput{
+	p.request.Request = credentials.Request{
 		RoleARN:        c.Spec.RoleARN,
 		SessionName:    c.SessionName(r.ClusterName),
 		Duration:       c.Duration(),

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -34,7 +35,7 @@ import (
 type STS interface {
 	Now() time.Time
 	Skew() time.Duration
-	GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error)
+	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
 }
 
 // Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts, ClusterName and Region.

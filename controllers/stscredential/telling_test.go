@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -77,8 +78,8 @@ func TestHiccupsDoNotStall(t *testing.T) {
 
 	w = newWorld(t)
 	w.Operator = identity.NewOperator(identity.Options{STS: w.client, Clock: w.clock, NewFetch: func() identity.Fetch {
-		return func() (sts.Keys, error) {
-			return sts.Keys{}, &identity.UnavailableError{Class: sts.Transient, NextStep: "the metadata service did not answer"}
+		return func() (credentials.Credentials, error) {
+			return credentials.Credentials{}, &identity.UnavailableError{Class: sts.Transient, NextStep: "the metadata service did not answer"}
 		}
 	}})
 	c = w.credential("orders")

@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // Whoever changes an AccessKey's ID again and again, in several objects, makes a bounded number of calls that ask whose it
@@ -131,8 +131,8 @@ func TestTheOperatorsIdentityCountsInItsBudget(t *testing.T) {
 	w.Operator = identity.NewOperator(identity.Options{
 		STS: w.client, Clock: w.clock, Spend: func(account string) { w.Budget.Spend(account) },
 		NewFetch: func() identity.Fetch {
-			return func() (sts.Keys, error) {
-				return sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret}, nil
+			return func() (credentials.Credentials, error) {
+				return credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}, nil
 			}
 		},
 	})

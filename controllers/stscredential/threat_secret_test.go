@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // existing are Secrets of others in the world's namespace.
@@ -181,8 +181,8 @@ func TestThreatForgedSecrets(t *testing.T) {
 }
 
 // forgedRecord is a Secret with a whole record, made with the operator's own code and a triple of the forger's.
-func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*sts.Session)) *corev1.Secret {
-	session := sts.Session{AccessKeyID: "STS.Nforged", AccessKeySecret: "forged", SecurityToken: "forged", RequestID: "forged",
+func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*credentials.Credentials)) *corev1.Secret {
+	session := credentials.Credentials{AccessKeyID: "STS.Nforged", AccessKeySecret: "forged", SecurityToken: "forged", RequestID: "forged",
 		IssuedAt: w.clock.Now(), ExpiresAt: w.clock.Now().Add(time.Hour), AssumedRoleARN: "acs:ram::1:role/forged/x"}
 	if change != nil {
 		change(&session)
@@ -220,7 +220,7 @@ func TestThreatForgedLifetime(t *testing.T) {
 	user := w.user("edit")
 	c := w.asks("orders")
 	w.must(user.Create(w.ctx, c))
-	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *sts.Session) { s.ExpiresAt = s.IssuedAt.Add(70 * 365 * 24 * time.Hour) })))
+	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *credentials.Credentials) { s.ExpiresAt = s.IssuedAt.Add(70 * 365 * 24 * time.Hour) })))
 	w.pass(c)
 	w.wantCalls(1)
 	w.wantWorking("orders")
@@ -232,7 +232,7 @@ func TestThreatForgedNonsense(t *testing.T) {
 	user := w.user("edit")
 	c := w.asks("orders")
 	w.must(user.Create(w.ctx, c))
-	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *sts.Session) { s.AssumedRoleARN = strings.Repeat("x", 40_000) })))
+	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *credentials.Credentials) { s.AssumedRoleARN = strings.Repeat("x", 40_000) })))
 	w.pass(c)
 	w.wantCalls(1)
 	w.wantWorking("orders")

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -119,8 +120,8 @@ func (w *world) restart() {
 	w.client = client
 	newFetch := func() identity.Fetch {
 		key := sync.OnceValue(func() stsemulator.AccessKey { return w.key }) // as a source that caches
-		return func() (sts.Keys, error) {
-			return sts.Keys{AccessKeyID: key().ID, AccessKeySecret: key().Secret}, nil
+		return func() (credentials.Credentials, error) {
+			return credentials.Credentials{AccessKeyID: key().ID, AccessKeySecret: key().Secret}, nil
 		}
 	}
 	w.Reconciler = &Reconciler{
@@ -307,7 +308,7 @@ func (w *world) wantWorking(name string) string {
 	if s == nil {
 		w.Fatalf("there is no Secret %s", name)
 	}
-	keys := sts.Keys{
+	keys := credentials.Credentials{
 		AccessKeyID:     string(s.Data[secret.KeyAccessKeyID]),
 		AccessKeySecret: string(s.Data[secret.KeyAccessKeySecret]),
 		SecurityToken:   string(s.Data[secret.KeySecurityToken]),

@@ -16,12 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
-func (r *Reconciler) write(ctx context.Context, p *pass, session sts.Session) {
+func (r *Reconciler) write(ctx context.Context, p *pass, session credentials.Credentials) {
 	failure := r.bind(ctx, p)
 	if failure == nil && p.memo.altered { // what admission would change again is not written again
 		failure = r.renderAndApply(ctx, p, session, client.DryRunAll)
@@ -52,7 +53,7 @@ func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
 }
 
 // renderAndApply writes a session, or says why it could not.
-func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session sts.Session, options ...writeOption) *trouble {
+func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session credentials.Credentials, options ...writeOption) *trouble {
 	occasion := secret.Occasion{RenewRequest: p.wish(), At: r.Clock.Now(), Before: r.before(p)}
 	want, err := secret.Render(p.credential, p.layout, session, p.request, occasion)
 	if err != nil {
@@ -208,13 +209,13 @@ func refusal(err error) (message string, passing bool) {
 
 // audit writes one line for each issue, written to the Secret or not. Its keys are stable: they join ActionTrail's events
 // to the object.
-func (r *Reconciler) audit(p *pass, session sts.Session) {
+func (r *Reconciler) audit(p *pass, session credentials.Credentials) {
 	r.Audit.Info("issued",
 		"namespace", p.credential.Namespace,
 		"name", p.credential.Name,
 		"role", p.request.RoleARN,
 		"session", p.request.SessionName,
-		"accessKeyID", sts.ShownAccessKeyID(session.AccessKeyID),
+		"accessKeyID", credentials.ShownAccessKeyID(session.AccessKeyID),
 		"requestID", session.RequestID,
 		"expiresAt", session.ExpiresAt.Format(time.RFC3339),
 		"caller", p.caller,

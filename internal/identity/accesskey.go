@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -78,7 +79,7 @@ func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1
 	}
 	asking := Asking{
 		Caller: caller,
-		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
+		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return a.sts.AssumeRole(ctx, keys, in)
 		},
 		Invalidate: func() { a.owners.forget(namespace, keys) },
@@ -89,7 +90,7 @@ func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1
 	return asking, nil
 }
 
-func (a *AccessKeys) identify(ctx context.Context, where keySecret, keys sts.Keys) (sts.Caller, error) {
+func (a *AccessKeys) identify(ctx context.Context, where keySecret, keys credentials.Credentials) (sts.Caller, error) {
 	caller, err := a.owners.identify(ctx, where.namespace, keys)
 	var failed *sts.Error
 	switch {
@@ -140,33 +141,33 @@ func (s keySecret) refused(err error) *UnavailableError {
 }
 
 // keysIn takes the AccessKey from the Secret. Errors name keys, never values.
-func (s keySecret) keysIn(secret *corev1.Secret) (sts.Keys, error) {
+func (s keySecret) keysIn(secret *corev1.Secret) (credentials.Credentials, error) {
 	id, err := s.value(secret, s.spec.IDKey())
 	if err != nil {
-		return sts.Keys{}, err
+		return credentials.Credentials{}, err
 	}
 	if strings.HasPrefix(id, "STS.") {
-		return sts.Keys{}, s.unavailable(sts.Refused,
+		return credentials.Credentials{}, s.unavailable(sts.Refused,
 			"the key %s holds a temporary AccessKey ID, which works with its token only: give the AccessKey of a RAM user", s.spec.IDKey())
 	}
 	if !accessKeyIDFormat.MatchString(id) || moreThanAnAccessKeyID.MatchString(id) {
-		return sts.Keys{}, s.unavailable(sts.Refused,
+		return credentials.Credentials{}, s.unavailable(sts.Refused,
 			"the value of the key %s does not look like an AccessKey ID and is not used: write the ID alone, at most 128 printable characters", s.spec.IDKey())
 	}
 	secretValue, err := s.value(secret, s.spec.SecretKey())
 	if err != nil {
-		return sts.Keys{}, err
+		return credentials.Credentials{}, err
 	}
 	if !accessKeySecretFormat.MatchString(secretValue) {
-		return sts.Keys{}, s.unavailable(sts.Refused,
+		return credentials.Credentials{}, s.unavailable(sts.Refused,
 			"the value of the key %s does not look like an AccessKey secret and is not used: it has about 30 printable characters", s.spec.SecretKey())
 	}
 	if id == secretValue || publicAccessKeyID.MatchString(secretValue) {
-		return sts.Keys{}, s.unavailable(sts.Refused,
+		return credentials.Credentials{}, s.unavailable(sts.Refused,
 			"the value of the key %s is an AccessKey ID or the same as that of %s, and neither is used: name the key of the ID and the key of the secret in spec.identity.accessKey",
 			s.spec.SecretKey(), s.spec.IDKey())
 	}
-	return sts.Keys{AccessKeyID: id, AccessKeySecret: secretValue}, nil
+	return credentials.Credentials{AccessKeyID: id, AccessKeySecret: secretValue}, nil
 }
 
 func (s keySecret) value(secret *corev1.Secret, key string) (string, error) {

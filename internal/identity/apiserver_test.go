@@ -22,8 +22,8 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -50,7 +50,7 @@ func TestServiceAccountOfARealCluster(t *testing.T) {
 	}
 	_, stsClient := operatorOn(t, server)
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: newAPI(t, user), STS: stsClient, ProviderARN: provider})
-	assume := func(name string) (sts.Session, error) {
+	assume := func(name string) (credentials.Credentials, error) {
 		asking, err := accounts.Asking(ctx, "default", v1alpha1.ServiceAccountIdentity{Name: name})
 		if err != nil {
 			t.Fatal(err)

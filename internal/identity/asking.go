@@ -6,6 +6,7 @@ package identity
 import (
 	"context"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -22,7 +23,7 @@ type Asking struct {
 	Identify func(ctx context.Context) (sts.Caller, error)
 	// AssumeRole asks for a session. The error is an *sts.Error, an
 	// *UnavailableError or the context's.
-	AssumeRole func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error)
+	AssumeRole func(ctx context.Context, in credentials.Request) (credentials.Credentials, error)
 	// Invalidate says that STS called the identity stale (sts.StaleIdentity): the
 	// next Asking fetches it anew. It is never nil.
 	Invalidate func()
@@ -42,7 +43,7 @@ func (o *Operator) Asking(ctx context.Context) (Asking, error) {
 	}
 	return Asking{
 		Caller: caller,
-		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
+		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return o.sts.AssumeRole(ctx, keys, in)
 		},
 		Invalidate: func() { o.Invalidate(keys.AccessKeyID) },

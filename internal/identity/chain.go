@@ -13,6 +13,7 @@ import (
 
 	"github.com/aliyun/credentials-go/credentials/providers"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -125,7 +126,7 @@ func (c Chain) NewFetch() Fetch {
 	c.export()
 	var settled providers.CredentialsProvider // the one that gave keys
 	var settledOn source
-	return func() (sts.Keys, error) {
+	return func() (credentials.Credentials, error) {
 		if settled != nil {
 			return settledOn.keys(c, settled)
 		}
@@ -141,15 +142,15 @@ func (c Chain) NewFetch() Fetch {
 				return keys, err
 			}
 		}
-		return sts.Keys{}, nothing
+		return credentials.Credentials{}, nothing
 	}
 }
 
 // open gets keys for the first time.
-func (s source) open(c Chain) (providers.CredentialsProvider, sts.Keys, error) {
+func (s source) open(c Chain) (providers.CredentialsProvider, credentials.Credentials, error) {
 	provider, err := s.provider(c)
 	if err != nil {
-		return nil, sts.Keys{}, s.explain(c, err)
+		return nil, credentials.Credentials{}, s.explain(c, err)
 	}
 	keys, err := s.keys(c, provider)
 	return provider, keys, err
@@ -165,14 +166,14 @@ func (c Chain) export() {
 	_ = os.Setenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", strconv.FormatBool(c.VPC))
 }
 
-func (s source) keys(c Chain, provider providers.CredentialsProvider) (sts.Keys, error) {
+func (s source) keys(c Chain, provider providers.CredentialsProvider) (credentials.Credentials, error) {
 	given, err := provider.GetCredentials()
 	if err != nil {
-		return sts.Keys{}, s.explain(c, err)
+		return credentials.Credentials{}, s.explain(c, err)
 	}
-	keys := sts.Keys{AccessKeyID: given.AccessKeyId, AccessKeySecret: given.AccessKeySecret, SecurityToken: given.SecurityToken}
+	keys := credentials.Credentials{AccessKeyID: given.AccessKeyId, AccessKeySecret: given.AccessKeySecret, SecurityToken: given.SecurityToken}
 	if incomplete(keys) {
-		return sts.Keys{}, s.incomplete()
+		return credentials.Credentials{}, s.incomplete()
 	}
 	return keys, nil
 }

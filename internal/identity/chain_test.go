@@ -17,6 +17,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -151,15 +152,15 @@ func TestChainGivesKeys(t *testing.T) {
 	}
 }
 
-func tripleFor(t *testing.T, server *httptest.Server, key stsemulator.AccessKey) sts.Keys {
+func tripleFor(t *testing.T, server *httptest.Server, key stsemulator.AccessKey) credentials.Credentials {
 	t.Helper()
 	_, client := operatorOn(t, server)
-	session, err := client.AssumeRole(context.Background(), sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
-		sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "session"})
+	session, err := client.AssumeRole(context.Background(), credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
+		credentials.Request{RoleARN: roleARN, SessionName: "session"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sts.Keys{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+	return credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
 }
 
 // The texts of credentials-go hold URLs, whole answers and whole files.

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // misconfigurations are how the errors of credentials-go begin (v1.4.14, credentials/providers) that a wrong setting causes.
@@ -48,7 +48,7 @@ func misconfigured(err error) bool {
 const temporaryKey = "STS."
 
 // incomplete reports whether keys are a temporary AccessKey without its token, which STS never accepts.
-func incomplete(keys sts.Keys) bool {
+func incomplete(keys credentials.Credentials) bool {
 	return strings.HasPrefix(keys.AccessKeyID, temporaryKey) && keys.SecurityToken == ""
 }
 
@@ -58,7 +58,7 @@ const missingToken = "it gives a temporary AccessKey ID (STS.…) without its se
 // CheckEnvironment refuses an environment that can never sign a call: a temporary AccessKey without its token. It calls nobody.
 func CheckEnvironment() error {
 	s := sources[0]
-	keys := sts.Keys{
+	keys := credentials.Credentials{
 		AccessKeyID: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_ID"), AccessKeySecret: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
 		SecurityToken: os.Getenv("ALIBABA_CLOUD_SECURITY_TOKEN"),
 	}

@@ -13,13 +13,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // nodeSession is what the metadata service gives now; nil: no role is attached.
-var nodeSession atomic.Pointer[func() sts.Session]
+var nodeSession atomic.Pointer[func() credentials.Credentials]
 
 // answerAsMetadataService is ECS's metadata service in its second version, asked as
 // a proxy, that gives nothing without a token of its own. All else is refused, and noted.
@@ -88,8 +89,8 @@ func TestNodeRole(t *testing.T) {
 	if _, err := fetch(); err == nil || !strings.Contains(err.Error(), "RAM role") {
 		t.Errorf("without a role: %v", err)
 	}
-	give := func() sts.Session { // expired, so that each look asks again
-		return sts.Session{AccessKeyID: triple.AccessKeyID, AccessKeySecret: triple.AccessKeySecret, SecurityToken: triple.SecurityToken}
+	give := func() credentials.Credentials { // expired, so that each look asks again
+		return credentials.Credentials{AccessKeyID: triple.AccessKeyID, AccessKeySecret: triple.AccessKeySecret, SecurityToken: triple.SecurityToken}
 	}
 	nodeSession.Store(&give)
 	defer nodeSession.Store(nil)
@@ -110,7 +111,9 @@ func TestTheNodeDoesNotStandIn(t *testing.T) {
 	_, server := newSTS(t)
 	environment(t, map[string]string{"OIDC_PROVIDER_ARN": provider, "ROLE_ARN": roleARN, "OIDC_TOKEN_FILE": "/not/there"})
 	t.Setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "")
-	give := func() sts.Session { return sts.Session{AccessKeyID: "node", AccessKeySecret: "s", SecurityToken: "t"} }
+	give := func() credentials.Credentials {
+		return credentials.Credentials{AccessKeyID: "node", AccessKeySecret: "s", SecurityToken: "t"}
+	}
 	nodeSession.Store(&give)
 	defer nodeSession.Store(nil)
 	operator, _ := operatorOn(t, server)

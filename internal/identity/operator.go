@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -33,7 +34,7 @@ const (
 // Fetch asks a source for the keys in force. It may remember what it fetched, and
 // is never called twice at a time. Its errors may hold anything: an
 // *UnavailableError is passed on, no word of another.
-type Fetch func() (sts.Keys, error)
+type Fetch func() (credentials.Credentials, error)
 
 // Options say where the operator's own identity comes from.
 type Options struct {
@@ -64,7 +65,7 @@ type Operator struct {
 	mu sync.Mutex
 	// keys are the last good ones, nil before there were any. A function, since fmt
 	// goes past the methods of what an unexported field holds, even behind a pointer.
-	keys        func() sts.Keys
+	keys        func() credentials.Credentials
 	checked     time.Time // when the source last gave keys
 	stale       bool      // STS does not take keys any more
 	fetch       Fetch     // nil: to be made anew
@@ -101,7 +102,7 @@ func (o *Operator) Format(s fmt.State, _ rune) {
 // are used on until STS calls them stale (see Invalidate), since sources do not
 // tell when their keys expire. Otherwise the error is an *UnavailableError, or
 // ctx's own. It waits no longer than Options.Timeout.
-func (o *Operator) Keys(ctx context.Context) (sts.Keys, error) {
+func (o *Operator) Keys(ctx context.Context) (credentials.Credentials, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	for {
@@ -137,7 +138,7 @@ func (o *Operator) Invalidate(accessKeyID string) {
 }
 
 // remembered is what Keys can say without asking the source.
-func (o *Operator) remembered() (keys sts.Keys, err error, settled bool) {
+func (o *Operator) remembered() (keys credentials.Credentials, err error, settled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.clock.Now()
@@ -146,9 +147,9 @@ func (o *Operator) remembered() (keys sts.Keys, err error, settled bool) {
 	case usable && (now.Sub(o.checked) < recheck || o.failing.holds(now)):
 		return o.keys(), nil, true
 	case o.failing.holds(now):
-		return sts.Keys{}, o.failing.err, true
+		return credentials.Credentials{}, o.failing.err, true
 	default:
-		return sts.Keys{}, nil, false
+		return credentials.Credentials{}, nil, false
 	}
 }
 
@@ -179,16 +180,16 @@ func (o *Operator) fly() (any, error) {
 		o.failing.failed(now, unavailable(err))
 		return nil, nil
 	}
-	o.keys, o.stale, o.checked = func() sts.Keys { return keys }, false, now
+	o.keys, o.stale, o.checked = func() credentials.Credentials { return keys }, false, now
 	o.failing.forget()
 	return nil, nil
 }
 
 // caught calls fetch, whose source's code goes by what others send, and panics on some of it.
-func caught(fetch Fetch) (keys sts.Keys, err error) {
+func caught(fetch Fetch) (keys credentials.Credentials, err error) {
 	defer func() {
 		if recover() != nil {
-			keys, err = sts.Keys{}, errors.New("the source panicked")
+			keys, err = credentials.Credentials{}, errors.New("the source panicked")
 		}
 	}()
 	keys, err = fetch()
@@ -196,13 +197,13 @@ func caught(fetch Fetch) (keys sts.Keys, err error) {
 		err = &UnavailableError{Class: sts.Transient, NextStep: "the source gave incomplete keys"}
 	}
 	if err == nil && incomplete(keys) {
-		keys, err = sts.Keys{}, &UnavailableError{Class: sts.Refused, NextStep: missingToken + "give ALIBABA_CLOUD_SECURITY_TOKEN too"}
+		keys, err = credentials.Credentials{}, &UnavailableError{Class: sts.Refused, NextStep: missingToken + "give ALIBABA_CLOUD_SECURITY_TOKEN too"}
 	}
 	return keys, err
 }
 
 // overdue is what Keys says when the source did not answer in time.
-func (o *Operator) overdue(ctx context.Context) (sts.Keys, error) {
+func (o *Operator) overdue(ctx context.Context) (credentials.Credentials, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if ctx.Err() == nil {
@@ -214,8 +215,8 @@ func (o *Operator) overdue(ctx context.Context) (sts.Keys, error) {
 	case o.keys != nil && !o.stale:
 		return o.keys(), nil
 	case ctx.Err() != nil:
-		return sts.Keys{}, ctx.Err()
+		return credentials.Credentials{}, ctx.Err()
 	default:
-		return sts.Keys{}, o.failing.err
+		return credentials.Credentials{}, o.failing.err
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // source is a scripted source of keys: it gives what it is told to, and counts.
@@ -36,7 +36,7 @@ func (s *source) newFetch() identity.Fetch {
 	return s.fetch
 }
 
-func (s *source) fetch() (sts.Keys, error) {
+func (s *source) fetch() (credentials.Credentials, error) {
 	s.mu.Lock()
 	s.calls++
 	id, err, entered, hold := s.id, s.err, s.entered, s.hold
@@ -51,9 +51,9 @@ func (s *source) fetch() (sts.Keys, error) {
 		panic("hush")
 	}
 	if err != nil {
-		return sts.Keys{}, err
+		return credentials.Credentials{}, err
 	}
-	return sts.Keys{AccessKeyID: id, AccessKeySecret: "hush"}, nil
+	return credentials.Credentials{AccessKeyID: id, AccessKeySecret: "hush"}, nil
 }
 
 func (s *source) give(id string, err error) {

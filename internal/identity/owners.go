@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -52,7 +53,7 @@ func newOwners(o AccessKeysOptions) *owners {
 // the Caller's Account is that of all unaccepted identities of the namespace. The error
 // is an *sts.Error: STS refuses the key, or did so within the last 10 s, or it throttles
 // the call. Callers of one namespace with one key share a call.
-func (o *owners) identify(ctx context.Context, namespace string, keys sts.Keys) (sts.Caller, error) {
+func (o *owners) identify(ctx context.Context, namespace string, keys credentials.Credentials) (sts.Caller, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	hash := hashOf(keys)
@@ -93,7 +94,7 @@ func (o *owners) remembered(namespace string, hash keyHash) (caller sts.Caller, 
 }
 
 // ask makes the call. The error says that STS refuses the key, or throttles the call.
-func (o *owners) ask(ctx context.Context, namespace string, hash keyHash, keys sts.Keys) error {
+func (o *owners) ask(ctx context.Context, namespace string, hash keyHash, keys credentials.Credentials) error {
 	if _, err, settled := o.remembered(namespace, hash); settled {
 		return err // somebody else's flight has just landed
 	}
@@ -124,8 +125,10 @@ func (o *owners) ask(ctx context.Context, namespace string, hash keyHash, keys s
 }
 
 // forget makes the next identify ask again.
-func (o *owners) forget(namespace string, keys sts.Keys) { o.known.remove(namespace, hashOf(keys)) }
+func (o *owners) forget(namespace string, keys credentials.Credentials) {
+	o.known.remove(namespace, hashOf(keys))
+}
 
-func hashOf(keys sts.Keys) keyHash {
+func hashOf(keys credentials.Credentials) keyHash {
 	return sha256.Sum256([]byte(keys.AccessKeyID + "\x00" + keys.AccessKeySecret))
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -72,8 +73,8 @@ func TestANamespaceEvictsItsOwnServiceAccountsOnly(t *testing.T) {
 // takesAll gives everybody a session.
 type takesAll struct{}
 
-func (takesAll) AssumeRoleWithOIDC(context.Context, sts.OIDCInput) (sts.Session, error) {
-	return sts.Session{}, nil
+func (takesAll) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credentials.Credentials, error) {
+	return credentials.Credentials{}, nil
 }
 
 // The operator's own calls to STS count: who it is, and what its source of keys may have asked.

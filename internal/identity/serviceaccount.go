@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -40,7 +41,7 @@ func IsProviderARN(s string) bool { return providerFormat.MatchString(s) }
 
 // OIDCAsker asks STS with a token; *sts.Client does.
 type OIDCAsker interface {
-	AssumeRoleWithOIDC(ctx context.Context, in sts.OIDCInput) (sts.Session, error)
+	AssumeRoleWithOIDC(ctx context.Context, in sts.OIDCRequest) (credentials.Credentials, error)
 }
 
 // ServiceAccountsOptions say how ServiceAccounts ask.
@@ -86,7 +87,7 @@ func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alp
 	}
 	return Asking{
 		Caller: sts.Caller{Account: s.account(who, provider[1])},
-		AssumeRole: func(ctx context.Context, in sts.AssumeRoleInput) (sts.Session, error) {
+		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return s.assume(ctx, who, in)
 		},
 		Invalidate: func() {}, // each call has a new token anyhow
@@ -100,18 +101,18 @@ func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
 	return ratelimit.Unaccepted(who.namespace) // whatever it claims: it may claim any number
 }
 
-func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in sts.AssumeRoleInput) (sts.Session, error) {
+func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in credentials.Request) (credentials.Credentials, error) {
 	token, err := s.token(ctx, who)
 	if err != nil {
-		return sts.Session{}, err
+		return credentials.Credentials{}, err
 	}
-	session, err := s.sts.AssumeRoleWithOIDC(ctx, sts.OIDCInput{ProviderARN: who.providerARN, Token: token, AssumeRoleInput: in})
+	session, err := s.sts.AssumeRoleWithOIDC(ctx, sts.OIDCRequest{ProviderARN: who.providerARN, Token: token, Request: in})
 	var failed *sts.Error
 	if errors.As(err, &failed) {
 		if failed.Class == sts.Refused {
 			s.accepted.remove(who.namespace, who)
 		}
-		return sts.Session{}, failed.WithSubject(sts.Subject{
+		return credentials.Credentials{}, failed.WithSubject(sts.Subject{
 			Name: who.subject(), ProviderARN: who.providerARN, Issuer: claimsOf(token).Issuer,
 		})
 	}

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -27,7 +28,7 @@ import (
 
 var (
 	orders = v1alpha1.ServiceAccountIdentity{Name: "operator"}
-	ask    = sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "shop.orders"}
+	ask    = credentials.Request{RoleARN: roleARN, SessionName: "shop.orders"}
 )
 
 // tokens answers TokenRequests.
@@ -193,17 +194,17 @@ func TestServiceAccountWithoutAToken(t *testing.T) {
 // noSTS must not be asked.
 type noSTS struct{ t *testing.T }
 
-func (n noSTS) AssumeRoleWithOIDC(context.Context, sts.OIDCInput) (sts.Session, error) {
+func (n noSTS) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credentials.Credentials, error) {
 	n.t.Error("STS is asked")
-	return sts.Session{}, nil
+	return credentials.Credentials{}, nil
 }
 
-func (n noSTS) AssumeRole(context.Context, sts.Keys, sts.AssumeRoleInput) (sts.Session, error) {
+func (n noSTS) AssumeRole(context.Context, credentials.Credentials, credentials.Request) (credentials.Credentials, error) {
 	n.t.Error("STS is asked")
-	return sts.Session{}, nil
+	return credentials.Credentials{}, nil
 }
 
-func (n noSTS) GetCallerIdentity(context.Context, sts.Keys) (sts.Caller, error) {
+func (n noSTS) GetCallerIdentity(context.Context, credentials.Credentials) (sts.Caller, error) {
 	n.t.Error("STS is asked whose a key is")
 	return sts.Caller{}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -29,8 +30,8 @@ func TestTemporaryIdentitiesAreRenewedInTime(t *testing.T) {
 	both.Trust = append([]stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":user/operator"}}}, both.Trust...)
 	emulator.AddRole(both)
 	_, stsClient := operatorOn(t, server)
-	issue := func() sts.Session {
-		session, err := stsClient.AssumeRole(context.Background(), sts.Keys{AccessKeyID: user.ID, AccessKeySecret: user.Secret}, ask)
+	issue := func() credentials.Credentials {
+		session, err := stsClient.AssumeRole(context.Background(), credentials.Credentials{AccessKeyID: user.ID, AccessKeySecret: user.Secret}, ask)
 		if err != nil {
 			t.Error(err)
 		}
@@ -111,7 +112,7 @@ func TestCredentialsGoCallsTheSameEndpoint(t *testing.T) {
 					}
 				}
 			}
-			_, _ = client.GetCallerIdentity(context.Background(), sts.Keys{AccessKeyID: "k", AccessKeySecret: "s"})
+			_, _ = client.GetCallerIdentity(context.Background(), credentials.Credentials{AccessKeyID: "k", AccessKeySecret: "s"})
 			if tunnels.count() != 1 {
 				t.Errorf("%d calls of our own", tunnels.count())
 			}

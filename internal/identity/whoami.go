@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -22,8 +23,8 @@ const (
 
 // Asker asks STS with keys; *sts.Client does.
 type Asker interface {
-	GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error)
-	AssumeRole(ctx context.Context, keys sts.Keys, in sts.AssumeRoleInput) (sts.Session, error)
+	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
+	AssumeRole(ctx context.Context, keys credentials.Credentials, in credentials.Request) (credentials.Credentials, error)
 }
 
 // whoami is what is known of the keys' owner. Operator's mutex guards it.
@@ -82,7 +83,7 @@ func (o *Operator) identified(accessKeyID string) (err error, settled bool) {
 	return o.whoami.failing.err, o.whoami.failing.holds(o.clock.Now())
 }
 
-func (o *Operator) ask(ctx context.Context, keys sts.Keys) error {
+func (o *Operator) ask(ctx context.Context, keys credentials.Credentials) error {
 	if err, settled := o.identified(keys.AccessKeyID); settled {
 		return err // somebody else's flight has just landed
 	}

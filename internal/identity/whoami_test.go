@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -22,7 +23,7 @@ type asker struct {
 	hang  bool
 }
 
-func (a *asker) GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Caller, error) {
+func (a *asker) GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error) {
 	a.mu.Lock()
 	a.calls++
 	err, hang := a.err, a.hang
@@ -34,7 +35,7 @@ func (a *asker) GetCallerIdentity(ctx context.Context, keys sts.Keys) (sts.Calle
 	return sts.Caller{ARN: keys.AccessKeyID}, err
 }
 
-func (a *asker) AssumeRole(context.Context, sts.Keys, sts.AssumeRoleInput) (sts.Session, error) {
+func (a *asker) AssumeRole(context.Context, credentials.Credentials, credentials.Request) (credentials.Credentials, error) {
 	panic("not asked for")
 }
 

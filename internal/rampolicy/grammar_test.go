@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -99,8 +100,8 @@ func refusedBySTS(t *testing.T, policy string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.AssumeRole(context.Background(), sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
-		sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "shop.orders-reader", Policy: policy})
+	_, err = client.AssumeRole(context.Background(), credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
+		credentials.Request{RoleARN: roleARN, SessionName: "shop.orders-reader", Policy: policy})
 	var failed *sts.Error
 	if err != nil && (!errors.As(err, &failed) || failed.Code != "InvalidParameter.PolicyGrammar") {
 		t.Fatal(err)

@@ -262,7 +262,7 @@ func TestAdoptedCopyKeepsWhatItListed(t *testing.T) {
 	copied.Data["mine"] = []byte("keep")
 	c := credential()
 	c.Spec.Secret = v1alpha1.SecretSpec{Name: "copy"}
-	want := secret.ForAdopted(render(c, session, secret.Request{AssumeRoleInput: input}, ""))
+	want := secret.ForAdopted(render(c, session, secret.Request{Request: input}, ""))
 	got := apply(t, copied, secret.Patch(stripped(t, copied), want))
 	if string(got.Data["mine"]) != "keep" || got.Labels["team"] != "shop" {
 		t.Errorf("data %v, labels %v", got.Data, got.Labels)

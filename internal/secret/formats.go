@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // The keys of the default format: the environment variables that Alibaba Cloud's SDKs read.
@@ -32,7 +32,7 @@ const (
 	fieldRegion          = "Region"
 )
 
-func valuesOf(s sts.Session, role, region string) values {
+func valuesOf(s credentials.Credentials, role, region string) values {
 	return values{
 		fieldAccessKeyID:     s.AccessKeyID,
 		fieldAccessKeySecret: s.AccessKeySecret,

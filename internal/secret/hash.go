@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // Hashes are written as "<version>:<hex>". What a version covers is frozen by golden tests. A later version is written
@@ -27,7 +27,7 @@ const version2 = "v2:"
 // Request is all that decides what STS answers with.
 type Request struct {
 	// AssumeRoleInput is what the spec asks for.
-	sts.AssumeRoleInput
+	credentials.Request
 	// Identity is who asks; nil is the operator.
 	Identity *v1alpha1.IdentitySpec
 	// ImposedPolicy is the session policy that a grant imposes; empty if none.

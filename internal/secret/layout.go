@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // Layout is which keys are written and what they are made of. Create it with NewLayout.
@@ -98,7 +98,7 @@ func (l Layout) usesRegion() bool {
 }
 
 // data is the content of a Secret for a session of a role. It fails only where the templates make too much.
-func (l Layout) data(s sts.Session, role string) (map[string][]byte, error) {
+func (l Layout) data(s credentials.Credentials, role string) (map[string][]byte, error) {
 	v := valuesOf(s, role, l.region)
 	data := map[string][]byte{}
 	for _, name := range l.formats {
@@ -119,8 +119,8 @@ func (l Layout) data(s sts.Session, role string) (map[string][]byte, error) {
 }
 
 // StandIn looks like a session of STS's, and longer than any that was seen: what can be written for it can be written.
-func StandIn() sts.Session {
-	return sts.Session{
+func StandIn() credentials.Credentials {
+	return credentials.Credentials{
 		AccessKeyID:     "STS.N" + strings.Repeat("x", 24),
 		AccessKeySecret: strings.Repeat("x", 44),
 		SecurityToken:   strings.Repeat("x", 1024),

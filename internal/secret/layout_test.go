@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 var allFormats = []v1alpha1.SecretFormat{
@@ -34,7 +34,7 @@ func layout(t *testing.T, spec v1alpha1.SecretSpec) secret.Layout {
 func written(formats []v1alpha1.SecretFormat, templates map[string]v1alpha1.TemplateText) *corev1.Secret {
 	c := credential()
 	c.Spec.Secret.Formats, c.Spec.Secret.Template.Data = formats, templates
-	return render(c, session, secret.Request{AssumeRoleInput: input}, "")
+	return render(c, session, secret.Request{Request: input}, "")
 }
 
 // What each format writes, byte for byte: programs read it.
@@ -187,7 +187,7 @@ func TestTemplatesShareABound(t *testing.T) {
 	c := credential()
 	c.Spec.Secret.Template.Data = map[string]v1alpha1.TemplateText{"a": half}
 	one := layout(t, c.Spec.Secret)
-	long := sts.Session{SecurityToken: strings.Repeat("x", 4096)}
+	long := credentials.Credentials{SecurityToken: strings.Repeat("x", 4096)}
 	if _, err := secret.Render(c, one, long, secret.Request{}, secret.Occasion{}); err == nil || !strings.Contains(err.Error(), "data[a]: makes too much") {
 		t.Errorf("Render of a long session = %v", err)
 	}

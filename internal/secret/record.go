@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // UIDLabel marks a Secret as written by this operator; its value is the UID of the StsCredential. The cache selects on
@@ -53,7 +53,7 @@ var recordAnnotations = []string{
 }
 
 // maxLifetime is that of STS's longest session: what claims to live longer was not issued.
-const maxLifetime = sts.MaxLifetime
+const maxLifetime = credentials.MaxLifetime
 
 // maxValue bounds each value of a record, in bytes, and maxValues some of them, as the status does: what is longer was not
 // issued.
@@ -91,13 +91,13 @@ type Record struct {
 }
 
 // newRecord is the record of a session, but for the keys that are written.
-func newRecord(credential string, s sts.Session, requestHash string, o Occasion) Record {
+func newRecord(credential string, s credentials.Credentials, requestHash string, o Occasion) Record {
 	return Record{
 		Credential:          credential,
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
 		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
 		RequestID:           s.RequestID,
-		AccessKeyID:         sts.ShownAccessKeyID(s.AccessKeyID),
+		AccessKeyID:         credentials.ShownAccessKeyID(s.AccessKeyID),
 		AssumedRoleARN:      s.AssumedRoleARN,
 		AssumedRoleID:       s.AssumedRoleID,
 		RequestHash:         requestHash,

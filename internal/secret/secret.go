@@ -14,12 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // Render is the whole Secret for a session: metadata, record and data. request is what the session answers. It fails only
 // where the templates make too much of the session.
-func Render(c *v1alpha1.StsCredential, l Layout, s sts.Session, request Request, o Occasion) (*corev1.Secret, error) {
+func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, request Request, o Occasion) (*corev1.Secret, error) {
 	data, err := l.data(s, request.RoleARN)
 	if err != nil {
 		return nil, err

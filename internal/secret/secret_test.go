@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -29,11 +29,11 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var (
 	issued = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-	input = sts.AssumeRoleInput{
+	input = credentials.Request{
 		RoleARN: "acs:ram::1234567890123456:role/orders-reader", SessionName: "shop.orders", Duration: time.Hour,
 		Policy: `{"Statement":[{"Action":"ots:Get*","Effect":"Allow","Resource":"*"}],"Version":"1"}`, ExternalID: "ext", SourceIdentity: "alice",
 	}
-	session = sts.Session{
+	session = credentials.Credentials{
 		AccessKeyID: "STS.NExample", AccessKeySecret: "secret", SecurityToken: "token",
 		IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 		AssumedRoleARN: "acs:ram::1234567890123456:role/orders-reader/shop.orders", AssumedRoleID: "300:shop.orders", RequestID: "6894B13B",
@@ -52,11 +52,11 @@ func credential() *v1alpha1.StsCredential {
 }
 
 func rendered() *corev1.Secret {
-	return render(credential(), session, secret.Request{AssumeRoleInput: input}, "2026-01-01")
+	return render(credential(), session, secret.Request{Request: input}, "2026-01-01")
 }
 
 // render is secret.Render of what cannot fail.
-func render(c *v1alpha1.StsCredential, s sts.Session, request secret.Request, renewRequest string) *corev1.Secret {
+func render(c *v1alpha1.StsCredential, s credentials.Credentials, request secret.Request, renewRequest string) *corev1.Secret {
 	layout, errLayout := secret.NewLayout(c.Spec.Secret, "cn-shanghai")
 	out, err := secret.Render(c, layout, s, request, secret.Occasion{RenewRequest: renewRequest})
 	if err := errors.Join(errLayout, err); err != nil {
@@ -111,7 +111,7 @@ func TestRequestHashGolden(t *testing.T) {
 		accessKey      = "v1:8e8737c3b3225d3b40641ffa21b228c4af3ac6959dfcfe199062f07bf0b3ddd1"
 		imposed        = minimal + ".71a11b6ce776ac2de6429ae7fc03a0122a26979d1a6319b0e4651f91c753f6a5"
 	)
-	least := sts.AssumeRoleInput{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}
+	least := credentials.Request{RoleARN: "acs:ram::1:role/a", SessionName: "shop.a", Duration: time.Hour}
 	account := &v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: "acs:ram::1:oidc-provider/c1"}
 	key := &v1alpha1.AccessKeyIdentity{SecretName: "ram-user"}
 	for _, tt := range []struct {
@@ -119,11 +119,11 @@ func TestRequestHashGolden(t *testing.T) {
 		given secret.Request
 		want  string
 	}{
-		{"minimal", secret.Request{AssumeRoleInput: least}, minimal},
-		{"whole", secret.Request{AssumeRoleInput: input}, whole},
-		{"with an imposed policy", secret.Request{AssumeRoleInput: least, ImposedPolicy: input.Policy}, imposed},
-		{"as a ServiceAccount", secret.Request{AssumeRoleInput: least, Identity: &v1alpha1.IdentitySpec{ServiceAccount: account}}, serviceAccount},
-		{"with an AccessKey", secret.Request{AssumeRoleInput: least, Identity: &v1alpha1.IdentitySpec{AccessKey: key}}, accessKey},
+		{"minimal", secret.Request{Request: least}, minimal},
+		{"whole", secret.Request{Request: input}, whole},
+		{"with an imposed policy", secret.Request{Request: least, ImposedPolicy: input.Policy}, imposed},
+		{"as a ServiceAccount", secret.Request{Request: least, Identity: &v1alpha1.IdentitySpec{ServiceAccount: account}}, serviceAccount},
+		{"with an AccessKey", secret.Request{Request: least, Identity: &v1alpha1.IdentitySpec{AccessKey: key}}, accessKey},
 	} {
 		if got := tt.given.Hash(); got != tt.want {
 			t.Errorf("%s: Hash = %s, want %s", tt.name, got, tt.want)
@@ -141,7 +141,7 @@ func TestReadBack(t *testing.T) {
 		record.AssumedRoleID != session.AssumedRoleID || record.HandledRenewRequest != "2026-01-01" {
 		t.Errorf("record = %+v", record)
 	}
-	if record.RequestChanged(secret.Request{AssumeRoleInput: input}) || record.PolicyChanged(secret.Request{AssumeRoleInput: input}) || record.LayoutChanged(layout(t, credential().Spec.Secret)) {
+	if record.RequestChanged(secret.Request{Request: input}) || record.PolicyChanged(secret.Request{Request: input}) || record.LayoutChanged(layout(t, credential().Spec.Secret)) {
 		t.Errorf("a fresh record differs from what was asked: %+v", record)
 	}
 }
@@ -189,12 +189,12 @@ func TestRequestComparison(t *testing.T) {
 	record := func(hash string) *secret.Record { return &secret.Record{RequestHash: hash} }
 	other := input
 	other.Duration = 2 * time.Hour
-	own := secret.Request{AssumeRoleInput: input}.Hash()
-	imposed := secret.Request{AssumeRoleInput: input, ImposedPolicy: "policy"}.Hash()
+	own := secret.Request{Request: input}.Hash()
+	imposed := secret.Request{Request: input, ImposedPolicy: "policy"}.Hash()
 	for _, tt := range []struct {
 		name                     string
 		recorded                 string
-		in                       sts.AssumeRoleInput
+		in                       credentials.Request
 		imposed                  string
 		requestChanged, policied bool
 	}{
@@ -207,7 +207,7 @@ func TestRequestComparison(t *testing.T) {
 		{"a newer operator wrote its hash beside ours", "v2:abc " + own, input, "", false, false},
 		{"only a hash of an unknown version", "v2:abc", input, "", true, false},
 	} {
-		now := secret.Request{AssumeRoleInput: tt.in, ImposedPolicy: tt.imposed}
+		now := secret.Request{Request: tt.in, ImposedPolicy: tt.imposed}
 		if got := record(tt.recorded).RequestChanged(now); got != tt.requestChanged {
 			t.Errorf("%s: RequestChanged = %v", tt.name, got)
 		}
@@ -380,7 +380,7 @@ func TestPatch(t *testing.T) {
 	renewed := session
 	renewed.AccessKeyID, renewed.RequestID = "STS.NNext", ""
 	next := func(c *v1alpha1.StsCredential) *corev1.Secret {
-		return render(c, renewed, secret.Request{AssumeRoleInput: input}, "")
+		return render(c, renewed, secret.Request{Request: input}, "")
 	}
 	for _, tt := range []struct {
 		name  string

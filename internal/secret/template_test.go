@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // templated is what one template makes of a session.
-func templated(text string, s sts.Session) (string, error) {
+func templated(text string, s credentials.Credentials) (string, error) {
 	c := credential()
 	c.Spec.Secret.Formats = []v1alpha1.SecretFormat{v1alpha1.FormatOSS}
 	c.Spec.Secret.Template.Data = map[string]v1alpha1.TemplateText{"key": v1alpha1.TemplateText(text)}
@@ -26,7 +26,7 @@ func templated(text string, s sts.Session) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := secret.Render(c, l, s, secret.Request{AssumeRoleInput: input}, secret.Occasion{})
+	out, err := secret.Render(c, l, s, secret.Request{Request: input}, secret.Occasion{})
 	if err != nil {
 		return "", err
 	}

@@ -12,33 +12,18 @@ import (
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
 	"github.com/alibabacloud-go/tea/dara"
 	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// AssumeRoleInput is what a session is asked for. Bounds are STS's own:
-// https://api.aliyun.com/document/Sts/2015-04-01/AssumeRole.
-type AssumeRoleInput struct {
-	// RoleARN is acs:ram::<account>:role/<name>; required.
-	RoleARN string
-	// SessionName is 2 to 64 of [A-Za-z0-9.@_-]; required.
-	SessionName string
-	// Duration is in whole seconds, from 15 min to the role's MaxSessionDuration; 0 = 1 h.
-	Duration time.Duration
-	// Policy is compact JSON of up to 2048 characters; "" = none.
-	Policy string
-	// ExternalID is 2 to 1224 characters; "" = none.
-	ExternalID string
-	// SourceIdentity is 2 to 64 characters; "" = none.
-	SourceIdentity string
-}
-
-// names are what an error says of the request.
-func (in AssumeRoleInput) names() names {
+// requestNames returns what an error says of the request.
+func requestNames(in credentials.Request) names {
 	return names{role: in.RoleARN, session: in.SessionName, duration: in.Duration}
 }
 
-// AssumeRole asks for a session, signed with keys. The error is an *Error; a
-// session is returned whole or not at all.
-func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) (_ Session, err error) {
+// AssumeRole requests temporary credentials with a call that signer signs. The error is an *Error; credentials are returned
+// complete or not at all.
+func (c *Client) AssumeRole(ctx context.Context, signer credentials.Credentials, in credentials.Request) (_ credentials.Credentials, err error) {
 	const action = ActionAssumeRole
 	defer c.ended(action, c.clock.Now(), &err)
 	request := &sdk.AssumeRoleRequest{
@@ -52,18 +37,18 @@ func (c *Client) AssumeRole(ctx context.Context, keys Keys, in AssumeRoleInput) 
 		request.DurationSeconds = ptr.To(int64(in.Duration / time.Second))
 	}
 	var response *sdk.AssumeRoleResponse
-	x, err := c.call(ctx, action, in.names(), keys, func(client *sdk.Client) (err error) {
+	x, err := c.call(ctx, action, requestNames(in), signer, func(client *sdk.Client) (err error) {
 		response, err = client.AssumeRoleWithOptions(request, &dara.RuntimeOptions{})
 		return err
 	})
 	if err != nil {
-		return Session{}, err
+		return credentials.Credentials{}, err
 	}
-	session := sessionOf(response.Body, c.issuedAt(x), in.Duration)
-	if session == nil {
-		return Session{}, failure(action, in.names(), partial, nil)
+	issued := issuedCredentials(response.Body, c.issuedAt(x), in.Duration)
+	if issued == nil {
+		return credentials.Credentials{}, failure(action, requestNames(in), partial, nil)
 	}
-	return *session, nil
+	return *issued, nil
 }
 
 // issuedAt is when STS answered, by its clock.
@@ -74,23 +59,20 @@ func (c *Client) issuedAt(x *exchange) time.Time {
 	return x.date
 }
 
-// MaxLifetime is STS's longest session, 12 hours, and a little for its clock.
-const MaxLifetime = 12*time.Hour + 10*time.Minute
-
-// The bounds of what names a session in an answer: what is written down of them elsewhere has the same.
+// Formats of the names in a response. internal/secret has the same bounds for its record.
 var (
 	accessKeyIDFormat    = regexp.MustCompile(`^[!-~]{1,256}$`)
 	assumedRoleARNFormat = regexp.MustCompile(`^[!-~]{1,512}$`)
 	assumedRoleIDFormat  = regexp.MustCompile(`^[!-~]{1,256}$`)
 )
 
-// defaultDuration is how long STS lets a session live that is asked for without a duration.
+// defaultDuration is the lifetime of credentials that are requested without a duration.
 const defaultDuration = time.Hour
 
-// sessionOf is nil unless the answer holds a whole triple that lives on after issuedAt. Names of the session that are not
-// well formed are left out, as if STS had: the triple works without. asked is the duration that was asked for; 0 is STS's
-// default.
-func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, asked time.Duration) *Session {
+// issuedCredentials returns the credentials of a response; nil unless they are complete and expire after issuedAt. Names of
+// the session that are not well formed are left out: the credentials work without them. requested is the duration of the
+// request; 0 is STS's default.
+func issuedCredentials(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, requested time.Duration) *credentials.Credentials {
 	if body == nil || body.Credentials == nil {
 		return nil
 	}
@@ -98,12 +80,12 @@ func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, asked time.
 	if err != nil || !expiresAt.After(issuedAt) {
 		return nil
 	}
-	if expiresAt.Sub(issuedAt) > MaxLifetime {
-		// No session lives that long. The triple works all the same, and for as long as was asked for: to refuse the answer
-		// would leave nothing that works, and to believe it would renew too late.
-		expiresAt = issuedAt.Add(cmp.Or(asked, defaultDuration))
+	if expiresAt.Sub(issuedAt) > credentials.MaxLifetime {
+		// STS issues no credentials that live so long. They work all the same, for the requested duration. Rejecting them would
+		// leave no valid credentials, and trusting the Expiration would renew them too late.
+		expiresAt = issuedAt.Add(cmp.Or(requested, defaultDuration))
 	}
-	s := &Session{
+	c := &credentials.Credentials{
 		AccessKeyID:     ptr.Deref(body.Credentials.AccessKeyId, ""),
 		AccessKeySecret: ptr.Deref(body.Credentials.AccessKeySecret, ""),
 		SecurityToken:   ptr.Deref(body.Credentials.SecurityToken, ""),
@@ -111,15 +93,14 @@ func sessionOf(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, asked time.
 		ExpiresAt:       expiresAt.UTC(),
 		RequestID:       wellFormed(ptr.Deref(body.RequestId, ""), requestIDFormat),
 	}
-	keys := Keys{AccessKeyID: s.AccessKeyID, AccessKeySecret: s.AccessKeySecret, SecurityToken: s.SecurityToken}
-	if !keys.wellFormed() || keys.SecurityToken == "" || !accessKeyIDFormat.MatchString(s.AccessKeyID) {
+	if !c.WellFormed() || c.SecurityToken == "" || !accessKeyIDFormat.MatchString(c.AccessKeyID) {
 		return nil
 	}
 	if user := body.AssumedRoleUser; user != nil {
-		s.AssumedRoleARN = wellFormed(ptr.Deref(user.Arn, ""), assumedRoleARNFormat)
-		s.AssumedRoleID = wellFormed(ptr.Deref(user.AssumedRoleId, ""), assumedRoleIDFormat)
+		c.AssumedRoleARN = wellFormed(ptr.Deref(user.Arn, ""), assumedRoleARNFormat)
+		c.AssumedRoleID = wellFormed(ptr.Deref(user.AssumedRoleId, ""), assumedRoleIDFormat)
 	}
-	return s
+	return c
 }
 
 // Caller is who STS says signed a request.
@@ -139,12 +120,12 @@ type Caller struct {
 	IdentityType string
 }
 
-// GetCallerIdentity asks who keys are; any valid keys may. The error is an *Error.
-func (c *Client) GetCallerIdentity(ctx context.Context, keys Keys) (_ Caller, err error) {
+// GetCallerIdentity returns the identity of signer. It needs no permission. The error is an *Error.
+func (c *Client) GetCallerIdentity(ctx context.Context, signer credentials.Credentials) (_ Caller, err error) {
 	const action = ActionGetCallerIdentity
 	defer c.ended(action, c.clock.Now(), &err)
 	var response *sdk.GetCallerIdentityResponse
-	_, err = c.call(ctx, action, names{}, keys, func(client *sdk.Client) (err error) {
+	_, err = c.call(ctx, action, names{}, signer, func(client *sdk.Client) (err error) {
 		response, err = client.GetCallerIdentityWithOptions(&dara.RuntimeOptions{})
 		return err
 	})

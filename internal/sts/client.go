@@ -1,6 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package sts calls Alibaba Cloud's Security Token Service, and classifies its errors by what to do next.
 package sts
 
 import (
@@ -13,9 +14,11 @@ import (
 
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
-	"github.com/aliyun/credentials-go/credentials"
+	sdkcredentials "github.com/aliyun/credentials-go/credentials"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // defaultTimeout bounds a call when Options.Timeout does not.
@@ -107,22 +110,22 @@ func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
 // Now is the time by STS's clock: the local one corrected by Skew.
 func (c *Client) Now() time.Time { return c.clock.Now().Add(c.Skew()) }
 
-// call makes one call that keys sign.
-func (c *Client) call(ctx context.Context, action string, n names, keys Keys, do func(*sdk.Client) error) (*exchange, error) {
-	if !keys.wellFormed() {
+// call makes one call that signer signs.
+func (c *Client) call(ctx context.Context, action string, n names, signer credentials.Credentials, do func(*sdk.Client) error) (*exchange, error) {
+	if !signer.WellFormed() {
 		return nil, failure(action, n, brokenKeys, nil)
 	}
-	signer, err := signingWith(keys)
+	sdkSigner, err := newSigner(signer)
 	if err != nil {
 		return nil, failure(action, n, brokenKeys, nil)
 	}
-	return c.callAs(ctx, action, n, signer, do)
+	return c.callAs(ctx, action, n, sdkSigner, do)
 }
 
 // callAs makes one call with a client of the SDK that is this call's own: the SDK
 // writes to its client's fields while it works. A nil signer is for anonymous
 // actions. do returns the SDK's error as it is.
-func (c *Client) callAs(ctx context.Context, action string, n names, signer credentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
+func (c *Client) callAs(ctx context.Context, action string, n names, signer sdkcredentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	// The deadline enters here since not every action of the SDK takes a context.
@@ -140,17 +143,17 @@ func (c *Client) callAs(ctx context.Context, action string, n names, signer cred
 	return x, nil
 }
 
-// signingWith is what the SDK signs with.
-func signingWith(keys Keys) (credentials.Credential, error) {
+// newSigner converts credentials to what the SDK signs with.
+func newSigner(c credentials.Credentials) (sdkcredentials.Credential, error) {
 	kind := "access_key"
-	if keys.SecurityToken != "" {
+	if c.SecurityToken != "" {
 		kind = "sts"
 	}
-	return credentials.NewCredential(&credentials.Config{
+	return sdkcredentials.NewCredential(&sdkcredentials.Config{
 		Type:            &kind,
-		AccessKeyId:     &keys.AccessKeyID,
-		AccessKeySecret: &keys.AccessKeySecret,
-		SecurityToken:   &keys.SecurityToken,
+		AccessKeyId:     &c.AccessKeyID,
+		AccessKeySecret: &c.AccessKeySecret,
+		SecurityToken:   &c.SecurityToken,
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -22,7 +23,7 @@ import (
 func TestAssumeRole(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.Now()
-	in := sts.AssumeRoleInput{
+	in := credentials.Request{
 		RoleARN: roleARN, SessionName: "shop.orders-reader", Duration: 20 * time.Minute,
 		Policy: order.Policy, ExternalID: "external/id", SourceIdentity: "alice",
 	}
@@ -31,7 +32,7 @@ func TestAssumeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := w.emulator.Calls()[0]
-	want := sts.Session{
+	want := credentials.Credentials{
 		AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken,
 		IssuedAt: now, ExpiresAt: now.Add(20 * time.Minute),
 		AssumedRoleARN: roleARN + "/shop.orders-reader", AssumedRoleID: session.AssumedRoleID, RequestID: call.RequestID,
@@ -45,7 +46,7 @@ func TestAssumeRole(t *testing.T) {
 	if !strings.HasSuffix(session.AssumedRoleID, ":shop.orders-reader") {
 		t.Errorf("assumed %s", session.AssumedRoleID)
 	}
-	asked := sts.AssumeRoleInput{
+	asked := credentials.Request{
 		RoleARN: call.RoleARN, SessionName: call.SessionName, Duration: time.Duration(call.DurationSeconds) * time.Second,
 		Policy: call.Policy, ExternalID: call.ExternalID, SourceIdentity: call.SourceIdentity,
 	}
@@ -62,7 +63,7 @@ func TestWhatIsNotSetIsNotSent(t *testing.T) {
 			}
 		}
 	})
-	_, _ = client.AssumeRole(context.Background(), anyKeys, sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "s"})
+	_, _ = client.AssumeRole(context.Background(), anyKeys, credentials.Request{RoleARN: roleARN, SessionName: "s"})
 }
 
 func TestGetCallerIdentity(t *testing.T) {
@@ -72,10 +73,10 @@ func TestGetCallerIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	triple := sts.Keys{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+	triple := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
 	for _, c := range []struct {
 		name string
-		keys sts.Keys
+		keys credentials.Credentials
 		arn  string
 		kind string
 	}{
@@ -129,7 +130,7 @@ func TestHalfAnAnswerIsNone(t *testing.T) {
 
 func TestNoKeysNoCall(t *testing.T) {
 	w := newWorld(t)
-	for name, keys := range map[string]sts.Keys{
+	for name, keys := range map[string]credentials.Credentials{
 		"nothing": {}, "no secret": {AccessKeyID: "a"}, "no id": {AccessKeySecret: "b"}, "a token only": {SecurityToken: "c"},
 		"a triple's rest": {AccessKeyID: "a", SecurityToken: "c"},
 		"a line break":    {AccessKeyID: "a", AccessKeySecret: "b\n"},
@@ -251,7 +252,7 @@ func TestConcurrentCalls(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			triple := sts.Keys{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+			triple := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
 			if _, err := client.GetCallerIdentity(context.Background(), triple); err != nil {
 				t.Error(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -107,7 +108,7 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 		{"the main account, by STS's words alone", root, "", []string{"main account", "use a RAM user's"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := assume(context.Background(), client, sts.Keys{AccessKeyID: c.keys.ID, AccessKeySecret: c.keys.Secret})
+			e := assume(context.Background(), client, credentials.Credentials{AccessKeyID: c.keys.ID, AccessKeySecret: c.keys.Secret})
 			if e == nil || e.Code != "NoPermission" {
 				t.Fatalf("got %v", e)
 			}

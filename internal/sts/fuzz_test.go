@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -76,7 +77,7 @@ func FuzzAnswer(f *testing.F) {
 			wantWhole(t, session, body)
 			return
 		}
-		if session != (sts.Session{}) {
+		if session != (credentials.Credentials{}) {
 			t.Error("an error with a session")
 		}
 		var failed *sts.Error
@@ -94,7 +95,7 @@ func (fuzzClock) Now() time.Time                  { return time.Date(2026, 3, 1,
 func (fuzzClock) Since(t time.Time) time.Duration { return fuzzClock{}.Now().Sub(t) }
 
 // wantWhole insists on a triple that lives on.
-func wantWhole(t *testing.T, s sts.Session, body []byte) {
+func wantWhole(t *testing.T, s credentials.Credentials, body []byte) {
 	t.Helper()
 	if s.AccessKeyID == "" || s.AccessKeySecret == "" || s.SecurityToken == "" || !s.ExpiresAt.After(s.IssuedAt) {
 		t.Errorf("a session that is not whole, of %q", body)

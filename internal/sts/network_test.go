@@ -24,6 +24,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -183,7 +184,7 @@ func TestProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("HTTPS_PROXY", value)
 			client := newClient(t, sts.Options{Endpoint: "https://example.com"})
-			if e := assume(context.Background(), client, sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret}); e != nil {
+			if e := assume(context.Background(), client, credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}); e != nil {
 				t.Fatal(e)
 			}
 			asked, password := proxy.saw()

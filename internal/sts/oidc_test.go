@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -35,7 +36,7 @@ const (
 var who = sts.Subject{Name: subject, ProviderARN: providerARN, Issuer: issuer}
 
 // withToken lets the role trust a ServiceAccount, and returns what it asks with.
-func (w *world) withToken(t *testing.T) sts.OIDCInput {
+func (w *world) withToken(t *testing.T) sts.OIDCRequest {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -61,21 +62,21 @@ func (w *world) withToken(t *testing.T) sts.OIDCInput {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sts.OIDCInput{ProviderARN: providerARN, Token: token, AssumeRoleInput: order}
+	return sts.OIDCRequest{ProviderARN: providerARN, Token: token, Request: order}
 }
 
 // anyToken is one that no STS ever sees, easy to find again.
-var anyToken = sts.OIDCInput{ProviderARN: providerARN, Token: "hush.hush.hush", AssumeRoleInput: order}
+var anyToken = sts.OIDCRequest{ProviderARN: providerARN, Token: "hush.hush.hush", Request: order}
 
 // assumeWithOIDC calls AssumeRoleWithOIDC where only the error matters, which never holds the token.
-func assumeWithOIDC(ctx context.Context, t *testing.T, client *sts.Client, in sts.OIDCInput) *sts.Error {
+func assumeWithOIDC(ctx context.Context, t *testing.T, client *sts.Client, in sts.OIDCRequest) *sts.Error {
 	t.Helper()
 	session, err := client.AssumeRoleWithOIDC(ctx, in)
 	if err == nil {
 		return nil
 	}
 	var e *sts.Error
-	if session != (sts.Session{}) || !errors.As(err, &e) || e.Action != "AssumeRoleWithOIDC" {
+	if session != (credentials.Credentials{}) || !errors.As(err, &e) || e.Action != "AssumeRoleWithOIDC" {
 		t.Fatalf("got %v", err)
 	}
 	for printer, text := range printed(t, struct{ E any }{e}) {
@@ -99,7 +100,7 @@ func TestAssumeRoleWithOIDC(t *testing.T) {
 		t.Fatal(err)
 	}
 	call, now := w.emulator.Calls()[0], w.clock.Now()
-	want := sts.Session{
+	want := credentials.Credentials{
 		AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken,
 		IssuedAt: now, ExpiresAt: now.Add(20 * time.Minute),
 		AssumedRoleARN: roleARN + "/shop.orders-reader", AssumedRoleID: session.AssumedRoleID, RequestID: call.RequestID,
@@ -107,10 +108,10 @@ func TestAssumeRoleWithOIDC(t *testing.T) {
 	if session != want || !strings.HasPrefix(session.AccessKeyID, "STS.") || session.AccessKeySecret == "" || session.SecurityToken == "" {
 		t.Errorf("issued at %v until %v, as %s, RequestId %s", session.IssuedAt, session.ExpiresAt, session.AssumedRoleARN, session.RequestID)
 	}
-	asked := sts.AssumeRoleInput{
+	asked := credentials.Request{
 		RoleARN: call.RoleARN, SessionName: call.SessionName, Duration: time.Duration(call.DurationSeconds) * time.Second, Policy: call.Policy,
 	}
-	if asked != in.AssumeRoleInput || call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
+	if asked != in.Request || call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
 		t.Errorf("asked for %+v, the token in the %s, signed by %q", asked, call.OIDCTokenIn, call.AccessKeyID)
 	}
 }
@@ -135,21 +136,21 @@ func TestTheURLTellsNothing(t *testing.T) {
 		}
 	})
 	in := anyToken
-	in.AssumeRoleInput = sts.AssumeRoleInput{RoleARN: roleARN, SessionName: "s"}
+	in.Request = credentials.Request{RoleARN: roleARN, SessionName: "s"}
 	_ = assumeWithOIDC(context.Background(), t, client, in)
 }
 
 func TestWhatOIDCDoesNotTake(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {
-		change func(*sts.OIDCInput)
+		change func(*sts.OIDCRequest)
 		class  sts.Class
 		reason string
 	}{
-		"an external id":    {func(in *sts.OIDCInput) { in.ExternalID = "x1" }, sts.Invalid, sts.ReasonInvalidSpec},
-		"a source identity": {func(in *sts.OIDCInput) { in.SourceIdentity = "x1" }, sts.Invalid, sts.ReasonInvalidSpec},
-		"no token":          {func(in *sts.OIDCInput) { in.Token = "" }, sts.Refused, sts.ReasonIdentityUnavailable},
-		"no provider":       {func(in *sts.OIDCInput) { in.ProviderARN = "" }, sts.Refused, sts.ReasonIdentityUnavailable},
+		"an external id":    {func(in *sts.OIDCRequest) { in.ExternalID = "x1" }, sts.Invalid, sts.ReasonInvalidSpec},
+		"a source identity": {func(in *sts.OIDCRequest) { in.SourceIdentity = "x1" }, sts.Invalid, sts.ReasonInvalidSpec},
+		"no token":          {func(in *sts.OIDCRequest) { in.Token = "" }, sts.Refused, sts.ReasonIdentityUnavailable},
+		"no provider":       {func(in *sts.OIDCRequest) { in.ProviderARN = "" }, sts.Refused, sts.ReasonIdentityUnavailable},
 	} {
 		in := anyToken
 		c.change(&in)
@@ -219,7 +220,7 @@ func TestOIDCRefusalsOfTheEmulator(t *testing.T) {
 	forged := in
 	forged.Token = forged.Token[:len(forged.Token)-8] + "AAAAAAAA"
 	for name, c := range map[string]struct {
-		in   sts.OIDCInput
+		in   sts.OIDCRequest
 		code string
 	}{
 		"another provider": {other, "AuthenticationFail.NoPermission"},

@@ -14,6 +14,7 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -36,7 +37,7 @@ func TestCallsAreObserved(t *testing.T) {
 		name    string
 		fault   stsemulator.Fault
 		options sts.Options
-		keys    sts.Keys
+		keys    credentials.Credentials
 		want    string // the outcome; "" if nothing is sent
 	}{
 		{name: "a session", want: "OK"},
@@ -50,7 +51,7 @@ func TestCallsAreObserved(t *testing.T) {
 		{name: "no answer in time", fault: stsemulator.Fault{Kind: stsemulator.FaultHang}, options: sts.Options{Timeout: 50 * time.Millisecond}, want: "Timeout"},
 		{name: "a page of a gateway", fault: stsemulator.Fault{Kind: stsemulator.FaultBadGateway}, want: "BrokenAnswer"},
 		{name: "no secret in the answer", fault: stsemulator.Fault{Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"}, want: "BrokenAnswer"},
-		{name: "keys that cannot sign", keys: sts.Keys{AccessKeyID: "x"}},
+		{name: "keys that cannot sign", keys: credentials.Credentials{AccessKeyID: "x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -62,7 +63,7 @@ func TestCallsAreObserved(t *testing.T) {
 			if c.options.Endpoint == "" {
 				c.options.Endpoint = w.server.URL
 			}
-			if c.keys == (sts.Keys{}) {
+			if c.keys == (credentials.Credentials{}) {
 				c.keys = w.keys
 			}
 			_ = assume(context.Background(), newClient(t, c.options), c.keys)
@@ -94,8 +95,8 @@ func TestEachActionIsObserved(t *testing.T) {
 		_, _ = w.Write([]byte(`{"RequestId":"R-1"}`))
 	})})
 	_, _ = client.GetCallerIdentity(ctx, anyKeys)
-	_, _ = client.AssumeRoleWithOIDC(ctx, sts.OIDCInput{ProviderARN: "p", Token: "token", AssumeRoleInput: order})
-	_, _ = client.AssumeRoleWithOIDC(ctx, sts.OIDCInput{AssumeRoleInput: order}) // not sent
+	_, _ = client.AssumeRoleWithOIDC(ctx, sts.OIDCRequest{ProviderARN: "p", Token: "token", Request: order})
+	_, _ = client.AssumeRoleWithOIDC(ctx, sts.OIDCRequest{Request: order}) // not sent
 	_ = assume(ctx, client, anyKeys)
 	want := observed{"GetCallerIdentity BrokenAnswer 250ms", "AssumeRoleWithOIDC BrokenAnswer 250ms", "AssumeRole Canceled 250ms"}
 	if !slices.Equal(got, want) {

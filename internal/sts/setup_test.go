@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	emulator *stsemulator.Emulator
 	server   *httptest.Server
-	keys     sts.Keys
+	keys     credentials.Credentials
 	clock    *clocktesting.FakePassiveClock
 }
 
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(server.Close)
 	return &world{
 		emulator: emulator, server: server, clock: fake,
-		keys: sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
+		keys: credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
 	}
 }
 
@@ -97,20 +98,20 @@ func answering(t *testing.T, handler http.HandlerFunc) *sts.Client {
 }
 
 var (
-	anyKeys = sts.Keys{AccessKeyID: "LTAI5tSecretive", AccessKeySecret: "sUpErSeCrEt"}
-	order   = sts.AssumeRoleInput{
+	anyKeys = credentials.Credentials{AccessKeyID: "LTAI5tSecretive", AccessKeySecret: "sUpErSeCrEt"}
+	order   = credentials.Request{
 		RoleARN: roleARN, SessionName: "shop.orders-reader", Duration: time.Hour,
 		Policy: `{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:Get*","Resource":"*"}]}`,
 	}
 )
 
 // assume calls AssumeRole where only the error matters.
-func assume(ctx context.Context, client *sts.Client, keys sts.Keys) *sts.Error {
+func assume(ctx context.Context, client *sts.Client, keys credentials.Credentials) *sts.Error {
 	session, err := client.AssumeRole(ctx, keys, order)
 	if err == nil {
 		return nil
 	}
-	if session != (sts.Session{}) {
+	if session != (credentials.Credentials{}) {
 		panic("an error with a session")
 	}
 	var e *sts.Error

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -40,15 +41,15 @@ func (s *site) floorWaiting(ctx context.Context, n int) (issue, error) {
 	if err != nil {
 		return issue{}, err
 	}
-	credentials := make([]*v1alpha1.StsCredential, n)
+	created := make([]*v1alpha1.StsCredential, n)
 	if err := s.each(ctx, n, func(ctx context.Context, i int) (err error) {
-		credentials[i], err = s.create(ctx, i)
+		created[i], err = s.create(ctx, i)
 		return err
 	}); err != nil {
 		return issue{}, err
 	}
 	return s.floor(ctx, n, func(ctx context.Context, i int) error {
-		return s.issueTo(ctx, calls, credentials[i])
+		return s.issueTo(ctx, calls, created[i])
 	})
 }
 
@@ -114,10 +115,10 @@ func (s *site) create(ctx context.Context, i int) (*v1alpha1.StsCredential, erro
 
 // issueTo does what the operator has to: the call, the same Secret, the same status.
 func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alpha1.StsCredential) error {
-	request := secret.Request{AssumeRoleInput: sts.AssumeRoleInput{
+	request := secret.Request{Request: credentials.Request{
 		RoleARN: credential.Spec.RoleARN, SessionName: credential.SessionName(""), Duration: credential.Duration(),
 	}}
-	session, err := calls.AssumeRole(ctx, sts.Keys{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret}, request.AssumeRoleInput)
+	session, err := calls.AssumeRole(ctx, credentials.Credentials{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret}, request.Request)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alp
 }
 
 // statusOf is the status that the operator writes.
-func statusOf(c *v1alpha1.StsCredential, session sts.Session) v1alpha1.StsCredentialStatus {
+func statusOf(c *v1alpha1.StsCredential, session credentials.Credentials) v1alpha1.StsCredentialStatus {
 	renewAt := metav1.NewTime(session.IssuedAt.Add(session.ExpiresAt.Sub(session.IssuedAt) * 2 / 3).Truncate(time.Second))
 	return v1alpha1.StsCredentialStatus{
 		ObservedGeneration: c.Generation,

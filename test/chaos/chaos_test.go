@@ -20,13 +20,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	client "github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // asking is an emulated STS with its observer, and a client of it as the operator has one.
-func asking(t *testing.T) (*sts, func() (client.Session, error)) {
+func asking(t *testing.T) (*sts, func() (credentials.Credentials, error)) {
 	t.Helper()
 	s, err := newSTS(t.Context(), observer.New(time.Second, time.Minute), time.Minute)
 	if err != nil {
@@ -37,9 +38,9 @@ func asking(t *testing.T) (*sts, func() (client.Session, error)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, func() (client.Session, error) {
-		return c.AssumeRole(t.Context(), client.Keys{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret},
-			client.AssumeRoleInput{RoleARN: roles[0], SessionName: "calm.c001"})
+	return s, func() (credentials.Credentials, error) {
+		return c.AssumeRole(t.Context(), credentials.Credentials{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret},
+			credentials.Request{RoleARN: roles[0], SessionName: "calm.c001"})
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -37,9 +38,9 @@ type world struct {
 	*testing.T
 	emulator   *stsemulator.Emulator
 	server     *httptest.Server
-	keys       sts.Keys
+	keys       credentials.Credentials
 	credential *v1alpha1.StsCredential
-	session    sts.Session
+	session    credentials.Credentials
 	secret     *corev1.Secret
 	volume     string
 }
@@ -61,7 +62,7 @@ func newTemplatedWorld(t *testing.T, templates map[string]v1alpha1.TemplateText,
 	w.server = httptest.NewServer(w.emulator)
 	t.Cleanup(w.server.Close)
 	key := w.emulator.AddUser(account, "sts-operator")
-	w.keys = sts.Keys{AccessKeyID: key.ID, AccessKeySecret: key.Secret}
+	w.keys = credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}
 	w.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{operator}}}})
 	w.credential = &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "1"},
@@ -92,12 +93,12 @@ func (w *world) renew() {
 	w.Helper()
 	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Clock: clock.RealClock{}})
 	w.must(err)
-	input := sts.AssumeRoleInput{RoleARN: role, SessionName: "shop.orders", Duration: 15 * time.Minute}
+	input := credentials.Request{RoleARN: role, SessionName: "shop.orders", Duration: 15 * time.Minute}
 	w.session, err = client.AssumeRole(w.Context(), w.keys, input)
 	w.must(err)
 	layout, err := secret.NewLayout(w.credential.Spec.Secret, "cn-hangzhou")
 	w.must(err)
-	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{AssumeRoleInput: input}, secret.Occasion{})
+	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{Request: input}, secret.Occasion{})
 	w.must(err)
 	w.mount()
 }

@@ -13,17 +13,17 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-func TestNothingPrintsAKey(t *testing.T) {
-	keys := sts.Keys{AccessKeyID: "hushID", AccessKeySecret: "hushSecret", SecurityToken: "hushToken"}
-	session := sts.Session{AccessKeyID: "hushID", AccessKeySecret: "hushSecret", SecurityToken: "hushToken"}
-	token := sts.OIDCInput{ProviderARN: "p", Token: "hushToken", AssumeRoleInput: sts.AssumeRoleInput{ExternalID: "hush"}}
+func TestCredentialsPrintAsRedacted(t *testing.T) {
+	c := credentials.Credentials{AccessKeyID: "hushID", AccessKeySecret: "hushSecret", SecurityToken: "hushToken"}
+	token := sts.OIDCRequest{ProviderARN: "p", Token: "hushToken", Request: credentials.Request{ExternalID: "hush"}}
 	for name, value := range map[string]any{
-		"OIDCInput": token, "*OIDCInput": &token, "a token in a struct": struct{ In sts.OIDCInput }{token},
-		"Keys": keys, "*Keys": &keys, "Session": session, "*Session": &session,
-		"in a struct": struct{ K sts.Keys }{keys}, "in a slice": []sts.Session{session}, "in a map": map[string]sts.Keys{"k": keys},
+		"OIDCRequest": token, "*OIDCRequest": &token, "a token in a struct": struct{ In sts.OIDCRequest }{token},
+		"Credentials": c, "*Credentials": &c, "in a struct": struct{ C credentials.Credentials }{c},
+		"in a slice": []credentials.Credentials{c}, "in a map": map[string]credentials.Credentials{"c": c},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for printer, text := range printed(t, value) {
