@@ -85,7 +85,7 @@ func TestAlertsAndRunbooks(t *testing.T) {
 			t.Errorf("%s has the runbook %q, want %q", alert.Alert, got, want)
 		}
 		page := read(t, "docs", "runbooks", alert.Alert+".md")
-		for _, want := range []string{"# " + alert.Alert + "\n", "## Meaning", "## Impact", "## Look", "## Fix", "## Silence", alert.Labels["severity"]} {
+		for _, want := range []string{"# " + alert.Alert + "\n", "## Meaning", "## Impact", "## Diagnosis", "## Fix", "## Silence", alert.Labels["severity"]} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the runbook of %s lacks %q", alert.Alert, want)
 			}
