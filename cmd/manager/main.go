@@ -25,6 +25,8 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
@@ -82,7 +84,7 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	uncached := stscredential.BoundReads(mgr.GetAPIReader())
+	uncached := apiserver.BoundReads(mgr.GetAPIReader())
 	reconciler := &stscredential.Reconciler{
 		Client: mgr.GetClient(), Live: uncached,
 		STS: client, Budget: budget, Operator: operator, Metrics: counts,
@@ -91,7 +93,7 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	told := newEvents(mgr.GetClient(), reconciler)
-	reconciler.Events = stscredential.LimitEvents(told, clock.RealClock{})
+	reconciler.Events = eventlimit.New(told, clock.RealClock{})
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,

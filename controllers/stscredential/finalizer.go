@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -69,7 +70,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, p *pass, name string) *tr
 			return nil
 		}
 	}
-	why, passing := refusal(err)
+	why, passing := apiserver.Describe(err)
 	if errors.Is(err, errReplaced) {
 		why = errReplaced.Error()
 	}

@@ -4,17 +4,14 @@
 package stscredential
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -85,36 +82,6 @@ func TestLag(t *testing.T) {
 	c := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}}
 	if !m.statusLags(c, now.Add(time.Second)) || m.statusLags(c, now.Add(5*time.Second)) {
 		t.Error("an older object is waited for, but not for ever")
-	}
-}
-
-func TestRefusal(t *testing.T) {
-	const hidden = "CAISxyzzy"
-	resource := corev1.Resource("secrets")
-	for _, tt := range []struct {
-		name    string
-		given   error
-		want    string
-		passing bool
-	}{
-		{"quota", apierrors.NewForbidden(resource, "orders", errors.New("exceeded quota: none, requested: count/secrets=1, used: count/secrets=0")),
-			"Forbidden (403): exceeded quota: none", false},
-		{"an admission policy that quotes", apierrors.NewForbidden(resource, "orders", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "+hidden)),
-			"Forbidden (403): ValidatingAdmissionPolicy 'p' with binding 'b' denied request", false},
-		{"a webhook that quotes", apierrors.NewForbidden(resource, "orders", errors.New("admission webhook \"w.example.com\" denied the request: "+hidden)),
-			"Forbidden (403): admission webhook \"w.example.com\" denied the request", false},
-		{"immutable", apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "orders",
-			field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}),
-			"Invalid (422): field is immutable when `immutable` is set", false},
-		{"anything else", apierrors.NewBadRequest(hidden), "BadRequest (400)", false},
-		{"overloaded", apierrors.NewTooManyRequests(hidden, 1), "TooManyRequests (429)", true},
-		{"timeout", apierrors.NewTimeoutError(hidden, 1), "Timeout (504)", true},
-		{"no answer", errors.New("Post \"https://127.0.0.1/" + hidden + "\": EOF"), "the API server did not answer; it is tried again", true},
-		{"a hot Secret", errHotSecret, errHotSecret.Error(), true},
-	} {
-		if got, passing := refusal(tt.given); got != tt.want || passing != tt.passing {
-			t.Errorf("%s: refusal = %q, %v; want %q, %v", tt.name, got, passing, tt.want, tt.passing)
-		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -101,7 +102,7 @@ func (r *Reconciler) discard(ctx context.Context, s *corev1.Secret) (retry time.
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return 0
 	}
-	why, _ := refusal(err)
+	why, _ := apiserver.Describe(err)
 	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
 	return conflictRetry
 }
@@ -140,7 +141,7 @@ func (r *Reconciler) releaseSecret(ctx context.Context, c *v1alpha1.StsCredentia
 	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}
-	why, passing := refusal(err)
+	why, passing := apiserver.Describe(err)
 	if passing {
 		return fmt.Errorf("take what was written out of Secret %s/%s: %s", c.Namespace, name, why)
 	}

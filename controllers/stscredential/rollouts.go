@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
@@ -125,7 +126,7 @@ func (r *Reconciler) seek(ctx context.Context, p *pass, target consumers.Workloa
 
 // unreachable tells that the API server did not let a workload be read or changed.
 func (r *Reconciler) unreachable(p *pass, w consumers.Workload, verb string, err error) {
-	why, passing := refusal(err)
+	why, passing := apiserver.Describe(err)
 	switch {
 	case meta.IsNoMatchError(err):
 		p.obstructed(v1alpha1.ReasonTargetNotFound, fmt.Sprintf("%s: Kind %s is not installed in this cluster. Install it, or correct spec.rollout.targets.", w, w.Kind))
@@ -180,7 +181,7 @@ func (r *Reconciler) restart(ctx context.Context, p *pass, object *unstructured.
 		r.Metrics.rolledOut(v1alpha1.ReasonRestarted)
 		r.Events.Eventf(p.credential, object, corev1.EventTypeNormal, v1alpha1.ReasonRestarted, "Restart",
 			"%s is restarted: pods use superseded credentials from Secret %s: %s", due.Workload, p.seen.Name, r.named(due.Pods))
-	case met(err):
+	case apiserver.IsConflict(err):
 		p.looks = append(p.looks, stampRetry)
 	default:
 		r.unreachable(p, due.Workload, "patch", err)

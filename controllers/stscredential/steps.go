@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
@@ -252,7 +253,7 @@ func (r *Reconciler) adjust(ctx context.Context, p *pass, frame *corev1.Secret) 
 	intact := p.intact
 	written, err := r.put(ctx, p.seen, frame, nil)
 	switch {
-	case met(err):
+	case apiserver.IsConflict(err):
 		return false
 	case err != nil:
 		p.memo.adjustTrouble = r.unwritten(p, frame, err)

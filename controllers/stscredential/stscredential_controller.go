@@ -26,6 +26,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -68,7 +69,7 @@ type Reconciler struct {
 
 	memory   memory
 	wake     chan wakeUp
-	requests *requestQueue
+	requests *fairqueue.Queue
 	reads    workloadReads
 	passes   atomic.Int64 // that are under way
 }

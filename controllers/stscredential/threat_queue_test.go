@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 )
 
 // neighbour makes another namespace that is granted the role.
@@ -102,7 +103,7 @@ func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 			}
 			w.eventually("there were more edits than may be followed", func(context.Context) bool { return edits.Load() > 30*objects })
 			stop()
-			most := objects * (reconcileBurst + 2 + int64(time.Since(began)/reconcileEvery))
+			most := objects * (fairqueue.ReconcileBurst + 2 + int64(time.Since(began)/fairqueue.ReconcileEvery))
 			if got := writes.Load(); got == 0 || got > most {
 				t.Errorf("%d writes of the status after %d edits, want at most %d", got, edits.Load(), most)
 			}

@@ -9,6 +9,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 )
 
 // noTurns is how long to wait for news while nobody waits for a turn.
@@ -24,7 +26,7 @@ func (r *Reconciler) turnSource() source.Source {
 }
 
 // callTurns sleeps from turn to turn until ctx ends.
-func (r *Reconciler) callTurns(ctx context.Context, q *requestQueue) {
+func (r *Reconciler) callTurns(ctx context.Context, q *fairqueue.Queue) {
 	for {
 		names, next := r.Budget.Turns()
 		for _, name := range names {

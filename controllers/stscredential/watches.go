@@ -19,11 +19,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// newQueue returns the constructor of the controller's work queue, for a number of workers.
+func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+		r.requests = fairqueue.New(name, workers, r.Clock)
+		return r.requests.RateLimited(limiter)
+	}
+}
 
 // specOrWish passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
 func specOrWish() predicate.Predicate {

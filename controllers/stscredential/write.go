@@ -5,17 +5,15 @@ package stscredential
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -77,13 +75,13 @@ const maxTries = 3
 // apply writes a whole Secret, or says why it could not. Where somebody wrote since it was seen, it looks again and
 // takes care that the Secret still is ours, and that what it holds is not newer.
 func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, options ...writeOption) *trouble {
-	seen, err := p.seen, errHotSecret
+	seen, err := p.seen, apiserver.ErrContended
 	for range maxTries {
 		var written *corev1.Secret
 		if written, err = r.put(ctx, seen, want, options); err == nil {
 			return r.stored(p, written, want, len(options) == 0)
 		}
-		if !met(err) {
+		if !apiserver.IsConflict(err) {
 			break
 		}
 		if seen, err = r.lookAgain(ctx, want); err != nil {
@@ -96,7 +94,7 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 			p.saw(seen)
 			return nil
 		}
-		err = errHotSecret
+		err = apiserver.ErrContended
 	}
 	return r.unwritten(p, want, err)
 }
@@ -104,13 +102,8 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 // unwritten is that the API server did not take a Secret.
 func (*Reconciler) unwritten(p *pass, want *corev1.Secret, err error) *trouble {
 	p.memo.writeFailed = true
-	message, passing := refusal(err)
+	message, passing := apiserver.Describe(err)
 	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf("Secret %s cannot be written: %s", want.Name, message), passing: passing}
-}
-
-// met reports whether a write met what was not seen before.
-func met(err error) bool {
-	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
 // stored takes in a Secret that was written for real, and says whether it, or one that would have been written, is not what
@@ -139,14 +132,11 @@ func (*Reconciler) changedByAdmission(p *pass, sent *corev1.Secret, what string)
 		sent.Name, what, secret.UIDLabel)}
 }
 
-// errHotSecret is what is told of a Secret that somebody else writes to all the time.
-var errHotSecret = errors.New("repeated write conflicts, another client keeps updating it")
-
 // lookAgain reads live what a write met; nil if there is nothing (any more). What is there now may want another shape.
 func (r *Reconciler) lookAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
 	found, err := r.lookLive(ctx, client.ObjectKeyFromObject(want))
 	if err == nil && secret.Adopted(want) != (found != nil && secret.Adopted(found)) {
-		err = errHotSecret
+		err = apiserver.ErrContended
 	}
 	return stripped(found), err
 }
@@ -180,31 +170,6 @@ func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options
 // objectMeta is a Secret's name.
 func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
-}
-
-// saidSafely are the parts of the API server's messages that are told: they hold names and numbers only. The rest may
-// quote the Secret, as admission plug-ins do, or the request's URL.
-var saidSafely = regexp.MustCompile("exceeded quota: [a-z0-9.-]+" +
-	"|ValidatingAdmissionPolicy '[^']{1,253}' with binding '[^']{1,253}' denied request" +
-	"|admission webhook \"[^\"]{1,253}\" denied the request" +
-	"|field is immutable when `immutable` is set" +
-	"|because it is being terminated")
-
-// refusal is what is told of a failed write, and whether it may pass without a person.
-func refusal(err error) (message string, passing bool) {
-	if errors.Is(err, errHotSecret) {
-		return err.Error(), true
-	}
-	var answered apierrors.APIStatus
-	if !errors.As(err, &answered) {
-		return "the API server did not answer; it is tried again", true
-	}
-	status := answered.Status()
-	message = fmt.Sprintf("%s (%d)", status.Reason, status.Code)
-	if safe := saidSafely.FindString(status.Message); safe != "" {
-		message += ": " + safe
-	}
-	return message, !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err)
 }
 
 // audit writes one line for each issue, written to the Secret or not. Its keys are stable: they join ActionTrail's events

@@ -1,7 +1,9 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+// Package apiserver is what the controllers share for talking to the API server: reads past the cache, whose memory is
+// bounded, and descriptions of errors that quote no secret.
+package apiserver
 
 import (
 	"context"

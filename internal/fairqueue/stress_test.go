@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package fairqueue
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 // heldWorkers take requests out of a queue, and keep each until it is released.
 type heldWorkers struct {
 	*testing.T
-	q       *requestQueue
+	q       *Queue
 	state   uint64 // of number
 	workers sync.WaitGroup
 	release chan struct{} // a value for one request
@@ -34,7 +34,7 @@ type heldWorkers struct {
 func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
 	h := &heldWorkers{
 		T:       t,
-		q:       newRequestQueue("", workers, clock.RealClock{}, ratelimit.NewBuckets[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
+		q:       newQueue("", workers, clock.RealClock{}, ratelimit.NewBuckets[types.NamespacedName](time.Millisecond, 3, clock.RealClock{})),
 		release: make(chan struct{}), open: make(chan struct{}),
 		added: map[reconcile.Request]int{}, seen: map[reconcile.Request]int{},
 	}

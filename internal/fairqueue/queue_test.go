@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package fairqueue
 
 import (
 	"context"
@@ -22,15 +22,15 @@ import (
 // testQueue is a queue whose clock is stepped. Requests are written namespace/name.
 type testQueue struct {
 	*testing.T
-	*requestQueue
+	*Queue
 	clock *clocktesting.FakeClock
 }
 
 func newTestQueue(t *testing.T, workers int) *testQueue {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	q := newRequestQueue("", workers, clock, ratelimit.NewBuckets[types.NamespacedName](reconcileEvery, reconcileBurst, clock))
+	q := newQueue("", workers, clock, ratelimit.NewBuckets[types.NamespacedName](ReconcileEvery, ReconcileBurst, clock))
 	t.Cleanup(q.ShutDown)
-	return &testQueue{T: t, requestQueue: q, clock: clock}
+	return &testQueue{T: t, Queue: q, clock: clock}
 }
 
 func requestOf(s string) reconcile.Request {
@@ -205,10 +205,10 @@ func TestReconcilesOfOneObjectArePaced(t *testing.T) {
 					reconciles++
 				}
 			}
-			if want := reconcileBurst + int(10*time.Minute/reconcileEvery); reconciles < want-2 || reconciles > want+2 {
+			if want := ReconcileBurst + int(10*time.Minute/ReconcileEvery); reconciles < want-2 || reconciles > want+2 {
 				t.Errorf("%d reconciles in ten minutes, want about %d", reconciles, want)
 			}
-			q.step(reconcileEvery)
+			q.step(ReconcileEvery)
 			if q.Len() != 1 {
 				t.Error("the last edit is lost")
 			}
@@ -296,7 +296,7 @@ func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 	if fair := objects/(workers*namespaces/(namespaces+2)) + slow; now > fair*11/10 {
 		t.Errorf("it took %d rounds, want about %d", now, fair)
 	}
-	if hostile > hot*(reconcileBurst+1) {
+	if hostile > hot*(ReconcileBurst+1) {
 		t.Errorf("%d hostile reconciles", hostile)
 	}
 }

@@ -1,0 +1,47 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// ErrContended is returned for an object that another client changed before each try to write it.
+var ErrContended = errors.New("repeated write conflicts, another client keeps updating it")
+
+// IsConflict reports whether a write was refused because the object is not as it was read: it has changed, exists already or
+// is gone.
+func IsConflict(err error) bool {
+	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+}
+
+// safeParts are the parts of the API server's messages that hold names and numbers only. The rest may quote a Secret, as
+// admission plug-ins do, or the URL of a request.
+var safeParts = regexp.MustCompile("exceeded quota: [a-z0-9.-]+" +
+	"|ValidatingAdmissionPolicy '[^']{1,253}' with binding '[^']{1,253}' denied request" +
+	"|admission webhook \"[^\"]{1,253}\" denied the request" +
+	"|field is immutable when `immutable` is set" +
+	"|because it is being terminated")
+
+// Describe returns a message for a failed request that quotes neither the object nor the request, and whether the error may
+// pass by itself.
+func Describe(err error) (message string, transient bool) {
+	if errors.Is(err, ErrContended) {
+		return err.Error(), true
+	}
+	var answered apierrors.APIStatus
+	if !errors.As(err, &answered) {
+		return "the API server did not answer; it is tried again", true
+	}
+	status := answered.Status()
+	message = fmt.Sprintf("%s (%d)", status.Reason, status.Code)
+	if safe := safeParts.FindString(status.Message); safe != "" {
+		message += ": " + safe
+	}
+	return message, !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err)
+}

@@ -1,0 +1,43 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"errors"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func TestDescribe(t *testing.T) {
+	const hidden = "CAISxyzzy"
+	resource := corev1.Resource("secrets")
+	for _, tt := range []struct {
+		name    string
+		given   error
+		want    string
+		passing bool
+	}{
+		{"quota", apierrors.NewForbidden(resource, "orders", errors.New("exceeded quota: none, requested: count/secrets=1, used: count/secrets=0")),
+			"Forbidden (403): exceeded quota: none", false},
+		{"an admission policy that quotes", apierrors.NewForbidden(resource, "orders", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "+hidden)),
+			"Forbidden (403): ValidatingAdmissionPolicy 'p' with binding 'b' denied request", false},
+		{"a webhook that quotes", apierrors.NewForbidden(resource, "orders", errors.New("admission webhook \"w.example.com\" denied the request: "+hidden)),
+			"Forbidden (403): admission webhook \"w.example.com\" denied the request", false},
+		{"immutable", apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "orders",
+			field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}),
+			"Invalid (422): field is immutable when `immutable` is set", false},
+		{"anything else", apierrors.NewBadRequest(hidden), "BadRequest (400)", false},
+		{"overloaded", apierrors.NewTooManyRequests(hidden, 1), "TooManyRequests (429)", true},
+		{"timeout", apierrors.NewTimeoutError(hidden, 1), "Timeout (504)", true},
+		{"no answer", errors.New("Post \"https://127.0.0.1/" + hidden + "\": EOF"), "the API server did not answer; it is tried again", true},
+		{"a hot Secret", ErrContended, ErrContended.Error(), true},
+	} {
+		if got, passing := Describe(tt.given); got != tt.want || passing != tt.passing {
+			t.Errorf("%s: Describe = %q, %v; want %q, %v", tt.name, got, passing, tt.want, tt.passing)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fairqueue
+
+import (
+	"container/list"
+	"sync"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// fairOrder is the order in which requests leave the queue. The next one is of the namespace that has the fewest requests
+// under way; of several such namespaces, of the one that has waited longest. Within a namespace it is first in, first out, but
+// for requests that are preferred. A namespace has no more requests under way than it leaves free workers for the others: the
+// first has half of the workers, the next half of what is left then, and so on, but at least one while any worker is free. So
+// a namespace whose requests are many, or slow, delays its own. It takes several namespaces whose requests hang, six for 32
+// workers, to occupy them all. Each operation takes constant time, but for a scan of at most as many levels as there are
+// workers. It implements workqueue.Queue, and is safe for concurrent use.
+type fairOrder struct {
+	workers    int
+	mu         sync.Mutex
+	length     int                           // of those that wait
+	underWay   int                           // in all namespaces
+	namespaces map[string]*namespaceRequests // that have requests waiting or under way
+	levels     []*list.List                  // of namespaces that have requests waiting, by the number of those under way
+	waiting    map[reconcile.Request]*list.Element
+	preferred  map[reconcile.Request]struct{} // that are not waiting yet
+}
+
+// namespaceRequests are the requests of one namespace.
+type namespaceRequests struct {
+	underWay    int
+	first, rest list.List     // waiting; those of first go first
+	element     *list.Element // in the level; nil while none waits
+}
+
+func newFairOrder(workers int) *fairOrder {
+	return &fairOrder{
+		workers: workers, namespaces: map[string]*namespaceRequests{},
+		waiting: map[reconcile.Request]*list.Element{}, preferred: map[reconcile.Request]struct{}{},
+	}
+}
+
+// Len returns how many requests wait, or 0 while no namespace may start another: then client-go's queue lets its workers sleep.
+//
+// No worker sleeps while there is something for it to start. Let s be the number of requests that could be started one after
+// the other. Push raises s by one at most, and client-go's queue wakes one worker for it. ended raises s by one at most,
+// because it frees one worker, and the worker that calls it calls Get next. Pop lowers s by one. So s is never more than the
+// workers that are awake and not busy.
+func (o *fairOrder) Len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.next() == nil {
+		return 0
+	}
+	return o.length
+}
+
+// Push lets a request wait that does not yet.
+func (o *fairOrder) Push(request reconcile.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, ok := o.namespaces[request.Namespace]
+	if !ok {
+		n = &namespaceRequests{}
+		o.namespaces[request.Namespace] = n
+	}
+	o.length++
+	o.insert(n, request)
+	if n.element == nil {
+		n.element = o.level(n.underWay).PushBack(n)
+	}
+}
+
+// Touch is called for a request that waits and is added again: it goes forward if it is preferred now.
+func (o *fairOrder) Touch(request reconcile.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, preferred := o.preferred[request]; !preferred {
+		return
+	}
+	if element, waiting := o.waiting[request]; waiting {
+		n := o.namespaces[request.Namespace]
+		n.remove(element)
+		o.insert(n, request)
+	}
+}
+
+// Pop takes out the request whose turn it is; Len must not be 0.
+func (o *fairOrder) Pop() reconcile.Request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.next()
+	front := n.first.Front()
+	if front == nil {
+		front = n.rest.Front()
+	}
+	request := n.remove(front)
+	o.length--
+	o.underWay++
+	delete(o.waiting, request)
+	o.move(n, n.underWay+1)
+	return request
+}
+
+// ended says that a request of a namespace is no longer under way.
+func (o *fairOrder) ended(namespace string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, ok := o.namespaces[namespace]
+	if !ok {
+		return
+	}
+	o.underWay--
+	if o.move(n, n.underWay-1); n.underWay == 0 && n.element == nil {
+		delete(o.namespaces, namespace)
+	}
+}
+
+// prefer has a request go before the others of its namespace when it is pushed or touched.
+func (o *fairOrder) prefer(request reconcile.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.preferred[request] = struct{}{}
+}
+
+// insert puts a request behind those that wait like it.
+func (o *fairOrder) insert(n *namespaceRequests, request reconcile.Request) {
+	to := &n.rest
+	if _, preferred := o.preferred[request]; preferred {
+		delete(o.preferred, request)
+		to = &n.first
+	}
+	o.waiting[request] = to.PushBack(request)
+}
+
+// next returns the namespace whose turn it is, or nil if none may start a request.
+func (o *fairOrder) next() *namespaceRequests {
+	free := o.workers - o.underWay
+	for underWay, level := range o.levels {
+		if underWay >= free {
+			return nil
+		}
+		if front := level.Front(); front != nil {
+			return front.Value.(*namespaceRequests)
+		}
+	}
+	return nil
+}
+
+// move puts a namespace behind the others that have as many requests under way, if it has requests waiting.
+func (o *fairOrder) move(n *namespaceRequests, underWay int) {
+	if n.element != nil {
+		o.level(n.underWay).Remove(n.element)
+		n.element = nil
+	}
+	n.underWay = underWay
+	if n.first.Len()+n.rest.Len() > 0 {
+		n.element = o.level(underWay).PushBack(n)
+	}
+}
+
+func (o *fairOrder) level(underWay int) *list.List {
+	for len(o.levels) <= underWay {
+		o.levels = append(o.levels, list.New())
+	}
+	return o.levels[underWay]
+}
+
+// remove takes out a request, from whichever of the two lists it is in.
+func (n *namespaceRequests) remove(element *list.Element) reconcile.Request {
+	n.first.Remove(element)
+	n.rest.Remove(element)
+	return element.Value.(reconcile.Request)
+}
