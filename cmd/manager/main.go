@@ -31,6 +31,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -89,6 +90,7 @@ func run(ctx context.Context, s *settings) error {
 		Client: mgr.GetClient(), Live: uncached,
 		STS: client, Budget: budget, Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: uncached, STS: client, Clock: clock.RealClock{}}),
+		Early:      renewal.NewEarly(),
 		Clock:      clock.RealClock{},
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}

@@ -214,7 +214,7 @@ func (p *pass) claim() ratelimit.Claim {
 		claim.Expires = p.record.ExpiresAt
 	}
 	switch p.decision.Cause {
-	case renewal.CauseDue, renewal.CauseHastened, renewal.CauseRequested, renewal.CausePolicyChanged, renewal.CauseClockBehind:
+	case renewal.CauseDue, renewal.CauseEarly, renewal.CauseRequested, renewal.CausePolicyChanged, renewal.CauseClockBehind:
 		claim.First = claim.Expires.IsZero()
 	case renewal.CauseNoRecord, renewal.CauseForeignRecord, renewal.CauseRequestChanged, renewal.CauseLayoutChanged, renewal.CauseEdited:
 	}

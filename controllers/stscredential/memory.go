@@ -52,8 +52,6 @@ const (
 type memory struct {
 	mu    sync.Mutex
 	memos map[types.NamespacedName]*memo
-	// hurry are the issues, by STS's request ID, that are to be renewed a little early.
-	hurry map[types.NamespacedName]string
 }
 
 // memo is what is remembered of one object. One pass at a time uses it.
@@ -152,7 +150,6 @@ func (m *memory) forget(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.memos, key)
-	delete(m.hurry, key)
 }
 
 // wrote reports whether a Secret is as this process wrote it last.
@@ -165,27 +162,6 @@ func (m *memory) wrote(s client.Object) bool {
 	}
 	written := of.secretVersion.Load()
 	return written != nil && *written == s.GetResourceVersion()
-}
-
-// hasten has an issue renewed a little early.
-func (m *memory) hasten(key types.NamespacedName, requestID string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.hurry == nil {
-		m.hurry = map[types.NamespacedName]string{}
-	}
-	m.hurry[key] = requestID
-}
-
-// hastened reports whether an issue is to be renewed a little early. Another issue than that ends the hurry.
-func (m *memory) hastened(key types.NamespacedName, requestID string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	hurry, set := m.hurry[key]
-	if set && hurry != requestID {
-		delete(m.hurry, key)
-	}
-	return set && hurry == requestID
 }
 
 // statusLags reports whether the object is older than the status that was written last.

@@ -96,7 +96,7 @@ func TestALostStatusHidesNoStalePods(t *testing.T) {
 	c.Status = v1alpha1.StsCredentialStatus{}
 	w.must(api.Status().Update(w.ctx, c))
 	w.restart()
-	w.Rollouts, w.wake = true, make(chan wakeUp, 100)
+	w.Rollouts = true
 	w.pass(c)
 	w.wantCalls(2)
 	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})

@@ -21,6 +21,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -100,7 +101,7 @@ func (r *Reconciler) attend(ctx context.Context, p *pass, due consumers.Due) {
 	switch {
 	case !step.Restart:
 		p.looks = append(p.looks, step.At.Sub(r.Clock.Now()))
-	case r.hasten(ctx, p, state):
+	case r.renewEarly(ctx, p, state):
 		p.looks = append(p.looks, stampRetry)
 	default:
 		r.restart(ctx, p, object, due, state)
@@ -142,35 +143,31 @@ func (r *Reconciler) unreachable(p *pass, w consumers.Workload, verb string, err
 	r.Metrics.rolledOut(v1alpha1.ReasonRolloutRefused)
 }
 
-// hasten renews first what else the workload reads and is due within a quarter of its life, so that one restart serves
+// renewEarly renews first what else the workload reads and is due within a quarter of its life, so that one restart serves
 // all of it. It reports whether there is something to wait for.
-func (r *Reconciler) hasten(ctx context.Context, p *pass, state consumers.State) (wait bool) {
+func (r *Reconciler) renewEarly(ctx context.Context, p *pass, state consumers.State) (wait bool) {
 	if !r.Clock.Now().Before(p.record.WrittenAt.Add(companionPatience)) {
 		return false
 	}
 	for _, name := range r.credentialsIn(ctx, p.credential.Namespace, state.Holds) {
 		other := r.credentialNamed(ctx, p.credential.Namespace, name)
-		if name == p.credential.Name || other == nil || !dueSoon(other, r.STS.Now()) {
+		if name == p.credential.Name || other == nil || !renewsSoon(other, r.STS.Now()) {
 			continue
 		}
-		r.memory.hasten(client.ObjectKeyFromObject(other), other.Status.RequestID)
-		select {
-		case r.wake <- wakeUp{Object: other}:
-			wait = true
-		case <-ctx.Done():
-		}
+		r.Early.Request(ctx, client.ObjectKeyFromObject(other), other.Status.RequestID)
+		wait = true
 	}
 	return wait
 }
 
-// dueSoon reports whether a credential that restarts workloads is due within a quarter of its life.
-func dueSoon(c *v1alpha1.StsCredential, now time.Time) bool {
+// renewsSoon reports whether a credential restarts workloads, works, and is due soon.
+func renewsSoon(c *v1alpha1.StsCredential, now time.Time) bool {
 	s := c.Status
 	if !c.Restarts() || c.Spec.Suspend || s.IssuedAt == nil || s.ExpiresAt == nil || s.RenewAt == nil || s.RequestID == "" {
 		return false
 	}
 	healthy := meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionReady) && !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionRenewalFailing)
-	return healthy && s.RenewAt.Sub(now) <= s.ExpiresAt.Sub(s.IssuedAt.Time)/4
+	return healthy && renewal.DueSoon(now, s.IssuedAt.Time, s.ExpiresAt.Time, s.RenewAt.Time)
 }
 
 // restart stamps the workload's pod template with what its pods will read.

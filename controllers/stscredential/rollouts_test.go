@@ -43,7 +43,7 @@ const halfway = 2 * time.Hour
 // restarting is a world whose operator restarts workloads.
 func restarting(t *testing.T) *world {
 	w := newWorld(t)
-	w.Rollouts, w.wake = true, make(chan wakeUp, 100)
+	w.Rollouts = true
 	return w
 }
 
@@ -75,7 +75,7 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 	w.wantStamps("Deployment", "env", nil)
 	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutRefused, "did not answer")
 	w.restart()
-	w.Client, w.Rollouts, w.wake = alive, true, make(chan wakeUp, 100)
+	w.Client, w.Rollouts = alive, true
 	w.told()
 
 	w.pass(c)
@@ -237,7 +237,7 @@ func TestOneRestartForTwo(t *testing.T) {
 	next := w.pass(first).RequeueAfter
 	w.wantCalls(4)
 	w.wantStamps("Deployment", "both", nil)
-	if next > time.Second || len(w.wake) != 1 || (<-w.wake).Object.Name != "second" {
+	if next > time.Second || len(w.Early.Requests()) != 1 || (<-w.Early.Requests()).Name != "second" {
 		t.Fatalf("looks again after %v, and did not wake the second alone", next)
 	}
 	w.pass(second)
@@ -354,7 +354,7 @@ func TestRestartsArgoRollouts(t *testing.T) {
 	}
 	before := object.GetResourceVersion()
 	w.restart()
-	w.Rollouts, w.wake = true, make(chan wakeUp, 100)
+	w.Rollouts = true
 	w.step(10 * time.Minute)
 	w.pass(c)
 	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))

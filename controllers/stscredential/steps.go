@@ -188,7 +188,7 @@ func (r *Reconciler) decide(p *pass) {
 		Seed:         string(c.UID),
 	}
 	if p.record != nil {
-		facts.Hastened = r.memory.hastened(client.ObjectKeyFromObject(c), p.record.RequestID)
+		facts.RenewEarly = r.Early.Requested(client.ObjectKeyFromObject(c), p.record.RequestID)
 		facts.Record = &renewal.Record{
 			IssuedAt:            p.record.IssuedAt,
 			ExpiresAt:           p.record.ExpiresAt,

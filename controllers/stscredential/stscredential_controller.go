@@ -29,6 +29,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -52,6 +53,8 @@ type Reconciler struct {
 	Operator        *identity.Operator
 	ServiceAccounts *identity.ServiceAccounts
 	AccessKeys      *identity.AccessKeys
+	// Early carries requests to renew before the time.
+	Early *renewal.Early
 	// Clock is the local clock.
 	Clock clock.WithTicker
 	// Events and Audit tell people and logs what was done.
@@ -131,6 +134,7 @@ func (r *Reconciler) Busy() bool { return r.passes.Load() > 0 }
 // forget an object that is no more.
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.memory.forget(key)
+	r.Early.Forget(key)
 	r.Budget.Leave(key)
 	r.Metrics.expired.over(key, r.STS.Now())
 }
@@ -194,6 +198,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
 		WatchesRawSource(r.wakeSource()).
 		WatchesRawSource(r.turnSource()).
+		WatchesRawSource(r.earlySource()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
@@ -44,6 +45,23 @@ func specOrWish() predicate.Predicate {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt]
 	}}
 	return predicate.Or(predicate.GenerationChangedPredicate{}, wishChanged, unbound)
+}
+
+// earlySource queues the credentials that are to be renewed early.
+func (r *Reconciler) earlySource() source.Source {
+	return source.Func(func(ctx context.Context, q queue) error {
+		go func() {
+			for {
+				select {
+				case key := <-r.Early.Requests():
+					q.Add(ctrl.Request{NamespacedName: key})
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		return nil
+	})
 }
 
 // byOthers passes what others do to Secrets. What this process wrote, the pass that wrote it has taken in.

@@ -31,6 +31,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -127,6 +128,7 @@ func (w *world) restart() {
 	w.Reconciler = &Reconciler{
 		Client: cached, Live: virtualReader{api}, STS: client, Clock: w.clock, Events: w.events, Audit: w.log.logger(),
 		Metrics:    metrics,
+		Early:      renewal.NewEarly(),
 		Operator:   identity.NewOperator(identity.Options{NewFetch: newFetch, STS: client, Clock: w.clock}),
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: api, STS: client, Clock: w.clock}),
 	}

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package renewal decides when a credential is renewed. It takes facts and a time and touches nothing.
+// Package renewal decides when a credential is renewed. A decision takes facts and a time, and touches nothing.
 package renewal
 
 import (
@@ -32,9 +32,9 @@ type Facts struct {
 	Restarts bool
 	// RenewRequest is the value with which a user asks for a renewal, empty if none does.
 	RenewRequest string
-	// Hastened: a workload that reads these credentials is about to be restarted for others, so that they are renewed a
-	// little early rather than cause a restart of their own.
-	Hastened bool
+	// RenewEarly: a workload that reads these credentials is about to be restarted for others, so that they are renewed
+	// early instead of causing a restart of their own. See Early.
+	RenewEarly bool
 	// Seed tells credentials apart, so that they do not renew in step: the object's UID.
 	Seed string
 	// Record is what the Secret says of itself; nil if there is no Secret, or none with a whole record.
@@ -73,7 +73,7 @@ const (
 	CauseLayoutChanged  Cause = "LayoutChanged"
 	CauseRequested      Cause = "Requested"
 	CauseDue            Cause = "Due"
-	CauseHastened       Cause = "Hastened"
+	CauseEarly          Cause = "Hastened"
 	CauseClockBehind    Cause = "ClockBehind"
 	CauseEdited         Cause = "Edited"
 )
@@ -129,7 +129,7 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 		{CauseLayoutChanged, r.LayoutChanged},
 		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
 		{CauseDue, !now.Before(renewAt)},
-		{CauseHastened, f.Hastened},
+		{CauseEarly, f.RenewEarly},
 		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
 		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
 		{CauseEdited, r.Edited},

@@ -48,8 +48,8 @@ func TestDecide(t *testing.T) {
 		{"renewal requested and answered", 0, func(f *renewal.Facts) {
 			f.RenewRequest, f.Record.HandledRenewRequest = "now", "now"
 		}, "", true},
-		{"hastened", 20 * time.Minute, func(f *renewal.Facts) { f.Hastened = true }, renewal.CauseHastened, true},
-		{"hastened while suspended", 20 * time.Minute, func(f *renewal.Facts) { f.Hastened, f.Suspended = true, true }, "", true},
+		{"requested early", 20 * time.Minute, func(f *renewal.Facts) { f.RenewEarly = true }, renewal.CauseEarly, true},
+		{"requested early while suspended", 20 * time.Minute, func(f *renewal.Facts) { f.RenewEarly, f.Suspended = true, true }, "", true},
 		{"due earlier where workloads are restarted", 30 * time.Minute, func(f *renewal.Facts) { f.Restarts = true }, renewal.CauseDue, true},
 		{"request withdrawn", 0, func(f *renewal.Facts) { f.Record.HandledRenewRequest = "now" }, "", true},
 		{"suspended and fresh", 0, func(f *renewal.Facts) { f.Suspended = true }, "", true},
