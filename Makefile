@@ -18,14 +18,16 @@ KUBERNETES_VERSION ?=
 export KUBERNETES_VERSION
 
 TOOL := go tool -modfile=hack/tools/go.mod
-LINT := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+LINT := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 HELM := go tool -modfile=hack/tools/helm/go.mod helm
+# The Go modules with code: the product, the developers' tools, and the tests of the whole.
+MODULES := . hack test
 CHART := charts/sts-credential-operator
 CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
 # What a cluster gets, with the image IMG.
 MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed 's|image: sts-credential-operator:dev$$|image: $(IMG)|'
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
-ASSETS = $$(go run ./hack/controlplane/assets kube-controller-manager)
+ASSETS = $$(go -C hack run ./controlplane/assets kube-controller-manager)
 
 .DEFAULT_GOAL := help
 
@@ -35,21 +37,25 @@ help: ## Show this help.
 
 .PHONY: demo
 demo: ## Show the main job live on a local control plane and an emulated STS (ARGS=--once ends by itself).
-	go run ./hack/demo $(ARGS)
+	go -C hack build -o $(CURDIR)/bin/demo ./demo
+	bin/demo $(ARGS)
 
 .PHONY: cluster
 cluster: ## Run a Kubernetes cluster of one node for playing, until Ctrl-C (Linux, root; says which packages it needs).
-	go run ./hack/node/cluster
+	go -C hack run ./node/cluster
 
 .PHONY: test
 test: ## Run all tests, with the race detector, against a real API server (KUBERNETES_VERSION=1.33.13 for another).
-	assets="$(ASSETS)"; KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m -coverprofile=cover.out $(ARGS) ./...
-	go test $(ARGS) ./test/budget # without the race detector
-	hack/coverage.sh cover.out
+	assets="$(ASSETS)"; export KUBEBUILDER_ASSETS="$$assets"; failed=0; mkdir -p bin; \
+	for module in $(MODULES); do \
+	  go -C "$$module" test -race -timeout 30m -coverprofile="$(CURDIR)/bin/cover-$${module/./product}.out" $(ARGS) ./... || failed=1; \
+	done; exit $$failed
+	go -C test test $(ARGS) ./budget # without the race detector
+	hack/coverage.sh bin/cover-*.out
 
 .PHONY: test-monitoring
 test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Prometheus; `make test` does so too.
-	go test -count=1 $(ARGS) ./test/monitoring/...
+	go -C test test -count=1 $(ARGS) ./monitoring/...
 
 .PHONY: test-formats
 test-formats: test/formats/node/node_modules ## Give the Secret in each format to the SDKs that read it (needs Node.js and npm).
@@ -61,11 +67,13 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 
 .PHONY: bench
 bench: ## Measure the operator against the floor and write docs/performance.md: half an hour, Linux (ARGS=--short: a minute, no file).
-	go run ./test/bench $(ARGS)
+	go -C test build -o $(CURDIR)/bin/bench ./bench
+	bin/bench $(ARGS)
 
 .PHONY: picture
 picture: ## Draw docs/images/dashboard.svg anew, from a run of eleven minutes.
-	go run ./hack/monitoring/picture
+	go -C hack build -o $(CURDIR)/bin/picture ./monitoring/picture
+	bin/picture
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute each (FUZZTIME=10s for less), and print a table.
@@ -73,24 +81,23 @@ fuzz: ## Run every fuzz target for a minute each (FUZZTIME=10s for less), and pr
 
 .PHONY: chaos
 chaos: ## Do to the operator whatever can happen to it, with an observer that finds broken promises (ARGS=-short for a little of it).
-	go build -o bin/chaos ./test/chaos
+	go -C test build -o $(CURDIR)/bin/chaos ./chaos
 	bin/chaos $(ARGS)
 
 .PHONY: lint
 lint: ## Run the linters.
-	$(LINT) run ./...
-	cd hack/sbom && go tool -modfile=../tools/golangci-lint/go.mod golangci-lint run ./...
+	for module in $(MODULES) hack/sbom; do (cd "$$module" && $(LINT) run ./...); done
 	go tool -modfile=hack/tools/actionlint/go.mod actionlint
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's parts and config/prometheus.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
-	go run ./hack/policyschema config/crd/sts.alibabacloud.com_*.yaml
+	go -C hack run ./policyschema $(CURDIR)/config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
 	cp $(filter-out %/kustomization.yaml,$(wildcard config/admission/*.yaml)) $(CHART)/files/admission/
-	go run ./hack/chartdocs $(CHART)
+	go -C hack run ./chartdocs $(CURDIR)/$(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 	hack/monitoring/generate.sh
 
@@ -117,14 +124,15 @@ image-archive: ## Build the image IMG and save it to dist/image.tar, for docker 
 
 .PHONY: image-check
 image-check: image-archive ## Build the image IMG and check it: size, user, labels, no shell, static, runs under any user.
-	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar hack/image/engine.sh go test -count=1 -v ./test/image
+	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar hack/image/engine.sh go -C test test -count=1 -v ./image
 
 # On a node without a registry; LOCAL_BASES= takes the Dockerfile's bases all the same.
 .PHONY: e2e
 e2e: export LOCAL_BASES ?= 1
 e2e: override IMG := sts-credential-operator:e2e
 e2e: image-archive ## Test the image and the chart on a real node, with pods that call an emulated STS (Linux, root).
-	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go test -count=1 -p 1 -timeout 20m -v $(ARGS) ./hack/node ./test/e2e
+	E2E=1 go -C hack test -count=1 -timeout 20m -v $(ARGS) ./node
+	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go -C test test -count=1 -timeout 20m -v $(ARGS) ./e2e
 
 .PHONY: sbom
 sbom: image-archive ## Write what the image's manager is made of to dist/sbom.spdx.json (SPDX), and check it.
@@ -163,4 +171,4 @@ dist: ## Write what `make deploy` applies to dist/install.yaml (DIST=another fol
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache.
-	rm -rf bin dist cover.out
+	rm -rf bin dist

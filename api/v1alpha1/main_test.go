@@ -8,9 +8,11 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +25,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
 const (
@@ -35,8 +36,8 @@ const (
 var crds = filepath.Join("..", "..", "config", "crd")
 
 var (
-	plane *controlplane.ControlPlane // runs for as long as the tests
-	admin client.Client              // may do everything, and sends unknown fields to be refused
+	cluster *envtest.Environment // runs for as long as the tests
+	admin   client.Client        // may do everything, and sends unknown fields to be refused
 )
 
 // TestMain starts one real API server for all tests: its schema is what users meet.
@@ -48,25 +49,42 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// Whoever imports the API resolves the imports of its tests too, so these import nothing of hack or test.
 func run(m *testing.M) (code int, err error) {
-	plane, err = controlplane.Start(context.Background(), controlplane.Options{})
+	assets, err := assets()
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, plane.Stop()) }()
-	if _, err := envtest.InstallCRDs(plane.Config(), envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true}); err != nil {
+	cluster = &envtest.Environment{
+		BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true,
+		ControlPlaneStartTimeout: time.Minute,
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	config, err := cluster.Start()
+	if err != nil {
 		return 0, err
 	}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return 0, err
 	}
-	c, err := client.New(plane.Config(), client.Options{Scheme: scheme})
+	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return 0, err
 	}
 	admin = client.WithFieldValidation(c, metav1.FieldValidationStrict)
 	return m.Run(), nil
+}
+
+// assets returns the folder with the programs of the control plane, which are fetched or built on first use.
+func assets() (string, error) {
+	if folder := os.Getenv("KUBEBUILDER_ASSETS"); folder != "" {
+		return folder, nil
+	}
+	find := exec.Command("go", "-C", "../../hack", "run", "./controlplane/assets")
+	find.Stderr = os.Stderr
+	folder, err := find.Output()
+	return strings.TrimSpace(string(folder)), err
 }
 
 // row is one rule seen from one side. given is YAML that is laid over a spec which is admitted: a key replaces the

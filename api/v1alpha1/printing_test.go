@@ -4,6 +4,7 @@
 package v1alpha1_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -122,13 +123,13 @@ func kubectl(t *testing.T) func(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config")
-	if err := plane.WriteKubeconfig(config); err != nil {
+	if err := os.WriteFile(config, cluster.KubeConfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func(t *testing.T, args ...string) string {
 		t.Helper()
 		args = append([]string{"--kubeconfig", config, "--cache-dir", dir}, args...)
-		out, err := exec.CommandContext(t.Context(), filepath.Join(plane.Assets(), "kubectl"), args...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), cluster.ControlPlane.KubectlPath, args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
 		}

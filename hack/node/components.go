@@ -64,7 +64,7 @@ func (c *Cluster) startContainerd(ctx context.Context) error {
 	if err := c.start(ctx, answers, "containerd", "--config", filepath.Join(c.dir, "containerd.toml")); err != nil {
 		return err
 	}
-	return c.ImportProgram(ctx, pauseImage, "./hack/node/pause")
+	return c.ImportProgram(ctx, pauseImage, "hack/node/pause")
 }
 
 func (c *Cluster) startScheduler(ctx context.Context) error {

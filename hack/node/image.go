@@ -18,12 +18,12 @@ import (
 	"runtime"
 )
 
-// ImportProgram builds a Go package, given as its path from the repository's root, and imports an image of that name
+// ImportProgram builds a Go package, given as its folder from the repository's root, and imports an image of that name
 // which holds nothing else. It runs as a user without rights.
 func (c *Cluster) ImportProgram(ctx context.Context, image, pkg string) error {
 	program := filepath.Join(c.dir, filepath.Base(pkg))
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, pkg)
-	build.Dir = c.root
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
+	build.Dir = filepath.Join(c.root, pkg) // it may be in another module than this
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w: %s", pkg, err, out)

@@ -74,7 +74,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("docs/budget.md is not what the simulations give (%v): run go test ./test/budget -update, and look at what has changed", err)
+		t.Errorf("docs/budget.md is not what the simulations give (%v): run go -C test test ./budget -update, and look at what has changed", err)
 	}
 }
 

@@ -172,12 +172,12 @@ func (w *world) importImages() {
 		defer func() { _ = archive.Close() }()
 		w.must(w.cluster.ImportImage(w.ctx, archive))
 	} else {
-		w.must(w.cluster.ImportProgram(w.ctx, image, "./cmd/manager"))
+		w.must(w.cluster.ImportProgram(w.ctx, image, "cmd/manager"))
 	}
 	for _, tag := range []string{nextImage, "docker.io/library/" + firstImage} {
 		w.must(w.cluster.Run(w.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, tag))
 	}
-	w.must(w.cluster.ImportProgram(w.ctx, whoamiImage, "./test/e2e/whoami"))
+	w.must(w.cluster.ImportProgram(w.ctx, whoamiImage, "test/e2e/whoami"))
 }
 
 // run runs a user's program and returns what it printed. Its error holds what it said on stderr.

@@ -12,6 +12,7 @@ require (
 	github.com/aliyun/aliyun-tablestore-go-sdk v1.7.17
 	github.com/aliyun/credentials-go v1.4.14
 	github.com/stscredential/sts-credential-operator v0.0.0
+	github.com/stscredential/sts-credential-operator/test v0.0.0
 	gopkg.in/ini.v1 v1.67.0
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
@@ -61,4 +62,8 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-replace github.com/stscredential/sts-credential-operator => ../..
+replace (
+	github.com/stscredential/sts-credential-operator => ../..
+	github.com/stscredential/sts-credential-operator/hack => ../../hack
+	github.com/stscredential/sts-credential-operator/test => ..
+)

@@ -73,7 +73,7 @@ func newSite(t *testing.T) *site {
 	s.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	s.must(s.plane.WriteKubeconfig(s.kubeconfig))
 	s.manager = filepath.Join(t.TempDir(), "manager")
-	s.run("go", "build", "-o", s.manager, "../../cmd/manager")
+	s.run("go", "-C", "../..", "build", "-o", s.manager, "./cmd/manager")
 	return s
 }
 

@@ -4,7 +4,7 @@
 // Command assets prints the folder that holds the programs of the local control plane, after downloading or building
 // what it lacks:
 //
-//	KUBEBUILDER_ASSETS="$(go run ./hack/controlplane/assets)" go test ./...
+//	KUBEBUILDER_ASSETS="$(go -C hack run ./controlplane/assets)" go test ./...
 //
 // etcd, kube-apiserver and kubectl are always there; further programs are named as arguments.
 package main
