@@ -72,7 +72,7 @@ func (w *clockWatch) Start(ctx context.Context) error {
 // asked reports whether STS answered, be it with a refusal, and so told its time; or that the operator has nobody to ask
 // as, so that it is left to the next call.
 func (w *clockWatch) asked(ctx context.Context) bool {
-	keys, err := w.Operator.Keys(ctx)
+	keys, err := w.Operator.Credentials(ctx)
 	if err != nil {
 		return true
 	}

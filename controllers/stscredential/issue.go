@@ -108,18 +108,18 @@ func (p *pass) attempt() string {
 func (p *pass) sought() string { return p.request.Hash() + "/" + p.wish() }
 
 // asking is who asks STS for this credential.
-func (r *Reconciler) asking(ctx context.Context, p *pass) (identity.Asking, error) {
+func (r *Reconciler) asking(ctx context.Context, p *pass) (identity.Identity, error) {
 	who := p.request.Identity
 	switch {
 	case who == nil:
-		return r.Operator.Asking(ctx)
+		return r.Operator.Identity(ctx)
 	case who.AccessKey != nil:
-		return r.AccessKeys.Asking(ctx, p.credential.Namespace, *who.AccessKey)
+		return r.AccessKeys.Identity(ctx, p.credential.Namespace, *who.AccessKey)
 	case r.ServiceAccounts == nil:
-		return identity.Asking{}, &identity.UnavailableError{Source: "ServiceAccount " + who.ServiceAccount.Name, Class: sts.Refused,
+		return identity.Identity{}, &identity.UnavailableError{Source: "ServiceAccount " + who.ServiceAccount.Name, Class: sts.Refused,
 			NextStep: "the operator may not ask for tokens of ServiceAccounts: a cluster admin switches it on with the flag --service-account-identity and the right to create serviceaccounts/token"}
 	}
-	return r.ServiceAccounts.Asking(ctx, p.credential.Namespace, *who.ServiceAccount)
+	return r.ServiceAccounts.Identity(ctx, p.credential.Namespace, *who.ServiceAccount)
 }
 
 // issue makes the call, within the budget. An identity that STS does not know is fetched anew, once.
@@ -147,7 +147,7 @@ func (r *Reconciler) ask(ctx context.Context, p *pass) (credentials.Credentials,
 		return credentials.Credentials{}, nil
 	}
 	account := asking.Caller.Account
-	defer r.Budget.Done(account)
+	defer r.Budget.Release(account)
 	request := p.request.Request
 	request.Policy = cmp.Or(p.request.ImposedPolicy, request.Policy)
 	p.caller = asking.Caller.ARN
@@ -176,7 +176,7 @@ func (p *pass) origin() sts.Origin {
 
 // admit takes a turn in the budget of an account, or sets how long to wait for it. Each call counts as a try.
 func (r *Reconciler) admit(p *pass, account string) bool {
-	p.wait = r.Budget.Take(account, p.claim())
+	p.wait = r.Budget.Acquire(account, p.claim())
 	if p.queued = p.wait > 0; p.queued {
 		p.memo.absent = p.absent
 		p.holding = "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling"
@@ -188,12 +188,12 @@ func (r *Reconciler) admit(p *pass, account string) bool {
 
 // identify asks STS who asks, within the budget, or sets how long to wait for that. A throttling answer pauses the budget:
 // the next call waits for that.
-func (r *Reconciler) identify(ctx context.Context, p *pass, asking *identity.Asking) error {
+func (r *Reconciler) identify(ctx context.Context, p *pass, asking *identity.Identity) error {
 	account := asking.Caller.Account
 	if !r.admit(p, account) {
 		return nil
 	}
-	defer r.Budget.Done(account)
+	defer r.Budget.Release(account)
 	caller, err := asking.Identify(ctx)
 	var failed *sts.Error
 	if errors.As(err, &failed) && failed.Class == sts.Throttled {

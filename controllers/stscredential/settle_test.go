@@ -100,7 +100,7 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 	w.pass(c)
 	w.Budget = stsBudget(w, 20, 20)
 	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
+	if wait := w.Budget.Acquire(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
 	fresh := w.credential("fresh")
@@ -114,7 +114,7 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonExpired, "")
 	w.pass(fresh)
 	w.wantCondition(fresh, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
-	w.Budget.Done(account)
+	w.Budget.Release(account)
 	w.step(time.Second)
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")

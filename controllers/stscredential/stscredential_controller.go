@@ -119,7 +119,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err // it keeps its place in the budget
 	}
 	if !p.queued {
-		r.Budget.Leave(request.NamespacedName) // whatever it waited for before
+		r.Budget.Cancel(request.NamespacedName) // whatever it waited for before
 	}
 	next, err := r.report(ctx, p)
 	if err == nil {
@@ -135,7 +135,7 @@ func (r *Reconciler) Busy() bool { return r.passes.Load() > 0 }
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.memory.forget(key)
 	r.Early.Forget(key)
-	r.Budget.Leave(key)
+	r.Budget.Cancel(key)
 	r.Metrics.expired.over(key, r.STS.Now())
 }
 

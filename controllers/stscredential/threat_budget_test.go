@@ -103,9 +103,9 @@ func TestAnAccessKeyWaitsToBeIdentified(t *testing.T) {
 	w.revoke()
 	w.tenantUser("ram-user")
 	w.Budget = stsBudget(w, 1, 1)
-	for w.Budget.Take(ratelimit.Unaccepted("elsewhere"), ratelimit.Claim{NamespacedName: client.ObjectKey{Namespace: "elsewhere", Name: "x"}}) == 0 {
+	for w.Budget.Acquire(ratelimit.Unaccepted("elsewhere"), ratelimit.Claim{NamespacedName: client.ObjectKey{Namespace: "elsewhere", Name: "x"}}) == 0 {
 	}
-	w.Budget.Leave(client.ObjectKey{Namespace: "elsewhere", Name: "x"})
+	w.Budget.Cancel(client.ObjectKey{Namespace: "elsewhere", Name: "x"})
 	c := w.credential("orders", withAccessKey("ram-user"))
 	next := w.pass(c).RequeueAfter
 	if next <= 0 || next > 2*time.Second || w.Budget.Waiting() != 1 || len(w.emulator.Calls()) != 0 {

@@ -28,7 +28,7 @@ func (r *Reconciler) turnSource() source.Source {
 // callTurns sleeps from turn to turn until ctx ends.
 func (r *Reconciler) callTurns(ctx context.Context, q *fairqueue.Queue) {
 	for {
-		names, next := r.Budget.Turns()
+		names, next := r.Budget.Admitted()
 		for _, name := range names {
 			q.AddFirst(reconcile.Request{NamespacedName: name})
 		}
@@ -38,7 +38,7 @@ func (r *Reconciler) callTurns(ctx context.Context, q *fairqueue.Queue) {
 		timer := r.Clock.NewTimer(next)
 		select {
 		case <-timer.C():
-		case <-r.Budget.News():
+		case <-r.Budget.Notify():
 		case <-ctx.Done():
 		}
 		timer.Stop()

@@ -61,7 +61,7 @@ func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 	w.step(45 * time.Minute) // all are due, none has expired
 	before := len(all)
 	w.Budget = stsBudget(w, 1/token.Seconds(), 1)
-	w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}})
+	w.Budget.Acquire(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}})
 	w.credential("new")
 	w.manage()
 	w.waiting(6)
@@ -91,14 +91,14 @@ func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 func TestTheEndOfACallWakesTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Take(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
+	if wait := w.Budget.Acquire(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
 	w.manage()
 	c := w.credential("orders")
 	w.waiting(1)
 	w.wantCalls(0)
-	w.Budget.Done(account)
+	w.Budget.Release(account)
 	w.eventually("the next call is made", func(context.Context) bool { return w.secret("orders") != nil })
 	w.wantWorking(c.SecretName())
 }

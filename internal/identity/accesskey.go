@@ -39,7 +39,7 @@ type AccessKeysOptions struct {
 	// nobody's but their owners', and a corrected one counts at once.
 	Reader client.Reader
 	// STS is asked.
-	STS Asker
+	STS STSClient
 	// Timeout bounds how long STS is asked whose an AccessKey is; 5 s if not set.
 	Timeout time.Duration
 	// Clock is the local clock.
@@ -50,7 +50,7 @@ type AccessKeysOptions struct {
 // No key is kept. It is safe for concurrent use.
 type AccessKeys struct {
 	reader client.Reader
-	sts    Asker
+	sts    STSClient
 	owners *owners
 }
 
@@ -59,25 +59,25 @@ func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
 	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o)}
 }
 
-// Asking is the AccessKey in that Secret as it is now, ready to ask. STS is asked once
+// Identity is the AccessKey in that Secret as it is now, ready to ask. STS is asked once
 // per namespace and AccessKey whose it is, by Identify; while it does not say, the
 // Caller's Account is ratelimit.Unaccepted's, and a key that it refuses makes no other call.
 // The error is an *UnavailableError or the context's.
-func (a *AccessKeys) Asking(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Asking, error) {
+func (a *AccessKeys) Identity(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Identity, error) {
 	where := keySecret{namespace, spec}
 	secret, err := a.read(ctx, where)
 	if err != nil {
-		return Asking{}, err
+		return Identity{}, err
 	}
 	keys, err := where.keysIn(secret)
 	if err != nil {
-		return Asking{}, err
+		return Identity{}, err
 	}
 	caller, err, settled := a.owners.remembered(namespace, hashOf(keys))
 	if err != nil {
-		return Asking{}, where.refused(err)
+		return Identity{}, where.refused(err)
 	}
-	asking := Asking{
+	asking := Identity{
 		Caller: caller,
 		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return a.sts.AssumeRole(ctx, keys, in)

@@ -78,7 +78,7 @@ func (w *keyWorld) called(action string) (n int) {
 	return n
 }
 
-func (w *keyWorld) asking(t *testing.T) identity.Asking {
+func (w *keyWorld) asking(t *testing.T) identity.Identity {
 	t.Helper()
 	asking, err := identified(context.Background(), w.keys, "shop", ramUser)
 	if err != nil {
@@ -88,8 +88,8 @@ func (w *keyWorld) asking(t *testing.T) identity.Asking {
 }
 
 // identified is an AccessKey that is ready to ask, after STS was asked whose it is where that is not known.
-func identified(ctx context.Context, keys *identity.AccessKeys, namespace string, spec v1alpha1.AccessKeyIdentity) (identity.Asking, error) {
-	asking, err := keys.Asking(ctx, namespace, spec)
+func identified(ctx context.Context, keys *identity.AccessKeys, namespace string, spec v1alpha1.AccessKeyIdentity) (identity.Identity, error) {
+	asking, err := keys.Identity(ctx, namespace, spec)
 	if err != nil || asking.Identify == nil {
 		return asking, err
 	}
@@ -97,7 +97,7 @@ func identified(ctx context.Context, keys *identity.AccessKeys, namespace string
 	return asking, err
 }
 
-func (w *keyWorld) expectAssumes(t *testing.T, asking identity.Asking) {
+func (w *keyWorld) expectAssumes(t *testing.T, asking identity.Identity) {
 	t.Helper()
 	session, err := asking.AssumeRole(context.Background(), ask)
 	if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
@@ -135,7 +135,7 @@ func TestAccessKeyUnderOtherKeys(t *testing.T) {
 	w.put(t, keySecret(map[string]string{"ID": w.user.ID, "its.secret": w.user.Secret}))
 	spec := ramUser
 	spec.AccessKeyIDKey, spec.AccessKeySecretKey = "ID", "its.secret"
-	asking, err := w.keys.Asking(context.Background(), "shop", spec)
+	asking, err := w.keys.Identity(context.Background(), "shop", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 			keys := identity.NewAccessKeys(identity.AccessKeysOptions{
 				Reader: fake.NewClientBuilder().WithObjects(keySecret(c.data)).Build(), STS: noSTS{t}, Clock: newClock(),
 			})
-			_, err := keys.Asking(context.Background(), "shop", ramUser)
+			_, err := keys.Identity(context.Background(), "shop", ramUser)
 			expectAboutSecret(t, err, sts.Refused, c.want)
 			if strings.Contains(strings.ToLower(err.Error()), "hush") {
 				t.Errorf("it says: %v", err)
@@ -210,18 +210,18 @@ func TestSecretsThatCannotBeRead(t *testing.T) {
 		"no network":    {errors.New("GET https://hush"), sts.Transient, "asked again"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := failingReader(c.answer, noSTS{t}).Asking(context.Background(), "shop", ramUser)
+			_, err := failingReader(c.answer, noSTS{t}).Identity(context.Background(), "shop", ramUser)
 			expectAboutSecret(t, err, c.class, c.want)
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := failingReader(context.Canceled, noSTS{t}).Asking(ctx, "shop", ramUser); !errors.Is(err, context.Canceled) {
+	if _, err := failingReader(context.Canceled, noSTS{t}).Identity(ctx, "shop", ramUser); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: got %v", err)
 	}
 }
 
-func failingReader(err error, asker identity.Asker) *identity.AccessKeys {
+func failingReader(err error, asker identity.STSClient) *identity.AccessKeys {
 	reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return err
@@ -275,7 +275,7 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 	}
 }
 
-// A key that is deleted after it was known: the call says so, and the next Asking, too.
+// A key that is deleted after it was known: the call says so, and the next Identity, too.
 func TestAnAccessKeyThatGoesStale(t *testing.T) {
 	w := newKeyWorld(t)
 	asking := w.asking(t)

@@ -51,7 +51,7 @@ func TestServiceAccountOfARealCluster(t *testing.T) {
 	_, stsClient := operatorOn(t, server)
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: newAPI(t, user), STS: stsClient, ProviderARN: provider})
 	assume := func(name string) (credentials.Credentials, error) {
-		asking, err := accounts.Asking(ctx, "default", v1alpha1.ServiceAccountIdentity{Name: name})
+		asking, err := accounts.Identity(ctx, "default", v1alpha1.ServiceAccountIdentity{Name: name})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// Asking is an identity that is ready to ask STS. What it asks with is in its
+// Identity is an identity that is ready to ask STS. What it asks with is in its
 // functions only, so that it may be printed.
-type Asking struct {
+type Identity struct {
 	// Caller is who asks. Account is the budget's key; ARN, which messages name, may
 	// be empty.
 	Caller sts.Caller
@@ -25,23 +25,23 @@ type Asking struct {
 	// *UnavailableError or the context's.
 	AssumeRole func(ctx context.Context, in credentials.Request) (credentials.Credentials, error)
 	// Invalidate says that STS called the identity stale (sts.StaleIdentity): the
-	// next Asking fetches it anew. It is never nil.
+	// next Identity fetches it anew. It is never nil.
 	Invalidate func()
 }
 
-// Asking is the operator's own identity, ready to ask. Its Caller has the account of
+// Identity is the operator's own identity, ready to ask. Its Caller has the account of
 // earlier keys, or none, and no ARN while STS does not say whose these are. The error is one of Keys'.
-func (o *Operator) Asking(ctx context.Context) (Asking, error) {
-	keys, err := o.Keys(ctx)
+func (o *Operator) Identity(ctx context.Context) (Identity, error) {
+	keys, err := o.Credentials(ctx)
 	if err != nil {
-		return Asking{}, err
+		return Identity{}, err
 	}
 	_ = o.Identify(ctx) // work goes on without
 	caller, ok := o.Caller()
 	if !ok {
 		caller.ARN = "" // the former keys': their account may still be this one's, for the budget
 	}
-	return Asking{
+	return Identity{
 		Caller: caller,
 		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return o.sts.AssumeRole(ctx, keys, in)

@@ -20,7 +20,7 @@ func TestOperatorAsks(t *testing.T) {
 	environment(t, map[string]string{"ACCESS_KEY_ID": user.ID, "ACCESS_KEY_SECRET": user.Secret})
 	operator, _ := operatorOn(t, server)
 	emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity", Times: 1})
-	asking, err := operator.Asking(context.Background())
+	asking, err := operator.Identity(context.Background())
 	if err != nil || asking.Caller != (sts.Caller{}) {
 		t.Fatalf("while STS does not say who it is: %+v, %v", asking.Caller, err)
 	}
@@ -29,19 +29,19 @@ func TestOperatorAsks(t *testing.T) {
 	}
 
 	operator, _ = operatorOn(t, server)
-	if asking, err = operator.Asking(context.Background()); err != nil || asking.Caller.ARN != arn {
+	if asking, err = operator.Identity(context.Background()); err != nil || asking.Caller.ARN != arn {
 		t.Errorf("it is %+v, %v", asking.Caller, err)
 	}
 	s := &source{id: "k1"}
 	operator = identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: &asker{}, Clock: newClock()})
-	if asking, err = operator.Asking(context.Background()); err != nil {
+	if asking, err = operator.Identity(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.give("k2", nil)
 	asking.Invalidate()
-	if keys, err := operator.Keys(context.Background()); err != nil || keys.AccessKeyID != "k2" {
+	if keys, err := operator.Credentials(context.Background()); err != nil || keys.AccessKeyID != "k2" {
 		t.Errorf("after it went stale: %s, %v", keys.AccessKeyID, err)
 	}
-	_, err = newOperator(&source{err: errSource}, newClock()).Asking(context.Background())
+	_, err = newOperator(&source{err: errSource}, newClock()).Identity(context.Background())
 	checkError(t, err)
 }

@@ -196,7 +196,7 @@ func (s source) explain(c Chain, err error) error {
 	if s.action == "" || !s.calls(err) {
 		return failure
 	}
-	cause := sts.Foreign(s.action, err).WithEndpoint(c.Where)
+	cause := sts.ClassifySDKError(s.action, err).WithEndpoint(c.Where)
 	if cause.Class != sts.Transient && cause.Class != sts.Throttled {
 		failure.Class = sts.Refused
 	}

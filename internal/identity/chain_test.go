@@ -197,7 +197,7 @@ func TestChainSaysWhatToDo(t *testing.T) {
 				write(t, filepath.Join(home, ".aliyun/config.json"), c.config)
 			}
 			operator, _ := operatorOn(t, server)
-			_, err := operator.Keys(context.Background())
+			_, err := operator.Credentials(context.Background())
 			checkError(t, err)
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {

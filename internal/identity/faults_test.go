@@ -56,7 +56,7 @@ func TestWhatIsNotClearlyAClientErrorIsTransient(t *testing.T) {
 				defer server.Close()
 				configure(t, server)
 				operator, _ := operatorOn(t, server)
-				_, err := operator.Keys(context.Background())
+				_, err := operator.Credentials(context.Background())
 				checkError(t, err)
 				var unavailable *identity.UnavailableError
 				if !errors.As(err, &unavailable) || unavailable.Class != sts.Transient {

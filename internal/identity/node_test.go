@@ -117,7 +117,7 @@ func TestTheNodeDoesNotStandIn(t *testing.T) {
 	nodeSession.Store(&give)
 	defer nodeSession.Store(nil)
 	operator, _ := operatorOn(t, server)
-	if keys, err := operator.Keys(context.Background()); err == nil {
+	if keys, err := operator.Credentials(context.Background()); err == nil {
 		t.Errorf("got the keys of %s", keys.AccessKeyID)
 	}
 }

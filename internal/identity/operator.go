@@ -42,7 +42,7 @@ type Options struct {
 	// failure, and when STS has called the keys stale. Chain's is the usual one.
 	NewFetch func() Fetch
 	// STS tells who the keys belong to, and is asked with them.
-	STS Asker
+	STS STSClient
 	// Spend counts a call to STS of the operator itself, after it: GetCallerIdentity, and
 	// what a source may have asked STS when it gave other keys or failed. These calls wait
 	// for nobody, since a backoff bounds them. nil: they are not counted.
@@ -56,7 +56,7 @@ type Options struct {
 // Operator is the operator's own identity. It is safe for concurrent use.
 type Operator struct {
 	newFetch func() Fetch
-	sts      Asker
+	sts      STSClient
 	spend    func(account string)
 	timeout  time.Duration
 	clock    clock.PassiveClock
@@ -102,7 +102,7 @@ func (o *Operator) Format(s fmt.State, _ rune) {
 // are used on until STS calls them stale (see Invalidate), since sources do not
 // tell when their keys expire. Otherwise the error is an *UnavailableError, or
 // ctx's own. It waits no longer than Options.Timeout.
-func (o *Operator) Keys(ctx context.Context) (credentials.Credentials, error) {
+func (o *Operator) Credentials(ctx context.Context) (credentials.Credentials, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	for {

@@ -84,7 +84,7 @@ func TestFirstCallersShareOneFetch(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
-			if keys, err := operator.Keys(context.Background()); err != nil || keys.AccessKeyID != "k1" {
+			if keys, err := operator.Credentials(context.Background()); err != nil || keys.AccessKeyID != "k1" {
 				t.Errorf("got %v, %v", keys.AccessKeyID, err)
 			}
 		})
@@ -164,7 +164,7 @@ func TestKeys(t *testing.T) {
 					src.give(e.give, nil)
 				}
 				operator.Invalidate(e.invalidate)
-				keys, err := operator.Keys(context.Background())
+				keys, err := operator.Credentials(context.Background())
 				got := keys.AccessKeyID
 				if err != nil {
 					got = "-"
@@ -194,7 +194,7 @@ func TestASourceThatHangs(t *testing.T) {
 	s := &source{id: "k1", entered: make(chan struct{}, 9), hold: make(chan struct{})}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock, Timeout: 20 * time.Millisecond})
 	for range 3 {
-		_, err := operator.Keys(context.Background())
+		_, err := operator.Credentials(context.Background())
 		checkError(t, err)
 		clock.SetTime(clock.Now().Add(time.Minute))
 	}
@@ -202,7 +202,7 @@ func TestASourceThatHangs(t *testing.T) {
 		t.Errorf("%d fetches hang, want 1", calls)
 	}
 	close(s.hold)
-	keys, err := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock}).Keys(context.Background())
+	keys, err := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock}).Credentials(context.Background())
 	if err != nil || keys.AccessKeyID != "k1" {
 		t.Errorf("got %v", err)
 	}
@@ -212,7 +212,7 @@ func TestAHangDoesNotTakeGoodKeysAway(t *testing.T) {
 	clock := newClock()
 	s := &source{id: "k1"}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock, Timeout: 20 * time.Millisecond})
-	if _, err := operator.Keys(context.Background()); err != nil {
+	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()
@@ -220,7 +220,7 @@ func TestAHangDoesNotTakeGoodKeysAway(t *testing.T) {
 	s.mu.Unlock()
 	defer close(s.hold)
 	clock.SetTime(clock.Now().Add(time.Hour))
-	if keys, err := operator.Keys(context.Background()); err != nil || keys.AccessKeyID != "k1" {
+	if keys, err := operator.Credentials(context.Background()); err != nil || keys.AccessKeyID != "k1" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -230,14 +230,14 @@ func TestGivingUpIsNoFailure(t *testing.T) {
 	operator := newOperator(s, newClock())
 	ctx, cancel := context.WithCancel(context.Background())
 	failed := make(chan error)
-	go func() { _, err := operator.Keys(ctx); failed <- err }()
+	go func() { _, err := operator.Credentials(ctx); failed <- err }()
 	<-s.entered
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	close(s.hold)
-	if _, err := operator.Keys(context.Background()); err != nil {
+	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Errorf("the next gets %v", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestInvalidateDuringAFetch(t *testing.T) {
 	clock := newClock()
 	s := &source{id: "k1"}
 	operator := newOperator(s, clock)
-	if _, err := operator.Keys(context.Background()); err != nil {
+	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	hold := make(chan struct{})
@@ -256,7 +256,7 @@ func TestInvalidateDuringAFetch(t *testing.T) {
 	s.mu.Unlock()
 	clock.SetTime(clock.Now().Add(time.Hour))
 	got := make(chan string)
-	go func() { keys, _ := operator.Keys(context.Background()); got <- keys.AccessKeyID }()
+	go func() { keys, _ := operator.Credentials(context.Background()); got <- keys.AccessKeyID }()
 	<-s.entered
 	s.give("k2", nil)
 	operator.Invalidate("k1")
@@ -268,7 +268,7 @@ func TestInvalidateDuringAFetch(t *testing.T) {
 
 func TestOperatorPrintsNoKey(t *testing.T) {
 	operator := newOperator(&source{id: "hushID"}, newClock())
-	if _, err := operator.Keys(context.Background()); err != nil {
+	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {

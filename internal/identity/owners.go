@@ -20,7 +20,7 @@ import (
 // owners knows whose AccessKeys are. It holds no key, only hashes of whole ones: one
 // that was corrected is another. Each namespace has a part of its own.
 type owners struct {
-	sts     Asker
+	sts     STSClient
 	timeout time.Duration
 	clock   clock.PassiveClock
 	flights singleflight.Group

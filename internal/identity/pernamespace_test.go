@@ -52,7 +52,7 @@ func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 func TestANamespaceEvictsItsOwnServiceAccountsOnly(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: takesAll{}, ProviderARN: provider, Client: giving("t").client()})
 	accepted := func(namespace, name string) bool {
-		asking, err := accounts.Asking(context.Background(), namespace, v1alpha1.ServiceAccountIdentity{Name: name})
+		asking, err := accounts.Identity(context.Background(), namespace, v1alpha1.ServiceAccountIdentity{Name: name})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func TestRRSA(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := operator.Keys(context.Background()); err != nil {
+			if _, err := operator.Credentials(context.Background()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -93,10 +93,10 @@ func TestRRSA(t *testing.T) {
 
 func expectUnavailable(t *testing.T, operator *identity.Operator, token string, class sts.Class, text string) {
 	t.Helper()
-	if keys, err := operator.Keys(context.Background()); err == nil {
+	if keys, err := operator.Credentials(context.Background()); err == nil {
 		operator.Invalidate(keys.AccessKeyID)
 	}
-	_, err := operator.Keys(context.Background())
+	_, err := operator.Credentials(context.Background())
 	var unavailable *identity.UnavailableError
 	if !errors.As(err, &unavailable) || unavailable.Class != class || !strings.Contains(err.Error(), text) {
 		t.Errorf("got %v, want %v: %s", err, class, text)

@@ -39,8 +39,8 @@ var providerFormat = regexp.MustCompile(`^acs:ram::([0-9]{1,32}):oidc-provider/[
 // IsProviderARN tells whether s looks like acs:ram::<account>:oidc-provider/<name>.
 func IsProviderARN(s string) bool { return providerFormat.MatchString(s) }
 
-// OIDCAsker asks STS with a token; *sts.Client does.
-type OIDCAsker interface {
+// OIDCClient asks STS with a token; *sts.Client does.
+type OIDCClient interface {
 	AssumeRoleWithOIDC(ctx context.Context, in sts.OIDCRequest) (credentials.Credentials, error)
 }
 
@@ -49,7 +49,7 @@ type ServiceAccountsOptions struct {
 	// Client makes TokenRequests; nothing is read with it.
 	Client client.Client
 	// STS is asked.
-	STS OIDCAsker
+	STS OIDCClient
 	// ProviderARN is the OIDC provider in RAM for those that name none; empty: each must.
 	ProviderARN string
 }
@@ -58,7 +58,7 @@ type ServiceAccountsOptions struct {
 // token is kept: each call to STS gets its own. It is safe for concurrent use.
 type ServiceAccounts struct {
 	client      client.Client
-	sts         OIDCAsker
+	sts         OIDCClient
 	providerARN string
 	// accepted are those that STS gave a session, by which their account is known to be theirs.
 	accepted *perNamespace // serviceAccount -> nil
@@ -69,23 +69,23 @@ func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
 	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN, accepted: newPerNamespace()}
 }
 
-// Asking is that ServiceAccount, ready to ask. Its token is made when it asks, so
+// Identity is that ServiceAccount, ready to ask. Its token is made when it asks, so
 // that one who waits for the budget needs none. The Caller has an account only: the
 // provider's once STS has accepted the ServiceAccount, and until then ratelimit.Unaccepted's,
 // since whoever names a provider may name anybody's.
 // The error is an *UnavailableError.
-func (s *ServiceAccounts) Asking(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Asking, error) {
+func (s *ServiceAccounts) Identity(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Identity, error) {
 	who := serviceAccount{namespace: namespace, name: spec.Name, providerARN: cmp.Or(spec.OIDCProviderARN, s.providerARN)}
 	if who.providerARN == "" {
-		return Asking{}, who.unavailable(sts.Refused,
+		return Identity{}, who.unavailable(sts.Refused,
 			"no OIDC provider is named: set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
 	}
 	provider := providerFormat.FindStringSubmatch(who.providerARN)
 	if provider == nil {
-		return Asking{}, who.unavailable(sts.Refused,
+		return Identity{}, who.unavailable(sts.Refused,
 			"the OIDC provider's ARN is wrongly formed: write acs:ram::<account id>:oidc-provider/<name> in --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
 	}
-	return Asking{
+	return Identity{
 		Caller: sts.Caller{Account: s.account(who, provider[1])},
 		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return s.assume(ctx, who, in)

@@ -87,7 +87,7 @@ func TestServiceAccountAsks(t *testing.T) {
 			return nil
 		}).client(),
 	})
-	asking, err := accounts.Asking(context.Background(), "sts-system", orders)
+	asking, err := accounts.Identity(context.Background(), "sts-system", orders)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestServiceAccountAsks(t *testing.T) {
 		asking.Invalidate()
 	}
 	// STS accepted it: the account is its own.
-	if asking, err = accounts.Asking(context.Background(), "sts-system", orders); err != nil || asking.Caller != (sts.Caller{Account: account}) {
+	if asking, err = accounts.Identity(context.Background(), "sts-system", orders); err != nil || asking.Caller != (sts.Caller{Account: account}) {
 		t.Errorf("%+v, %v after it asked", asking.Caller, err)
 	}
 	for _, call := range emulator.Calls() {
@@ -137,7 +137,7 @@ func TestServiceAccountThatSTSRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: stsClient, ProviderARN: provider, Client: giving(c.token).client()})
-			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +176,7 @@ func TestServiceAccountWithoutAToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: c.answer.client()})
-			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +220,7 @@ func TestServiceAccountsProvider(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: c.flag, Client: giving("").client()})
-			asking, err := accounts.Asking(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: c.spec})
+			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: c.spec})
 			if asking.Caller.Account != c.account || (err == nil) != (c.want == "") {
 				t.Fatalf("account %s, %v", asking.Caller.Account, err)
 			}
@@ -236,7 +236,7 @@ func TestServiceAccountsProvider(t *testing.T) {
 
 func TestServiceAccountThatGivesUp(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: giving("t").client()})
-	asking, err := accounts.Asking(context.Background(), "shop", orders)
+	asking, err := accounts.Identity(context.Background(), "shop", orders)
 	if err != nil {
 		t.Fatal(err)
 	}

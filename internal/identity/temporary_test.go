@@ -69,12 +69,12 @@ func TestTemporaryIdentitiesAreRenewedInTime(t *testing.T) {
 				operator := identity.NewOperator(identity.Options{
 					NewFetch: identity.Chain{Endpoint: stsClient.Endpoint()}.NewFetch, STS: stsClient, Clock: looking,
 				})
-				first, err := operator.Keys(context.Background())
+				first, err := operator.Credentials(context.Background())
 				if err != nil || first.SecurityToken == "" {
 					t.Fatal(err)
 				}
 				looking.SetTime(looking.Now().Add(10 * time.Second))
-				second, err := operator.Keys(context.Background())
+				second, err := operator.Credentials(context.Background())
 				if err != nil || (second != first) != renewed {
 					t.Errorf("renewed: %t, %v", second != first, err)
 				}

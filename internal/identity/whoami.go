@@ -21,8 +21,8 @@ const (
 	lastWhoami  = 5 * time.Minute
 )
 
-// Asker asks STS with keys; *sts.Client does.
-type Asker interface {
+// STSClient asks STS with keys; *sts.Client does.
+type STSClient interface {
 	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
 	AssumeRole(ctx context.Context, keys credentials.Credentials, in credentials.Request) (credentials.Credentials, error)
 }
@@ -51,7 +51,7 @@ func (o *Operator) Caller() (caller sts.Caller, ok bool) {
 func (o *Operator) Identify(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, whoamiTimeout)
 	defer cancel()
-	keys, err := o.Keys(waiting)
+	keys, err := o.Credentials(waiting)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func TestIdentifyNoticesStaleKeys(t *testing.T) {
 		t.Error("no error")
 	}
 	s.give("k2", nil)
-	if keys, err := operator.Keys(context.Background()); err != nil || keys.AccessKeyID != "k2" {
+	if keys, err := operator.Credentials(context.Background()); err != nil || keys.AccessKeyID != "k2" {
 		t.Errorf("got %v, %v", keys.AccessKeyID, err)
 	}
 }
@@ -116,7 +116,7 @@ func TestIdentifyDoesNotHoldWorkUp(t *testing.T) {
 	if err := operator.Identify(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := operator.Keys(context.Background()); err != nil {
+	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Errorf("Keys says %v", err)
 	}
 }

@@ -107,7 +107,7 @@ func (b *Budget) full(a *account) bool {
 // come; a Take within half a minute after that gets 0. wait is about how long that
 // takes if nobody comes before it: after that, ask again in any case, or it is given
 // up. Who wants no call any more says so with Leave.
-func (b *Budget) Take(account string, claim Claim) (wait time.Duration) {
+func (b *Budget) Acquire(account string, claim Claim) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
@@ -139,7 +139,7 @@ func (b *Budget) Take(account string, claim Claim) (wait time.Duration) {
 }
 
 // Leave gives up what name waits for, if it does.
-func (b *Budget) Leave(name types.NamespacedName) {
+func (b *Budget) Cancel(name types.NamespacedName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if w, ok := b.waiters[name]; ok {
@@ -149,7 +149,7 @@ func (b *Budget) Leave(name types.NamespacedName) {
 }
 
 // Done says that a call which Take allowed has ended, however it did.
-func (b *Budget) Done(account string) {
+func (b *Budget) Release(account string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a, ok := b.accounts[account]; ok && a.inFlight > 0 {
@@ -189,7 +189,7 @@ func (b *Budget) Throttled(account string, retryAfter time.Duration) {
 
 // Turns names those whose turn has come since it was asked last, and says when to
 // ask next: earlier, when News says so; 0 means not before that.
-func (b *Budget) Turns() (names []types.NamespacedName, next time.Duration) {
+func (b *Budget) Admitted() (names []types.NamespacedName, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
@@ -210,7 +210,7 @@ func (b *Budget) Turns() (names []types.NamespacedName, next time.Duration) {
 }
 
 // News tells that Turns has something to say earlier than it said.
-func (b *Budget) News() <-chan struct{} { return b.news }
+func (b *Budget) Notify() <-chan struct{} { return b.news }
 
 func (b *Budget) tell() {
 	select {

@@ -47,7 +47,7 @@ func (l *till) expiring(name string, in time.Duration) ratelimit.Claim {
 // wantTurns insists on whose turn has come, and when to ask again.
 func (l *till) wantTurns(story string, wantNext time.Duration, want ...string) {
 	l.Helper()
-	names, next := l.Turns()
+	names, next := l.Admitted()
 	var got []string
 	for _, name := range names {
 		got = append(got, name.Name)
@@ -60,7 +60,7 @@ func (l *till) wantTurns(story string, wantNext time.Duration, want ...string) {
 // wantTake insists on how long a claim waits.
 func (l *till) wantTake(story, account string, claim ratelimit.Claim, want time.Duration) {
 	l.Helper()
-	if got := l.Take(account, claim).Round(time.Microsecond); got != want {
+	if got := l.Acquire(account, claim).Round(time.Microsecond); got != want {
 		l.Errorf("%s: %s waits %v, want %v", story, claim.Name, got, want)
 	}
 }
@@ -68,7 +68,7 @@ func (l *till) wantTake(story, account string, claim ratelimit.Claim, want time.
 // told reports whether there is news.
 func (l *till) told() bool {
 	select {
-	case <-l.News():
+	case <-l.Notify():
 		return true
 	default:
 		return false
@@ -141,7 +141,7 @@ func run(l *till, steps []step) {
 		case s.take != "":
 			l.wantTake(story, account, named(s.take), s.want)
 		case s.leave != "":
-			l.Leave(named(s.leave).NamespacedName)
+			l.Cancel(named(s.leave).NamespacedName)
 		default:
 			l.wantTurns(story, s.want, strings.Fields(s.turns)...)
 		}
@@ -150,10 +150,10 @@ func run(l *till, steps []step) {
 
 func TestTheEarliestExpiryGoesFirst(t *testing.T) {
 	l := newTill(t, 1, 1)
-	l.Take(account, named("a"))
-	l.Take(account, l.expiring("late", time.Hour))
-	l.Take(account, l.expiring("soon", 5*time.Minute))
-	l.Take(account, named("new"))
+	l.Acquire(account, named("a"))
+	l.Acquire(account, l.expiring("late", time.Hour))
+	l.Acquire(account, l.expiring("soon", 5*time.Minute))
+	l.Acquire(account, named("new"))
 	l.step(time.Second)
 	l.wantTurns("one token is there", time.Second, "soon")
 	l.wantTake("it is not for others", account, l.expiring("late", time.Hour), 2*time.Second)
@@ -161,9 +161,9 @@ func TestTheEarliestExpiryGoesFirst(t *testing.T) {
 	l.wantTake("but its own", account, l.expiring("soon", 5*time.Minute), 0)
 	l.step(time.Second)
 	l.wantTurns("who came later", time.Second, "sooner")
-	l.Leave(named("sooner").NamespacedName)
+	l.Cancel(named("sooner").NamespacedName)
 	l.wantTurns("left, so the next has the token", time.Second, "late")
-	l.Take(account, l.expiring("late", time.Hour))
+	l.Acquire(account, l.expiring("late", time.Hour))
 	l.step(time.Second)
 	l.wantTurns("nothing else waits", 0, "new")
 	if n := l.Waiting(); n != 1 {
@@ -174,18 +174,18 @@ func TestTheEarliestExpiryGoesFirst(t *testing.T) {
 // A claim that has changed stands where it belongs now, and one waits once, for one account.
 func TestAClaimThatChanges(t *testing.T) {
 	l := newTill(t, 1, 1)
-	l.Take(account, named("first"))
-	l.Take(account, named("a"))
-	l.Take(account, l.expiring("b", time.Hour))
-	l.Take(account, l.expiring("a", time.Minute)) // it has something that expires now
+	l.Acquire(account, named("first"))
+	l.Acquire(account, named("a"))
+	l.Acquire(account, l.expiring("b", time.Hour))
+	l.Acquire(account, l.expiring("a", time.Minute)) // it has something that expires now
 	l.step(time.Second)
 	l.wantTurns("a has become urgent", time.Second, "a")
 	l.wantTake("another account asks for it", "another", named("a"), 0)
 	l.wantTurns("it does not wait for the former any more", 0, "b")
-	l.Take("another", named("c"))
-	l.Take(account, named("c"))
+	l.Acquire("another", named("c"))
+	l.Acquire(account, named("c"))
 	l.step(time.Second)
-	l.Take(account, l.expiring("b", time.Hour))
+	l.Acquire(account, l.expiring("b", time.Hour))
 	if n := l.Waiting(); n != 1 {
 		t.Errorf("%d wait, want c alone, and once", n)
 	}
@@ -198,24 +198,24 @@ func TestAClaimThatChanges(t *testing.T) {
 func TestNews(t *testing.T) {
 	l := newTill(t, 1, 1)
 	l.LimitInFlight(1)
-	l.Take(account, named("a"))
+	l.Acquire(account, named("a"))
 	if l.told() {
 		t.Error("there is news though nobody waits")
 	}
-	l.Take(account, named("b"))
+	l.Acquire(account, named("b"))
 	if !l.told() {
 		t.Error("the first who waits is no news")
 	}
 	l.step(time.Second)
 	l.wantTurns("a is under way", 30*time.Second)
-	l.Done(account)
+	l.Release(account)
 	if !l.told() {
 		t.Error("the end of a call is no news")
 	}
 	l.wantTurns("b's turn has come", 0, "b")
-	l.Take(account, named("c"))
+	l.Acquire(account, named("c"))
 	l.told()
-	l.Leave(named("b").NamespacedName)
+	l.Cancel(named("b").NamespacedName)
 	if !l.told() {
 		t.Error("a token that becomes free is no news")
 	}
@@ -231,11 +231,11 @@ func TestNews(t *testing.T) {
 
 func TestAccountsDoNotShareABudget(t *testing.T) {
 	l := newTill(t, 0, 0) // the least there is
-	if l.Take("one", named("a")) != 0 || l.Take("two", named("a")) != 0 {
+	if l.Acquire("one", named("a")) != 0 || l.Acquire("two", named("a")) != 0 {
 		t.Error("the first call of an account waits")
 	}
 	l.Throttled("one", time.Second)
-	if l.Take("one", named("b")) == 0 || l.Take("three", named("c")) != 0 {
+	if l.Acquire("one", named("b")) == 0 || l.Acquire("three", named("c")) != 0 {
 		t.Error("throttling stops another account")
 	}
 }
@@ -248,7 +248,7 @@ func TestWaitsAreObserved(t *testing.T) {
 	l.Observe(func(d time.Duration) { waited = append(waited, d) })
 	take := func(after time.Duration, name string) {
 		l.step(after)
-		l.Take(account, named(name))
+		l.Acquire(account, named(name))
 	}
 	take(0, "at once")
 	take(0, "b")
@@ -257,9 +257,9 @@ func TestWaitsAreObserved(t *testing.T) {
 	take(time.Second, "b")
 	take(9*time.Second, "b") // its turn, but the first call hangs
 	take(3*time.Second, "b")
-	l.Done(account)
+	l.Release(account)
 	take(2*time.Second, "b")
-	l.Done(account)
+	l.Release(account)
 	take(10*time.Second, "c")
 	if want := []time.Duration{0, 15500 * time.Millisecond, 0}; !slices.Equal(waited, want) {
 		t.Errorf("waited %v, want %v", waited, want)

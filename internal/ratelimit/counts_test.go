@@ -29,16 +29,16 @@ func TestTheTotalsOfTheBudgetAreSums(t *testing.T) {
 		name := types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(random(10))}
 		switch random(12) {
 		case 0:
-			b.Leave(name)
+			b.Cancel(name)
 		case 1:
 			b.Throttled(account, time.Second)
 		case 2:
-			b.Turns()
+			b.Admitted()
 		case 3, 4, 5:
 			clock.SetTime(clock.Now().Add(time.Duration(random(3000)) * time.Millisecond))
 		case 6, 7:
 			if len(underway) > 0 {
-				b.Done(underway[0])
+				b.Release(underway[0])
 				underway = underway[1:]
 			}
 		case 8:
@@ -50,7 +50,7 @@ func TestTheTotalsOfTheBudgetAreSums(t *testing.T) {
 			if !claim.First {
 				claim.Expires = clock.Now().Add(time.Hour)
 			}
-			if b.Take(account, claim) == 0 {
+			if b.Acquire(account, claim) == 0 {
 				underway = append(underway, account)
 			}
 		}

@@ -52,7 +52,7 @@ func newContest(t *testing.T, qps float64, account func(string) string, expiring
 // run steps the clock for so long, a tenth of a second at a time.
 func (c *contest) run(span time.Duration) {
 	for end := c.clock.Now().Add(span); c.clock.Now().Before(end); c.step(100 * time.Millisecond) {
-		names, _ := c.Turns()
+		names, _ := c.Admitted()
 		for _, name := range names {
 			c.ask(name)
 		}
@@ -67,9 +67,9 @@ func (c *contest) run(span time.Duration) {
 func (c *contest) ask(name types.NamespacedName) {
 	claim := c.claims[name]
 	c.asks(&claim)
-	wait := c.Take(c.account(name.Namespace), claim)
+	wait := c.Acquire(c.account(name.Namespace), claim)
 	if wait == 0 {
-		c.Done(c.account(name.Namespace))
+		c.Release(c.account(name.Namespace))
 		c.served[name.Namespace]++
 		wait = c.rest(name.Namespace)
 	}
@@ -119,7 +119,7 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 					c.again[quiet] = c.clock.Now()
 				}
 				if tt.leaves {
-					c.Leave(quiet)
+					c.Cancel(quiet)
 				}
 			}
 			if c.served["quiet"] < tt.want {
@@ -140,15 +140,15 @@ func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
 	claim := func(namespace, name string) ratelimit.Claim {
 		return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
 	}
-	l.Take(account, claim("a", "first"))
+	l.Acquire(account, claim("a", "first"))
 	for range 5 {
-		l.Take(account, claim("quiet", "x"))
+		l.Acquire(account, claim("quiet", "x"))
 		for i := range 3 {
-			l.Take(account, claim("b", fmt.Sprint("b", i)))
-			l.Take(account, claim("c", fmt.Sprint("c", i)))
+			l.Acquire(account, claim("b", fmt.Sprint("b", i)))
+			l.Acquire(account, claim("c", fmt.Sprint("c", i)))
 		}
 		l.step(20 * time.Second)
-		if names, _ := l.Turns(); len(names) != 1 || names[0].Namespace != "quiet" {
+		if names, _ := l.Admitted(); len(names) != 1 || names[0].Namespace != "quiet" {
 			t.Errorf("it is the turn of %v, want that of quiet", names)
 		}
 		l.Throttled(account, 5*time.Second)

@@ -34,14 +34,14 @@ func TestInFlight(t *testing.T) {
 	l.step(10 * time.Minute)
 	take("they hang for good", "hanging", "c", full)
 	take("and the next one", "hanging", "e", full)
-	l.Done("hanging")
+	l.Release("hanging")
 	l.wantTurns("one has ended", 30*time.Second, "c")
 	take("its place is not another's", "hanging", "e", full)
 	take("it is whose turn has come", "hanging", "c", 0)
-	l.Done("hanging")
-	l.Done("hanging")
-	l.Done("hanging")
-	l.Done("never heard of")
+	l.Release("hanging")
+	l.Release("hanging")
+	l.Release("hanging")
+	l.Release("never heard of")
 	take("more ends than beginnings", "hanging", "e", 0)
 	take("change nothing", "hanging", "f", 0)
 	take("of the bound", "hanging", "g", full)
@@ -60,7 +60,7 @@ func TestInFlightLeavesRoom(t *testing.T) {
 	l := newTill(t, 100, 100)
 	l.LimitInFlight(12)
 	hang := func(account string) (n int) {
-		for l.Take(account, named(fmt.Sprint(account, n))) == 0 {
+		for l.Acquire(account, named(fmt.Sprint(account, n))) == 0 {
 			n++
 		}
 		return n
@@ -70,10 +70,10 @@ func TestInFlightLeavesRoom(t *testing.T) {
 	}
 	for account, calls := range map[string]int{"a": 6, "b": 3, "c": 2, "d": 1} {
 		for range calls {
-			l.Done(account)
+			l.Release(account)
 		}
 	}
-	if names, _ := l.Turns(); len(names) != 4 {
+	if names, _ := l.Admitted(); len(names) != 4 {
 		t.Errorf("it is the turn of %v, want one of each", names)
 	}
 }
@@ -83,7 +83,7 @@ func TestInFlightIsUsedUpBySeveral(t *testing.T) {
 	l.LimitInFlight(32)
 	accounts, calls := 0, 0
 	for ; calls < 32 && accounts < 32; accounts++ {
-		for l.Take(fmt.Sprint(accounts), named(fmt.Sprint(calls))) == 0 {
+		for l.Acquire(fmt.Sprint(accounts), named(fmt.Sprint(calls))) == 0 {
 			calls++
 		}
 	}
@@ -96,13 +96,13 @@ func TestInFlightIsUsedUpBySeveral(t *testing.T) {
 func TestInFlightSpendsNoTokens(t *testing.T) {
 	l := newTill(t, 1, 3)
 	l.LimitInFlight(1)
-	l.Take("x", named("a"))
+	l.Acquire("x", named("a"))
 	for range 50 {
-		l.Take("x", named("b"))
+		l.Acquire("x", named("b"))
 	}
-	l.Done("x")
+	l.Release("x")
 	l.wantTake("the first", "x", named("b"), 0)
-	l.Done("x")
+	l.Release("x")
 	l.wantTake("the second", "x", named("c"), 0)
 }
 
@@ -114,7 +114,7 @@ func TestInFlightConcurrently(t *testing.T) {
 	for worker := range 16 {
 		wg.Go(func() {
 			for range 200 {
-				if budget.Take("x", named(fmt.Sprint(worker))) > 0 {
+				if budget.Acquire("x", named(fmt.Sprint(worker))) > 0 {
 					continue
 				}
 				if now := flying.Add(1); now > most.Load() {
@@ -123,7 +123,7 @@ func TestInFlightConcurrently(t *testing.T) {
 				calls.Add(1)
 				runtime.Gosched()
 				flying.Add(-1)
-				budget.Done("x")
+				budget.Release("x")
 			}
 		})
 	}
@@ -137,17 +137,17 @@ func TestInFlightConcurrently(t *testing.T) {
 func TestTheBudgetForgets(t *testing.T) {
 	l := newTill(t, 1, 1)
 	for i := range 3000 {
-		l.Take(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))
+		l.Acquire(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))
 	}
 	for i := range 1000 {
-		l.Leave(named(fmt.Sprint(i)).NamespacedName)
+		l.Cancel(named(fmt.Sprint(i)).NamespacedName)
 	}
 	if n := l.Waiting(); n != 2000 {
 		t.Errorf("%d wait", n)
 	}
 	for range 60 {
 		l.step(5 * time.Second)
-		l.Turns()
+		l.Admitted()
 	}
 	if n := l.Waiting(); n != 0 {
 		t.Errorf("%d wait though they stayed away for five minutes", n)
@@ -171,7 +171,7 @@ func TestBudgetUnderALoad(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, claim := range due {
 			wg.Go(func() {
-				if l.Take(account, claim) == 0 {
+				if l.Acquire(account, claim) == 0 {
 					mu.Lock()
 					defer mu.Unlock()
 					done++
@@ -182,7 +182,7 @@ func TestBudgetUnderALoad(t *testing.T) {
 		wg.Wait()
 		l.step(10 * time.Millisecond)
 		due = map[types.NamespacedName]ratelimit.Claim{}
-		names, _ := l.Turns()
+		names, _ := l.Admitted()
 		for _, name := range names {
 			due[name] = all[name]
 		}

@@ -87,8 +87,8 @@ func TestBudgetNeverGoesBelowASixteenth(t *testing.T) {
 	if got := l.Limit(account); got != 1 {
 		t.Errorf("%v calls per second, want 1", got)
 	}
-	l.Take(account, named("a"))
-	if got := l.Take(account, named("b")); got != time.Second {
+	l.Acquire(account, named("a"))
+	if got := l.Acquire(account, named("b")); got != time.Second {
 		t.Errorf("got %v, want a call per second", got)
 	}
 }
@@ -96,10 +96,10 @@ func TestBudgetNeverGoesBelowASixteenth(t *testing.T) {
 // An account that may make a call in ten seconds does not make one a second because it is throttled.
 func TestPausesDoNotHurry(t *testing.T) {
 	l := newTill(t, 0.1, 1)
-	l.Take(account, named("a"))
+	l.Acquire(account, named("a"))
 	calls := 0
 	for range 600 {
-		if l.Take(account, named("b")) == 0 {
+		if l.Acquire(account, named("b")) == 0 {
 			calls++
 			l.Throttled(account, time.Second)
 		}

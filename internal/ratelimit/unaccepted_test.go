@@ -20,7 +20,7 @@ func made(namespace string, i int) ratelimit.Claim {
 
 // atOnce takes calls for a namespace until one has to wait.
 func (l *till) atOnce(namespace string) (n int) {
-	for l.Take(ratelimit.Unaccepted(namespace), made(namespace, n)) == 0 {
+	for l.Acquire(ratelimit.Unaccepted(namespace), made(namespace, n)) == 0 {
 		n++
 	}
 	return n
@@ -43,7 +43,7 @@ func TestUnacceptedCallsAreBoundedInAll(t *testing.T) {
 	if n := l.calls(100*time.Second, 201, func(i int) string { return fmt.Sprint("hostile-", i) }); n > 2001 {
 		t.Errorf("201 namespaces make %d calls in 100 s, want 20 a second", n)
 	}
-	if wait := l.Take(account, named("accepted")); wait != 0 {
+	if wait := l.Acquire(account, named("accepted")); wait != 0 {
 		t.Errorf("a call that its account accepts waits %v for them", wait)
 	}
 }
@@ -52,7 +52,7 @@ func TestUnacceptedCallsAreBoundedInAll(t *testing.T) {
 func (l *till) calls(span time.Duration, namespaces int, name func(int) string) (calls int) {
 	for end := l.clock.Now().Add(span); l.clock.Now().Before(end); l.step(500 * time.Millisecond) {
 		for i := range namespaces {
-			for l.Take(ratelimit.Unaccepted(name(i)), made(name(i), 0)) == 0 {
+			for l.Acquire(ratelimit.Unaccepted(name(i)), made(name(i), 0)) == 0 {
 				calls++
 			}
 		}
@@ -76,18 +76,18 @@ func TestUnacceptedNamespacesTakeTurns(t *testing.T) {
 		for j := range 50 {
 			claim := made(fmt.Sprint("hostile-", i), j)
 			claims[claim.NamespacedName] = true
-			l.Take(ratelimit.Unaccepted(claim.Namespace), claim)
+			l.Acquire(ratelimit.Unaccepted(claim.Namespace), claim)
 		}
 	}
 	start, served := l.clock.Now(), false
-	l.Take(ratelimit.Unaccepted("innocent"), made("innocent", 0))
+	l.Acquire(ratelimit.Unaccepted("innocent"), made("innocent", 0))
 	hostile := map[string]int{}
 	for !served && l.clock.Now().Before(start.Add(time.Minute)) {
 		l.step(50 * time.Millisecond)
-		names, _ := l.Turns()
+		names, _ := l.Admitted()
 		for _, name := range names {
-			if l.Take(ratelimit.Unaccepted(name.Namespace), ratelimit.Claim{NamespacedName: name, First: true}) == 0 {
-				l.Done(ratelimit.Unaccepted(name.Namespace))
+			if l.Acquire(ratelimit.Unaccepted(name.Namespace), ratelimit.Claim{NamespacedName: name, First: true}) == 0 {
+				l.Release(ratelimit.Unaccepted(name.Namespace))
 				served = served || name.Namespace == "innocent"
 				hostile[name.Namespace]++
 			}
@@ -118,14 +118,14 @@ func TestUnacceptedCallsThatHangLeaveRoom(t *testing.T) {
 		t.Errorf("all namespaces have %d calls under way, want 16 of 32", calls)
 	}
 	for i := range 8 {
-		if wait := l.Take(account, named(fmt.Sprint(i))); wait != 0 {
+		if wait := l.Acquire(account, named(fmt.Sprint(i))); wait != 0 {
 			t.Errorf("call %d that its account accepts waits %v", i, wait)
 		}
 	}
 	for range 8 {
-		l.Done(ratelimit.Unaccepted("a"))
+		l.Release(ratelimit.Unaccepted("a"))
 	}
-	if names, _ := l.Turns(); len(names) == 0 {
+	if names, _ := l.Admitted(); len(names) == 0 {
 		t.Error("it is nobody's turn though calls have ended")
 	}
 }
@@ -142,16 +142,16 @@ func TestUnacceptedThrottlingIsTheNamespaces(t *testing.T) {
 func TestUnacceptedTurnsAreHandedOn(t *testing.T) {
 	l := newTill(t, 10, 1)
 	l.atOnce("a")
-	l.Take(ratelimit.Unaccepted("a"), made("a", 7))
-	l.Take(ratelimit.Unaccepted("b"), made("b", 0))
+	l.Acquire(ratelimit.Unaccepted("a"), made("a", 7))
+	l.Acquire(ratelimit.Unaccepted("b"), made("b", 0))
 	l.step(time.Second)
 	l.wantTake("the turn of a", ratelimit.Unaccepted("a"), made("a", 1), 0)
 	l.step(time.Second)
-	if names, _ := l.Turns(); len(names) != 1 || names[0] != made("b", 0).NamespacedName {
+	if names, _ := l.Admitted(); len(names) != 1 || names[0] != made("b", 0).NamespacedName {
 		t.Errorf("it is the turn of %v, want b/0", names)
 	}
 	l.wantTake("its account is known", account, made("b", 0), 0)
-	if names, _ := l.Turns(); len(names) != 1 || names[0] != made("a", 7).NamespacedName {
+	if names, _ := l.Admitted(); len(names) != 1 || names[0] != made("a", 7).NamespacedName {
 		t.Errorf("it is the turn of %v, want a/7", names)
 	}
 }
@@ -164,7 +164,7 @@ func TestUnacceptedNamespacesAreForgotten(t *testing.T) {
 	}
 	for range 60 {
 		l.step(10 * time.Second)
-		l.Turns()
+		l.Admitted()
 	}
 	if n := l.Buckets(); n != 0 {
 		t.Errorf("%d buckets are kept", n)

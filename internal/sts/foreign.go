@@ -18,11 +18,11 @@ var (
 // maxForeign bounds how much of another client's error is searched, in bytes: it holds the whole answer.
 const maxForeign = 64 << 10
 
-// Foreign classifies the failure of a call to STS that another client made, such
+// ClassifySDKError classifies the failure of a call to STS that another client made, such
 // as credentials-go's. Nothing of err's text is kept but STS's code and RequestId.
 // What is neither an answer of STS's nor of the network is an answer of something in
 // between: transient, since nothing says that the request is at fault.
-func Foreign(action string, err error) *Error {
+func ClassifySDKError(action string, err error) *Error {
 	text := err.Error()
 	text = text[:min(len(text), maxForeign)]
 	if code := inText(text, codeInText, codeFormat); code != "" {

@@ -37,7 +37,7 @@ func TestForeign(t *testing.T) {
 		{"anything else", errors.New("hush"), sts.Transient, "AssumeRole: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := sts.Foreign("AssumeRole", c.err)
+			e := sts.ClassifySDKError("AssumeRole", c.err)
 			if e == nil || (e.Class != c.class || !strings.Contains(e.Error(), c.want) || strings.Contains(e.Error(), "hush")) {
 				t.Errorf("got %v: %v, want %v: %s", e.Class, e, c.class, c.want)
 			}

@@ -109,7 +109,7 @@ func (f *fleet) run(span time.Duration) {
 				f.ask(c, now)
 			}
 		}
-		names, next := f.budget.Turns()
+		names, next := f.budget.Admitted()
 		for _, name := range names {
 			f.ask(f.all[name], now)
 		}
@@ -132,7 +132,7 @@ func (f *fleet) ask(c *credential, now time.Time) {
 	if c.due.IsZero() {
 		c.due = now
 	}
-	if wait := f.budget.Take(account, f.claim(c)); wait > 0 {
+	if wait := f.budget.Acquire(account, f.claim(c)); wait > 0 {
 		heap.Push(&f.agenda, event{now.Add(wait), c})
 		return
 	}

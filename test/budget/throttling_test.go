@@ -32,13 +32,13 @@ func throttledAccount(qps, allows float64) (o throttled) {
 	account := rate.NewLimiter(rate.Limit(allows), int(allows))
 	o.lowest = qps
 	for i := range 100 {
-		budget.Take("x", ratelimit.Claim{NamespacedName: types.NamespacedName{Name: fmt.Sprint(i)}})
+		budget.Acquire("x", ratelimit.Claim{NamespacedName: types.NamespacedName{Name: fmt.Sprint(i)}})
 	}
 	for clock.Now().Before(start.Add(time.Hour)) {
-		names, next := budget.Turns()
+		names, next := budget.Admitted()
 		for _, name := range names {
 			switch {
-			case budget.Take("x", ratelimit.Claim{NamespacedName: name}) > 0:
+			case budget.Acquire("x", ratelimit.Claim{NamespacedName: name}) > 0:
 				continue
 			case account.AllowN(clock.Now(), 1):
 				o.allowed++
@@ -46,7 +46,7 @@ func throttledAccount(qps, allows float64) (o throttled) {
 				o.refused++
 				budget.Throttled("x", time.Second)
 			}
-			budget.Take("x", ratelimit.Claim{NamespacedName: name}) // the next credential, as it were
+			budget.Acquire("x", ratelimit.Claim{NamespacedName: name}) // the next credential, as it were
 		}
 		o.lowest = min(o.lowest, budget.Limit("x"))
 		clock.SetTime(clock.Now().Add(max(next, time.Millisecond)))
