@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 )
 
@@ -30,7 +31,7 @@ func TestThreatEventsWithoutEnd(t *testing.T) {
 	if told := w.told(); len(told) != eventlimit.Burst {
 		t.Errorf("%d events while time stood still, want %d", len(told), eventlimit.Burst)
 	}
-	other := w.credential("other")
+	other := w.credential("other", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN += "-of-others" })
 	w.pass(other)
 	if told := w.told(); len(told) != 1 {
 		t.Errorf("another object has events %v", told)

@@ -73,7 +73,8 @@ func TestIdentityOfAnotherIsNotAdopted(t *testing.T) {
 	before := w.consents("ram-user", "orders")
 	c := w.credential("orders", plain, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "ram-user" })
 	w.pass(c)
-	w.wantCalls(1)
+	w.pass(c)
+	w.wantCalls(2) // one each
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "StsCredential payments reads its AccessKey from it")
 	w.wantKey("ram-user", before)
 }

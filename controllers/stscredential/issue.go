@@ -39,7 +39,7 @@ func (r *Reconciler) renew(ctx context.Context, p *pass) {
 		return
 	}
 	r.write(ctx, p, session)
-	if p.trouble != nil {
+	if p.trouble != nil || p.wait > 0 {
 		return
 	}
 	r.decide(p)
@@ -178,7 +178,6 @@ func (p *pass) origin() sts.Origin {
 func (r *Reconciler) admit(p *pass, account string) bool {
 	p.wait = r.Budget.Acquire(account, p.claim())
 	if p.queued = p.wait > 0; p.queued {
-		p.memo.absent = p.absent
 		p.holding = "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling"
 		return false
 	}

@@ -68,9 +68,8 @@ type memo struct {
 	statusVersion string
 	statusWritten time.Time
 
-	// The name of the Secret, if a live look found none and the last pass only waited for its turn to call STS: the next one
-	// need not look again, as the first write fails if somebody else made one meanwhile.
-	absent string
+	// The create of a first issuance has met a Secret that the cache does not show: it is read uncached from now on.
+	secretInTheWay bool
 
 	// The last failure of an attempt and when the next try is due.
 	attempt   string
@@ -238,9 +237,12 @@ func (m *memo) succeeded(accessKeyID string, due time.Time) {
 	m.written, m.writtenDue = accessKeyID, due
 }
 
-// found notes what another process wrote, as long as this one wrote nothing. Nothing waits to be written any more.
+// found notes what another process wrote, as long as this one wrote nothing. Nothing waits to be written any more, unless a
+// Secret stands in the way: then what was issued waits until that is resolved.
 func (m *memo) found(p *pass) {
-	m.unsaved = nil
+	if p.trouble == nil || p.trouble.reason != v1alpha1.ReasonSecretConflict {
+		m.unsaved = nil
+	}
 	if m.writtenDue.IsZero() && p.decision.Usable {
 		m.written, m.writtenDue = p.record.AccessKeyID, p.decision.RenewAt
 	}

@@ -163,25 +163,6 @@ func TestHastenedTriesDoNotCount(t *testing.T) {
 	}
 }
 
-// Only where nothing was issued yet, as far as is known, a look may be answered from the API server's cache.
-func TestLookOptions(t *testing.T) {
-	for _, tt := range []struct {
-		name, told, written, want string
-	}{
-		{"nothing is known", "", "", "0"},
-		{"the status tells of an issue", "STS.x", "", ""},
-		{"this process wrote the Secret", "", "100", ""},
-	} {
-		p := &pass{credential: &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{AccessKeyID: tt.told}}, memo: &memo{}}
-		if tt.written != "" {
-			p.memo.secretVersion.Store(&tt.written)
-		}
-		if got := p.lookOptions().AsGetOptions().ResourceVersion; got != tt.want {
-			t.Errorf("%s: a look at version %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
 // A wait is told once it has lasted: since the first look where nothing is told yet, however old the object is.
 func TestQuietWaits(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -33,13 +34,11 @@ func (r *Reconciler) observe(ctx context.Context, p *pass) error {
 	return nil
 }
 
-// look reads the Secret from the cache, or live where the cache shows none or an older one than was written last; nil if
-// there is none.
+// look gets the Secret from the cache, or uncached where the cache shows none or an older one than was written last. It
+// returns nil if there is none. A first issuance needs no uncached read: if a Secret stands in the way, its create fails.
 func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
 	c := p.credential
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
-	known := p.memo.absent == key.Name
-	p.memo.absent = ""
 	found := &corev1.Secret{}
 	err := r.Get(ctx, key, found)
 	switch {
@@ -49,16 +48,17 @@ func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) 
 		return r.lookLive(ctx, key)
 	case client.IgnoreNotFound(err) != nil:
 		return nil, err
-	case p.idle():
+	case p.idle() || p.firstIssuance():
 		return nil, nil
 	}
-	if !known {
-		if found, err = r.lookLive(ctx, key, p.lookOptions()); err != nil || found != nil {
-			return found, err
-		}
-	}
-	p.absent = key.Name
-	return nil, nil
+	return r.lookLive(ctx, key)
+}
+
+// firstIssuance reports whether nothing was issued for this object as far as is known, and no create has met a Secret.
+func (p *pass) firstIssuance() bool {
+	ready := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
+	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && p.credential.Status.AccessKeyID == ""
+	return waiting && !p.memo.secretInTheWay && p.memo.secretVersion.Load() == nil
 }
 
 // idle: nothing was issued and nothing will be.
@@ -66,19 +66,10 @@ func (p *pass) idle() bool {
 	return (p.trouble != nil || p.credential.Spec.Suspend) && p.credential.Status.AccessKeyID == ""
 }
 
-// lookOptions are how to look for a Secret that the cache does not show. Where nothing was issued yet, as far as is known, the API
-// server may answer from a cache of its own, at half the cost: what that misses, being a moment behind, the write meets.
-func (p *pass) lookOptions() *client.GetOptions {
-	if p.credential.Status.AccessKeyID != "" || p.memo.secretVersion.Load() != nil {
-		return &client.GetOptions{}
-	}
-	return &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}}
-}
-
 // lookLive reads a Secret past the cache; nil if there is none.
-func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName, how ...client.GetOption) (*corev1.Secret, error) {
+func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
 	found := &corev1.Secret{}
-	if err := r.Live.Get(ctx, key, found, how...); err != nil {
+	if err := r.Live.Get(ctx, key, found); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	return found, nil

@@ -217,13 +217,16 @@ func (r *Reconciler) announceRestarts(before *v1alpha1.StsCredentialStatus, afte
 	}
 }
 
-// change is what there is to tell of a condition; nil if nothing. Where RenewalFailing goes, that Ready holds is told.
+// change returns what there is to report of a condition in an event; nil if nothing. Where RenewalFailing goes, it is that
+// Ready holds. A first issuance that succeeds is no event: the conditions say it.
 func change(before, after []metav1.Condition, kind string) *metav1.Condition {
 	was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
 	switch {
 	case is == nil && was != nil && meta.IsStatusConditionTrue(after, v1alpha1.ConditionReady):
 		return meta.FindStatusCondition(after, v1alpha1.ConditionReady)
 	case is == nil, was != nil && was.Status == is.Status && was.Reason == is.Reason:
+		return nil
+	case is.Reason == v1alpha1.ReasonIssued && (was == nil || was.Status == metav1.ConditionUnknown):
 		return nil
 	}
 	return is

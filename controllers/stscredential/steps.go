@@ -36,7 +36,6 @@ type pass struct {
 	seen     *corev1.Secret // stripped; nil if there is none of ours
 	record   *secret.Record // nil if there is none that is whole
 	intact   bool           // data and record are as written
-	absent   string         // the name of the Secret if a live look found none, in this pass or before it waited for its turn
 	decision renewal.Decision
 	caller   string // ARN of who asked STS, as far as it is known
 

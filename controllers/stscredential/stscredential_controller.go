@@ -111,10 +111,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if memo.statusLags(credential, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}
-	p := &pass{credential: credential, memo: memo, stopping: stopping}
 	began := r.STS.Now()
 	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
+	known := memo.secretInTheWay
+	p := &pass{credential: credential, memo: memo, stopping: stopping}
 	err := r.walk(ctx, p)
+	if err == nil && memo.secretInTheWay != known { // what was issued is kept: whose the Secret is decides what becomes of it
+		p = &pass{credential: credential, memo: memo, stopping: stopping}
+		err = r.walk(ctx, p)
+	}
 	if err != nil {
 		return ctrl.Result{}, err // it keeps its place in the budget
 	}

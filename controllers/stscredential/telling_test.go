@@ -22,7 +22,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// Of several things that are wrong, the one that comes first in the API's order is told.
+// Of several things that are wrong, the one that comes first in the API's order is reported. A Secret that the cache does not
+// show comes in where it is read: not before the first call to STS, unless the object has a status.
 func TestPrecedenceOfReasons(t *testing.T) {
 	wrong := []struct {
 		reason string
@@ -47,6 +48,11 @@ func TestPrecedenceOfReasons(t *testing.T) {
 					also.given(w, c)
 				}
 			})
+			if first.reason == v1alpha1.ReasonSecretConflict {
+				w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
+				w.pass(c)
+				w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = false })
+			}
 			w.pass(c)
 			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, first.reason, "")
 		})

@@ -43,18 +43,24 @@ func (w *world) existing() map[string]*corev1.Secret {
 	return others
 }
 
-// Somebody's Secret is neither overwritten, nor adopted, nor deleted along.
+// Somebody's Secret is neither overwritten, nor adopted, nor deleted along. It costs at most one call to STS, however often
+// the operator is made to look.
 func TestThreatExistingSecrets(t *testing.T) {
 	w := newWorld(t)
 	user := w.user("edit")
 	others := w.existing()
-	calls := w.calls()
 	for name, other := range others {
 		t.Run(name, func(t *testing.T) {
+			calls := w.calls()
 			c := w.asks("try-"+name, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = name })
 			w.must(user.Create(w.ctx, c))
-			w.pass(c)
-			w.wantCalls(calls)
+			for range 3 {
+				w.pass(c)
+				w.step(conflictRetry)
+			}
+			if w.calls() > calls+1 {
+				t.Errorf("%d calls to STS", w.calls()-calls)
+			}
 			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
 			// Kubernetes itself fills the token.
 			if got := w.secret(name); got.ResourceVersion != other.ResourceVersion && (name != "token" || len(got.OwnerReferences)+len(got.Labels) > 0) {

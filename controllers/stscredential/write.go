@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,7 @@ import (
 
 // write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
 func (r *Reconciler) write(ctx context.Context, p *pass, session credentials.Credentials) {
+	first := p.firstIssuance()
 	failure := r.bind(ctx, p)
 	if failure == nil && p.memo.altered { // what admission would change again is not written again
 		failure = r.renderAndApply(ctx, p, session, client.DryRunAll)
@@ -32,6 +34,10 @@ func (r *Reconciler) write(ctx context.Context, p *pass, session credentials.Cre
 		return
 	}
 	p.memo.keep(p.sought(), session)
+	if first && p.memo.secretInTheWay {
+		p.wait = time.Millisecond
+		return
+	}
 	if failure.reason == v1alpha1.ReasonSecretConflict {
 		p.fail(*failure)
 		return
@@ -83,6 +89,10 @@ func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, op
 		}
 		if !apiserver.IsConflict(err) {
 			break
+		}
+		if p.firstIssuance() && apierrors.IsAlreadyExists(err) { // what stands there decides what follows, so it is read now, see Reconcile
+			p.memo.secretInTheWay = true
+			return &trouble{reason: v1alpha1.ReasonSecretConflict, message: fmt.Sprintf("Secret %s exists", want.Name)}
 		}
 		if seen, err = r.lookAgain(ctx, want); err != nil {
 			break
