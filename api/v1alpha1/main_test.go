@@ -18,11 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -156,12 +155,8 @@ func withSpec(kind, name string, spec map[string]any) *unstructured.Unstructured
 // fromYAML reads YAML into what unstructured objects are made of; whole numbers stay what they are.
 func fromYAML(t *testing.T, text string) any {
 	t.Helper()
-	raw, err := yaml.YAMLToJSONStrict([]byte(text))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
 	var value any
-	if err := json.Unmarshal(raw, &value); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(text), &value); err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	return value

@@ -4,6 +4,7 @@
 package stscredential
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 )
 
 // manifest writes a Deployment as it might stand in Git, and returns what runs kubectl with it.
@@ -20,10 +20,10 @@ func (w *world) manifest(d *appsv1.Deployment) (kubectl func(args ...string)) {
 	w.Helper()
 	fromGit := &appsv1.Deployment{TypeMeta: d.TypeMeta, Spec: *d.Spec.DeepCopy()}
 	fromGit.APIVersion, fromGit.Kind, fromGit.Namespace, fromGit.Name = "apps/v1", "Deployment", d.Namespace, d.Name
-	content, err := yaml.Marshal(fromGit)
+	content, err := json.Marshal(fromGit)
 	w.must(err)
 	dir := w.TempDir()
-	file, kubeconfig := filepath.Join(dir, "deployment.yaml"), filepath.Join(dir, "kubeconfig")
+	file, kubeconfig := filepath.Join(dir, "deployment.json"), filepath.Join(dir, "kubeconfig")
 	w.must(os.WriteFile(file, content, 0o600))
 	w.must(plane.WriteKubeconfig(kubeconfig))
 	return func(args ...string) {

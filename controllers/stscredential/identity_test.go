@@ -9,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,8 +34,8 @@ func (w *world) trustServiceAccounts(name, provider, role string) {
 	w.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: api, STS: w.client, ProviderARN: provider})
 	published, err := kubernetes.NewForConfigOrDie(config).RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(w.ctx)
 	w.must(err)
-	var keys jose.JSONWebKeySet
-	w.must(json.Unmarshal(published, &keys))
+	keys, err := stsemulator.ParseJWKS(published)
+	w.must(err)
 	w.emulator.AddOIDCProvider(stsemulator.OIDCProvider{ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"}, JWKS: keys})
 	w.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{
 		Federated: []string{provider},

@@ -5,6 +5,8 @@ package stscredential
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +14,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -309,23 +310,28 @@ func TestSuspendedRestartsNothing(t *testing.T) {
 	w.wantConsumers(c, int32(len(pods.Items)), 0, time.Time{})
 }
 
+// argoRollouts is the CRD of Argo's Rollouts, without their schema.
+const argoRollouts = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: rollouts.argoproj.io}
+spec:
+  group: argoproj.io
+  scope: Namespaced
+  names: {plural: rollouts, kind: Rollout}
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+`
+
 // Rollouts of Argo are restarted by themselves, not by their template, paused or not and wherever that is.
 func TestRestartsArgoRollouts(t *testing.T) {
 	w := restarting(t)
-	kind := apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "rollouts.argoproj.io"},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "argoproj.io", Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "rollouts", Kind: "Rollout"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
-				Name: "v1alpha1", Served: true, Storage: true,
-				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
-					Type: "object", XPreserveUnknownFields: ptr.To(true),
-				}},
-			}},
-		},
-	}
-	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&kind}})
+	file := filepath.Join(w.TempDir(), "rollouts.yaml")
+	w.must(os.WriteFile(file, []byte(argoRollouts), 0o600))
+	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{file}})
 	w.must(err)
 	c := w.credential("orders", automatic)
 	w.pass(c)

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -120,19 +119,21 @@ func registerCluster(t *testing.T, plane *controlplane.ControlPlane, emulator *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	get := func(path string, into any) {
+	get := func(path string) []byte {
 		body, err := clientset.RESTClient().Get().AbsPath(path).DoRaw(t.Context())
-		if err == nil {
-			err = json.Unmarshal(body, into)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		return body
 	}
-	var keys jose.JSONWebKeySet
+	keys, err := stsemulator.ParseJWKS(get("/openid/v1/jwks"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var discovery struct{ Issuer string }
-	get("/openid/v1/jwks", &keys)
-	get("/.well-known/openid-configuration", &discovery)
+	if err := json.Unmarshal(get("/.well-known/openid-configuration"), &discovery); err != nil {
+		t.Fatal(err)
+	}
 	emulator.AddOIDCProvider(stsemulator.OIDCProvider{
 		ARN: provider, Issuer: discovery.Issuer, ClientIDs: []string{"sts.aliyuncs.com"}, JWKS: keys,
 	})

@@ -5,18 +5,12 @@ package identity_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/internal/identity"
@@ -30,23 +24,12 @@ const serviceAccount = "system:serviceaccount:sts-system:operator"
 // operator's ServiceAccount.
 func clusterToken(t *testing.T, emulator *stsemulator.Emulator) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cluster, err := stsemulator.NewIssuer(issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	emulator.AddOIDCProvider(stsemulator.OIDCProvider{
-		ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"},
-		JWKS: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1"}}},
-	})
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k1"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := clock.RealClock{}.Now()
-	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: issuer, Subject: serviceAccount, Audience: jwt.Audience{"sts.aliyuncs.com"},
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
-	}).Serialize()
+	emulator.AddOIDCProvider(cluster.Provider(provider, "sts.aliyuncs.com"))
+	token, err := cluster.Token(serviceAccount, "sts.aliyuncs.com", clock.RealClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@
 package secret_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -15,9 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	yamlserializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
@@ -82,10 +84,12 @@ func TestRenderGolden(t *testing.T) {
 // sameAsGolden compares a Secret with a file of testdata.
 func sameAsGolden(t *testing.T, file string, s *corev1.Secret) {
 	t.Helper()
-	got, err := yaml.Marshal(s)
-	if err != nil {
+	var out bytes.Buffer
+	encoder := yamlserializer.NewSerializerWithOptions(yamlserializer.DefaultMetaFactory, nil, nil, yamlserializer.SerializerOptions{Yaml: true})
+	if err := encoder.Encode(s, &out); err != nil {
 		t.Fatal(err)
 	}
+	got := out.Bytes()
 	golden := filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(golden, got, 0o600); err != nil {
@@ -357,11 +361,7 @@ func apply(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 	if patch == nil {
 		return s.DeepCopy()
 	}
-	before, err := yaml.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, err = yaml.YAMLToJSON(before)
+	before, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +370,7 @@ func apply(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 		t.Fatal(err)
 	}
 	var out corev1.Secret
-	if err := yaml.Unmarshal(after, &out); err != nil {
+	if err := json.Unmarshal(after, &out); err != nil {
 		t.Fatal(err)
 	}
 	return &out

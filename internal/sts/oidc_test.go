@@ -5,9 +5,6 @@ package sts_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
@@ -38,27 +33,16 @@ var who = sts.Subject{Name: subject, ProviderARN: providerARN, Issuer: issuer}
 // withToken lets the role trust a ServiceAccount, and returns what it asks with.
 func (w *world) withToken(t *testing.T) sts.OIDCRequest {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cluster, err := stsemulator.NewIssuer(issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.emulator.AddOIDCProvider(stsemulator.OIDCProvider{
-		ARN: providerARN, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"},
-		JWKS: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1"}}},
-	})
+	w.emulator.AddOIDCProvider(cluster.Provider(providerARN, "sts.aliyuncs.com"))
 	w.emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{
 		{RAM: []string{operatorARN}},
 		{Federated: []string{providerARN}, StringEquals: map[string][]string{"oidc:sub": {subject}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:iss": {issuer}}},
 	}})
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k1"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := clock.RealClock{}.Now()
-	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: issuer, Subject: subject, Audience: jwt.Audience{"sts.aliyuncs.com"},
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
-	}).Serialize()
+	token, err := cluster.Token(subject, "sts.aliyuncs.com", clock.RealClock{}.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
