@@ -25,7 +25,7 @@ func TestWhoami(t *testing.T) {
 		{name: "with what a Secret tells", id: known.ID, secret: known.Secret, expiration: "2026-01-01T01:00:00Z",
 			printed: "acs:ram::" + account + ":user/sts-operator, expires 2026-01-01T01:00:00Z\n"},
 		{name: "a wrong secret", id: known.ID, secret: "another", want: "SignatureDoesNotMatch"},
-		{name: "nobody", want: "no identity to ask STS with"},
+		{name: "nobody", want: "no credentials to call STS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("HOME", t.TempDir())

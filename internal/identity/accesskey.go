@@ -20,12 +20,13 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// What AccessKeys look like. On the public cloud an ID has 16 to 24 letters and digits, mostly with LTAI at its start, and
-// a secret 30 (https://rules.sonarsource.com/secrets/RSPEC-6336); private clouds have other lengths. The ID is sent as it
-// is, so what is clearly none does not go to STS because somebody named the wrong key of a Secret.
+// Formats of AccessKeys. On the public cloud an ID has 16 to 24 letters and digits, mostly with the prefix LTAI, and a secret
+// has 30 (https://rules.sonarsource.com/secrets/RSPEC-6336); private clouds have other lengths. The ID is sent in plain text,
+// so a value that is clearly no ID is not sent to STS: a user may have named the wrong key of a Secret.
 var (
 	accessKeyIDFormat     = regexp.MustCompile(`^[!-~]{1,128}$`)
 	accessKeySecretFormat = regexp.MustCompile(`^[!-~]{1,128}$`)
@@ -33,75 +34,81 @@ var (
 	moreThanAnAccessKeyID = regexp.MustCompile(`^LTAI[A-Za-z0-9]{12,20}[^A-Za-z0-9]`)
 )
 
-// AccessKeysOptions say how AccessKeys in Secrets ask.
+// AccessKeysOptions are the options of AccessKeys.
 type AccessKeysOptions struct {
-	// Reader reads Secrets from the API server, not from a cache: these Secrets are
-	// nobody's but their owners', and a corrected one counts at once.
+	// Reader reads Secrets from the API server, not from a cache: the cache holds the operator's own Secrets only, and a
+	// corrected Secret takes effect at once.
 	Reader client.Reader
-	// STS is asked.
+	// STS is the client for their calls.
 	STS STSClient
-	// Timeout bounds how long STS is asked whose an AccessKey is; 5 s if not set.
+	// Timeout bounds GetCallerIdentity; 5 s if not set.
 	Timeout time.Duration
 	// Clock is the local clock.
 	Clock clock.PassiveClock
 }
 
-// AccessKeys are the identities that ask with a RAM user's AccessKey in a Secret.
-// No key is kept. It is safe for concurrent use.
+// AccessKeys provides the identities of RAM users whose AccessKeys are in Secrets. It keeps no AccessKey. It is safe for
+// concurrent use.
 type AccessKeys struct {
-	reader client.Reader
-	sts    STSClient
-	owners *owners
+	reader  client.Reader
+	sts     STSClient
+	callers *callerCache
 }
 
-// NewAccessKeys prepares them; nothing is called yet.
+// refusalHold is how long a refused AccessKey is not tried again: short, because it can be enabled at any time, but long
+// enough to bound the calls that a namespace can cause.
+const refusalHold = 10 * time.Second
+
+// NewAccessKeys returns AccessKeys; it makes no call.
 func NewAccessKeys(o AccessKeysOptions) *AccessKeys {
-	return &AccessKeys{reader: o.Reader, sts: o.STS, owners: newOwners(o)}
+	if o.Timeout <= 0 {
+		o.Timeout = callerTimeout
+	}
+	return &AccessKeys{reader: o.Reader, sts: o.STS, callers: &callerCache{
+		sts: o.STS, timeout: o.Timeout, clock: o.Clock, lastRefusal: refusalHold, entries: newPerNamespace(),
+		called: func(credentials.Credentials, sts.Caller, error) {},
+	}}
 }
 
-// Identity is the AccessKey in that Secret as it is now, ready to ask. STS is asked once
-// per namespace and AccessKey whose it is, by Identify; while it does not say, the
-// Caller's Account is ratelimit.Unaccepted's, and a key that it refuses makes no other call.
-// The error is an *UnavailableError or the context's.
+// Identity returns the identity of the AccessKey in a Secret, as the Secret is now. Identify calls GetCallerIdentity once per
+// namespace and AccessKey. Until that succeeds, the Caller's Account is ratelimit.Unaccepted's; an AccessKey that STS refuses
+// makes no other call. The error is an *UnavailableError or the context's.
 func (a *AccessKeys) Identity(ctx context.Context, namespace string, spec v1alpha1.AccessKeyIdentity) (Identity, error) {
 	where := keySecret{namespace, spec}
 	secret, err := a.read(ctx, where)
 	if err != nil {
 		return Identity{}, err
 	}
-	keys, err := where.keysIn(secret)
+	signer, err := where.accessKey(secret)
 	if err != nil {
 		return Identity{}, err
 	}
-	caller, err, settled := a.owners.remembered(namespace, hashOf(keys))
-	if err != nil {
-		return Identity{}, where.refused(err)
-	}
-	asking := Identity{
-		Caller: caller,
+	identity := Identity{
 		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
-			return a.sts.AssumeRole(ctx, keys, in)
+			return a.sts.AssumeRole(ctx, signer, in)
 		},
-		Invalidate: func() { a.owners.forget(namespace, keys) },
+		Invalidate: func() { a.callers.forget(namespace, signer) },
 	}
-	if !settled {
-		asking.Identify = func(ctx context.Context) (sts.Caller, error) { return a.identify(ctx, where, keys) }
+	caller, err, ok := a.callers.cached(namespace, hashOf(signer))
+	if !ok {
+		identity.Identify = func(ctx context.Context) (sts.Caller, error) { return a.identify(ctx, where, signer) }
+		identity.Caller = where.unaccepted()
+		return identity, nil
 	}
-	return asking, nil
+	identity.Caller, err = where.caller(caller, err)
+	return identity, err
 }
 
-func (a *AccessKeys) identify(ctx context.Context, where keySecret, keys credentials.Credentials) (sts.Caller, error) {
-	caller, err := a.owners.identify(ctx, where.namespace, keys)
+func (a *AccessKeys) identify(ctx context.Context, where keySecret, signer credentials.Credentials) (sts.Caller, error) {
+	caller, err := a.callers.get(ctx, where.namespace, signer)
 	var failed *sts.Error
 	switch {
 	case ctx.Err() != nil:
 		return sts.Caller{}, ctx.Err()
 	case errors.As(err, &failed) && failed.Class == sts.Throttled:
 		return sts.Caller{}, failed
-	case err != nil:
-		return sts.Caller{}, where.refused(err)
 	}
-	return caller, nil
+	return where.caller(caller, err)
 }
 
 func (a *AccessKeys) read(ctx context.Context, where keySecret) (*corev1.Secret, error) {
@@ -115,11 +122,11 @@ func (a *AccessKeys) read(ctx context.Context, where keySecret) (*corev1.Secret,
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case apierrors.IsNotFound(err):
-		return nil, where.unavailable(sts.Refused, "it does not exist: create it with the keys %s and %s", where.spec.IDKey(), where.spec.SecretKey())
+		return nil, where.unavailable(sts.Refused, "the Secret does not exist. Create it with the keys %s and %s", where.spec.IDKey(), where.spec.SecretKey())
 	case apierrors.IsForbidden(err):
-		return nil, where.unavailable(sts.Refused, "the operator may not read it: give it the verb get on Secrets in namespace %s", where.namespace)
+		return nil, where.unavailable(sts.Refused, "the operator may not read the Secret. Grant it the verb get on Secrets in namespace %s", where.namespace)
 	default:
-		return nil, where.unavailable(sts.Transient, "the API server did not give it: it is asked again by itself")
+		return nil, where.unavailable(sts.Transient, "the API server failed to return the Secret; the operator retries")
 	}
 }
 
@@ -135,24 +142,36 @@ func (s keySecret) unavailable(class sts.Class, format string, args ...any) *Una
 	}
 }
 
-// refused says that STS refuses the AccessKey.
-func (s keySecret) refused(err error) *UnavailableError {
-	return s.unavailable(sts.Refused, "%s", err.Error())
+// caller returns the caller of the AccessKey from the result of GetCallerIdentity. The error says that STS refuses the
+// AccessKey; after any other failure, calls are made without the caller's identity.
+func (s keySecret) caller(caller sts.Caller, err error) (sts.Caller, error) {
+	switch {
+	case isRefusal(err):
+		return sts.Caller{}, s.unavailable(sts.Refused, "%s", err.Error())
+	case err != nil:
+		return s.unaccepted(), nil
+	}
+	return caller, nil
 }
 
-// keysIn takes the AccessKey from the Secret. Errors name keys, never values.
-func (s keySecret) keysIn(secret *corev1.Secret) (credentials.Credentials, error) {
+// unaccepted returns the caller of an AccessKey whose account is not known.
+func (s keySecret) unaccepted() sts.Caller {
+	return sts.Caller{Account: ratelimit.Unaccepted(s.namespace)}
+}
+
+// accessKey returns the AccessKey in the Secret. Errors name keys, never values.
+func (s keySecret) accessKey(secret *corev1.Secret) (credentials.Credentials, error) {
 	id, err := s.value(secret, s.spec.IDKey())
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
 	if strings.HasPrefix(id, "STS.") {
 		return credentials.Credentials{}, s.unavailable(sts.Refused,
-			"the key %s holds a temporary AccessKey ID, which works with its token only: give the AccessKey of a RAM user", s.spec.IDKey())
+			"the key %s holds a temporary AccessKey ID, which works only with its security token. Use the AccessKey of a RAM user", s.spec.IDKey())
 	}
 	if !accessKeyIDFormat.MatchString(id) || moreThanAnAccessKeyID.MatchString(id) {
 		return credentials.Credentials{}, s.unavailable(sts.Refused,
-			"the value of the key %s does not look like an AccessKey ID and is not used: write the ID alone, at most 128 printable characters", s.spec.IDKey())
+			"the value of the key %s does not look like an AccessKey ID and is not used. Write the ID alone, at most 128 printable characters", s.spec.IDKey())
 	}
 	secretValue, err := s.value(secret, s.spec.SecretKey())
 	if err != nil {
@@ -160,26 +179,26 @@ func (s keySecret) keysIn(secret *corev1.Secret) (credentials.Credentials, error
 	}
 	if !accessKeySecretFormat.MatchString(secretValue) {
 		return credentials.Credentials{}, s.unavailable(sts.Refused,
-			"the value of the key %s does not look like an AccessKey secret and is not used: it has about 30 printable characters", s.spec.SecretKey())
+			"the value of the key %s does not look like an AccessKey secret and is not used. Write the secret alone, about 30 printable characters", s.spec.SecretKey())
 	}
 	if id == secretValue || publicAccessKeyID.MatchString(secretValue) {
 		return credentials.Credentials{}, s.unavailable(sts.Refused,
-			"the value of the key %s is an AccessKey ID or the same as that of %s, and neither is used: name the key of the ID and the key of the secret in spec.identity.accessKey",
+			"the value of the key %s is an AccessKey ID or the same as the value of the key %s, and neither is used. Set accessKeyIDKey and accessKeySecretKey in spec.identity.accessKey",
 			s.spec.SecretKey(), s.spec.IDKey())
 	}
 	return credentials.Credentials{AccessKeyID: id, AccessKeySecret: secretValue}, nil
 }
 
 func (s keySecret) value(secret *corev1.Secret, key string) (string, error) {
-	raw, there := secret.Data[key]
+	raw, found := secret.Data[key]
 	value := string(raw)
 	switch {
-	case !there:
-		return "", s.unavailable(sts.Refused, "it has no key %s: add it, or name another one in spec.identity.accessKey", key)
+	case !found:
+		return "", s.unavailable(sts.Refused, "the Secret has no key %s. Add the key, or name another one in spec.identity.accessKey", key)
 	case value == "":
-		return "", s.unavailable(sts.Refused, "its key %s is empty: fill it in", key)
+		return "", s.unavailable(sts.Refused, "the key %s is empty. Write the value", key)
 	case strings.ContainsFunc(value, unicode.IsSpace):
-		return "", s.unavailable(sts.Refused, "the value of its key %s holds white space, such as the line break that echo adds: write it without", key)
+		return "", s.unavailable(sts.Refused, "the value of the key %s contains white space, such as the line break that echo adds. Remove the white space", key)
 	}
 	return value, nil
 }

@@ -40,8 +40,8 @@ func secretOf(key stsemulator.AccessKey) *corev1.Secret {
 	return keySecret(map[string]string{"accessKeyId": key.ID, "accessKeySecret": key.Secret})
 }
 
-// keyWorld is a RAM user's key in a Secret, and the STS that knows it.
-type keyWorld struct {
+// accessKeyEnv is a RAM user's key in a Secret, and the STS that knows it.
+type accessKeyEnv struct {
 	emulator *stsemulator.Emulator
 	api      client.Client
 	clock    *clocktesting.FakePassiveClock
@@ -49,11 +49,11 @@ type keyWorld struct {
 	keys     *identity.AccessKeys
 }
 
-func newKeyWorld(t *testing.T) *keyWorld {
+func newAccessKeyEnv(t *testing.T) *accessKeyEnv {
 	t.Helper()
 	emulator, server := newSTS(t)
 	_, stsClient := operatorOn(t, server)
-	w := &keyWorld{emulator: emulator, clock: newClock(), user: emulator.AddUser(account, "orders")}
+	w := &accessKeyEnv{emulator: emulator, clock: newClock(), user: emulator.AddUser(account, "orders")}
 	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":user/orders"}}}})
 	w.api = fake.NewClientBuilder().WithObjects(secretOf(w.user)).Build()
 	w.keys = identity.NewAccessKeys(identity.AccessKeysOptions{Reader: w.api, STS: stsClient, Clock: w.clock})
@@ -61,7 +61,7 @@ func newKeyWorld(t *testing.T) *keyWorld {
 }
 
 // put replaces the Secret.
-func (w *keyWorld) put(t *testing.T, secret *corev1.Secret) {
+func (w *accessKeyEnv) put(t *testing.T, secret *corev1.Secret) {
 	t.Helper()
 	if err := w.api.Update(context.Background(), secret); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func (w *keyWorld) put(t *testing.T, secret *corev1.Secret) {
 }
 
 // called counts the calls of that action.
-func (w *keyWorld) called(action string) (n int) {
+func (w *accessKeyEnv) called(action string) (n int) {
 	for _, call := range w.emulator.Calls() {
 		if call.Action == action {
 			n++
@@ -78,68 +78,68 @@ func (w *keyWorld) called(action string) (n int) {
 	return n
 }
 
-func (w *keyWorld) asking(t *testing.T) identity.Identity {
+func (w *accessKeyEnv) identity(t *testing.T) identity.Identity {
 	t.Helper()
-	asking, err := identified(context.Background(), w.keys, "shop", ramUser)
+	caller, err := identified(context.Background(), w.keys, "shop", ramUser)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return asking
+	return caller
 }
 
-// identified is an AccessKey that is ready to ask, after STS was asked whose it is where that is not known.
+// identified is an AccessKey that is ready to request, after STS was asked whose it is where that is not known.
 func identified(ctx context.Context, keys *identity.AccessKeys, namespace string, spec v1alpha1.AccessKeyIdentity) (identity.Identity, error) {
-	asking, err := keys.Identity(ctx, namespace, spec)
-	if err != nil || asking.Identify == nil {
-		return asking, err
+	caller, err := keys.Identity(ctx, namespace, spec)
+	if err != nil || caller.Identify == nil {
+		return caller, err
 	}
-	asking.Caller, err = asking.Identify(ctx)
-	return asking, err
+	caller.Caller, err = caller.Identify(ctx)
+	return caller, err
 }
 
-func (w *keyWorld) expectAssumes(t *testing.T, asking identity.Identity) {
+func (w *accessKeyEnv) expectAssumes(t *testing.T, caller identity.Identity) {
 	t.Helper()
-	session, err := asking.AssumeRole(context.Background(), ask)
+	session, err := caller.AssumeRole(context.Background(), request)
 	if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
 		t.Errorf("as %s: %v", session.AssumedRoleARN, err)
 	}
 }
 
-func TestAccessKeyAsks(t *testing.T) {
-	w := newKeyWorld(t)
+func TestAccessKeyAssumesARole(t *testing.T) {
+	w := newAccessKeyEnv(t)
 	const orders, payments = "acs:ram::" + account + ":user/orders", "acs:ram::" + account + ":user/payments"
 	for range 3 {
-		asking := w.asking(t)
-		if asking.Caller.ARN != orders || asking.Caller.Account != account {
-			t.Errorf("it is %+v", asking.Caller)
+		caller := w.identity(t)
+		if caller.Caller.ARN != orders || caller.Caller.Account != account {
+			t.Errorf("it is %+v", caller.Caller)
 		}
-		w.expectAssumes(t, asking)
+		w.expectAssumes(t, caller)
 	}
 	if n := w.called("GetCallerIdentity"); n != 1 {
 		t.Errorf("asked %d times who it is, want 1", n)
 	}
 	w.put(t, secretOf(w.emulator.AddUser(account, "payments")))
-	if asking := w.asking(t); asking.Caller.ARN != payments {
-		t.Errorf("after the Secret has changed it is %s", asking.Caller.ARN)
+	if caller := w.identity(t); caller.Caller.ARN != payments {
+		t.Errorf("after the Secret has changed it is %s", caller.Caller.ARN)
 	}
 	w.put(t, secretOf(w.user))
-	w.asking(t).Invalidate()
-	w.asking(t)
+	w.identity(t).Invalidate()
+	w.identity(t)
 	if n := w.called("GetCallerIdentity"); n != 3 {
 		t.Errorf("asked %d times who it is, want 3: anew when STS has called it stale", n)
 	}
 }
 
 func TestAccessKeyUnderOtherKeys(t *testing.T) {
-	w := newKeyWorld(t)
+	w := newAccessKeyEnv(t)
 	w.put(t, keySecret(map[string]string{"ID": w.user.ID, "its.secret": w.user.Secret}))
 	spec := ramUser
 	spec.AccessKeyIDKey, spec.AccessKeySecretKey = "ID", "its.secret"
-	asking, err := w.keys.Identity(context.Background(), "shop", spec)
+	caller, err := w.keys.Identity(context.Background(), "shop", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.expectAssumes(t, asking)
+	w.expectAssumes(t, caller)
 }
 
 // Whatever a user names as AccessKey, none but one is sent anywhere, and no value is shown.
@@ -149,12 +149,12 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 		data map[string]string
 		want string
 	}{
-		"nothing":             {nil, "it has no key accessKeyId: add it"},
-		"no secret":           {map[string]string{"accessKeyId": id}, "it has no key accessKeySecret"},
-		"an empty id":         {map[string]string{"accessKeyId": "", "accessKeySecret": secret}, "its key accessKeyId is empty"},
-		"an empty secret":     {map[string]string{"accessKeyId": id, "accessKeySecret": ""}, "its key accessKeySecret is empty"},
-		"echo's line break":   {map[string]string{"accessKeyId": id + "\n", "accessKeySecret": secret}, "key accessKeyId holds white space"},
-		"a secret's space":    {map[string]string{"accessKeyId": id, "accessKeySecret": secret + " "}, "key accessKeySecret holds white space"},
+		"nothing":             {nil, "the Secret has no key accessKeyId. Add the key"},
+		"no secret":           {map[string]string{"accessKeyId": id}, "the Secret has no key accessKeySecret"},
+		"an empty id":         {map[string]string{"accessKeyId": "", "accessKeySecret": secret}, "the key accessKeyId is empty"},
+		"an empty secret":     {map[string]string{"accessKeyId": id, "accessKeySecret": ""}, "the key accessKeySecret is empty"},
+		"echo's line break":   {map[string]string{"accessKeyId": id + "\n", "accessKeySecret": secret}, "key accessKeyId contains white space"},
+		"a secret's space":    {map[string]string{"accessKeyId": id, "accessKeySecret": secret + " "}, "key accessKeySecret contains white space"},
 		"both in one":         {map[string]string{"accessKeyId": id + ":" + secret, "accessKeySecret": secret}, "key accessKeyId does not look like an AccessKey ID"},
 		"a secret for an id":  {map[string]string{"accessKeyId": secret, "accessKeySecret": id}, "key accessKeySecret is an AccessKey ID or the same"},
 		"one for both":        {map[string]string{"accessKeyId": secret, "accessKeySecret": secret}, "key accessKeySecret is an AccessKey ID or the same"},
@@ -180,11 +180,11 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 // Private clouds have AccessKey IDs of other lengths.
 func TestAccessKeyIDsOfAnyLengthAreAccepted(t *testing.T) {
 	for _, id := range []string{"k", "abcdefghij012345678", "LTAI5tExampleExample1234", "a-b_c.d/e", strings.Repeat("k", 128)} {
-		w := newKeyWorld(t)
+		w := newAccessKeyEnv(t)
 		key := stsemulator.AccessKey{ID: id, Secret: "aSecret"}
 		w.emulator.AddUserKey(account, "orders", key)
 		w.put(t, secretOf(key))
-		w.expectAssumes(t, w.asking(t))
+		w.expectAssumes(t, w.identity(t))
 	}
 }
 
@@ -204,10 +204,10 @@ func TestSecretsThatCannotBeRead(t *testing.T) {
 		class  sts.Class
 		want   string
 	}{
-		"not there":     {apierrors.NewNotFound(resource, "ram-user"), sts.Refused, "create it with the keys accessKeyId and accessKeySecret"},
-		"no right":      {apierrors.NewForbidden(resource, "ram-user", errors.New("hush")), sts.Refused, "the operator may not read it"},
-		"a busy server": {apierrors.NewTooManyRequests("hush", 1), sts.Transient, "asked again"},
-		"no network":    {errors.New("GET https://hush"), sts.Transient, "asked again"},
+		"not there":     {apierrors.NewNotFound(resource, "ram-user"), sts.Refused, "Create it with the keys accessKeyId and accessKeySecret"},
+		"no right":      {apierrors.NewForbidden(resource, "ram-user", errors.New("hush")), sts.Refused, "the operator may not read the Secret"},
+		"a busy server": {apierrors.NewTooManyRequests("hush", 1), sts.Transient, "the operator retries"},
+		"no network":    {errors.New("GET https://hush"), sts.Transient, "the operator retries"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := failingReader(c.answer, noSTS{t}).Identity(context.Background(), "shop", ramUser)
@@ -221,43 +221,43 @@ func TestSecretsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func failingReader(err error, asker identity.STSClient) *identity.AccessKeys {
+func failingReader(err error, fakeSTS identity.STSClient) *identity.AccessKeys {
 	reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return err
 		},
 	}).Build()
-	return identity.NewAccessKeys(identity.AccessKeysOptions{Reader: reader, STS: asker, Clock: newClock()})
+	return identity.NewAccessKeys(identity.AccessKeysOptions{Reader: reader, STS: fakeSTS, Clock: newClock()})
 }
 
 // A key that STS refuses asks for no role, is not asked about again and again, and counts as soon as it is another, or ten
 // seconds after it was mended in RAM.
 func TestAccessKeysThatSTSRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil, mend func(*testing.T, *keyWorld)
+		spoil, mend func(*testing.T, *accessKeyEnv)
 		want        string
 		inRAM       bool
 	}{
 		"the secret of another key": {
-			func(t *testing.T, w *keyWorld) {
+			func(t *testing.T, w *accessKeyEnv) {
 				w.put(t, secretOf(stsemulator.AccessKey{ID: w.user.ID, Secret: "Hush"}))
 			},
-			func(t *testing.T, w *keyWorld) { w.put(t, secretOf(w.user)) },
+			func(t *testing.T, w *accessKeyEnv) { w.put(t, secretOf(w.user)) },
 			"SignatureDoesNotMatch (RequestId ", false,
 		},
 		"disabled in RAM": {
-			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, false) },
-			func(_ *testing.T, w *keyWorld) { w.emulator.SetKeyActive(w.user.ID, true) },
+			func(_ *testing.T, w *accessKeyEnv) { w.emulator.SetKeyActive(w.user.ID, false) },
+			func(_ *testing.T, w *accessKeyEnv) { w.emulator.SetKeyActive(w.user.ID, true) },
 			"InvalidAccessKeyId.Inactive (RequestId ", true,
 		},
 		"deleted in RAM": {
-			func(_ *testing.T, w *keyWorld) { w.emulator.DeleteKey(w.user.ID) },
-			func(_ *testing.T, w *keyWorld) { w.emulator.AddUserKey(account, "orders", w.user) },
+			func(_ *testing.T, w *accessKeyEnv) { w.emulator.DeleteKey(w.user.ID) },
+			func(_ *testing.T, w *accessKeyEnv) { w.emulator.AddUserKey(account, "orders", w.user) },
 			"InvalidAccessKeyId.NotFound (RequestId ", true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newKeyWorld(t)
+			w := newAccessKeyEnv(t)
 			c.spoil(t, w)
 			for range 2 {
 				_, err := identified(context.Background(), w.keys, "shop", ramUser)
@@ -270,22 +270,22 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 			if c.inRAM {
 				w.clock.SetTime(w.clock.Now().Add(10 * time.Second))
 			}
-			w.expectAssumes(t, w.asking(t))
+			w.expectAssumes(t, w.identity(t))
 		})
 	}
 }
 
 // A key that is deleted after it was known: the call says so, and the next Identity, too.
 func TestAnAccessKeyThatGoesStale(t *testing.T) {
-	w := newKeyWorld(t)
-	asking := w.asking(t)
+	w := newAccessKeyEnv(t)
+	caller := w.identity(t)
 	w.emulator.DeleteKey(w.user.ID)
-	_, err := asking.AssumeRole(context.Background(), ask)
+	_, err := caller.AssumeRole(context.Background(), request)
 	var failed *sts.Error
 	if !errors.As(err, &failed) || failed.Class != sts.StaleIdentity {
 		t.Fatalf("got %v", err)
 	}
-	asking.Invalidate()
+	caller.Invalidate()
 	_, err = identified(context.Background(), w.keys, "shop", ramUser)
 	expectAboutSecret(t, err, sts.Refused, "InvalidAccessKeyId.NotFound")
 }

@@ -50,11 +50,11 @@ func TestServiceAccountOfARealCluster(t *testing.T) {
 	_, stsClient := operatorOn(t, server)
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: newAPI(t, user), STS: stsClient, ProviderARN: provider})
 	assume := func(name string) (credentials.Credentials, error) {
-		asking, err := accounts.Identity(ctx, "default", v1alpha1.ServiceAccountIdentity{Name: name})
+		caller, err := accounts.Identity(ctx, "default", v1alpha1.ServiceAccountIdentity{Name: name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return asking.AssumeRole(ctx, ask)
+		return caller.AssumeRole(ctx, request)
 	}
 	// RBAC and admission learn of new objects a moment later.
 	expect := func(name, want string) {
@@ -71,17 +71,17 @@ func TestServiceAccountOfARealCluster(t *testing.T) {
 
 	create(t, admin, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orders"}})
 	create(t, admin, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "payments"}})
-	expect("orders", "the operator may not request tokens of it: a Role in namespace default")
+	expect("orders", "the operator may not request its tokens. Grant the operator's ServiceAccount, in a Role in namespace default")
 	for _, object := range tokenRole("orders", "later") {
 		create(t, admin, object)
 	}
-	expect("later", "create ServiceAccount later in namespace default")
+	expect("later", "Create ServiceAccount later in namespace default")
 	expect("orders", "")
 	session, err := assume("orders")
 	if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
 		t.Errorf("as %s: %v", session.AssumedRoleARN, err)
 	}
-	expect("payments", "the operator may not request tokens")
+	expect("payments", "the operator may not request its tokens")
 	for _, call := range emulator.Calls() {
 		if call.OIDCTokenIn != "body" || call.Code != "" {
 			t.Errorf("called %+v", call)
@@ -93,7 +93,7 @@ func TestServiceAccountOfARealCluster(t *testing.T) {
 	for _, object := range refusingTokens() {
 		create(t, admin, object)
 	}
-	expect("orders", "admission refuses the operator a token of it for the audience sts.aliyuncs.com: let it pass, or use another identity: ")
+	expect("orders", "admission denied the operator a token for the audience sts.aliyuncs.com: ")
 }
 
 func newAPI(t *testing.T, config *rest.Config) client.Client {

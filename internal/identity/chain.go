@@ -17,39 +17,36 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// Chain says where the sources that ask STS themselves shall do so.
+// Chain is the chain of sources for the operator's own credentials. Its fields are for sources that call STS themselves.
 type Chain struct {
-	// Endpoint is the host of STS, as (*sts.Client).Endpoint has it. These calls are
-	// always HTTPS.
+	// Endpoint is the host of STS, as (*sts.Client).Endpoint returns it. These calls always use HTTPS.
 	Endpoint string
-	// Where names the endpoint in errors, as (*sts.Client).Where does; empty: they do not.
+	// Where is the endpoint as errors show it, see (*sts.Client).Where; may be empty.
 	Where string
-	// Region and VPC are for the profiles of config files that assume a role and
-	// name no region: they cannot be told a host.
+	// Region and VPC are for the profiles of config files that assume a role without a region: they take no host.
 	Region string
 	VPC    bool
 }
 
-// source is one place where keys can come from, in the words of an administrator.
+// source is a source of credentials, with the texts for its errors.
 type source struct {
 	name string
-	// configured tells whether somebody meant it to be used.
+	// configured reports whether the source is configured, completely or not.
 	configured func() bool
-	// lastResort lets the next source have its turn when this one fails.
+	// lastResort: if the source fails, the next one is tried.
 	lastResort bool
-	// action is what the source asks STS for; empty if it asks somebody else.
+	// action is the action of STS that the source calls; empty if it does not call STS.
 	action string
-	// subject is who asks with a token; nil if nobody does.
+	// subject returns the subject of the OIDC token that the source sends; nil if it sends none.
 	subject  func() sts.Subject
 	provider func(Chain) (providers.CredentialsProvider, error)
 	nextStep string
-	// completion says where the security token of a temporary AccessKey is given.
+	// completion is the next step for a temporary AccessKey without its security token.
 	completion string
 }
 
-// sources are those of Alibaba Cloud's default chain, in its order (credentials-go,
-// providers.NewDefaultCredentialsProvider), but that the node's RAM role, which nobody
-// configures for the operator, comes last.
+// sources are the sources of Alibaba Cloud's default chain in its order (credentials-go,
+// providers.NewDefaultCredentialsProvider), except that the node's RAM role is last: it is not configured for the operator.
 var sources = []source{
 	{
 		name:       "environment variables",
@@ -57,8 +54,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewEnvironmentVariableCredentialsProviderBuilder().Build()
 		},
-		nextStep:   "set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-		completion: "set ALIBABA_CLOUD_SECURITY_TOKEN too, to the token that was issued with it, or set the AccessKey of a RAM user",
+		nextStep:   "the AccessKey is incomplete. Set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+		completion: "Set ALIBABA_CLOUD_SECURITY_TOKEN to the token that was issued with the AccessKey, or use the AccessKey of a RAM user",
 	},
 	{
 		name:       "RRSA",
@@ -71,7 +68,7 @@ var sources = []source{
 				WithRoleSessionName(cmp.Or(os.Getenv("ALIBABA_CLOUD_ROLE_SESSION_NAME"), "sts-credential-operator")).
 				Build()
 		},
-		nextStep: "ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE must all be set and the file be readable: check that ack-pod-identity-webhook injects them",
+		nextStep: "ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE must be set, and the file must be readable. Check that ack-pod-identity-webhook injects them",
 	},
 	{
 		name:       "the config file of the aliyun CLI",
@@ -80,8 +77,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewCLIProfileCredentialsProviderBuilder().Build()
 		},
-		nextStep:   "check that the file (ALIBABA_CLOUD_CONFIG_FILE) can be read, and the mode and keys of its profile (ALIBABA_CLOUD_PROFILE)",
-		completion: "give the profile the mode StsToken and the token as sts_token, or the AccessKey of a RAM user. ALIBABA_CLOUD_SECURITY_TOKEN counts with the other environment variables only",
+		nextStep:   "the file cannot be used. Check that it can be read (ALIBABA_CLOUD_CONFIG_FILE), and the mode and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		completion: "Set the mode StsToken and sts_token in the profile, or use the AccessKey of a RAM user. ALIBABA_CLOUD_SECURITY_TOKEN applies only to an AccessKey in environment variables",
 	},
 	{
 		name:       "the credentials file",
@@ -90,8 +87,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewProfileCredentialsProviderBuilder().Build()
 		},
-		nextStep:   "check that the file (ALIBABA_CLOUD_CREDENTIALS_FILE) can be read, and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
-		completion: "give the profile the AccessKey of a RAM user: the file has no place for a token, but the environment has, ALIBABA_CLOUD_SECURITY_TOKEN beside the AccessKey",
+		nextStep:   "the file cannot be used. Check that it can be read (ALIBABA_CLOUD_CREDENTIALS_FILE), and the type and keys of its profile (ALIBABA_CLOUD_PROFILE)",
+		completion: "Use the AccessKey of a RAM user in the profile: the file has no field for a token. In environment variables, ALIBABA_CLOUD_SECURITY_TOKEN can be set with the AccessKey",
 	},
 	{
 		name:       "the credentials URI",
@@ -99,8 +96,8 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewURLCredentialsProviderBuilder().Build()
 		},
-		nextStep:   "check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and answers with AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
-		completion: "let the service behind ALIBABA_CLOUD_CREDENTIALS_URI answer with SecurityToken, which in the environment is ALIBABA_CLOUD_SECURITY_TOKEN",
+		nextStep:   "the URI returned no credentials. Check that ALIBABA_CLOUD_CREDENTIALS_URI can be reached and returns AccessKeyId, AccessKeySecret, SecurityToken and Expiration",
+		completion: "The service at ALIBABA_CLOUD_CREDENTIALS_URI must also return SecurityToken; in environment variables it is ALIBABA_CLOUD_SECURITY_TOKEN",
 	},
 	{
 		name:       "the node's RAM role",
@@ -109,55 +106,53 @@ var sources = []source{
 		provider: func(Chain) (providers.CredentialsProvider, error) {
 			return providers.NewECSRAMRoleCredentialsProviderBuilder().Build()
 		},
-		nextStep: "the metadata service of ECS gives no keys: check the node's RAM role, and with HTTP_PROXY set name 100.100.100.200 in NO_PROXY",
+		nextStep: "the ECS metadata service returned no credentials. Check the node's RAM role; if HTTP_PROXY is set, add 100.100.100.200 to NO_PROXY",
 	},
 }
 
-// nothing is the error when no source is configured and the last resort failed.
-var nothing = &UnavailableError{
+// errNoSource is returned when no source is configured and the last resort failed.
+var errNoSource = &UnavailableError{
 	Class:    sts.Refused,
-	NextStep: "set up RRSA for the operator's ServiceAccount, or set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or give the node a RAM role (with HTTP_PROXY set, name 100.100.100.200 in NO_PROXY)",
+	NextStep: "no source is configured. Set up RRSA for the operator's ServiceAccount, or set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or attach a RAM role to the node (if HTTP_PROXY is set, add 100.100.100.200 to NO_PROXY)",
 }
 
-// NewFetch makes the default chain's Fetch. Unlike credentials-go's own chain, the
-// first source that is configured decides: a failure of it does not make the
-// operator sign as somebody else, such as the node.
+// NewFetch returns a Fetch of the chain. Unlike in credentials-go's own chain, only the first configured source is used: if it
+// fails, the operator does not call STS as another identity, such as the node.
 func (c Chain) NewFetch() Fetch {
 	c.export()
-	var settled providers.CredentialsProvider // the one that gave keys
-	var settledOn source
+	var used providers.CredentialsProvider // the first that returned credentials
+	var usedSource source
 	return func() (credentials.Credentials, error) {
-		if settled != nil {
-			return settledOn.keys(c, settled)
+		if used != nil {
+			return usedSource.credentials(c, used)
 		}
 		for _, s := range sources {
 			if !s.configured() {
 				continue
 			}
-			provider, keys, err := s.open(c)
+			provider, first, err := s.open(c)
 			if err == nil {
-				settled, settledOn = provider, s
+				used, usedSource = provider, s
 			}
 			if err == nil || !s.lastResort {
-				return keys, err
+				return first, err
 			}
 		}
-		return credentials.Credentials{}, nothing
+		return credentials.Credentials{}, errNoSource
 	}
 }
 
-// open gets keys for the first time.
+// open reads the source for the first time.
 func (s source) open(c Chain) (providers.CredentialsProvider, credentials.Credentials, error) {
 	provider, err := s.provider(c)
 	if err != nil {
 		return nil, credentials.Credentials{}, s.explain(c, err)
 	}
-	keys, err := s.keys(c, provider)
-	return provider, keys, err
+	first, err := s.credentials(c, provider)
+	return provider, first, err
 }
 
-// export hands the region on to profiles of config files: they take it from the
-// environment only, by which the flags that it comes from have their defaults.
+// export sets the region for profiles of config files, which read it from the environment only.
 func (c Chain) export() {
 	if c.Region == "" {
 		return
@@ -166,29 +161,29 @@ func (c Chain) export() {
 	_ = os.Setenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", strconv.FormatBool(c.VPC))
 }
 
-func (s source) keys(c Chain, provider providers.CredentialsProvider) (credentials.Credentials, error) {
-	given, err := provider.GetCredentials()
+func (s source) credentials(c Chain, provider providers.CredentialsProvider) (credentials.Credentials, error) {
+	read, err := provider.GetCredentials()
 	if err != nil {
 		return credentials.Credentials{}, s.explain(c, err)
 	}
-	keys := credentials.Credentials{AccessKeyID: given.AccessKeyId, AccessKeySecret: given.AccessKeySecret, SecurityToken: given.SecurityToken}
-	if incomplete(keys) {
+	found := credentials.Credentials{AccessKeyID: read.AccessKeyId, AccessKeySecret: read.AccessKeySecret, SecurityToken: read.SecurityToken}
+	if incomplete(found) {
 		return credentials.Credentials{}, s.incomplete()
 	}
-	return keys, nil
+	return found, nil
 }
 
-// incomplete is the error of a source that gives a temporary AccessKey without its token.
+// incomplete returns the error of a source that returns a temporary AccessKey without its security token.
 func (s source) incomplete() *UnavailableError {
-	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.completion, s.nextStep)}
+	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.completion, "Use the AccessKey of a RAM user")}
 }
 
-// explain sorts an error of credentials-go. Their texts hold URLs, whole answers and file contents, so none is kept.
-// Refused is what a setting causes, and what STS refuses with a code; anything else may pass by itself.
+// explain classifies an error of credentials-go. Its text can hold URLs, responses and file contents, so none of it is kept.
+// The class is Refused if a setting is the cause or STS refuses with a code, else Transient.
 func (s source) explain(c Chain, err error) error {
 	failure := &UnavailableError{Source: s.name, Class: sts.Transient, NextStep: s.nextStep}
 	if misconfigured(err) {
-		if !s.lastResort { // which is only reported when it has worked before
+		if !s.lastResort { // a failure of the last resort is reported only after it has worked
 			failure.Class = sts.Refused
 		}
 		return failure
@@ -207,18 +202,18 @@ func (s source) explain(c Chain, err error) error {
 	return failure
 }
 
-// processErrors are how errors of credentials-go begin that come of a program or a service other than STS.
+// processErrors are the prefixes of the errors of credentials-go from a program or a service other than STS.
 var processErrors = []string{"failed to execute external command", "command process timed out", "failed to parse external command",
 	"invalid credential response", "invalid StsToken credential response",
 	"get session token from sso", "get session token from OAuth", "failed to refresh token", "get refresh token from OAuth", "refresh session token err"}
 
-// calls reports whether err is of a call to STS.
+// calls reports whether err is the error of a call to STS.
 func (source) calls(err error) bool {
 	text := err.Error()
 	return !slices.ContainsFunc(processErrors, func(start string) bool { return strings.HasPrefix(text, start) })
 }
 
-// rrsaSubject is the operator's own ServiceAccount, as far as its token tells.
+// rrsaSubject returns the operator's own ServiceAccount, as its token names it.
 func rrsaSubject() sts.Subject {
 	who := sts.Subject{}
 	if arn := os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"); providerFormat.MatchString(arn) {
@@ -226,7 +221,7 @@ func rrsaSubject() sts.Subject {
 	}
 	token, err := os.ReadFile(os.Getenv("ALIBABA_CLOUD_OIDC_TOKEN_FILE")) //nolint:gosec // an administrator's setting
 	if err != nil {
-		return who // STS has answered, so there was a token
+		return who
 	}
 	c := claimsOf(strings.TrimSpace(string(token)))
 	who.Name, who.Issuer = c.Subject, c.Issuer
@@ -244,7 +239,7 @@ func anySet(variables ...string) func() bool {
 	}
 }
 
-// fileOr tells whether variable names a file, or there is one at its usual place.
+// fileOr reports whether the variable names a file, or the file at the default path exists.
 func fileOr(variable, usual string) func() bool {
 	return func() bool {
 		if os.Getenv(variable) != "" {

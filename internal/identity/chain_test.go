@@ -180,8 +180,8 @@ func TestChainSaysWhatToDo(t *testing.T) {
 		want      []string
 	}{
 		{"nothing is configured", nil, "", sts.Refused, []string{"RRSA", "ALIBABA_CLOUD_ACCESS_KEY_ID", "RAM role"}},
-		{"a key without its secret", map[string]string{"ACCESS_KEY_ID": "hush"}, "", sts.Refused, []string{"environment variables: set both"}},
-		{"a secret without its key", map[string]string{"ACCESS_KEY_SECRET": "hush"}, "", sts.Refused, []string{"environment variables: set both"}},
+		{"a key without its secret", map[string]string{"ACCESS_KEY_ID": "hush"}, "", sts.Refused, []string{"environment variables: the AccessKey is incomplete. Set both"}},
+		{"a secret without its key", map[string]string{"ACCESS_KEY_SECRET": "hush"}, "", sts.Refused, []string{"environment variables: the AccessKey is incomplete. Set both"}},
 		{"half of RRSA", map[string]string{"OIDC_PROVIDER_ARN": provider}, "", sts.Refused, []string{"RRSA", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"}},
 		{"RRSA without its file", map[string]string{"OIDC_PROVIDER_ARN": provider, "ROLE_ARN": roleARN, "OIDC_TOKEN_FILE": "/hush"}, "",
 			sts.Refused, []string{"RRSA", "readable"}},

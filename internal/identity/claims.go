@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// claims are what messages may show of a ServiceAccount's token. They are not
-// verified: STS does that.
+// claims are the claims of a ServiceAccount's token that messages may show. STS verifies them, the operator does not.
 type claims struct {
 	Issuer  string `json:"iss"`
 	Subject string `json:"sub"`
@@ -22,7 +21,7 @@ var (
 	subjectFormat = regexp.MustCompile(`^system:serviceaccount:[a-z0-9-]{1,63}:[a-z0-9.-]{1,253}$`)
 )
 
-// claimsOf reads a token; what it does not say, or says oddly, is empty.
+// claimsOf returns the claims of a token; a missing or malformed claim is empty.
 func claimsOf(token string) claims {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -77,7 +77,7 @@ func TestClientErrorsOfTheOperatorsOwnCallAreRefused(t *testing.T) {
 	expectUnavailable(t, operator, strings.Repeat("x", 20), sts.Refused, "EntityNotExist.Role")
 	environment(t, map[string]string{"CREDENTIALS_URI": "no-scheme/hush"})
 	operator, _ = operatorOn(t, server)
-	expectUnavailable(t, operator, strings.Repeat("x", 20), sts.Refused, "the credentials URI: check that")
+	expectUnavailable(t, operator, strings.Repeat("x", 20), sts.Refused, "the credentials URI: the URI returned no credentials. Check that")
 }
 
 // TestATemporaryKeyWithoutItsTokenSignsNothing gives one to every source: none makes a call with it, and the message names
@@ -138,7 +138,7 @@ func TestMissingSecurityTokenIsOfTheIdentity(t *testing.T) {
 	triple := tripleFor(t, server, user)
 	triple.SecurityToken = ""
 	_, client := operatorOn(t, server)
-	_, err := client.AssumeRole(context.Background(), triple, ask)
+	_, err := client.AssumeRole(context.Background(), triple, request)
 	var failed *sts.Error
 	if !errors.As(err, &failed) || failed.Code != "MissingSecurityToken" || failed.Reason != sts.ReasonIdentityUnavailable ||
 		!strings.Contains(err.Error(), "ALIBABA_CLOUD_SECURITY_TOKEN") {

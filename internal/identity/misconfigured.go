@@ -14,8 +14,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// misconfigurations are how the errors of credentials-go begin (v1.4.14, credentials/providers) that a wrong setting causes.
-// None of them follows a call, so that trying again cannot help. Nothing of these texts is shown.
+// misconfigurations are the prefixes of the errors of credentials-go (v1.4.14, credentials/providers) that a wrong setting
+// causes. The providers return them before any call, so a retry cannot help. None of these texts is shown.
 var misconfigurations = []string{
 	"unable to get credentials from ",
 	"the OIDCTokenFilePath is empty", "the OIDCProviderARN is empty", "the RoleArn is empty", "the url is empty",
@@ -30,8 +30,8 @@ var misconfigurations = []string{
 	"ERROR: ", "IMDS credentials is disabled",
 }
 
-// misconfigured reports whether a source failed because of a setting: a file that is not there, a profile that is wrong, a
-// URL that is none. Everything else may pass by itself.
+// misconfigured reports whether a source failed because of a setting: a missing file, a wrong profile, a malformed URL. All
+// other failures are transient.
 func misconfigured(err error) bool {
 	var badURL *url.Error
 	switch {
@@ -44,25 +44,26 @@ func misconfigured(err error) bool {
 	return slices.ContainsFunc(misconfigurations, func(start string) bool { return strings.HasPrefix(text, start) })
 }
 
-// temporaryKey is how the AccessKey IDs begin that STS issues.
+// temporaryKey is the prefix of the AccessKey IDs that STS issues.
 const temporaryKey = "STS."
 
-// incomplete reports whether keys are a temporary AccessKey without its token, which STS never accepts.
-func incomplete(keys credentials.Credentials) bool {
-	return strings.HasPrefix(keys.AccessKeyID, temporaryKey) && keys.SecurityToken == ""
+// incomplete reports whether c is a temporary AccessKey without its security token, which STS never accepts.
+func incomplete(c credentials.Credentials) bool {
+	return strings.HasPrefix(c.AccessKeyID, temporaryKey) && c.SecurityToken == ""
 }
 
-// missingToken is what to do about incomplete keys of a source.
-const missingToken = "it gives a temporary AccessKey ID (STS.…) without its security token, and is not used: "
+// missingToken is the cause in the error of a source with incomplete credentials; the next step follows.
+const missingToken = "the source returned a temporary AccessKey ID (STS.…) without its security token, and is not used. "
 
-// CheckEnvironment refuses an environment that can never sign a call: a temporary AccessKey without its token. It calls nobody.
+// CheckEnvironment returns an error if the environment variables hold a temporary AccessKey without its security token,
+// which can never sign a call. It makes no call.
 func CheckEnvironment() error {
 	s := sources[0]
-	keys := credentials.Credentials{
+	c := credentials.Credentials{
 		AccessKeyID: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_ID"), AccessKeySecret: os.Getenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
 		SecurityToken: os.Getenv("ALIBABA_CLOUD_SECURITY_TOKEN"),
 	}
-	if incomplete(keys) {
+	if incomplete(c) {
 		return s.incomplete()
 	}
 	return nil

@@ -1,11 +1,10 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package identity knows who asks STS: where the keys come from that sign the
-// operator's calls.
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,33 +20,32 @@ import (
 )
 
 const (
-	// defaultTimeout bounds how long Keys waits when Options.Timeout does not.
+	// defaultTimeout bounds how long Credentials waits when Options.Timeout does not.
 	defaultTimeout = 10 * time.Second
-	// recheck is how long keys are used before the source is asked again. Sources
-	// renew their keys three minutes ahead, and some start a process to answer.
+	// recheck is the interval between two reads of a source that works. Sources renew their credentials three minutes before
+	// they expire, and some start a process for each read.
 	recheck = 10 * time.Second
-	// A source that fails is left alone for firstBackoff, doubling to lastBackoff.
+	// A source that fails is read again after firstBackoff, doubling to lastBackoff.
 	firstBackoff = time.Second
 	lastBackoff  = 30 * time.Second
 )
 
-// Fetch asks a source for the keys in force. It may remember what it fetched, and
-// is never called twice at a time. Its errors may hold anything: an
-// *UnavailableError is passed on, no word of another.
+// Fetch returns the current credentials of a source. It may cache them, and is never called concurrently. Only the text of an
+// *UnavailableError is passed on: other errors may hold secret values.
 type Fetch func() (credentials.Credentials, error)
 
 // Options say where the operator's own identity comes from.
 type Options struct {
-	// NewFetch makes a source that remembers nothing yet: at the start, after a
-	// failure, and when STS has called the keys stale. Chain's is the usual one.
+	// NewFetch makes a source with an empty cache: at the start, after a failure, and when STS has called the credentials
+	// stale. Chain.NewFetch is the default.
 	NewFetch func() Fetch
-	// STS tells who the keys belong to, and is asked with them.
+	// STS is the client for the operator's calls.
 	STS STSClient
-	// Spend counts a call to STS of the operator itself, after it: GetCallerIdentity, and
-	// what a source may have asked STS when it gave other keys or failed. These calls wait
-	// for nobody, since a backoff bounds them. nil: they are not counted.
+	// Spend counts a call to STS after it was made: GetCallerIdentity, and the call that a source may have made when it
+	// returned other credentials or failed. A backoff bounds these calls, so they do not wait for the budget. nil: they are
+	// not counted.
 	Spend func(account string)
-	// Timeout bounds how long Keys waits for the source; 10 s if not set.
+	// Timeout bounds how long Credentials waits for the source; 10 s if not set.
 	Timeout time.Duration
 	// Clock is the local clock.
 	Clock clock.PassiveClock
@@ -62,20 +60,24 @@ type Operator struct {
 	clock    clock.PassiveClock
 	flights  singleflight.Group
 
+	callers *callerCache
+
 	mu sync.Mutex
-	// keys are the last good ones, nil before there were any. A function, since fmt
-	// goes past the methods of what an unexported field holds, even behind a pointer.
-	keys        func() credentials.Credentials
-	checked     time.Time // when the source last gave keys
-	stale       bool      // STS does not take keys any more
-	fetch       Fetch     // nil: to be made anew
+	// current returns the last credentials of the source; nil before there were any. It is a function because fmt prints
+	// unexported fields without their methods, even behind a pointer.
+	current     func() credentials.Credentials
+	checked     time.Time // when the source last returned credentials
+	stale       bool      // STS called the current credentials stale
+	fetch       Fetch     // nil: make a new one
 	invalidated struct {
 		accessKeyID string
 		at          time.Time
 		count       int
 	}
 	failing backoff
-	whoami  whoami
+
+	caller            sts.Caller // of the last GetCallerIdentity that succeeded
+	callerAccessKeyID string     // that signed it
 }
 
 // NewOperator prepares the identity; nothing is fetched yet.
@@ -86,46 +88,106 @@ func NewOperator(o Options) *Operator {
 	if o.Spend == nil {
 		o.Spend = func(string) {}
 	}
-	return &Operator{
+	operator := &Operator{
 		newFetch: o.NewFetch, sts: o.STS, spend: o.Spend, timeout: o.Timeout, clock: o.Clock,
 		failing: backoff{first: firstBackoff, last: lastBackoff},
-		whoami:  whoami{failing: backoff{first: firstWhoami, last: lastWhoami}},
 	}
+	operator.callers = &callerCache{
+		sts: o.STS, timeout: callerTimeout, clock: o.Clock, lastRefusal: lastCallerRetry, called: operator.called, entries: newPerNamespace(),
+	}
+	return operator
 }
 
-// Format names the type and says nothing of the keys, whatever the verb.
+// Format prints the name of the type and no credentials, whatever the verb.
 func (o *Operator) Format(s fmt.State, _ rune) {
-	_, _ = io.WriteString(s, "identity.Operator") // a failing writer has nowhere to be told
+	_, _ = io.WriteString(s, "identity.Operator") // fmt reports no errors
 }
 
-// Keys are the keys to sign with now. While the source fails, the last good ones
-// are used on until STS calls them stale (see Invalidate), since sources do not
-// tell when their keys expire. Otherwise the error is an *UnavailableError, or
-// ctx's own. It waits no longer than Options.Timeout.
+// Identity returns the operator's own identity. If GetCallerIdentity has not succeeded for the current credentials, its
+// Caller has only the account of earlier credentials, which may be empty. The error is one of Credentials'.
+func (o *Operator) Identity(ctx context.Context) (Identity, error) {
+	signer, err := o.Credentials(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	_ = o.Identify(ctx) // the call is made without the caller's identity
+	caller, ok := o.Caller()
+	if !ok {
+		caller.ARN = ""
+	}
+	return Identity{
+		Caller: caller,
+		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
+			return o.sts.AssumeRole(ctx, signer, in)
+		},
+		Invalidate: func() { o.Invalidate(signer.AccessKeyID) },
+	}, nil
+}
+
+// Caller returns the caller that GetCallerIdentity returned last. ok is false if it did so for earlier credentials, or not
+// yet.
+func (o *Operator) Caller() (caller sts.Caller, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.caller, o.current != nil && o.callerAccessKeyID == o.current().AccessKeyID
+}
+
+// Identify calls GetCallerIdentity once for each AccessKey, so that it is cheap to call often. The answer also updates the
+// clock skew of the STS client. It waits no longer than 5 s; after a failure it returns that failure for a while (10 s
+// growing to 5 min) without a call. The error is one of Credentials', of GetCallerIdentity or of ctx.
+func (o *Operator) Identify(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, callerTimeout)
+	defer cancel()
+	signer, err := o.Credentials(waiting)
+	if err != nil {
+		return err
+	}
+	caller, err := o.callers.get(waiting, "", signer)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.caller, o.callerAccessKeyID = caller, signer.AccessKeyID
+	return nil
+}
+
+// called counts a GetCallerIdentity, and invalidates credentials that it called stale.
+func (o *Operator) called(signer credentials.Credentials, caller sts.Caller, err error) {
+	var failed *sts.Error
+	if errors.As(err, &failed) && failed.Class == sts.StaleIdentity {
+		o.Invalidate(signer.AccessKeyID)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spend(cmp.Or(caller.Account, o.caller.Account))
+}
+
+// Credentials returns the credentials to sign with now. While the source fails, it returns the last ones until STS calls
+// them stale (see Invalidate), since sources do not report when their credentials expire. Otherwise the error is an
+// *UnavailableError, or ctx's own. It waits no longer than Options.Timeout.
 func (o *Operator) Credentials(ctx context.Context) (credentials.Credentials, error) {
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	for {
-		keys, err, settled := o.remembered()
-		if settled {
-			return keys, err
+		current, err, ok := o.cached()
+		if ok {
+			return current, err
 		}
 		select {
-		case <-o.flights.DoChan("keys", o.fly):
+		case <-o.flights.DoChan("", o.read):
 		case <-waiting.Done():
-			return o.overdue(ctx)
+			return o.timedOut(ctx)
 		}
 	}
 }
 
-// Invalidate says that STS called the keys of that AccessKey ID stale
-// (sts.StaleIdentity): the next Keys makes the source fetch them anew. Nothing
-// happens if others are in use by now, or if the same ones came back from the
-// source within the last 10 s.
+// Invalidate reports that STS called the credentials with that AccessKey ID stale (sts.StaleIdentity): the next Credentials
+// reads the source again. It has no effect if others are in use by now, or within 10 s after the last one for this ID.
 func (o *Operator) Invalidate(accessKeyID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.keys == nil || o.keys().AccessKeyID != accessKeyID || o.stale {
+	if o.current == nil || o.current().AccessKeyID != accessKeyID || o.stale {
 		return
 	}
 	now := o.clock.Now()
@@ -137,15 +199,15 @@ func (o *Operator) Invalidate(accessKeyID string) {
 	o.stale, o.fetch = true, nil
 }
 
-// remembered is what Keys can say without asking the source.
-func (o *Operator) remembered() (keys credentials.Credentials, err error, settled bool) {
+// cached returns the result of Credentials; ok is false if the source must be read.
+func (o *Operator) cached() (current credentials.Credentials, err error, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.clock.Now()
-	usable := o.keys != nil && !o.stale
+	usable := o.current != nil && !o.stale
 	switch {
 	case usable && (now.Sub(o.checked) < recheck || o.failing.holds(now)):
-		return o.keys(), nil, true
+		return o.current(), nil, true
 	case o.failing.holds(now):
 		return credentials.Credentials{}, o.failing.err, true
 	default:
@@ -153,9 +215,9 @@ func (o *Operator) remembered() (keys credentials.Credentials, err error, settle
 	}
 }
 
-// fly asks the source, once for all who wait. It goes on after they gave up: the
-// sources take no context, and there is never more than this one under way.
-func (o *Operator) fly() (any, error) {
+// read reads the source, once for all callers that wait. It continues when they stop waiting, because sources take no
+// context.
+func (o *Operator) read() (any, error) {
 	o.mu.Lock()
 	if o.fetch == nil {
 		o.fetch = o.newFetch()
@@ -163,57 +225,56 @@ func (o *Operator) fly() (any, error) {
 	fetch, invalidations := o.fetch, o.invalidated.count
 	o.mu.Unlock()
 
-	keys, err := caught(fetch)
+	fetched, err := fetchSafely(fetch)
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err != nil || o.keys == nil || o.keys().AccessKeyID != keys.AccessKeyID {
-		o.spend(o.whoami.caller.Account)
+	if err != nil || o.current == nil || o.current().AccessKeyID != fetched.AccessKeyID {
+		o.spend(o.caller.Account)
 	}
 	now := o.clock.Now()
 	if o.invalidated.count != invalidations {
-		return nil, nil // what it remembers was called stale meanwhile: whoever waits asks again
+		return nil, nil // they were called stale during the read: the callers read again
 	}
 	if err != nil {
-		// A source can be stuck on what failed.
-		o.fetch = nil
+		o.fetch = nil // the source may have cached the failure
 		o.failing.failed(now, unavailable(err))
 		return nil, nil
 	}
-	o.keys, o.stale, o.checked = func() credentials.Credentials { return keys }, false, now
+	o.current, o.stale, o.checked = func() credentials.Credentials { return fetched }, false, now
 	o.failing.forget()
 	return nil, nil
 }
 
-// caught calls fetch, whose source's code goes by what others send, and panics on some of it.
-func caught(fetch Fetch) (keys credentials.Credentials, err error) {
+// fetchSafely calls fetch and recovers from a panic: credentials-go panics on some responses.
+func fetchSafely(fetch Fetch) (fetched credentials.Credentials, err error) {
 	defer func() {
 		if recover() != nil {
-			keys, err = credentials.Credentials{}, errors.New("the source panicked")
+			fetched, err = credentials.Credentials{}, errors.New("the source panicked")
 		}
 	}()
-	keys, err = fetch()
-	if err == nil && (keys.AccessKeyID == "" || keys.AccessKeySecret == "") {
-		err = &UnavailableError{Class: sts.Transient, NextStep: "the source gave incomplete keys"}
+	fetched, err = fetch()
+	if err == nil && (fetched.AccessKeyID == "" || fetched.AccessKeySecret == "") {
+		err = &UnavailableError{Class: sts.Transient, NextStep: "the source returned an incomplete AccessKey. Check its configuration"}
 	}
-	if err == nil && incomplete(keys) {
-		keys, err = credentials.Credentials{}, &UnavailableError{Class: sts.Refused, NextStep: missingToken + "give ALIBABA_CLOUD_SECURITY_TOKEN too"}
+	if err == nil && incomplete(fetched) {
+		fetched, err = credentials.Credentials{}, &UnavailableError{Class: sts.Refused, NextStep: missingToken + "Set ALIBABA_CLOUD_SECURITY_TOKEN too"}
 	}
-	return keys, err
+	return fetched, err
 }
 
-// overdue is what Keys says when the source did not answer in time.
-func (o *Operator) overdue(ctx context.Context) (credentials.Credentials, error) {
+// timedOut returns the result of Credentials when the source did not answer in time.
+func (o *Operator) timedOut(ctx context.Context) (credentials.Credentials, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if ctx.Err() == nil {
 		o.failing.failed(o.clock.Now(), &UnavailableError{
-			Class: sts.Transient, NextStep: "the source of keys did not answer in time: check that it can be reached",
+			Class: sts.Transient, NextStep: "the source of credentials did not answer in time. Check that it can be reached from the operator's pod",
 		})
 	}
 	switch {
-	case o.keys != nil && !o.stale:
-		return o.keys(), nil
+	case o.current != nil && !o.stale:
+		return o.current(), nil
 	case ctx.Err() != nil:
 		return credentials.Credentials{}, ctx.Err()
 	default:

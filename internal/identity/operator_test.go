@@ -106,7 +106,7 @@ type event struct {
 	calls      int    // of the source, so far
 }
 
-func TestKeys(t *testing.T) {
+func TestCredentials(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {
 		name   string
@@ -189,7 +189,7 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-func TestASourceThatHangs(t *testing.T) {
+func TestHangingSource(t *testing.T) {
 	clock := newClock()
 	s := &source{id: "k1", entered: make(chan struct{}, 9), hold: make(chan struct{})}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock, Timeout: 20 * time.Millisecond})
@@ -208,7 +208,7 @@ func TestASourceThatHangs(t *testing.T) {
 	}
 }
 
-func TestAHangDoesNotTakeGoodKeysAway(t *testing.T) {
+func TestHangingSourceKeepsItsLastCredentials(t *testing.T) {
 	clock := newClock()
 	s := &source{id: "k1"}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, Clock: clock, Timeout: 20 * time.Millisecond})
@@ -225,7 +225,7 @@ func TestAHangDoesNotTakeGoodKeysAway(t *testing.T) {
 	}
 }
 
-func TestGivingUpIsNoFailure(t *testing.T) {
+func TestCancelingIsNoFailure(t *testing.T) {
 	s := &source{id: "k1", entered: make(chan struct{}, 1), hold: make(chan struct{})}
 	operator := newOperator(s, newClock())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -266,7 +266,7 @@ func TestInvalidateDuringAFetch(t *testing.T) {
 	}
 }
 
-func TestOperatorPrintsNoKey(t *testing.T) {
+func TestOperatorPrintsNoCredentials(t *testing.T) {
 	operator := newOperator(&source{id: "hushID"}, newClock())
 	if _, err := operator.Credentials(context.Background()); err != nil {
 		t.Fatal(err)

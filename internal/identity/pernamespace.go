@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// maxNamespaces is the number of namespaces that a cache keeps entries of.
+	// maxNamespaces is the maximum number of namespaces in a cache.
 	maxNamespaces = 10000
-	// maxPerNamespace is the number of entries that a cache keeps of each, at a few hundred bytes each: more than the quota
-	// of StsCredentials that docs/security.md recommends.
+	// maxPerNamespace is the maximum number of entries of a namespace, of a few hundred bytes each: more than the quota of
+	// StsCredentials that docs/security.md recommends.
 	maxPerNamespace = 200
 )
 
@@ -25,7 +25,7 @@ type perNamespace struct {
 
 func newPerNamespace() *perNamespace { return &perNamespace{namespaces: lru.New(maxNamespaces)} }
 
-// get returns the entry of that namespace and key.
+// get returns the entry of a namespace and key.
 func (c *perNamespace) get(namespace string, key any) (value any, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +36,7 @@ func (c *perNamespace) get(namespace string, key any) (value any, ok bool) {
 	return entries.(*lru.Cache).Get(key)
 }
 
-// add keeps an entry; the one of the namespace that was not used for longest goes if there are too many.
+// add adds an entry, and evicts the least recently used one of the namespace if there are too many.
 func (c *perNamespace) add(namespace string, key, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +48,7 @@ func (c *perNamespace) add(namespace string, key, value any) {
 	entries.(*lru.Cache).Add(key, value)
 }
 
-// remove forgets an entry.
+// remove removes an entry.
 func (c *perNamespace) remove(namespace string, key any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

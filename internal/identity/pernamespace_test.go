@@ -20,8 +20,8 @@ import (
 
 // However many keys a namespace makes up, STS is not asked again whose another namespace's key is.
 func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
-	w := newKeyWorld(t)
-	w.asking(t)
+	w := newAccessKeyEnv(t)
+	w.identity(t)
 	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "hostile", Name: "made-up"}, Data: map[string][]byte{
 		"accessKeySecret": []byte(strings.Repeat("x", 30)),
 	}}
@@ -42,7 +42,7 @@ func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 	if before != keys+1 {
 		t.Errorf("STS was asked %d times, want %d", before, keys+1)
 	}
-	w.asking(t)
+	w.identity(t)
 	if n := w.called("GetCallerIdentity"); n != before {
 		t.Error("STS is asked again whose the other namespace's key is")
 	}
@@ -52,14 +52,14 @@ func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 func TestANamespaceEvictsItsOwnServiceAccountsOnly(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: takesAll{}, ProviderARN: provider, Client: giving("t").client()})
 	accepted := func(namespace, name string) bool {
-		asking, err := accounts.Identity(context.Background(), namespace, v1alpha1.ServiceAccountIdentity{Name: name})
+		caller, err := accounts.Identity(context.Background(), namespace, v1alpha1.ServiceAccountIdentity{Name: name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := asking.AssumeRole(context.Background(), ask); err != nil {
+		if _, err := caller.AssumeRole(context.Background(), request); err != nil {
 			t.Fatal(err)
 		}
-		return asking.Caller.Account == account
+		return caller.Caller.Account == account
 	}
 	accepted("shop", "orders")
 	for i := range 10100 {
@@ -78,9 +78,9 @@ func (takesAll) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credential
 }
 
 // The operator's own calls to STS count: who it is, and what its source of keys may have asked.
-func TestTheOperatorsOwnCallsAreCounted(t *testing.T) {
+func TestCallsOfTheOperatorAreCounted(t *testing.T) {
 	var spent []string
-	s, a := &source{id: "k1"}, &asker{}
+	s, a := &source{id: "k1"}, &fakeSTS{}
 	operator := identity.NewOperator(identity.Options{
 		NewFetch: s.newFetch, STS: a, Clock: newClock(), Spend: func(account string) { spent = append(spent, account) },
 	})

@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// audience is the only one that tokens are asked for, as RRSA has it.
+	// audience is the audience of all tokens, the same as RRSA's.
 	audience = "sts.aliyuncs.com"
-	// tokenLifetime is in seconds, the shortest that Kubernetes gives.
+	// tokenLifetime is in seconds, the shortest that Kubernetes allows.
 	tokenLifetime = 600
 	// apiTimeout bounds a call to the API server.
 	apiTimeout = 10 * time.Second
@@ -36,69 +36,67 @@ const (
 
 var providerFormat = regexp.MustCompile(`^acs:ram::([0-9]{1,32}):oidc-provider/[A-Za-z0-9._-]{1,128}$`)
 
-// IsProviderARN tells whether s looks like acs:ram::<account>:oidc-provider/<name>.
+// IsProviderARN reports whether s has the form acs:ram::<account>:oidc-provider/<name>.
 func IsProviderARN(s string) bool { return providerFormat.MatchString(s) }
 
-// OIDCClient asks STS with a token; *sts.Client does.
+// OIDCClient calls STS with an OIDC token; *sts.Client does.
 type OIDCClient interface {
 	AssumeRoleWithOIDC(ctx context.Context, in sts.OIDCRequest) (credentials.Credentials, error)
 }
 
-// ServiceAccountsOptions say how ServiceAccounts ask.
+// ServiceAccountsOptions are the options of ServiceAccounts.
 type ServiceAccountsOptions struct {
-	// Client makes TokenRequests; nothing is read with it.
+	// Client creates TokenRequests; it reads nothing.
 	Client client.Client
-	// STS is asked.
+	// STS is the client for their calls.
 	STS OIDCClient
-	// ProviderARN is the OIDC provider in RAM for those that name none; empty: each must.
+	// ProviderARN is the default OIDC provider in RAM; if it is empty, each ServiceAccountIdentity must name one.
 	ProviderARN string
 }
 
-// ServiceAccounts are the identities that ask with tokens of a ServiceAccount. No
-// token is kept: each call to STS gets its own. It is safe for concurrent use.
+// ServiceAccounts provides the identities of ServiceAccounts. It keeps no token: each call to STS has its own. It is safe for
+// concurrent use.
 type ServiceAccounts struct {
 	client      client.Client
 	sts         OIDCClient
 	providerARN string
-	// accepted are those that STS gave a session, by which their account is known to be theirs.
+	// accepted holds the ServiceAccounts for which AssumeRoleWithOIDC succeeded: the account of their provider is theirs.
 	accepted *perNamespace // serviceAccount -> nil
 }
 
-// NewServiceAccounts prepares them; nothing is called yet.
+// NewServiceAccounts returns ServiceAccounts; it makes no call.
 func NewServiceAccounts(o ServiceAccountsOptions) *ServiceAccounts {
 	return &ServiceAccounts{client: o.Client, sts: o.STS, providerARN: o.ProviderARN, accepted: newPerNamespace()}
 }
 
-// Identity is that ServiceAccount, ready to ask. Its token is made when it asks, so
-// that one who waits for the budget needs none. The Caller has an account only: the
-// provider's once STS has accepted the ServiceAccount, and until then ratelimit.Unaccepted's,
-// since whoever names a provider may name anybody's.
-// The error is an *UnavailableError.
+// Identity returns the identity of a ServiceAccount. AssumeRole requests the token, so that an identity that waits for the
+// budget needs none. The Caller has an account only: the provider's after STS accepted the ServiceAccount, and before that
+// ratelimit.Unaccepted's, because a spec can name the provider of any account. The error is an *UnavailableError.
 func (s *ServiceAccounts) Identity(_ context.Context, namespace string, spec v1alpha1.ServiceAccountIdentity) (Identity, error) {
 	who := serviceAccount{namespace: namespace, name: spec.Name, providerARN: cmp.Or(spec.OIDCProviderARN, s.providerARN)}
 	if who.providerARN == "" {
 		return Identity{}, who.unavailable(sts.Refused,
-			"no OIDC provider is named: set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
+			"no OIDC provider is configured. Set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
 	}
 	provider := providerFormat.FindStringSubmatch(who.providerARN)
 	if provider == nil {
 		return Identity{}, who.unavailable(sts.Refused,
-			"the OIDC provider's ARN is wrongly formed: write acs:ram::<account id>:oidc-provider/<name> in --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
+			"the ARN of the OIDC provider is malformed. Write acs:ram::<account ID>:oidc-provider/<name> in --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN")
 	}
 	return Identity{
 		Caller: sts.Caller{Account: s.account(who, provider[1])},
 		AssumeRole: func(ctx context.Context, in credentials.Request) (credentials.Credentials, error) {
 			return s.assume(ctx, who, in)
 		},
-		Invalidate: func() {}, // each call has a new token anyhow
+		Invalidate: func() {}, // each call has a new token
 	}, nil
 }
 
-func (s *ServiceAccounts) account(who serviceAccount, claimed string) string {
+func (s *ServiceAccounts) account(who serviceAccount, ofProvider string) string {
 	if _, ok := s.accepted.get(who.namespace, who); ok {
-		return claimed
+		return ofProvider
 	}
-	return ratelimit.Unaccepted(who.namespace) // whatever it claims: it may claim any number
+	return ratelimit.Unaccepted(who.namespace)
 }
 
 func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in credentials.Request) (credentials.Credentials, error) {
@@ -122,7 +120,7 @@ func (s *ServiceAccounts) assume(ctx context.Context, who serviceAccount, in cre
 	return session, err
 }
 
-// token asks the API server for one. It is bound to no object: it is used at once.
+// token requests a token from the API server. It is not bound to an object, because it is used at once.
 func (s *ServiceAccounts) token(ctx context.Context, who serviceAccount) (string, error) {
 	waiting, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -137,15 +135,15 @@ func (s *ServiceAccounts) token(ctx context.Context, who serviceAccount) (string
 	case err != nil:
 		return "", who.explain(err)
 	case request.Status.Token == "":
-		return "", who.unavailable(sts.Transient, "the API server gave no token: it is asked again by itself")
+		return "", who.unavailable(sts.Transient, "the API server returned no token; the operator retries")
 	}
 	return request.Status.Token, nil
 }
 
-// serviceAccount is one that asks.
+// serviceAccount is a ServiceAccount with the OIDC provider for its tokens.
 type serviceAccount struct{ namespace, name, providerARN string }
 
-// subject is what tokens call it.
+// subject returns the subject of its tokens.
 func (a serviceAccount) subject() string {
 	return "system:serviceaccount:" + a.namespace + ":" + a.name
 }
@@ -154,31 +152,31 @@ func (a serviceAccount) unavailable(class sts.Class, nextStep string) *Unavailab
 	return &UnavailableError{Source: "ServiceAccount " + a.namespace + "/" + a.name, Class: class, NextStep: nextStep}
 }
 
-// explain sorts the API server's refusal of a TokenRequest.
+// explain classifies an error of a TokenRequest.
 func (a serviceAccount) explain(err error) error {
 	denied := admissionOf(err)
 	switch {
 	case apierrors.IsNotFound(err):
-		return a.unavailable(sts.Refused, fmt.Sprintf("it does not exist: create ServiceAccount %s in namespace %s", a.name, a.namespace))
+		return a.unavailable(sts.Refused, fmt.Sprintf("the ServiceAccount does not exist. Create ServiceAccount %s in namespace %s", a.name, a.namespace))
 	case denied != "":
 		return a.unavailable(sts.Refused, fmt.Sprintf(
-			"admission refuses the operator a token of it for the audience %s: let it pass, or use another identity: %s", audience, denied))
+			"admission denied the operator a token for the audience %s: %s. Allow the request, or use another identity", audience, denied))
 	case apierrors.IsForbidden(err):
 		return a.unavailable(sts.Refused, fmt.Sprintf(
-			"the operator may not request tokens of it: a Role in namespace %s must give the operator's ServiceAccount the verb create on serviceaccounts/token with the resourceName %s", a.namespace, a.name))
+			"the operator may not request its tokens. Grant the operator's ServiceAccount, in a Role in namespace %s, the verb create on serviceaccounts/token with the resourceName %s", a.namespace, a.name))
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		return a.unavailable(sts.Refused, fmt.Sprintf(
-			"the API server does not accept a TokenRequest for the audience %s and %d s: check its --service-account-* flags", audience, tokenLifetime))
+			"the API server rejects a TokenRequest for the audience %s and %d s. Check its --service-account-* flags", audience, tokenLifetime))
 	default:
-		return a.unavailable(sts.Transient, "the API server did not give a token: it is asked again by itself")
+		return a.unavailable(sts.Transient, "the API server failed to return a token; the operator retries")
 	}
 }
 
-// maxDenial is how much is shown of what an admission plugin or webhook says. They
-// see a TokenRequest before there is a token in it.
+// maxDenial is the number of bytes that are shown of a denial by an admission plugin or webhook. Admission sees a
+// TokenRequest before there is a token in it.
 const maxDenial = 300
 
-// admissionOf is what admission said when it was admission that refused, else "".
+// admissionOf returns the message of an admission plugin or webhook that denied the request; empty for other errors.
 func admissionOf(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -186,7 +184,7 @@ func admissionOf(err error) string {
 	}
 	text := status.Status().Message
 	if !strings.Contains(text, " denied request") && !strings.Contains(text, " denied the request") {
-		return "" // neither a policy's words nor a webhook's
+		return "" // the message of neither a policy nor a webhook
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxDenial {

@@ -28,7 +28,7 @@ import (
 
 var (
 	orders = v1alpha1.ServiceAccountIdentity{Name: "operator"}
-	ask    = credentials.Request{RoleARN: roleARN, SessionName: "shop.orders"}
+	request    = credentials.Request{RoleARN: roleARN, SessionName: "shop.orders"}
 )
 
 // tokens answers TokenRequests.
@@ -87,33 +87,33 @@ func TestServiceAccountAsks(t *testing.T) {
 			return nil
 		}).client(),
 	})
-	asking, err := accounts.Identity(context.Background(), "sts-system", orders)
+	caller, err := accounts.Identity(context.Background(), "sts-system", orders)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if asking.Caller != (sts.Caller{Account: "unaccepted/sts-system"}) || made.Load() != 0 {
-		t.Errorf("%+v, with %d tokens before it asks", asking.Caller, made.Load())
+	if caller.Caller != (sts.Caller{Account: "unaccepted/sts-system"}) || made.Load() != 0 {
+		t.Errorf("%+v, with %d tokens before it asks", caller.Caller, made.Load())
 	}
 	for want := range int32(2) {
-		session, err := asking.AssumeRole(context.Background(), ask)
+		session, err := caller.AssumeRole(context.Background(), request)
 		if err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
 			t.Fatalf("as %s: %v", session.AssumedRoleARN, err)
 		}
 		if made.Load() != want+1 {
 			t.Errorf("%d tokens, want %d: none is kept", made.Load(), want+1)
 		}
-		asking.Invalidate()
+		caller.Invalidate()
 	}
 	// STS accepted it: the account is its own.
-	if asking, err = accounts.Identity(context.Background(), "sts-system", orders); err != nil || asking.Caller != (sts.Caller{Account: account}) {
-		t.Errorf("%+v, %v after it asked", asking.Caller, err)
+	if caller, err = accounts.Identity(context.Background(), "sts-system", orders); err != nil || caller.Caller != (sts.Caller{Account: account}) {
+		t.Errorf("%+v, %v after it asked", caller.Caller, err)
 	}
 	for _, call := range emulator.Calls() {
 		if call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
 			t.Errorf("called %+v", call)
 		}
 	}
-	if text := fmt.Sprintf("%v %+v %#v", asking, asking, accounts); strings.Contains(text, token[:20]) {
+	if text := fmt.Sprintf("%v %+v %#v", caller, caller, accounts); strings.Contains(text, token[:20]) {
 		t.Errorf("it prints %s", text)
 	}
 }
@@ -137,11 +137,11 @@ func TestServiceAccountThatSTSRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: stsClient, ProviderARN: provider, Client: giving(c.token).client()})
-			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			caller, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = asking.AssumeRole(context.Background(), ask)
+			_, err = caller.AssumeRole(context.Background(), request)
 			var failed *sts.Error
 			if !errors.As(err, &failed) || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), token[:20]) || len(err.Error()) > 900 {
 				t.Fatalf("got %v", err)
@@ -163,24 +163,24 @@ func TestServiceAccountWithoutAToken(t *testing.T) {
 		class  sts.Class
 		want   string
 	}{
-		"no ServiceAccount": {refusing(apierrors.NewNotFound(resource, "orders")), sts.Refused, "create ServiceAccount orders in namespace shop"},
+		"no ServiceAccount": {refusing(apierrors.NewNotFound(resource, "orders")), sts.Refused, "Create ServiceAccount orders in namespace shop"},
 		"no right": {refusing(denied(`User "op" cannot create resource "serviceaccounts/token" in API group "" in the namespace "shop"`)),
-			sts.Refused, "the operator may not request tokens of it: a Role in namespace shop"},
+			sts.Refused, "the operator may not request its tokens. Grant the operator's ServiceAccount, in a Role in namespace shop"},
 		"a policy against it": {refusing(denied("ValidatingAdmissionPolicy 'tokens' with binding 'tokens' denied request: no")),
-			sts.Refused, "admission refuses the operator a token of it for the audience sts.aliyuncs.com: let it pass, or use another identity: "},
+			sts.Refused, "admission denied the operator a token for the audience sts.aliyuncs.com: "},
 		"a webhook against it, at length":    {refusing(denied(`admission webhook "w" denied the request: ` + strings.Repeat("ä \n", 500))), sts.Refused, `webhook "w" denied`},
 		"an API server that gives no tokens": {refusing(apierrors.NewInvalid(kind, "orders", nil)), sts.Refused, "--service-account-"},
-		"a busy API server":                  {refusing(apierrors.NewTooManyRequests("hush", 1)), sts.Transient, "asked again"},
-		"a broken network":                   {refusing(errors.New(`Post "https://10.0.0.1/hush": EOF`)), sts.Transient, "asked again"},
-		"an empty answer":                    {giving(""), sts.Transient, "gave no token"},
+		"a busy API server":                  {refusing(apierrors.NewTooManyRequests("hush", 1)), sts.Transient, "the operator retries"},
+		"a broken network":                   {refusing(errors.New(`Post "https://10.0.0.1/hush": EOF`)), sts.Transient, "the operator retries"},
+		"an empty answer":                    {giving(""), sts.Transient, "returned no token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: c.answer.client()})
-			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
+			caller, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = asking.AssumeRole(context.Background(), ask)
+			_, err = caller.AssumeRole(context.Background(), request)
 			checkError(t, err)
 			var unavailable *identity.UnavailableError
 			if !errors.As(err, &unavailable) || unavailable.Class != c.class || !strings.Contains(err.Error(), "ServiceAccount shop/orders: ") ||
@@ -214,15 +214,15 @@ func TestServiceAccountsProvider(t *testing.T) {
 	for _, c := range []struct{ name, flag, spec, account, want string }{
 		{"the operator's", provider, "", "unaccepted/shop", ""},
 		{"its own", provider, other, "unaccepted/shop", ""},
-		{"none", "", "", "", "set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN"},
-		{"one that is none", "hush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},
-		{"one with more behind it", provider + "\nhush", "", "", "acs:ram::<account id>:oidc-provider/<name>"},
+		{"none", "", "", "", "Set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN"},
+		{"one that is none", "hush", "", "", "acs:ram::<account ID>:oidc-provider/<name>"},
+		{"one with more behind it", provider + "\nhush", "", "", "acs:ram::<account ID>:oidc-provider/<name>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: c.flag, Client: giving("").client()})
-			asking, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: c.spec})
-			if asking.Caller.Account != c.account || (err == nil) != (c.want == "") {
-				t.Fatalf("account %s, %v", asking.Caller.Account, err)
+			caller, err := accounts.Identity(context.Background(), "shop", v1alpha1.ServiceAccountIdentity{Name: "orders", OIDCProviderARN: c.spec})
+			if caller.Caller.Account != c.account || (err == nil) != (c.want == "") {
+				t.Fatalf("account %s, %v", caller.Caller.Account, err)
 			}
 			if err == nil {
 				return
@@ -236,13 +236,13 @@ func TestServiceAccountsProvider(t *testing.T) {
 
 func TestServiceAccountThatGivesUp(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: giving("t").client()})
-	asking, err := accounts.Identity(context.Background(), "shop", orders)
+	caller, err := accounts.Identity(context.Background(), "shop", orders)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := asking.AssumeRole(ctx, ask); !errors.Is(err, context.Canceled) {
+	if _, err := caller.AssumeRole(ctx, request); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

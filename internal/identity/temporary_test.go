@@ -31,7 +31,7 @@ func TestTemporaryIdentitiesAreRenewedInTime(t *testing.T) {
 	emulator.AddRole(both)
 	_, stsClient := operatorOn(t, server)
 	issue := func() credentials.Credentials {
-		session, err := stsClient.AssumeRole(context.Background(), credentials.Credentials{AccessKeyID: user.ID, AccessKeySecret: user.Secret}, ask)
+		session, err := stsClient.AssumeRole(context.Background(), credentials.Credentials{AccessKeyID: user.ID, AccessKeySecret: user.Secret}, request)
 		if err != nil {
 			t.Error(err)
 		}

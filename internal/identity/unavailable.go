@@ -10,37 +10,36 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// UnavailableError says that there are no keys to sign with, and what to do. It
-// ends in the condition reason IdentityUnavailable. Its text holds no key, URL or
-// body that a source sent.
+// UnavailableError is returned when an identity has no credentials to call STS with. It becomes the condition reason
+// IdentityUnavailable. Its text holds no secret value, and no URL or response body of a source.
 type UnavailableError struct {
-	// Source is where the keys should have come from; empty if no source is configured.
+	// Source is the source of the credentials; empty if none is configured.
 	Source string
-	// Class is sts.Refused if somebody must act, sts.Transient if it may pass by itself.
+	// Class is sts.Refused if a user or an administrator must act, or sts.Transient.
 	Class sts.Class
-	// NextStep says in own words what happened and what to do about it.
+	// NextStep is the cause and the next step.
 	NextStep string
 }
 
-// Error is "no identity to ask STS with: source: next step".
+// Error returns "no credentials to call STS: <source>: <cause>. <next step>".
 func (e *UnavailableError) Error() string {
-	text := "no identity to ask STS with: "
+	text := "no credentials to call STS: "
 	if e.Source != "" {
 		text += e.Source + ": "
 	}
 	return text + e.NextStep
 }
 
-// unavailable keeps an *UnavailableError, and nothing of any other error.
+// unavailable returns the *UnavailableError in err; the text of any other error is dropped.
 func unavailable(err error) *UnavailableError {
 	var known *UnavailableError
 	if errors.As(err, &known) {
 		return known
 	}
-	return &UnavailableError{Class: sts.Transient, NextStep: "the source of keys failed: check its configuration"}
+	return &UnavailableError{Class: sts.Transient, NextStep: "the source of credentials failed. Check its configuration"}
 }
 
-// backoff remembers a failure for a while that doubles from first to last.
+// backoff holds a failure for a time that doubles from first to last.
 type backoff struct {
 	first, last time.Duration
 
@@ -49,10 +48,10 @@ type backoff struct {
 	err   error
 }
 
-// holds tells whether the failure is still too fresh to try again.
+// holds reports whether it is too early to try again.
 func (b *backoff) holds(now time.Time) bool { return now.Before(b.until) }
 
-// failed remembers err. Of several that learn of one failure the first counts.
+// failed records err. While an earlier failure holds, it has no effect.
 func (b *backoff) failed(now time.Time, err error) {
 	if b.holds(now) {
 		return
@@ -61,5 +60,5 @@ func (b *backoff) failed(now time.Time, err error) {
 	b.until, b.err = now.Add(b.next), err
 }
 
-// forget forgets the failure.
+// forget clears the failure.
 func (b *backoff) forget() { b.next, b.until, b.err = 0, time.Time{}, nil }

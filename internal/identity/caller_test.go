@@ -15,15 +15,15 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// asker answers GetCallerIdentity with the AccessKey ID as ARN, or fails.
-type asker struct {
+// fakeSTS answers GetCallerIdentity with the AccessKey ID as ARN, or fails.
+type fakeSTS struct {
 	mu    sync.Mutex
 	err   error
 	calls int
 	hang  bool
 }
 
-func (a *asker) GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error) {
+func (a *fakeSTS) GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error) {
 	a.mu.Lock()
 	a.calls++
 	err, hang := a.err, a.hang
@@ -35,12 +35,12 @@ func (a *asker) GetCallerIdentity(ctx context.Context, keys credentials.Credenti
 	return sts.Caller{ARN: keys.AccessKeyID}, err
 }
 
-func (a *asker) AssumeRole(context.Context, credentials.Credentials, credentials.Request) (credentials.Credentials, error) {
+func (a *fakeSTS) AssumeRole(context.Context, credentials.Credentials, credentials.Request) (credentials.Credentials, error) {
 	panic("not asked for")
 }
 
 func TestIdentify(t *testing.T) {
-	clock, s, a := newClock(), &source{id: "k1"}, &asker{}
+	clock, s, a := newClock(), &source{id: "k1"}, &fakeSTS{}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: a, Clock: clock})
 	down := &sts.Error{Action: "GetCallerIdentity", Class: sts.Transient, NextStep: "wait"}
 	expect := func(story string, failure error, calls int, arn string, current bool) {
@@ -81,7 +81,7 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestIdentifyNoticesStaleKeys(t *testing.T) {
-	s, a := &source{id: "k1"}, &asker{err: &sts.Error{Class: sts.StaleIdentity}}
+	s, a := &source{id: "k1"}, &fakeSTS{err: &sts.Error{Class: sts.StaleIdentity}}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: a, Clock: newClock()})
 	if err := operator.Identify(context.Background()); err == nil {
 		t.Error("no error")
@@ -92,8 +92,8 @@ func TestIdentifyNoticesStaleKeys(t *testing.T) {
 	}
 }
 
-func TestIdentifyIsAskedOnceForAll(t *testing.T) {
-	a := &asker{}
+func TestConcurrentIdentifyMakesOneCall(t *testing.T) {
+	a := &fakeSTS{}
 	operator := identity.NewOperator(identity.Options{NewFetch: (&source{id: "k1"}).newFetch, STS: a, Clock: newClock()})
 	var wg sync.WaitGroup
 	for range 32 {
@@ -109,8 +109,8 @@ func TestIdentifyIsAskedOnceForAll(t *testing.T) {
 	}
 }
 
-func TestIdentifyDoesNotHoldWorkUp(t *testing.T) {
-	operator := identity.NewOperator(identity.Options{NewFetch: (&source{id: "k1"}).newFetch, STS: &asker{hang: true}, Clock: newClock()})
+func TestIdentifyReturnsWhenItsContextEnds(t *testing.T) {
+	operator := identity.NewOperator(identity.Options{NewFetch: (&source{id: "k1"}).newFetch, STS: &fakeSTS{hang: true}, Clock: newClock()})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if err := operator.Identify(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -121,8 +121,8 @@ func TestIdentifyDoesNotHoldWorkUp(t *testing.T) {
 	}
 }
 
-func TestIdentifyWithoutKeys(t *testing.T) {
-	operator := identity.NewOperator(identity.Options{NewFetch: (&source{err: errSource}).newFetch, STS: &asker{}, Clock: newClock()})
+func TestIdentifyWithoutCredentials(t *testing.T) {
+	operator := identity.NewOperator(identity.Options{NewFetch: (&source{err: errSource}).newFetch, STS: &fakeSTS{}, Clock: newClock()})
 	err := operator.Identify(context.Background())
 	checkError(t, err)
 }

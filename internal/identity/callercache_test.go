@@ -16,13 +16,13 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-func TestFirstAskersShareOneCall(t *testing.T) {
-	w := newKeyWorld(t)
+func TestConcurrentCallersShareOneCall(t *testing.T) {
+	w := newAccessKeyEnv(t)
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if asking, err := identified(context.Background(), w.keys, "shop", ramUser); err != nil || asking.Caller.Account != account {
-				t.Errorf("got %+v, %v", asking.Caller, err)
+			if caller, err := identified(context.Background(), w.keys, "shop", ramUser); err != nil || caller.Caller.Account != account {
+				t.Errorf("got %+v, %v", caller.Caller, err)
 			}
 		})
 	}
@@ -32,15 +32,15 @@ func TestFirstAskersShareOneCall(t *testing.T) {
 	}
 }
 
-func TestWorkGoesOnWithoutKnowingWhoseAKeyIs(t *testing.T) {
-	w := newKeyWorld(t)
+func TestRolesAreAssumedWithoutTheCallersIdentity(t *testing.T) {
+	w := newAccessKeyEnv(t)
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity"})
 	expect := func(story, account string, calls int) {
 		t.Helper()
-		asking := w.asking(t)
-		w.expectAssumes(t, asking)
-		if n := w.called("GetCallerIdentity"); n != calls || asking.Caller.Account != account {
-			t.Errorf("%s: account %s after %d calls, want %s after %d", story, asking.Caller.Account, n, account, calls)
+		caller := w.identity(t)
+		w.expectAssumes(t, caller)
+		if n := w.called("GetCallerIdentity"); n != calls || caller.Caller.Account != account {
+			t.Errorf("%s: account %s after %d calls, want %s after %d", story, caller.Caller.Account, n, account, calls)
 		}
 	}
 	expect("STS fails", "unaccepted/shop", 1)
@@ -54,14 +54,14 @@ func TestWorkGoesOnWithoutKnowingWhoseAKeyIs(t *testing.T) {
 	expect("it answers", account, 3)
 }
 
-func TestAHangDoesNotHoldKeysUp(t *testing.T) {
+func TestHangingSTSDoesNotBlockAccessKeys(t *testing.T) {
 	user := stsemulator.AccessKey{ID: "LTAI5tHangsHangsHangs123", Secret: "secret"}
 	options := identity.AccessKeysOptions{
-		Reader: fake.NewClientBuilder().WithObjects(secretOf(user)).Build(), STS: &asker{hang: true}, Clock: newClock(), Timeout: 20 * time.Millisecond,
+		Reader: fake.NewClientBuilder().WithObjects(secretOf(user)).Build(), STS: &fakeSTS{hang: true}, Clock: newClock(), Timeout: 20 * time.Millisecond,
 	}
-	asking, err := identified(context.Background(), identity.NewAccessKeys(options), "shop", ramUser)
-	if err != nil || asking.Caller.Account != "unaccepted/shop" {
-		t.Errorf("got %+v, %v", asking.Caller, err)
+	caller, err := identified(context.Background(), identity.NewAccessKeys(options), "shop", ramUser)
+	if err != nil || caller.Caller.Account != "unaccepted/shop" {
+		t.Errorf("got %+v, %v", caller.Caller, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-func TestOperatorAsks(t *testing.T) {
+func TestOperatorAssumesARole(t *testing.T) {
 	emulator, server := newSTS(t)
 	user := emulator.AddUser(account, "operator")
 	const arn = "acs:ram::" + account + ":user/operator"
@@ -20,25 +20,25 @@ func TestOperatorAsks(t *testing.T) {
 	environment(t, map[string]string{"ACCESS_KEY_ID": user.ID, "ACCESS_KEY_SECRET": user.Secret})
 	operator, _ := operatorOn(t, server)
 	emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity", Times: 1})
-	asking, err := operator.Identity(context.Background())
-	if err != nil || asking.Caller != (sts.Caller{}) {
-		t.Fatalf("while STS does not say who it is: %+v, %v", asking.Caller, err)
+	caller, err := operator.Identity(context.Background())
+	if err != nil || caller.Caller != (sts.Caller{}) {
+		t.Fatalf("while STS does not say who it is: %+v, %v", caller.Caller, err)
 	}
-	if session, err := asking.AssumeRole(context.Background(), ask); err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
+	if session, err := caller.AssumeRole(context.Background(), request); err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
 		t.Errorf("as %s: %v", session.AssumedRoleARN, err)
 	}
 
 	operator, _ = operatorOn(t, server)
-	if asking, err = operator.Identity(context.Background()); err != nil || asking.Caller.ARN != arn {
-		t.Errorf("it is %+v, %v", asking.Caller, err)
+	if caller, err = operator.Identity(context.Background()); err != nil || caller.Caller.ARN != arn {
+		t.Errorf("it is %+v, %v", caller.Caller, err)
 	}
 	s := &source{id: "k1"}
-	operator = identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: &asker{}, Clock: newClock()})
-	if asking, err = operator.Identity(context.Background()); err != nil {
+	operator = identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: &fakeSTS{}, Clock: newClock()})
+	if caller, err = operator.Identity(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.give("k2", nil)
-	asking.Invalidate()
+	caller.Invalidate()
 	if keys, err := operator.Credentials(context.Background()); err != nil || keys.AccessKeyID != "k2" {
 		t.Errorf("after it went stale: %s, %v", keys.AccessKeyID, err)
 	}
