@@ -13,7 +13,7 @@ trap 'rm -rf "$copy" "$copy.before"' EXIT
 cd "$copy"
 make --no-print-directory generate >/dev/null
 go mod tidy
-for module in hack test hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint hack/sbom test/formats; do (cd "$module" && go mod tidy); done
+for module in hack test hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint test/formats; do (cd "$module" && go mod tidy); done
 if ! diff --recursive --unified "$copy.before" "$copy"; then
   echo "Generated files or modules are not up to date: run 'make generate' and 'go mod tidy', and commit the result." >&2
   exit 1
