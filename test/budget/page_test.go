@@ -104,7 +104,7 @@ func simulated() (p page) {
 	for i, times := range herd() {
 		name := fmt.Sprint("renewal ", i)
 		if i == 0 {
-			name = "first issues"
+			name = "first issuances"
 		}
 		counts := perMinute(times)
 		peak := slices.Max(counts)
