@@ -22,6 +22,7 @@ LINT := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 HELM := go tool -modfile=hack/tools/helm/go.mod helm
 # The Go modules with code: the product, the developers' tools, and the tests of the whole.
 MODULES := . hack test
+FURTHER_MODULES := hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint test/formats
 CHART := charts/sts-credential-operator
 CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
 # What a cluster gets, with the image IMG.
@@ -101,9 +102,29 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's pa
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 	hack/monitoring/generate.sh
 
+.PHONY: manifests
+manifests: generate ## The same as generate, by kubebuilder's name.
+
+.PHONY: tidy
+tidy: ## Tidy the Go modules.
+	for module in $(MODULES) $(FURTHER_MODULES); do go -C "$$module" mod tidy; done
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	gofmt -l -w api cmd controllers hack internal test
+
+.PHONY: vet
+vet: ## Run go vet.
+	for module in $(MODULES); do go -C "$$module" vet ./...; done
+
+# git stash create keeps nothing: it names the state of the tracked files, with changes that are not committed yet.
 .PHONY: verify
-verify: ## Check that generated files, modules and formatting are up to date.
-	hack/verify.sh
+verify: ## Bring generated files, modules and formatting up to date, and fail if they were not.
+	before="$$(git stash create)"; untracked="$$(git ls-files --others --exclude-standard)"; \
+	$(MAKE) --no-print-directory generate tidy fmt >/dev/null; \
+	git --no-pager diff --exit-code "$${before:-HEAD}" && \
+	diff <(echo "$$untracked") <(git ls-files --others --exclude-standard) || \
+	{ echo "What is shown above was out of date: commit it." >&2; exit 1; }
 
 .PHONY: chart
 chart: ## Check the chart and package it into dist/ (VERSION=v1.2.3 stamps it).
@@ -168,6 +189,9 @@ undeploy: ## Remove the operator and its rights. The CRDs, what was asked for, t
 dist: ## Write what `make deploy` applies to dist/install.yaml (DIST=another folder).
 	mkdir -p $(DIST)
 	$(MANIFESTS) >$(DIST)/install.yaml
+
+.PHONY: build-installer
+build-installer: dist ## The same as dist, by kubebuilder's name.
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache.

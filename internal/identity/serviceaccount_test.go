@@ -27,8 +27,8 @@ import (
 )
 
 var (
-	orders = v1alpha1.ServiceAccountIdentity{Name: "operator"}
-	request    = credentials.Request{RoleARN: roleARN, SessionName: "shop.orders"}
+	orders  = v1alpha1.ServiceAccountIdentity{Name: "operator"}
+	request = credentials.Request{RoleARN: roleARN, SessionName: "shop.orders"}
 )
 
 // tokens answers TokenRequests.
