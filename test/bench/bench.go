@@ -38,7 +38,7 @@ func (b *bench) size(ctx context.Context, i int) error {
 		if err := b.waiting(ctx, &r); err != nil {
 			return err
 		}
-		if err := b.on(ctx, "are created in the floor's loop", r.N, func(s *site) error {
+		if err := b.on(ctx, "are created in the baseline's loop", r.N, func(s *site) error {
 			return r.FloorCreated.faster(s.floorCreated(ctx, r.N))
 		}); err != nil {
 			return err
@@ -57,7 +57,7 @@ func (b *bench) size(ctx context.Context, i int) error {
 
 // waiting measures credentials that are there before the floor and the manager begin.
 func (b *bench) waiting(ctx context.Context, r *sized) error {
-	if err := b.on(ctx, "wait for the floor", r.N, func(s *site) error {
+	if err := b.on(ctx, "wait for the baseline", r.N, func(s *site) error {
 		return r.FloorWaiting.faster(s.floorWaiting(ctx, r.N))
 	}); err != nil {
 		return err

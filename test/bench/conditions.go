@@ -90,24 +90,25 @@ func output(ctx context.Context, dir, program string, arguments ...string) (stri
 
 var conditionsText = template.Must(template.New("conditions").Parse(`## Conditions
 
-- {{.Cores}} cores ({{.CPU}}), {{.Memory}} GiB, {{.Kernel}}, for everything: etcd and kube-apiserver, the manager, and the bench
-  with the emulated STS and an observer that watches all StsCredentials. Go {{.Go}}, Kubernetes {{.Kubernetes}}, etcd {{.Etcd}},
-  operator {{.Operator}}. The whole took {{.Took}}.
-- STS answers after {{.Latency}}. The manager is a process of its own, built as an image's is, with the rights of its
-  ServiceAccount, and runs with ` + "`{{.Flags}}`" + `{{with .GoSettings}} and {{.}}{{end}}. The cluster has an installation's
-  admission policies, and no kube-controller-manager.
-- The floor is a loop of {{.Workers}} workers that knows nothing and looks at nothing. For each credential it calls STS, with the
-  same client, creates the Secret, with the same content (as protobuf), and updates the status, with the same content (as JSON),
-  with the same rights and the same limits on requests.
-- "Waiting": the StsCredentials are there before. The floor runs from its first call to STS to the last Ready, and so does the
-  operator, which is started then. "Created": it runs from the first create to the last Ready; {{.Workers}} workers create the
-  StsCredentials beside the operator, and in the floor's own loop. The last Ready is what the observer sees, in every case.
-- Each of these begins with a new control plane: one that has had others before it is slower.{{if gt .Rounds 1}} Of {{.Rounds}} rounds,
-  the fastest counts: what else goes on on a machine only ever slows things down.{{end}} Restart, Secrets of others and
-  renewals go on where "created" ended last.
-- Requests are those for Secrets, StsCredentials, events, grants, namespaces and tokens that the API server counted
-  (apiserver_request_total), less the bench's own; watches are left out. CPU time and memory are the kernel's figures for the
-  manager. RSS is that at rest, after the work; the peak is the highest of the process until then.
+- **Machine.** {{.Cores}} cores ({{.CPU}}), {{.Memory}} GiB, {{.Kernel}}. They run everything: etcd and kube-apiserver, the manager, and
+  the benchmark with the emulated STS and an observer that watches all StsCredentials. Go {{.Go}}, Kubernetes {{.Kubernetes}},
+  etcd {{.Etcd}}, operator {{.Operator}}. The run took {{.Took}}.
+- **Operator.** The manager is a separate process, built like that of an image, with the rights of its ServiceAccount. Its
+  flags are ` + "`{{.Flags}}`" + `{{with .GoSettings}}, and its environment {{.}}{{end}}. STS answers after {{.Latency}}. The cluster
+  has the admission policies of an installation, and no kube-controller-manager.
+- **Baseline.** A loop of {{.Workers}} workers that decides nothing and reads nothing. For each credential it calls STS with the same
+  client, creates the Secret with the same content (as protobuf), and updates the status with the same content (as JSON). It
+  has the same rights and the same limits on requests.
+- **Waiting.** The StsCredentials exist before. The time of the baseline is from its first call to STS to the last Ready. The
+  time of the operator is from its start to the last Ready.
+- **Created.** The time is from the first create to the last Ready. {{.Workers}} workers create the StsCredentials, beside the operator or
+  in the loop of the baseline. The last Ready is what the observer sees, in every case.
+- **Rounds.** Each measurement starts with a new control plane, because one that was used before is slower.{{if gt .Rounds 1}} Of {{.Rounds}} rounds
+  the fastest counts, because other load on the machine only makes a round slower.{{end}} Restart, Secrets of other owners, and
+  renewals continue where "created" ended last.
+- **Counting.** Requests are those for Secrets, StsCredentials, events, grants, namespaces and tokens that the API server counted
+  (apiserver_request_total), without those of the benchmark and without watches. CPU time and memory of the manager come from
+  the kernel. RSS is measured without load after the work, and the peak is the highest value of the process until then.
 `))
 
 // text tells the conditions as Markdown.

@@ -60,8 +60,8 @@ func main() {
 func parse(arguments []string) (s settings, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	sizes := flags.String("sizes", "1000,4000,10000", "numbers of credentials, separated by commas, smallest first")
-	flags.IntVar(&s.rounds, "rounds", 3, "how often each first issue is measured; the fastest counts")
-	flags.IntVar(&s.workers, "workers", 32, "workers of the manager and of the floor")
+	flags.IntVar(&s.rounds, "rounds", 3, "Number of rounds for each first issuance; the fastest counts")
+	flags.IntVar(&s.workers, "workers", 32, "Number of workers of the manager and of the baseline")
 	flags.IntVar(&s.qps, "kube-api-qps", 500, "requests per second that a client of the API server may make; the burst is the same")
 	flags.DurationVar(&s.latency, "latency", 20*time.Millisecond, "what STS takes to answer")
 	flags.IntVar(&s.renewing, "renewing", 5000, "credentials that are renewed, of the largest size")
@@ -72,7 +72,7 @@ func parse(arguments []string) (s settings, err error) {
 	flags.IntVar(&s.unrelatedSize, "unrelated-size", 10<<10, "bytes in each of them")
 	flags.DurationVar(&s.limit, "limit", time.Hour, "give up after this time")
 	flags.StringVar(&s.profiles, "profiles", "", "folder for CPU and heap profiles of the manager, which then is built with the tag pprof; they slow it down")
-	flags.BoolVar(&s.short, "short", false, "small numbers, a minute in all, and no file is written: does the instrument work?")
+	flags.BoolVar(&s.short, "short", false, "Check that the benchmark works: small numbers, a minute in total, no file written")
 	flags.BoolVar(&s.write, "write", true, "write docs/performance.md and the plot")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err

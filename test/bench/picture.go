@@ -23,22 +23,22 @@ type line struct {
 
 // plots are what the picture shows.
 var plots = []plot{
-	{"First issue of all, with their creation", "seconds", []line{
+	{"First issuance of all, with their creation", "seconds", []line{
 		{"operator", func(s sized) float64 { return s.Created.Took.Seconds() }},
-		{"floor", func(s sized) float64 { return s.FloorCreated.Took.Seconds() }},
+		{"baseline", func(s sized) float64 { return s.FloorCreated.Took.Seconds() }},
 	}},
-	{"Rate of first issues", "credentials per second", []line{
+	{"Rate of first issuances", "credentials per second", []line{
 		{"operator, waiting", func(s sized) float64 { return s.Waiting.perSecond(s.N) }},
-		{"floor, waiting", func(s sized) float64 { return s.FloorWaiting.perSecond(s.N) }},
+		{"baseline, waiting", func(s sized) float64 { return s.FloorWaiting.perSecond(s.N) }},
 		{"operator, created", func(s sized) float64 { return s.Created.perSecond(s.N) }},
-		{"floor, created", func(s sized) float64 { return s.FloorCreated.perSecond(s.N) }},
+		{"baseline, created", func(s sized) float64 { return s.FloorCreated.perSecond(s.N) }},
 	}},
 	{"CPU of the operator for each", "milliseconds", []line{
-		{"first issue", func(s sized) float64 { return s.Created.cpu(s.N) }},
+		{"first issuance", func(s sized) float64 { return s.Created.cpu(s.N) }},
 		{"restart", func(s sized) float64 { return s.Restart.CPU.Seconds() * 1000 / float64(s.N) }},
 	}},
 	{"Memory of the operator", "MiB", []line{
-		{"after the first issue", func(s sized) float64 { return mib(s.Created.RSS) }},
+		{"after the first issuance", func(s sized) float64 { return mib(s.Created.RSS) }},
 		{"peak", func(s sized) float64 { return mib(s.Created.Peak) }},
 		{"after a restart", func(s sized) float64 { return mib(s.Restart.RSS) }},
 	}},
@@ -55,7 +55,7 @@ func (r results) picture() string {
 	c := svg.New(2*plotWidth+3*gap, headline+rows*(plotHeight+gap))
 	c.Text(gap, 30, 20, "start", svg.ColorText, "600", "Cost against the number of credentials")
 	c.Text(gap, 50, 12, "start", svg.ColorQuiet, "400", fmt.Sprintf(
-		"%d cores for everything, STS answers after %s, %d workers. Floor: a plain loop that does the same.", r.Conditions.Cores, r.Conditions.Latency, r.Conditions.Workers))
+		"%d cores for everything, STS answers after %s, %d workers. Baseline: a plain loop that does the same.", r.Conditions.Cores, r.Conditions.Latency, r.Conditions.Workers))
 	for i, p := range plots {
 		p.draw(c, gap+float64(i%2)*(plotWidth+gap), headline+float64(i/2)*(plotHeight+gap), r.Sizes)
 	}

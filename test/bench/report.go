@@ -42,7 +42,7 @@ func (r results) page() string {
 
 # Performance
 
-What the operator costs, measured by ` + "`make bench`" + ` in one run, beside the floor: what a plain loop takes for the same.
+What the operator costs, measured by ` + "`make bench`" + ` in one run, compared with a baseline: a plain loop that does the same work.
 
 ` + r.Conditions.text(r.Took) + "\n" + r.tables() + `
 ![Cost against the number of credentials](` + pictureFile + `)
@@ -62,11 +62,11 @@ func (r results) tables() string {
 		fmt.Fprintf(&b, "**This run ended early, and not all was measured:** %s\n\n", r.Missing)
 	}
 	section("Targets", r.targetTable())
-	section("First issue", r.issueTable())
+	section("First issuance", r.issueTable())
 	section("Where the CPU time goes", r.loadTable())
 	section("Restart", r.restartTable())
 	section("Renewal", r.renewalTable())
-	section("Secrets of others", r.crowdedTable())
+	section("Secrets of other owners", r.crowdedTable())
 	return b.String()
 }
 
@@ -113,13 +113,13 @@ func (r results) issueTable() (t table) {
 			return fmt.Sprintf("%s s, %s/s", short(of(s).Took.Seconds()), short(of(s).perSecond(s.N)))
 		})...)
 	}
-	pair("waiting: floor", func(s sized) issue { return s.FloorWaiting })
+	pair("waiting: baseline", func(s sized) issue { return s.FloorWaiting })
 	pair("waiting: operator", func(s sized) issue { return s.Waiting })
-	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorWaiting, s.Waiting)) })...)
+	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.FloorWaiting, s.Waiting)) })...)
 	t.row(r.columns("API requests per credential", func(s sized) string { return short(per(s.Waiting.Requests.sum(), s.N)) })...)
-	pair("created: floor", func(s sized) issue { return s.FloorCreated })
+	pair("created: baseline", func(s sized) issue { return s.FloorCreated })
 	pair("created: operator", func(s sized) issue { return s.Created })
-	t.row(r.columns("floor / operator", func(s sized) string { return short(ratio(s.FloorCreated, s.Created)) })...)
+	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.FloorCreated, s.Created)) })...)
 	t.row(r.columns("calls to STS per credential", func(s sized) string { return short(per(s.Created.STSCalls, s.N)) })...)
 	t.row(r.columns("API requests per credential", func(s sized) string { return short(per(s.Created.Requests.sum(), s.N)) })...)
 	for _, request := range r.requests() {

@@ -42,7 +42,7 @@ func measured() results {
 
 func TestLoad(t *testing.T) {
 	text := measured().loadTable().String()
-	for _, want := range []string{"| kube-apiserver | 5 ms, 5 ms |", "| in all | 5 ms, 10 ms |", "| floor / operator | 0.50 |"} {
+	for _, want := range []string{"| kube-apiserver | 5 ms, 5 ms |", "| total | 5 ms, 10 ms |", "| baseline / operator | 0.50 |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not told by\n%s", want, text)
 		}
@@ -59,8 +59,8 @@ func TestTargets(t *testing.T) {
 		}
 		return all
 	}
-	if got := missed(); len(got) != 3 || !strings.HasPrefix(got[0], "floor / operator, credentials that wait at 1000") {
-		t.Errorf("missed are %q, want the three of the floor that takes half of the time", got)
+	if got := missed(); len(got) != 3 || !strings.HasPrefix(got[0], "baseline / operator, credentials that wait at 1000") {
+		t.Errorf("missed are %q, want the three of the baseline that takes half of the time", got)
 	}
 	for i := range r.Sizes {
 		r.Sizes[i].FloorWaiting = r.Sizes[i].Waiting

@@ -16,7 +16,7 @@ func (r results) loadTable() (t table) {
 	if len(r.Sizes) == 0 {
 		return t
 	}
-	t.row(r.columns("created, CPU time per credential until the last Ready: floor, operator", func(s sized) string { return fmt.Sprint(s.N) })...)
+	t.row(r.columns("created, CPU time per credential until the last Ready: baseline, operator", func(s sized) string { return fmt.Sprint(s.N) })...)
 	both := func(title string, of func(load) time.Duration) {
 		t.row(r.columns(title, func(s sized) string {
 			each := func(i issue) string { return ms(of(i.Load) / time.Duration(s.N)) }
@@ -25,10 +25,10 @@ func (r results) loadTable() (t table) {
 	}
 	both("kube-apiserver", func(l load) time.Duration { return l.APIServer })
 	both("etcd", func(l load) time.Duration { return l.Etcd })
-	both("the bench: the loop or the creation, STS, the observer", func(l load) time.Duration { return l.Bench })
+	both("the benchmark: the loop or the creation, STS, the observer", func(l load) time.Duration { return l.Bench })
 	both("the manager", func(l load) time.Duration { return l.Manager })
-	both("in all", load.sum)
-	t.row(r.columns("floor / operator", func(s sized) string {
+	both("total", load.sum)
+	t.row(r.columns("baseline / operator", func(s sized) string {
 		return short(float64(s.FloorCreated.Load.sum()) / float64(s.Created.Load.sum()))
 	})...)
 	return t
@@ -40,8 +40,8 @@ func (r results) restartTable() (t table) {
 	}
 	t.row(r.columns("credentials", func(s sized) string { return fmt.Sprint(s.N) })...)
 	t.row(r.columns("calls to STS", func(s sized) string { return fmt.Sprint(s.Restart.STSCalls) })...)
-	t.row(r.columns("API requests, in all", func(s sized) string { return s.Restart.Requests.String() })...)
-	t.row(r.columns("time until all are looked at", func(s sized) string { return short(s.Restart.Took.Seconds()) + " s" })...)
+	t.row(r.columns("API requests, total", func(s sized) string { return s.Restart.Requests.String() })...)
+	t.row(r.columns("time until all are reconciled", func(s sized) string { return short(s.Restart.Took.Seconds()) + " s" })...)
 	t.row(r.columns("CPU", func(s sized) string { return short(s.Restart.CPU.Seconds()) + " s" })...)
 	t.row(r.columns("RSS", func(s sized) string { return memory(s.Restart.RSS) })...)
 	t.row(r.columns("peak", func(s sized) string { return memory(s.Restart.Peak) })...)
@@ -54,17 +54,17 @@ func (r results) renewalTable() (t table) {
 		return t
 	}
 	t.row("", "")
-	t.row("credentials, of which a second come due", fmt.Sprintf("%d, %d", n.N, n.Rate))
-	t.row("they live", n.Lifetime.String())
+	t.row("credentials, and how many are due per second", fmt.Sprintf("%d, %d", n.N, n.Rate))
+	t.row("lifetime of the credentials", n.Lifetime.String())
 	t.row("renewals in "+n.Took.Round(time.Second).String(), fmt.Sprintf("%d, %s/s", n.Renewals, short(float64(n.Renewals)/n.Took.Seconds())))
 	t.row("calls to STS per renewal", short(per(n.STSCalls, n.Renewals)))
 	t.row("API requests per renewal", short(per(n.Requests.sum(), n.STSCalls)))
-	t.row("API requests, in all", n.Requests.String())
-	t.row("from when it was due until the status tells, p50", ms(n.P50))
+	t.row("API requests, total", n.Requests.String())
+	t.row("from the due time until the status is updated, p50", ms(n.P50))
 	t.row("p99", ms(n.P99))
 	t.row("longest", ms(n.Max))
 	t.row("seconds expired, as observed", short(n.Expired.Seconds()))
-	t.row("seconds expired, as the operator tells", short(n.ExpiredMetric))
+	t.row("seconds expired, as the operator reports", short(n.ExpiredMetric))
 	t.row("CPU cores", short(n.Cores))
 	t.row("CPU per renewal", short(n.Cores*n.Took.Seconds()*1000/float64(n.Renewals))+" ms")
 	t.row("RSS, peak", memory(n.RSS)+", "+memory(n.Peak))

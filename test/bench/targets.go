@@ -61,14 +61,14 @@ func (r results) targets() []target {
 	j := &judge{}
 	for _, s := range r.Sizes {
 		of := fmt.Sprintf(" at %d", s.N)
-		j.atLeast("floor / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
-		j.atLeast("floor / operator, creation included"+of, 0.8, ratio(s.FloorCreated, s.Created), "")
-		j.atMost("API requests for a first issue that waits"+of, 4, per(s.Waiting.Requests.sum(), s.N), "")
+		j.atLeast("baseline / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
+		j.atLeast("baseline / operator, creation included"+of, 0.8, ratio(s.FloorCreated, s.Created), "")
+		j.atMost("API requests for a first issuance that waits"+of, 4, per(s.Waiting.Requests.sum(), s.N), "")
 		j.atMost("of which writes"+of, 3, per(s.Waiting.Requests.sum(writes...), s.N), "")
-		j.atMost("API requests for a first issue, creation included"+of, 4, per(s.Created.Requests.sum(), s.N), "")
+		j.atMost("API requests for a first issuance, creation included"+of, 4, per(s.Created.Requests.sum(), s.N), "")
 		j.atMost("of which writes"+of, 3, per(s.Created.Requests.sum(writes...), s.N), "")
-		j.atMost("CPU for a first issue"+of, 2.5, s.Created.cpu(s.N), " ms")
-		j.exactly("calls to STS for a first issue"+of, 1, per(s.Created.STSCalls, s.N), "")
+		j.atMost("CPU for a first issuance"+of, 2.5, s.Created.cpu(s.N), " ms")
+		j.exactly("calls to STS for a first issuance"+of, 1, per(s.Created.STSCalls, s.N), "")
 		j.atMost("calls to STS after a restart"+of, 0, float64(s.Restart.STSCalls), "")
 		j.atMost("API requests about objects after a restart"+of, 0, float64(s.Restart.perObject()), "")
 		switch s.N {
@@ -94,8 +94,8 @@ func (r results) crowded(j *judge) {
 		if s.N != r.Crowded.N || r.Crowded.Created.Took == 0 {
 			continue
 		}
-		j.atMost(fmt.Sprintf("RSS, with Secrets of others / without, at %d", s.N), 1.05, float64(r.Crowded.Created.RSS)/float64(s.Created.RSS), "")
-		j.exactly("API requests for a first issue, with Secrets of others / without", 1,
+		j.atMost(fmt.Sprintf("RSS, with Secrets of other owners / without, at %d", s.N), 1.05, float64(r.Crowded.Created.RSS)/float64(s.Created.RSS), "")
+		j.exactly("API requests for a first issuance, with Secrets of other owners / without", 1,
 			float64(r.Crowded.Created.Requests.sum())/float64(s.Created.Requests.sum()), "")
 	}
 }
@@ -111,7 +111,7 @@ func (r results) renewal(j *judge) {
 	j.atMost("CPU cores while renewing", 0.5, n.Cores, "")
 	j.atMost("lateness of renewals, p99", 2, n.P99.Seconds(), " s")
 	j.atMost("seconds expired, as observed", 0, n.Expired.Seconds(), "")
-	j.atMost("seconds expired, as the operator tells", 0, n.ExpiredMetric, "")
+	j.atMost("seconds expired, as the operator reports", 0, n.ExpiredMetric, "")
 	j.atMost("CPU of one core while idle", 1, 100*n.IdleCores, " %")
 }
 
