@@ -191,7 +191,7 @@ func (c *chaos) amidChurn(ctx context.Context, r *round) error {
 			return err
 		}
 	}
-	const churned = "a StsCredential is created, changed, suspended or deleted, at random, beside all of the above"
+	const churned = "an StsCredential is created, changed, suspended or deleted at random, during all of the above"
 	c.observer.Begins(churned)
 	began := time.Now()
 	<-done
@@ -230,7 +230,7 @@ func (c *chaos) stepped(ctx context.Context, r *round) error {
 		return err
 	}
 	r.replicas = []*replica{one}
-	if err := c.inject(ctx, r, fault{"the operator's clock is set by ±10 or ±20 minutes", false, clockStepped}); err != nil {
+	if err := c.inject(ctx, r, fault{"the operator's clock is changed by ±10 or ±20 minutes", false, clockStepped}); err != nil {
 		return err
 	}
 	return one.end()
@@ -262,7 +262,7 @@ func (c *chaos) inject(ctx context.Context, r *round, f fault) error {
 	c.allowance.judge(c.site, f.name, c.sts.failed.Load()-failed, lasted+took)
 	c.rows = append(c.rows, row{f.name, times, took})
 	wrong := c.observer.Violations()
-	c.note("%s: %d times in %s, all well again after %s, %d violations so far", f.name, times,
+	c.note("%s: %d times in %s, recovered after %s, %d violations so far", f.name, times,
 		lasted.Round(100*time.Millisecond), took.Round(100*time.Millisecond), len(wrong))
 	for _, v := range wrong[c.told:] {
 		c.note("VIOLATION: %s", v.What)

@@ -173,15 +173,15 @@ func tellViolations(out io.Writer, o *observer.Observer) {
 func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, leaks, objects int) string {
 	before, after := c.growth.before, c.growth.after
 	in := mebibytes
-	return table("promise", "seen", "bound", [][3]string{
-		{"no Secret holds a mixed, partial, foreign or older triple", fmt.Sprintf("%d versions of Secrets, %d sessions", c.observer.Versions(), calls.Sessions), "0 violations"},
-		{"none holds an expired one though STS and the API server were there for 15 s in its last third", fmt.Sprintf("%d looks", c.observer.Looks()), "0 violations"},
-		{"sessions = due + wished + lost", fmt.Sprintf("%d = %d + %d + %d", calls.Sessions, calls.Due, calls.Wished, calls.Unexplained), fmt.Sprintf("lost ≤ %d", lost)},
-		{"failed calls during a fault ≤ StsCredentials × (10 + seconds / 5)", fmt.Sprintf("%.0f, nearest to its bound", c.allowance.calls), fmt.Sprintf("%.0f", c.allowance.top)},
-		{"the process that lived through all but the kills has as many goroutines", fmt.Sprintf("%.0f, then %.0f", before.goroutines, after.goroutines), fmt.Sprintf("+ %d", moreGoroutines)},
-		{"and as much memory (RSS; heap in brackets)", fmt.Sprintf("%s (%s), then %s (%s)", in(before.resident), in(before.heap), in(after.resident), in(after.heap)), "+ " + in(moreMemory)},
-		{"nothing secret is in a log", fmt.Sprintf("%d logs of %s, at debug level", logs, in(float64(size))), fmt.Sprintf("%d found", leaks)},
-		{"nor in a condition or an event", fmt.Sprintf("%d objects", objects), "0 found"},
+	return table("guarantee", "result", "limit", [][3]string{
+		{"no Secret holds mixed, partial, older or another object's credentials", fmt.Sprintf("%d versions of Secrets, %d sessions", c.observer.Versions(), calls.Sessions), "0 violations"},
+		{"none holds expired credentials if STS and the API server were available for 15 s in the last third of their life", fmt.Sprintf("%d checks", c.observer.Looks()), "0 violations"},
+		{"sessions = due + requested + lost", fmt.Sprintf("%d = %d + %d + %d", calls.Sessions, calls.Due, calls.Wished, calls.Unexplained), fmt.Sprintf("lost ≤ %d", lost)},
+		{"failed calls during a fault ≤ StsCredentials × (10 + seconds / 5)", fmt.Sprintf("%.0f, closest to its limit", c.allowance.calls), fmt.Sprintf("%.0f", c.allowance.top)},
+		{"goroutines of the process that ran through all faults except kills", fmt.Sprintf("%.0f, then %.0f", before.goroutines, after.goroutines), fmt.Sprintf("+ %d", moreGoroutines)},
+		{"memory of that process (RSS; heap in parentheses)", fmt.Sprintf("%s (%s), then %s (%s)", in(before.resident), in(before.heap), in(after.resident), in(after.heap)), "+ " + in(moreMemory)},
+		{"no secret value is in a log", fmt.Sprintf("%d logs of %s, at debug level", logs, in(float64(size))), fmt.Sprintf("%d found", leaks)},
+		{"no secret value is in a condition or an event", fmt.Sprintf("%d objects", objects), "0 found"},
 	})
 }
 
@@ -229,12 +229,12 @@ func (c *chaos) faultTable() string {
 		per[v.Fault]++
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "The %s form, seed %d, %s on %d cores:\n\n| fault | times injected | all well again after | violations |\n|---|--:|--:|--:|\n",
+	fmt.Fprintf(&b, "The %s form, seed %d, %s on %d cores:\n\n| fault | times injected | recovered after | violations |\n|---|--:|--:|--:|\n",
 		c.form(), c.seed, time.Since(c.began).Round(time.Second), runtime.NumCPU())
 	for _, r := range c.rows {
 		fmt.Fprintf(&b, "| %s | %d | %.1f s | %d |\n", r.fault, r.times, r.took.Seconds(), per[r.fault])
 	}
-	fmt.Fprintf(&b, "| **all** | | bound: %.0f s | **%d** |\n", recovery.Seconds(), len(c.observer.Violations()))
+	fmt.Fprintf(&b, "| **all** | | limit: %.0f s | **%d** |\n", recovery.Seconds(), len(c.observer.Violations()))
 	return b.String()
 }
 
