@@ -67,7 +67,7 @@ func run(ctx context.Context, s *settings) error {
 	if err := identity.CheckEnvironment(); err != nil {
 		return err // no later answer can make it right, and a replica that works already goes on
 	}
-	chain := identity.Chain{Endpoint: client.Endpoint(), Where: client.Where(), Region: s.region, VPC: s.vpcEndpoint}
+	chain := identity.Chain{Endpoint: client.Endpoint(), EndpointDescription: client.EndpointDescription(), Region: s.region, VPC: s.vpcEndpoint}
 	budget := newBudget(s, counts)
 	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Spend: budget.Spend, Clock: clock.RealClock{}})
 	if s.whoami {

@@ -129,7 +129,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		w.catchUp(c)
 	}
 	allowed := map[string][]string{
-		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Outcomes(), "result": slices.Concat(renewalResults, rolloutResults),
+		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Results(), "result": slices.Concat(renewalResults, rolloutResults),
 	}
 	families, err := w.registry(true).Gather()
 	w.must(err)

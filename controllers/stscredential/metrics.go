@@ -61,7 +61,7 @@ func NewMetrics() *Metrics {
 	}
 	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
 		m.durations.WithLabelValues(action)
-		for _, outcome := range sts.Outcomes() {
+		for _, outcome := range sts.Results() {
 			m.requests.WithLabelValues(action, outcome)
 		}
 	}

@@ -54,15 +54,15 @@ func TestConditionsNameWhatWasSentAndWhereItCameFrom(t *testing.T) {
 	byDefault := w.credential("orders")
 	w.pass(byDefault)
 	w.wantCondition(byDefault, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec,
-		`"`+w.namespace+`.orders", the default made of cluster name, namespace and name, was sent`)
+		`"`+w.namespace+`.orders" (the default: cluster name, namespace and name) is malformed`)
 	chosen := w.credential("chosen", func(c *v1alpha1.StsCredential) { c.Spec.SessionName = w.namespace + ".alice" })
 	w.pass(chosen)
-	w.wantCondition(chosen, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, `"`+w.namespace+`.alice" was sent`)
+	w.wantCondition(chosen, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, `"`+w.namespace+`.alice" is malformed`)
 	w.emulator.Replace(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InvalidParameter.PolicyGrammar"})
 	w.grant(func(g *v1alpha1.StsRoleGrantSpec) { g.Policy = policyOf("oss:Get*") })
 	imposed := w.credential("imposed")
 	w.pass(imposed)
-	w.wantCondition(imposed, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "STS does not accept the policy of StsRoleGrant "+w.namespace)
+	w.wantCondition(imposed, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "STS rejects the grammar of the policy of StsRoleGrant "+w.namespace)
 }
 
 func TestAGrantThatDiffersInCaseAloneIsNamed(t *testing.T) {

@@ -98,7 +98,7 @@ func TestThreatIdentitySecrets(t *testing.T) {
 	c := w.asks("elsewhere", withAccessKey("ram-user")) // there is one in the other namespace
 	w.must(user.Create(w.ctx, c))
 	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, w.namespace+"/ram-user: it does not exist")
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, w.namespace+"/ram-user: the Secret does not exist")
 }
 
 // forgeries are Secrets that pretend to be an StsCredential's, by what somebody can write who may write Secrets here.

@@ -21,8 +21,8 @@ import (
 type Chain struct {
 	// Endpoint is the host of STS, as (*sts.Client).Endpoint returns it. These calls always use HTTPS.
 	Endpoint string
-	// Where is the endpoint as errors show it, see (*sts.Client).Where; may be empty.
-	Where string
+	// EndpointDescription is the endpoint as errors show it, see (*sts.Client).EndpointDescription; may be empty.
+	EndpointDescription string
 	// Region and VPC are for the profiles of config files that assume a role without a region: they take no host.
 	Region string
 	VPC    bool
@@ -191,7 +191,7 @@ func (s source) explain(c Chain, err error) error {
 	if s.action == "" || !s.calls(err) {
 		return failure
 	}
-	cause := sts.ClassifySDKError(s.action, err).WithEndpoint(c.Where)
+	cause := sts.ClassifySDKError(s.action, err).WithEndpoint(c.EndpointDescription)
 	if cause.Class != sts.Transient && cause.Class != sts.Throttled {
 		failure.Class = sts.Refused
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// requestNames returns what an error says of the request.
-func requestNames(in credentials.Request) names {
-	return names{role: in.RoleARN, session: in.SessionName, duration: in.Duration}
+// requestValues returns the values of the request for messages.
+func requestValues(in credentials.Request) messageValues {
+	return messageValues{role: in.RoleARN, session: in.SessionName, duration: in.Duration}
 }
 
 // AssumeRole requests temporary credentials with a call that signer signs. The error is an *Error; credentials are returned
 // complete or not at all.
 func (c *Client) AssumeRole(ctx context.Context, signer credentials.Credentials, in credentials.Request) (_ credentials.Credentials, err error) {
 	const action = ActionAssumeRole
-	defer c.ended(action, c.clock.Now(), &err)
+	defer c.observeCall(action, c.clock.Now(), &err)
 	request := &sdk.AssumeRoleRequest{
 		RoleArn:         &in.RoleARN,
 		RoleSessionName: &in.SessionName,
@@ -37,7 +37,7 @@ func (c *Client) AssumeRole(ctx context.Context, signer credentials.Credentials,
 		request.DurationSeconds = ptr.To(int64(in.Duration / time.Second))
 	}
 	var response *sdk.AssumeRoleResponse
-	x, err := c.call(ctx, action, requestNames(in), signer, func(client *sdk.Client) (err error) {
+	x, err := c.call(ctx, action, requestValues(in), signer, func(client *sdk.Client) (err error) {
 		response, err = client.AssumeRoleWithOptions(request, &dara.RuntimeOptions{})
 		return err
 	})
@@ -46,12 +46,12 @@ func (c *Client) AssumeRole(ctx context.Context, signer credentials.Credentials,
 	}
 	issued := issuedCredentials(response.Body, c.issuedAt(x), in.Duration)
 	if issued == nil {
-		return credentials.Credentials{}, failure(action, requestNames(in), partial, nil)
+		return credentials.Credentials{}, newError(action, requestValues(in), incompleteResponse, nil)
 	}
 	return *issued, nil
 }
 
-// issuedAt is when STS answered, by its clock.
+// issuedAt returns the time of the response, by STS's clock.
 func (c *Client) issuedAt(x *exchange) time.Time {
 	if x.date.IsZero() {
 		return x.received.Add(c.Skew())
@@ -103,7 +103,7 @@ func issuedCredentials(body *sdk.AssumeRoleResponseBody, issuedAt time.Time, req
 	return c
 }
 
-// Caller is who STS says signed a request.
+// Caller is the identity that signed a call, as STS returns it.
 type Caller struct {
 	// Account is the number of the Alibaba Cloud account.
 	Account string
@@ -123,9 +123,9 @@ type Caller struct {
 // GetCallerIdentity returns the identity of signer. It needs no permission. The error is an *Error.
 func (c *Client) GetCallerIdentity(ctx context.Context, signer credentials.Credentials) (_ Caller, err error) {
 	const action = ActionGetCallerIdentity
-	defer c.ended(action, c.clock.Now(), &err)
+	defer c.observeCall(action, c.clock.Now(), &err)
 	var response *sdk.GetCallerIdentityResponse
-	_, err = c.call(ctx, action, names{}, signer, func(client *sdk.Client) (err error) {
+	_, err = c.call(ctx, action, messageValues{}, signer, func(client *sdk.Client) (err error) {
 		response, err = client.GetCallerIdentityWithOptions(&dara.RuntimeOptions{})
 		return err
 	})
@@ -134,7 +134,7 @@ func (c *Client) GetCallerIdentity(ctx context.Context, signer credentials.Crede
 	}
 	body := response.Body
 	if body == nil || ptr.Deref(body.AccountId, "") == "" || ptr.Deref(body.Arn, "") == "" {
-		return Caller{}, failure(action, names{}, partial, nil)
+		return Caller{}, newError(action, messageValues{}, incompleteResponse, nil)
 	}
 	return Caller{
 		Account:      *body.AccountId,

@@ -21,45 +21,43 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// defaultTimeout bounds a call when Options.Timeout does not.
+// defaultTimeout is the default of Options.Timeout.
 const defaultTimeout = 10 * time.Second
 
-// Options say where STS is and how to call it.
+// Options are the options of a Client.
 type Options struct {
-	// Region chooses the endpoint, such as cn-hangzhou; required unless Endpoint is set.
+	// Region selects the endpoint, such as cn-hangzhou; required unless Endpoint is set.
 	Region string
-	// RegionIsDefault: nobody chose the region, which errors then say.
+	// RegionIsDefault: the region is the default, which errors then mention.
 	RegionIsDefault bool
-	// VPC chooses the region's endpoint inside Alibaba Cloud's network.
+	// VPC selects the region's endpoint inside Alibaba Cloud's network.
 	VPC bool
-	// Endpoint is a URL that overrides both: http or https, host, perhaps a port.
+	// Endpoint is a URL that overrides both: http or https, host and optional port.
 	Endpoint string
-	// Timeout bounds each call from dialling to the last byte; 10 s if not set.
+	// Timeout is the timeout of a call, from dialing to the last byte; 10 s if not set.
 	Timeout time.Duration
-	// UserAgent is added to the SDK's own, such as sts-credential-operator/v1.2.3.
+	// UserAgent is added to the SDK's, such as sts-credential-operator/v1.2.3.
 	UserAgent string
 	// Clock is the local clock; required.
 	Clock clock.PassiveClock
-	// Observe is told of each call that was made: its action, how it ended, which is one of Outcomes, and how long it
-	// took. May be nil.
-	Observe func(action, outcome string, took time.Duration)
+	// Observe is called after each call with its action, its result, which is one of Results, and its duration. May be nil.
+	Observe func(action, result string, took time.Duration)
 }
 
 // Client calls STS. It is safe for concurrent use. HTTPS_PROXY, HTTP_PROXY and
-// NO_PROXY are read once, by New; SSL_CERT_FILE and SSL_CERT_DIR add to the
-// certificate authorities as they do in every Go program.
+// NO_PROXY are read once, by New. SSL_CERT_FILE and SSL_CERT_DIR add certificate authorities, as in every Go program.
 type Client struct {
-	endpoint endpoint
-	where    string
-	timeout  time.Duration
-	clock    clock.PassiveClock
-	http     *http.Client
-	sdk      *sdk.Client
-	observe  func(action, outcome string, took time.Duration)
-	skew     atomic.Int64 // nanoseconds
+	endpoint    endpoint
+	description string
+	timeout     time.Duration
+	clock       clock.PassiveClock
+	http        *http.Client
+	sdk         *sdk.Client
+	observe     func(action, result string, took time.Duration)
+	skew        atomic.Int64 // nanoseconds
 }
 
-// New prepares a client; nothing is called yet. The error says what to write instead.
+// New returns a client; it makes no call. The error is a message for administrators.
 func New(o Options) (*Client, error) {
 	if o.Clock == nil {
 		return nil, errors.New("sts: Options.Clock is required")
@@ -82,63 +80,62 @@ func New(o Options) (*Client, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, string, time.Duration) {}
 	}
-	return &Client{endpoint: where, where: whereInWords(o, where), timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient, observe: o.Observe}, nil
+	return &Client{endpoint: where, description: describeEndpoint(o, where), timeout: o.Timeout, clock: o.Clock, http: httpClient, sdk: sdkClient, observe: o.Observe}, nil
 }
 
-// Endpoint is the host that is called, with its port if it was given one.
+// Endpoint returns the host that is called, with its port if one is set.
 func (c *Client) Endpoint() string { return c.endpoint.host }
 
-// URL is where calls go: scheme and host.
+// URL returns the scheme and the host that is called.
 func (c *Client) URL() string { return c.endpoint.scheme + "://" + c.endpoint.host }
 
-// Where is the host that is called and, if nobody chose its region, how to choose one: what errors of the network name.
-func (c *Client) Where() string { return c.where }
+// EndpointDescription returns the endpoint for messages: the host that is called and, if its region is the default, how to
+// set another region.
+func (c *Client) EndpointDescription() string { return c.description }
 
-func whereInWords(o Options, called endpoint) string {
-	words := "the endpoint " + called.host
+func describeEndpoint(o Options, called endpoint) string {
+	description := "the endpoint " + called.host
 	if o.RegionIsDefault && o.Endpoint == "" {
-		words += fmt.Sprintf(" (region %s is the default; set --region, or the chart value region, to the cluster's region)", o.Region)
+		description += fmt.Sprintf(" (region %s is the default; set --region, or the chart value region, to the cluster's region)", o.Region)
 	}
-	return words
+	return description
 }
 
-// Skew is STS's clock minus the local one, as the newest answer told (an error is
-// an answer, too). 0 until there was one; less than 2 s counts as 0, since an
-// answer's Date has whole seconds only.
+// Skew returns STS's clock minus the local one, by the header Date of the last response, which may be an error. It is 0 before
+// the first response. A difference of less than 2 s counts as 0, because Date has whole seconds only.
 func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
 
-// Now is the time by STS's clock: the local one corrected by Skew.
+// Now returns the time by STS's clock: the local one corrected by Skew.
 func (c *Client) Now() time.Time { return c.clock.Now().Add(c.Skew()) }
 
 // call makes one call that signer signs.
-func (c *Client) call(ctx context.Context, action string, n names, signer credentials.Credentials, do func(*sdk.Client) error) (*exchange, error) {
+func (c *Client) call(ctx context.Context, action string, v messageValues, signer credentials.Credentials, do func(*sdk.Client) error) (*exchange, error) {
 	if !signer.WellFormed() {
-		return nil, failure(action, n, brokenKeys, nil)
+		return nil, newError(action, v, malformedCredentials, nil)
 	}
 	sdkSigner, err := newSigner(signer)
 	if err != nil {
-		return nil, failure(action, n, brokenKeys, nil)
+		return nil, newError(action, v, malformedCredentials, nil)
 	}
-	return c.callAs(ctx, action, n, sdkSigner, do)
+	return c.callAs(ctx, action, v, sdkSigner, do)
 }
 
-// callAs makes one call with a client of the SDK that is this call's own: the SDK
-// writes to its client's fields while it works. A nil signer is for anonymous
-// actions. do returns the SDK's error as it is.
-func (c *Client) callAs(ctx context.Context, action string, n names, signer sdkcredentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
+// callAs makes one call with its own client of the SDK, because the SDK writes to its client's fields during a call. A nil
+// signer is for anonymous actions. do returns the SDK's error unchanged.
+func (c *Client) callAs(ctx context.Context, action string, v messageValues, signer sdkcredentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	// The deadline enters here since not every action of the SDK takes a context.
+	// The deadline is set here because not every action of the SDK takes a context.
 	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) } //nolint:gosec // the endpoint is the administrator's own setting
-	n.endpoint = c.Where()
+	v.endpoint = c.EndpointDescription()
 	x := &exchange{send: send, now: c.clock.Now}
 	client := *c.sdk
 	client.Credential = signer
 	client.HttpClient = x
 	err := do(&client)
-	c.noteDate(x)
+	c.updateSkew(x)
 	if err != nil {
-		return nil, x.explain(ctx, action, n, err)
+		return nil, x.explain(ctx, action, v, err)
 	}
 	return x, nil
 }
@@ -157,26 +154,25 @@ func newSigner(c credentials.Credentials) (sdkcredentials.Credential, error) {
 	})
 }
 
-// newSDKClient makes the client that each call copies; it is never used itself.
+// newSDKClient returns the client that each call copies; it makes no call itself.
 func newSDKClient(where endpoint, userAgent string) (*sdk.Client, error) {
 	client, err := sdk.NewClient(&openapiutil.Config{
 		Endpoint:  &where.host,
 		Protocol:  &where.scheme,
 		UserAgent: &userAgent,
-		// The SDK reads proxy variables itself, fails on forms of them that are
-		// common, and sends the proxy's password to STS. newHTTPClient's transport
-		// does it instead.
+		// The SDK reads proxy variables itself, fails on common forms of them, and sends the proxy's password to STS. The
+		// transport of newHTTPClient reads them instead.
 		NoProxy: &where.host,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sts: the SDK does not take endpoint %s", where.host)
+		return nil, fmt.Errorf("sts: the SDK rejects the endpoint %s", where.host)
 	}
-	client.Client.DisableSDKError = ptr.To(true) // the outer field of this name does nothing
+	client.Client.DisableSDKError = ptr.To(true) // the outer field of this name has no effect
 	return client, nil
 }
 
-// noteDate learns the skew from an answer.
-func (c *Client) noteDate(x *exchange) {
+// updateSkew updates the skew from a response.
+func (c *Client) updateSkew(x *exchange) {
 	if x.date.IsZero() {
 		return
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 func TestAssumeRole(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	now := w.clock.Now()
 	in := credentials.Request{
 		RoleARN: roleARN, SessionName: "shop.orders-reader", Duration: 20 * time.Minute,
@@ -67,7 +67,7 @@ func TestWhatIsNotSetIsNotSent(t *testing.T) {
 }
 
 func TestGetCallerIdentity(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client := w.client(t)
 	session, err := client.AssumeRole(context.Background(), w.keys, order)
 	if err != nil {
@@ -118,7 +118,7 @@ func TestHalfAnAnswerIsNone(t *testing.T) {
 		"STS's own failure, 500": {Kind: stsemulator.FaultError, Code: "InternalError"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			w.emulator.Inject(fault)
 			e := assume(context.Background(), w.client(t), w.keys)
 			if e == nil || e.Class != sts.Transient || e.Reason != sts.ReasonSTSUnavailable || e.NextStep == "" {
@@ -129,7 +129,7 @@ func TestHalfAnAnswerIsNone(t *testing.T) {
 }
 
 func TestNoKeysNoCall(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	for name, keys := range map[string]credentials.Credentials{
 		"nothing": {}, "no secret": {AccessKeyID: "a"}, "no id": {AccessKeySecret: "b"}, "a token only": {SecurityToken: "c"},
 		"a triple's rest": {AccessKeyID: "a", SecurityToken: "c"},
@@ -158,7 +158,7 @@ func TestSkew(t *testing.T) {
 		{"STS behind", -7 * time.Minute, -7 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			client := w.client(t)
 			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultClockSkew, Duration: c.skew})
 			session, err := client.AssumeRole(context.Background(), w.keys, order)
@@ -176,7 +176,7 @@ func TestSkew(t *testing.T) {
 }
 
 func TestSkewComesFromErrorsToo(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client := w.client(t)
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultClockSkew, Duration: time.Hour})
 	if e := assume(context.Background(), client, w.keys); e == nil || e.Code != "InvalidTimeStamp.Expired" {
@@ -194,7 +194,7 @@ func TestSkewComesFromErrorsToo(t *testing.T) {
 }
 
 func TestAnAnswerWithoutADateCountsByTheLocalClock(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		recorded := httptest.NewRecorder()
 		w.emulator.ServeHTTP(recorded, r)
@@ -219,7 +219,7 @@ func TestExpiredOnArrival(t *testing.T) {
 }
 
 func TestCallsShareConnections(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	var opened atomic.Int32
 	server := httptest.NewUnstartedServer(w.emulator)
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -242,7 +242,7 @@ func TestCallsShareConnections(t *testing.T) {
 }
 
 func TestConcurrentCalls(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client := w.client(t)
 	var wg sync.WaitGroup
 	for range 32 {
@@ -265,7 +265,7 @@ func TestConcurrentCalls(t *testing.T) {
 }
 
 func TestUserAgent(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client := newClient(t, sts.Options{Endpoint: w.server.URL, Clock: w.clock, UserAgent: "sts-credential-operator/v1.2.3"})
 	_ = assume(context.Background(), client, w.keys)
 	if got := w.emulator.Calls()[0].UserAgent; !strings.Contains(got, "sts-credential-operator/v1.2.3") {

@@ -11,168 +11,168 @@ import (
 	"time"
 )
 
-// rule is one row of the table: what an error code means.
-type rule struct {
-	// code is STS's, or a prefix of it when it ends in '*'; an outcome, or empty, where STS did not answer.
+// errorClass is what an error code means.
+type errorClass struct {
+	// code is STS's, or a prefix of it if it ends in '*'; without a response of STS it is a result, or empty.
 	code   string
 	class  Class
 	reason string
-	// next is the next step; {caller} and {role} stand for their ARNs.
-	next string
+	// message is the cause and the next step, with placeholders for messageValues.
+	message string
 }
 
-// rules: the first that matches wins. The codes are those of STS's error
-// reference (https://api.aliyun.com/document/Sts/2015-04-01/errorCode) and of the
-// gateway before it, whose HTTP statuses vary; hence only the code counts.
-var rules = []rule{
+// errorClasses are the known codes: the first that matches applies. They are the codes of STS's error reference
+// (https://api.aliyun.com/document/Sts/2015-04-01/errorCode) and of the gateway in front of it, whose HTTP statuses vary, so
+// that only the code is used.
+var errorClasses = []errorClass{
 	{"InvalidParameter.DurationSeconds", Refused, ReasonRoleRefused,
 		"spec.duration{duration} exceeds MaxSessionDuration of role {role}. Lower spec.duration, or raise MaxSessionDuration in RAM"},
 	{"InvalidParameter.PolicyGrammar", Invalid, ReasonInvalidSpec,
-		"STS does not accept {policy}: correct it by RAM's policy grammar; names of elements and condition operators are case-sensitive and every value is a string"},
+		"STS rejects the grammar of {policy}. Correct it: names of elements and condition operators are case-sensitive, and every value is a string"},
 	{"InvalidParameter.PolicySize", Invalid, ReasonInvalidSpec,
-		"{policy} is too long: shorten it to 2048 characters of compact JSON"},
+		"{policy} is too long. Shorten it to 2048 characters of compact JSON"},
 	{"InvalidParameter.RoleArn", Invalid, ReasonInvalidSpec,
-		"the role's ARN is wrongly formed: {role} was sent. Write acs:ram::<account id>:role/<role name>"},
+		"the role ARN {role} is malformed. Write acs:ram::<account ID>:role/<role name> in spec.roleARN"},
 	{"InvalidParameter.RoleSessionName", Invalid, ReasonInvalidSpec,
-		"the session name is wrongly formed: {session} was sent. Write 2 to 64 of A-Z a-z 0-9 . @ _ - in spec.sessionName"},
+		"the session name {session} is malformed. Write 2 to 64 of A-Z a-z 0-9 . @ _ - in spec.sessionName"},
 	{"InvalidParameter.ExternalId", Invalid, ReasonInvalidSpec,
-		"the external id in spec.externalID is wrongly formed: write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"},
+		"spec.externalID is malformed. Write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"},
 	{"InvalidParameter.SourceIdentity", Invalid, ReasonInvalidSpec,
-		"the source identity in spec.sourceIdentity is wrongly formed: write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"},
+		"spec.sourceIdentity is malformed. Write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"},
 	{"InvalidParameter.OIDCProviderArn", Refused, ReasonIdentityUnavailable,
-		"the OIDC provider's ARN is wrongly formed: {provider} was sent. Write acs:ram::<account id>:oidc-provider/<name>"},
+		"the ARN {provider} of the OIDC provider is malformed. Write acs:ram::<account ID>:oidc-provider/<name>"},
 	{"InvalidParameter.OIDCToken", Refused, ReasonIdentityUnavailable,
-		"STS cannot read the ServiceAccount's token: check that this cluster's issuer signs JSON Web Tokens with keys that RAM takes"},
+		"STS cannot read the ServiceAccount's token. Check that the cluster's issuer signs JSON Web Tokens with keys that RAM supports"},
 	{"InvalidParameter*", Invalid, ReasonInvalidSpec,
-		"STS does not accept a value of the request, which the code names: correct it in the spec"},
+		"STS rejects a parameter of the request. Correct in the spec the parameter that the code names"},
 
 	{"NoPermission", Refused, ReasonRoleRefused,
-		"add {caller} to the trust policy of {role}, or give it leave to ask; STS does not tell which of these is missing: " +
-			"(1) the trust policy has the statement {trust-caller}, and an external id that it asks for matches; " +
-			"(2) the caller has AliyunSTSAssumeRoleAccess: {attach-policy}; " +
-			"(3) the AccessKey is a RAM user's, not the main account's"},
+		"permission is missing; STS does not report which of three causes applies. " +
+			"(1) Add {caller} to the trust policy of {role}, with the statement {trust-caller}; an external ID that the policy requires must match. " +
+			"(2) Attach AliyunSTSAssumeRoleAccess to the caller: {attach-policy}. " +
+			"(3) Use the AccessKey of a RAM user, not the main account's"},
 	{"EntityNotExist.Role", Refused, ReasonRoleRefused,
-		"{role} does not exist: create it, or correct the ARN"},
+		"role {role} does not exist. Create it, or correct spec.roleARN"},
 	{"AuthenticationFail.OIDCToken.Expired", StaleIdentity, ReasonIdentityUnavailable,
-		"the ServiceAccount's token has expired and a new one is needed; if this stays, correct the clocks"},
+		"the ServiceAccount's token has expired; the operator retries with a new token. If it persists, correct the clocks"},
 	{"AuthenticationFail.OIDCToken.AudienceNotMatch", Refused, ReasonRoleRefused,
-		"add the audience sts.aliyuncs.com to the client ids of {provider} and to the trust policy of {role}, whose statement then is {trust-subject}"},
+		"the audience sts.aliyuncs.com is not accepted. Add it to the client IDs of {provider} and to the trust policy of {role}, with the statement {trust-subject}"},
 	{"AuthenticationFail.OIDCToken*", Refused, ReasonRoleRefused,
-		"{provider} does not accept this cluster's tokens: check the issuer URL{issuer} and fingerprint that are registered in RAM, that the issuer's keys are published, and the ARN"},
+		"{provider} does not accept this cluster's tokens. Check its ARN, the issuer URL{issuer} and fingerprint that are registered in RAM, and that the issuer's keys are published"},
 	{"AuthenticationFail.NoPermission", Refused, ReasonRoleRefused, noTrust},
 	{"AuthenticationFail*", Refused, ReasonRoleRefused, noTrust},
 
 	{"SignatureDoesNotMatch", Refused, ReasonIdentityUnavailable,
-		"the AccessKey secret does not belong to its AccessKey ID: correct it where the operator or the Secret gets it from"},
+		"the AccessKey secret does not belong to the AccessKey ID. Correct it in the Secret or setting that holds it"},
 	{"IncompleteSignature", Refused, ReasonIdentityUnavailable,
-		"STS cannot read the request's signature: check that no proxy rewrites requests, and the AccessKey for stray characters"},
+		"STS cannot read the request's signature. Check that no proxy rewrites requests, and that the AccessKey holds no stray characters"},
 	{"InvalidTimeStamp*", Refused, ReasonIdentityUnavailable,
-		"the clock of the operator's node is more than 15 minutes off STS's: correct it (NTP)"},
+		"the clock of the operator's node differs from STS's by more than 15 minutes. Correct it (NTP)"},
 	{"SignatureNonceUsed", Transient, ReasonSTSUnavailable,
-		"STS has received this request before: the operator retries. If it persists, check whether a proxy repeats requests"},
+		"STS has received this request before; the operator retries. If it persists, check whether a proxy repeats requests"},
 
-	{"MissingSecurityToken", Refused, ReasonIdentityUnavailable, missingToken},
+	{"MissingSecurityToken", Refused, ReasonIdentityUnavailable, noSecurityToken},
 	{"InvalidSecurityToken*", StaleIdentity, ReasonIdentityUnavailable,
-		"STS does not accept the token that the call was signed with (any more): it is fetched anew; if this stays, check where the identity comes from"},
+		"STS rejects the security token of the credentials that signed the call; the operator fetches new ones. If it persists, check the source of the identity"},
 	{"InvalidAccessKeyId.Inactive", StaleIdentity, ReasonIdentityUnavailable,
-		"the AccessKey that the call was signed with is disabled: enable it in RAM, or give another one"},
+		"the AccessKey that signed the call is disabled. Enable it in RAM, or use another AccessKey"},
 	{"InvalidAccessKeyId*", StaleIdentity, ReasonIdentityUnavailable,
-		"STS does not know the AccessKey that the call was signed with: check whether it was deleted in RAM, or give another one"},
+		"STS does not know the AccessKey that signed the call. Check whether it was deleted in RAM, or use another AccessKey"},
 
 	{"Throttling*", Throttled, ReasonThrottled,
-		"STS limits the account's calls: the operator retries. If it persists, lower --sts-qps or ask Alibaba Cloud for a higher quota"},
-	{"InternalError", Transient, ReasonSTSUnavailable, unavailable},
-	{"InternalServerError", Transient, ReasonSTSUnavailable, unavailable},
-	{"ServiceUnavailable*", Transient, ReasonSTSUnavailable, unavailable},
+		"STS throttles the account's calls; the operator retries. If it persists, lower --sts-qps or request a higher quota from Alibaba Cloud"},
+	{"InternalError", Transient, ReasonSTSUnavailable, internalError},
+	{"InternalServerError", Transient, ReasonSTSUnavailable, internalError},
+	{"ServiceUnavailable*", Transient, ReasonSTSUnavailable, internalError},
 }
 
-// Next steps that several codes have.
+// Messages of several codes.
 const (
-	noTrust     = "add this statement to the trust policy of {role}, and check that {provider} exists: {trust-subject}"
-	unavailable = "STS returned an internal error; the operator retries. If it persists, contact Alibaba Cloud support with RequestId {request-id}"
-	// missingToken: the AccessKey ID itself is not shown, and who reads this knows which source it is.
-	missingToken = "the call was signed with a temporary AccessKey ID (STS.…) without its security token. " +
+	noTrust       = "the trust policy of {role} does not allow the ServiceAccount. Check that {provider} exists, and add the statement {trust-subject}"
+	internalError = "STS returned an internal error; the operator retries. If it persists, contact Alibaba Cloud support with RequestId {request-id}"
+	// noSecurityToken does not show the AccessKey ID.
+	noSecurityToken = "the call was signed with a temporary AccessKey ID (STS.…) without its security token. " +
 		"Set ALIBABA_CLOUD_SECURITY_TOKEN to the token that was issued with it, or use the AccessKey of a RAM user"
 )
 
-// Meanings that only the Message tells apart from the table's: what every key of the
-// main account meets, and a provider that RAM does not know.
+// Classes that share a code with another class: STS's Message decides.
 var (
-	rootAccount = rule{"NoPermission", Refused, ReasonRoleRefused,
-		"the main account's own AccessKey cannot assume roles: use a RAM user's. Create a RAM user with OpenAPI access, attach AliyunSTSAssumeRoleAccess to it, let {role} trust it, and give its AccessKey instead"}
-	noProvider = rule{"AuthenticationFail.NoPermission", Refused, ReasonRoleRefused,
-		"{provider} is not registered in RAM: create it (SSO management, OIDC, with the cluster's issuer URL{issuer} and the client id sts.aliyuncs.com), or correct its ARN"}
+	rootAccount = errorClass{"NoPermission", Refused, ReasonRoleRefused,
+		"the main account's own AccessKey cannot assume roles. Use a RAM user's: create a RAM user with OpenAPI access, attach AliyunSTSAssumeRoleAccess to it, and add it to the trust policy of {role}"}
+	noProvider = errorClass{"AuthenticationFail.NoPermission", Refused, ReasonRoleRefused,
+		"{provider} is not registered in RAM. Create it (SSO management, OIDC, with the cluster's issuer URL{issuer} and the client ID sts.aliyuncs.com), or correct its ARN"}
 )
 
-// Codes that the table does not know. Only an HTTP status of 4xx says clearly that the request is at fault.
+// Classes of unknown codes. Only an HTTP status of 4xx is a clear client error.
 var (
-	unknownServer = rule{"", Transient, ReasonSTSUnavailable, unavailable}
-	unknownAnswer = rule{"", Transient, ReasonSTSUnavailable,
-		"STS answered with a code that this version does not know; the operator retries. If it persists, look the code up in STS's list of error codes"}
-	unknownClient = rule{"", Refused, ReasonRoleRefused,
-		"STS refused, with a code that this version does not know: look it up in STS's list of error codes, or contact Alibaba Cloud support with RequestId {request-id}"}
+	unknownServerError = errorClass{"", Transient, ReasonSTSUnavailable, internalError}
+	unknownCode        = errorClass{"", Transient, ReasonSTSUnavailable,
+		"STS returned a code that this version does not know; the operator retries. If it persists, look the code up in STS's list of error codes"}
+	unknownClientError = errorClass{"", Refused, ReasonRoleRefused,
+		"STS refused the request with a code that this version does not know. Look it up in STS's list of error codes, or contact Alibaba Cloud support with RequestId {request-id}"}
 )
 
-// ruleFor finds the row of a code. The status, 0 where it is not known, decides only about codes that the table does not
-// know, and the message only between the meanings of one code.
-func ruleFor(code string, status int, message string) rule {
+// classify returns the class of a code. The HTTP status, 0 if unknown, decides only for unknown codes, and the message only
+// between classes that share a code.
+func classify(code string, status int, message string) errorClass {
 	switch {
 	case code == rootAccount.code && strings.Contains(message, "root account"):
 		return rootAccount
 	case code == noProvider.code && strings.Contains(message, "OIDC Provider"):
 		return noProvider
 	}
-	for _, r := range rules {
-		if r.matches(code) {
-			return r
+	for _, c := range errorClasses {
+		if c.matches(code) {
+			return c
 		}
 	}
 	switch {
 	case status >= http.StatusInternalServerError:
-		return unknownServer
+		return unknownServerError
 	case status >= http.StatusBadRequest:
-		return unknownClient
+		return unknownClientError
 	default:
-		return unknownAnswer
+		return unknownCode
 	}
 }
 
-func (r rule) matches(code string) bool {
-	if prefix, ok := strings.CutSuffix(r.code, "*"); ok {
+func (c errorClass) matches(code string) bool {
+	if prefix, ok := strings.CutSuffix(c.code, "*"); ok {
 		return strings.HasPrefix(code, prefix)
 	}
-	return code == r.code
+	return code == c.code
 }
 
-// names are those that a next step is filled in with.
-type names struct {
+// messageValues replace the placeholders of a message.
+type messageValues struct {
 	caller    string // a principal's ARN
 	role      string // its ARN
 	session   string // RoleSessionName as it was sent
 	duration  time.Duration
 	requestID string
-	endpoint  string // see Client.Where
+	endpoint  string // see Client.EndpointDescription
 	subject   Subject
 	origin    Origin
 }
 
-// nextStep fills the names in; what is unknown is paraphrased.
-func (r rule) nextStep(n names) string {
+// format returns the message with v. Unknown values are paraphrased.
+func (c errorClass) format(v messageValues) string {
 	return strings.NewReplacer(
-		"{caller}", cmp.Or(n.caller, "the identity that asks"),
-		"of role {role}", "of "+cmp.Or(prefixed("role ", n.role), "the role"),
-		"{role}", cmp.Or(n.role, "the role"),
-		"{session}", sessionInWords(n),
-		"{duration}", durationInWords(n.duration),
-		"{policy}", cmp.Or(n.origin.Policy, "spec.policy"),
-		"{request-id}", cmp.Or(n.requestID, "of the call"),
-		"{endpoint}", cmp.Or(n.endpoint, "the endpoint"),
-		"{issuer}", issuerInWords(n.subject),
-		"{provider}", cmp.Or(n.subject.ProviderARN, "the OIDC provider"),
-		"{trust-caller}", trustCaller(n.caller),
-		"{attach-policy}", attachPolicy(n.caller),
-		"{trust-subject}", trustSubject(n.subject),
-	).Replace(r.next)
+		"{caller}", cmp.Or(v.caller, "the caller"),
+		"of role {role}", "of "+cmp.Or(prefixed("role ", v.role), "the role"),
+		"role {role}", cmp.Or(prefixed("role ", v.role), "the role"),
+		"{role}", cmp.Or(v.role, "the role"),
+		"{session}", formatSession(v),
+		"{duration}", formatDuration(v.duration),
+		"{policy}", cmp.Or(v.origin.Policy, "spec.policy"),
+		"{request-id}", cmp.Or(v.requestID, "of the call"),
+		"{endpoint}", cmp.Or(v.endpoint, "the endpoint"),
+		"{issuer}", formatIssuer(v.subject),
+		"{provider}", cmp.Or(v.subject.ProviderARN, "the OIDC provider"),
+		"{trust-caller}", trustCaller(v.caller),
+		"{attach-policy}", attachPolicy(v.caller),
+		"{trust-subject}", trustSubject(v.subject),
+	).Replace(c.message)
 }
 
 func prefixed(prefix, s string) string {
@@ -182,20 +182,20 @@ func prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-// sessionInWords is the session name that was sent, and where it came from.
-func sessionInWords(n names) string {
-	name := "an unknown name"
-	if n.session != "" {
-		name = fmt.Sprintf("%.64q", n.session)
+// formatSession returns the session name that was sent, and whether it is the default.
+func formatSession(v messageValues) string {
+	if v.session == "" {
+		return "of the request"
 	}
-	if n.origin.DefaultSession {
-		name += ", the default made of cluster name, namespace and name,"
+	name := fmt.Sprintf("%.64q", v.session)
+	if v.origin.DefaultSession {
+		name += " (the default: cluster name, namespace and name)"
 	}
 	return name
 }
 
-// durationInWords stands behind "spec.duration".
-func durationInWords(d time.Duration) string {
+// formatDuration returns what follows "spec.duration".
+func formatDuration(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
@@ -208,13 +208,13 @@ func durationInWords(d time.Duration) string {
 	return " (" + short + ")"
 }
 
-// trustCaller is the statement of a trust policy that lets the caller in.
+// trustCaller returns the statement of a trust policy that allows the caller.
 func trustCaller(arn string) string {
 	return `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["` +
-		cmp.Or(arn, "acs:ram::<account id>:user/<user name>") + `"]}}`
+		cmp.Or(arn, "acs:ram::<account ID>:user/<user name>") + `"]}}`
 }
 
-// attachPolicy is the command that gives the caller leave to assume roles.
+// attachPolicy returns the command that allows the caller to assume roles.
 func attachPolicy(arn string) string {
 	const policy = " --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess "
 	if _, role, ok := strings.Cut(arn, ":role/"); ok {
@@ -224,15 +224,15 @@ func attachPolicy(arn string) string {
 	return "aliyun ram AttachPolicyToUser" + policy + "--UserName " + cmp.Or(user, "<user name>")
 }
 
-// issuerInWords stands behind "the issuer URL".
-func issuerInWords(s Subject) string {
+// formatIssuer returns what follows "the issuer URL".
+func formatIssuer(s Subject) string {
 	if s.Issuer == "" {
 		return ""
 	}
-	return " (the tokens say " + s.Issuer + ")"
+	return " (" + s.Issuer + " in the tokens)"
 }
 
-// trustSubject is the statement of a trust policy that lets the subject in.
+// trustSubject returns the statement of a trust policy that allows the subject.
 func trustSubject(s Subject) string {
 	return `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Federated":["` +
 		cmp.Or(s.ProviderARN, "<OIDC provider's ARN>") + `"]},"Condition":{"StringEquals":{"oidc:iss":"` +

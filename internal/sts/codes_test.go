@@ -26,11 +26,11 @@ func TestCodesAreClassified(t *testing.T) {
 		{"InvalidParameter.PolicyGrammar", sts.Invalid, sts.ReasonInvalidSpec, "policy"},
 		{"InvalidParameter.PolicySize", sts.Invalid, sts.ReasonInvalidSpec, "2048"},
 		{"InvalidParameter.RoleArn", sts.Invalid, sts.ReasonInvalidSpec, "acs:ram::"},
-		{"InvalidParameter.RoleSessionName", sts.Invalid, sts.ReasonInvalidSpec, `"shop.orders-reader" was sent`},
-		{"InvalidParameter.ExternalId", sts.Invalid, sts.ReasonInvalidSpec, "external id"},
-		{"InvalidParameter.SourceIdentity", sts.Invalid, sts.ReasonInvalidSpec, "source identity"},
+		{"InvalidParameter.RoleSessionName", sts.Invalid, sts.ReasonInvalidSpec, `session name "shop.orders-reader" is malformed`},
+		{"InvalidParameter.ExternalId", sts.Invalid, sts.ReasonInvalidSpec, "spec.externalID"},
+		{"InvalidParameter.SourceIdentity", sts.Invalid, sts.ReasonInvalidSpec, "spec.sourceIdentity"},
 		{"InvalidParameter.Novelty", sts.Invalid, sts.ReasonInvalidSpec, "the code names"},
-		{"InvalidParameter", sts.Invalid, sts.ReasonInvalidSpec, "correct it"},
+		{"InvalidParameter", sts.Invalid, sts.ReasonInvalidSpec, "the parameter that the code names"},
 		{"NoPermission", sts.Refused, sts.ReasonRoleRefused, "trust policy of " + roleARN},
 		{"EntityNotExist.Role", sts.Refused, sts.ReasonRoleRefused, roleARN + " does not exist"},
 		{"AuthenticationFail.NoPermission", sts.Refused, sts.ReasonRoleRefused, "oidc:sub"},
@@ -44,9 +44,9 @@ func TestCodesAreClassified(t *testing.T) {
 		{"SignatureNonceUsed", sts.Transient, sts.ReasonSTSUnavailable, "the operator retries"},
 		{"InvalidAccessKeyId.NotFound", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "deleted"},
 		{"InvalidAccessKeyId.Inactive", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "disabled"},
-		{"InvalidSecurityToken.Expired", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetched anew"},
-		{"InvalidSecurityToken.Malformed", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetched anew"},
-		{"InvalidSecurityToken.MismatchWithAccessKey", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetched anew"},
+		{"InvalidSecurityToken.Expired", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetches new ones"},
+		{"InvalidSecurityToken.Malformed", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetches new ones"},
+		{"InvalidSecurityToken.MismatchWithAccessKey", sts.StaleIdentity, sts.ReasonIdentityUnavailable, "fetches new ones"},
 		{"Throttling", sts.Throttled, sts.ReasonThrottled, "--sts-qps"},
 		{"Throttling.User", sts.Throttled, sts.ReasonThrottled, "--sts-qps"},
 		{"Throttling.Api", sts.Throttled, sts.ReasonThrottled, "--sts-qps"},
@@ -58,7 +58,7 @@ func TestCodesAreClassified(t *testing.T) {
 		{"Novelty.Entirely", sts.Refused, sts.ReasonRoleRefused, "does not know"},
 	} {
 		t.Run(c.code, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			w.emulator.Inject(stsemulator.Fault{
 				Kind: stsemulator.FaultError, Code: c.code, Message: "words of STS's own",
 			})
@@ -80,7 +80,7 @@ func TestCodesAreClassified(t *testing.T) {
 func TestNoPermissionNamesTheCaller(t *testing.T) {
 	const attach = " --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess "
 	longest := "acs:ram::" + account + ":user/" + strings.Repeat("u", 64)
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client := w.client(t)
 	stranger := w.emulator.AddUser(account, "stranger")
 	root := w.emulator.AddRootKey(account)
@@ -91,21 +91,21 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 		want   []string
 	}{
 		{"a caller unknown", stranger, "", []string{
-			"add the identity that asks to the trust policy of " + roleARN, "AttachPolicyToUser" + attach + "--UserName <user name>", `"RAM":["acs:ram::<account id>`,
+			"Add the caller to the trust policy of " + roleARN, "AttachPolicyToUser" + attach + "--UserName <user name>", `"RAM":["acs:ram::<account ID>`,
 		}},
 		{"a user", stranger, "acs:ram::1:user/stranger@corp", []string{
-			"add acs:ram::1:user/stranger@corp to the trust policy of " + roleARN,
+			"Add acs:ram::1:user/stranger@corp to the trust policy of " + roleARN,
 			`{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1:user/stranger@corp"]}}`,
 			"aliyun ram AttachPolicyToUser" + attach + "--UserName stranger@corp", "main account's",
 		}},
 		{"a session is trusted as its role", stranger, "acs:ram::1:assumed-role/op/session", []string{
-			"add acs:ram::1:role/op to the trust policy", `"RAM":["acs:ram::1:role/op"]`, "aliyun ram AttachPolicyToRole" + attach + "--RoleName op",
+			"Add acs:ram::1:role/op to the trust policy", `"RAM":["acs:ram::1:role/op"]`, "aliyun ram AttachPolicyToRole" + attach + "--RoleName op",
 		}},
 		{"a long name", stranger, longest, []string{longest}},
-		{"an ARN that is none", stranger, "<script>", []string{"add the identity that asks to"}},
-		{"the main account's key", root, "acs:ram::1:root", []string{"main account", "use a RAM user's"}},
-		{"the main account, in other words of STS", stranger, "acs:ram::1:root", []string{"main account", "use a RAM user's"}},
-		{"the main account, by STS's words alone", root, "", []string{"main account", "use a RAM user's"}},
+		{"an ARN that is none", stranger, "<script>", []string{"Add the caller to"}},
+		{"the main account's key", root, "acs:ram::1:root", []string{"main account", "Use a RAM user's"}},
+		{"the main account, in other words of STS", stranger, "acs:ram::1:root", []string{"main account", "Use a RAM user's"}},
+		{"the main account, by STS's words alone", root, "", []string{"main account", "Use a RAM user's"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := assume(context.Background(), client, credentials.Credentials{AccessKeyID: c.keys.ID, AccessKeySecret: c.keys.Secret})

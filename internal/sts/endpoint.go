@@ -14,22 +14,22 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// endpoint is where calls go.
+// endpoint is the endpoint of STS.
 type endpoint struct {
 	scheme string // http or https
-	host   string // with its port, if it was given one
+	host   string // with its port, if one is set
 }
 
 var regionFormat = regexp.MustCompile(`^[a-z]{2,8}(-[a-z0-9]{1,32}){1,6}$`)
 
-// resolve finds the endpoint of a region, as the SDK's own map has it: not every
-// region has a host of its own. The SDK knows no VPC endpoint for those that do not.
+// resolve returns the endpoint of a region from the SDK's own map: not every region has its own host. For a region without
+// one, the SDK has no VPC endpoint.
 func resolve(region string, vpc bool, override string) (endpoint, error) {
 	if override != "" {
 		return parse(override)
 	}
 	if !regionFormat.MatchString(region) {
-		return endpoint{}, fmt.Errorf("region %.64q is not one of Alibaba Cloud's: write a region id such as cn-hangzhou", region)
+		return endpoint{}, fmt.Errorf("region %.64q is not a region of Alibaba Cloud. Write a region ID such as cn-hangzhou", region)
 	}
 	network := "public"
 	if vpc {
@@ -37,18 +37,17 @@ func resolve(region string, vpc bool, override string) (endpoint, error) {
 	}
 	client, err := sdk.NewClient(&openapiutil.Config{RegionId: &region, Network: &network})
 	if err != nil {
-		return endpoint{}, fmt.Errorf("no endpoint is known for region %q: give the endpoint's URL", region)
+		return endpoint{}, fmt.Errorf("the endpoint of region %q is unknown. Set --sts-endpoint", region)
 	}
 	return endpoint{scheme: "https", host: ptr.Deref(client.Endpoint, "")}, nil
 }
 
-// parse reads an endpoint given as a URL. The URL is not repeated in the error:
-// some write a password into it.
+// parse parses the URL of an endpoint. The error does not repeat the URL, which may contain a password.
 func parse(raw string) (endpoint, error) {
 	u, err := url.Parse(raw)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-		return endpoint{}, errors.New("the STS endpoint is wrongly formed: write a URL of scheme, host and perhaps port only, such as https://sts.cn-hangzhou.aliyuncs.com")
+		return endpoint{}, errors.New("the STS endpoint is malformed. Write a URL of scheme, host and optional port, such as https://sts.cn-hangzhou.aliyuncs.com")
 	}
 	return endpoint{scheme: u.Scheme, host: u.Host}, nil
 }

@@ -12,26 +12,25 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Class says what a failure asks of whoever meets it.
+// Class is what to do about a failed call.
 type Class int
 
 const (
-	// Invalid means that STS calls the spec wrong. Retry slowly: the answer may be STS's own mistake.
+	// Invalid means that STS rejects a value of the spec. Retry slowly: STS may be wrong.
 	Invalid Class = iota + 1
-	// Refused means that an administrator must act in RAM or on the operator's
-	// installation, which sends no Kubernetes event. Retry slowly.
+	// Refused means that an administrator must change RAM or the operator's installation. No watch reports such a change:
+	// retry slowly.
 	Refused
-	// StaleIdentity means that STS does not know the keys that signed (any more). Fetch
-	// the identity anew, once; then treat it as Refused.
+	// StaleIdentity means that STS does not know, or no longer knows, the credentials that signed the call. Fetch the identity
+	// again, once; then treat it as Refused.
 	StaleIdentity
-	// Throttled means too many calls for this account. As Transient, but every
-	// caller of the account slows down.
+	// Throttled means too many calls for this account. Retry with backoff, and slow down all calls of the account.
 	Throttled
-	// Transient means that STS, or the way to it, failed. Retry with backoff.
+	// Transient means that STS, or the connection to it, failed. Retry with backoff.
 	Transient
 )
 
-// String is the class's name.
+// String returns the class's name.
 func (c Class) String() string {
 	switch c {
 	case Invalid:
@@ -49,7 +48,7 @@ func (c Class) String() string {
 	}
 }
 
-// The condition reasons that a failed call to STS ends in, as the API names them.
+// The condition reasons of a failed call to STS.
 const (
 	ReasonInvalidSpec         = v1alpha1.ReasonInvalidSpec
 	ReasonRoleRefused         = v1alpha1.ReasonRoleRefused
@@ -58,34 +57,33 @@ const (
 	ReasonSTSUnavailable      = v1alpha1.ReasonSTSUnavailable
 )
 
-// Error is a failed call to STS, classified. Its text is safe to show: it holds
-// codes, identifiers and own words, never a URL, a key, a token or STS's Message.
+// Error is a failed call to STS, classified. Its text is safe to show: it never holds a URL, an AccessKey, a token or STS's
+// Message.
 type Error struct {
 	// Action is the STS action, such as AssumeRole.
 	Action string
-	// Code is STS's error code; empty when there was no answer of STS's own
-	// (network, timeout, something unreadable).
+	// Code is STS's error code; empty without a response of STS (network, timeout, malformed response).
 	Code string
-	// RequestID is STS's, empty as Code may be.
+	// RequestID identifies the call for Alibaba Cloud's support; empty without a response of STS.
 	RequestID string
-	// Class says what to do with the failure.
+	// Class is what to do about the failure.
 	Class Class
 	// Reason is the condition reason, one of the Reason constants.
 	Reason string
-	// RetryAfter is how long a throttling answer asked to wait; 0 if untold.
+	// RetryAfter is the wait that a throttling response requires; 0 if unknown.
 	RetryAfter time.Duration
-	// NextStep says in own words what happened and what to do about it.
+	// NextStep is the cause and the next step.
 	NextStep string
 
-	// rule and names let WithCaller and WithSubject write NextStep again.
-	rule  rule
-	names names
-	// cause is context.Canceled, context.DeadlineExceeded or nil: nothing else
-	// is wrapped, since the texts of network errors hold the request's URL.
+	// errorClass and values are for formatting NextStep again, with more values.
+	errorClass errorClass
+	values     messageValues
+	// cause is context.Canceled, context.DeadlineExceeded or nil. Nothing else is wrapped, because the texts of network errors
+	// hold the request's URL.
 	cause error
 }
 
-// Error is "Action: Code (RequestId …): next step", leaving out what is unknown.
+// Error returns "<action>: <code> (RequestId <ID>): <cause>. <next step>", without what is unknown.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Action + ": ")
@@ -100,66 +98,65 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap is context.Canceled or context.DeadlineExceeded when the call ended for
-// that, else nil.
+// Unwrap returns context.Canceled or context.DeadlineExceeded if the context ended the call, else nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// WithCaller is the same error, its next step naming whoever asked: arn is what
-// GetCallerIdentity says. An empty or odd arn changes nothing.
+// WithCaller returns the error with the caller's ARN, as GetCallerIdentity returns it, in its message. An empty or malformed
+// ARN changes nothing.
 func (e *Error) WithCaller(arn string) *Error {
 	caller := principal(arn)
-	if e.rule.next == "" || caller == "" {
+	if e.errorClass.message == "" || caller == "" {
 		return e
 	}
 	named := *e
-	named.names.caller = caller
-	if e.rule.code == rootAccount.code && rootARN.MatchString(caller) {
-		named.rule = rootAccount // the one cause there is
+	named.values.caller = caller
+	if e.errorClass.code == rootAccount.code && rootARN.MatchString(caller) {
+		named.errorClass = rootAccount
 	}
-	named.NextStep = named.rule.nextStep(named.names)
+	named.NextStep = named.errorClass.format(named.values)
 	return &named
 }
 
-// Subject is who asked with an OIDC token, in the words of a trust policy.
+// Subject is the subject of an OIDC token, as a trust policy names it.
 type Subject struct {
 	// Name is oidc:sub, system:serviceaccount:<namespace>:<name>.
 	Name string
-	// ProviderARN is the OIDC provider that was named to STS.
+	// ProviderARN is the OIDC provider of the request.
 	ProviderARN string
 	// Issuer is oidc:iss, a URL; empty if it is not known.
 	Issuer string
 }
 
-// WithSubject is the same error, its next step naming whoever asked.
+// WithSubject returns the error with the subject of the OIDC token in its message.
 func (e *Error) WithSubject(who Subject) *Error {
-	return e.renamed(func(n *names) { n.subject = who })
+	return e.with(func(v *messageValues) { v.subject = who })
 }
 
-// Origin says where values of a request came from.
+// Origin is where values of a request come from.
 type Origin struct {
-	// DefaultSession: the session name is the default, not of the spec.
+	// DefaultSession: the session name is the default, not the spec's.
 	DefaultSession bool
-	// Policy is what the session policy belongs to, such as "the policy of StsRoleGrant shop"; empty means spec.policy.
+	// Policy is the source of the session policy, such as "the policy of StsRoleGrant shop"; empty means spec.policy.
 	Policy string
 }
 
-// WithOrigin is the same error, its next step saying where the values came from.
-func (e *Error) WithOrigin(o Origin) *Error { return e.renamed(func(n *names) { n.origin = o }) }
+// WithOrigin returns the error with the origin of the request's values in its message.
+func (e *Error) WithOrigin(o Origin) *Error { return e.with(func(v *messageValues) { v.origin = o }) }
 
-// WithEndpoint is the same error, its next step naming where was called, in the words of Client.Where.
-func (e *Error) WithEndpoint(where string) *Error {
-	return e.renamed(func(n *names) { n.endpoint = where })
+// WithEndpoint returns the error with the endpoint in its message; see Client.EndpointDescription.
+func (e *Error) WithEndpoint(description string) *Error {
+	return e.with(func(v *messageValues) { v.endpoint = description })
 }
 
-// renamed is the same error with other names in its next step.
-func (e *Error) renamed(change func(*names)) *Error {
-	if e.rule.next == "" {
+// with returns the error with changed values in its message.
+func (e *Error) with(change func(*messageValues)) *Error {
+	if e.errorClass.message == "" {
 		return e
 	}
-	named := *e
-	change(&named.names)
-	named.NextStep = named.rule.nextStep(named.names)
-	return &named
+	changed := *e
+	change(&changed.values)
+	changed.NextStep = changed.errorClass.format(changed.values)
+	return &changed
 }
 
 var (
@@ -168,8 +165,8 @@ var (
 	rootARN        = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:root$`)
 )
 
-// principal is what a trust policy calls the caller: a session of a role appears
-// there as the role itself. Anything else than a well-formed ARN is "".
+// principal returns the caller as a trust policy names it: a session of a role is named as the role itself. It is empty for a
+// malformed ARN.
 func principal(arn string) string {
 	if m := assumedRoleARN.FindStringSubmatch(arn); m != nil {
 		return m[1] + ":role/" + m[2]
@@ -180,8 +177,8 @@ func principal(arn string) string {
 	return ""
 }
 
-// What STS's codes and request ids look like. A broken answer can hold anything
-// in their place, and both are shown: what looks otherwise is left out.
+// Formats of STS's codes and request IDs. Both are shown, and a malformed response can hold anything in their place: a value of
+// another form is left out.
 var (
 	codeFormat      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 	requestIDFormat = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)

@@ -17,49 +17,48 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// maxAnswer bounds what is read of an answer. STS's are below 4 KiB.
-const maxAnswer = 64 << 10
+// maxResponse is the maximum number of bytes that are read of a response. STS's are below 4 KiB.
+const maxResponse = 64 << 10
 
-// exchange is one request and its answer. It is the SDK's HttpClient for one call,
-// and keeps what the SDK does not pass on.
+// exchange is one request and its response. It is the SDK's HttpClient for one call, and keeps what the SDK does not return.
 type exchange struct {
 	send func(*http.Request) (*http.Response, error)
 	now  func() time.Time
 
 	status     int
-	date       time.Time     // of an answer of STS's own, by its clock; else zero
+	date       time.Time     // of a response of STS, by its clock; else zero
 	received   time.Time     // the local time at which date was read
-	retryAfter time.Duration // as the gateway's rate limit headers tell; 0 if they do not
-	failed     *rule         // why there is no answer of STS's own; nil if there is
+	retryAfter time.Duration // of the gateway's rate limit headers; 0 without them
+	failed     *errorClass   // why there is no response of STS; nil if there is one
 }
 
-// errNoAnswer stands for failed on the way through the SDK.
-var errNoAnswer = errors.New("no answer of STS's own")
+// errNoResponse stands for failed in the errors of the SDK.
+var errNoResponse = errors.New("no response of STS")
 
-// Call sends the request on the pooled connections. The transport that the SDK
-// made for it is not used: it would be a new one, with new connections, each time.
+// Call sends the request on the pooled connections. The SDK's transport is not used: it is a new one, with new connections,
+// for each call.
 func (x *exchange) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
 	resp, err := x.send(req)
 	if err != nil {
-		x.failed = networkRule(err)
-		return nil, errNoAnswer
+		x.failed = classifyNetworkError(err)
+		return nil, errNoResponse
 	}
 	defer func() { _ = resp.Body.Close() }()
 	x.received, x.status = x.now(), resp.StatusCode
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
-		x.failed = networkRule(err)
-		return nil, errNoAnswer
+		x.failed = classifyNetworkError(err)
+		return nil, errNoResponse
 	}
-	// Anything between here and STS can answer in its place, and the SDK takes an
-	// empty answer for success: only an object that carries a RequestId is STS's.
-	var answer struct{ RequestId string } //nolint:revive // STS's spelling
-	if len(body) > maxAnswer || json.Unmarshal(body, &answer) != nil || answer.RequestId == "" {
+	// A proxy can answer in place of STS, and the SDK treats an empty response as success: only an object with a RequestId is a
+	// response of STS.
+	var response struct{ RequestId string } //nolint:revive // STS's spelling
+	if len(body) > maxResponse || json.Unmarshal(body, &response) != nil || response.RequestId == "" {
 		x.failed = &notSTS
-		return nil, errNoAnswer
+		return nil, errNoResponse
 	}
 	x.readHeader(resp.Header)
-	resp.Header.Set("Content-Type", "application/json") // as was just seen; the SDK would try XML
+	resp.Header.Set("Content-Type", "application/json") // the SDK would decode other types as XML
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
@@ -72,53 +71,52 @@ func (x *exchange) readHeader(header http.Header) {
 	for name, values := range header {
 		lower[strings.ToLower(name)] = &values[0]
 	}
-	// In milliseconds, as the SDK's own retries (tea's dara.GetBackoffDelay) take it.
+	// In milliseconds, as in the SDK's own retries (tea's dara.GetBackoffDelay).
 	left := ptr.Deref(openapiutil.GetThrottlingTimeLeft(lower), 0)
 	x.retryAfter = min(time.Duration(max(left, 0)), maxRetryAfter) * time.Millisecond
 }
 
-// maxRetryAfter, in milliseconds, keeps an absurd header from stopping an account.
+// maxRetryAfter, in milliseconds, bounds the wait that a header can cause.
 const maxRetryAfter = time.Hour / time.Millisecond
 
-// explain turns the SDK's error into one that may be shown. ctx is the caller's,
-// not the one that carries the timeout.
-func (x *exchange) explain(ctx context.Context, action string, n names, err error) *Error {
+// explain converts the SDK's error to an *Error. ctx is the caller's, not the one with the timeout.
+func (x *exchange) explain(ctx context.Context, action string, v messageValues, err error) *Error {
 	if x.failed != nil {
-		return failure(action, n, *x.failed, ctx.Err())
+		return newError(action, v, *x.failed, ctx.Err())
 	}
-	var answered answeredError
+	var answered responseError
 	if !errors.As(err, &answered) {
-		return failure(action, n, notSTS, ctx.Err())
+		return newError(action, v, notSTS, ctx.Err())
 	}
 	code := wellFormed(ptr.Deref(answered.GetCode(), ""), codeFormat)
 	if code == "" {
-		return failure(action, n, notSTS, ctx.Err())
+		return newError(action, v, notSTS, ctx.Err())
 	}
-	n.requestID = wellFormed(ptr.Deref(answered.GetRequestId(), ""), requestIDFormat)
-	e := failure(action, n, ruleFor(code, x.status, ptr.Deref(answered.GetMessage(), "")), nil)
-	e.Code, e.RequestID = code, n.requestID
+	v.requestID = wellFormed(ptr.Deref(answered.GetRequestId(), ""), requestIDFormat)
+	e := newError(action, v, classify(code, x.status, ptr.Deref(answered.GetMessage(), "")), nil)
+	e.Code, e.RequestID = code, v.requestID
 	if e.Class == Throttled {
 		e.RetryAfter = x.retryAfter
 	}
 	return e
 }
 
-// answeredError is what the SDK's errors have in common when STS answered
-// (with DisableSDKError set: without it they lose the RequestId).
-type answeredError interface {
+// responseError is the common interface of the SDK's errors with a response of STS. DisableSDKError must be set, or they have
+// no RequestId.
+type responseError interface {
 	error
 	GetCode() *string
 	GetMessage() *string
 	GetRequestId() *string
 }
 
-// failure is the error of a rule, not yet with STS's code. done is the caller's ctx.Err().
-func failure(action string, n names, r rule, done error) *Error {
+// newError returns the error of a class, without STS's code. done is the caller's ctx.Err().
+func newError(action string, v messageValues, c errorClass, done error) *Error {
 	if done != nil {
-		r = givenUp
+		c = canceled
 	}
 	return &Error{
-		Action: action, Class: r.class, Reason: r.reason, NextStep: r.nextStep(n),
-		rule: r, names: n, cause: done,
+		Action: action, Class: c.class, Reason: c.reason, NextStep: c.format(v),
+		errorClass: c, values: v, cause: done,
 	}
 }

@@ -39,7 +39,7 @@ func TestNetworkErrorsSayWhatToCheck(t *testing.T) {
 		want     string
 	}{
 		{"nobody listens", closed.URL, "refused"},
-		{"no such host", "http://sts.invalid", "not resolved"},
+		{"no such host", "http://sts.invalid", "cannot be resolved"},
 		{"a certificate of another authority", withCertificate(t, selfSigned(t, "127.0.0.1")), "SSL_CERT_FILE"},
 		{"a certificate of another host", otherHost(t), "not valid for it"},
 		{"no TLS there", strings.Replace(serve(t, http.NotFound), "http://", "https://", 1), "does not speak TLS"},

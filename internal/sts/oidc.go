@@ -29,29 +29,28 @@ type OIDCRequest struct {
 	credentials.Request
 }
 
-// The rules for what cannot be asked for with an OIDC token.
+// Classes of requests that cannot be made with an OIDC token.
 var (
-	notWithOIDC = rule{"", Invalid, ReasonInvalidSpec,
-		"a ServiceAccount's session takes neither an external id nor a source identity: remove externalID and sourceIdentity"}
-	noOIDCToken = rule{"", Refused, ReasonIdentityUnavailable,
-		"there is no token, or no OIDC provider, to ask with: give both"}
+	notWithOIDC = errorClass{"", Invalid, ReasonInvalidSpec,
+		"a ServiceAccount cannot send an external ID or a source identity. Remove spec.externalID and spec.sourceIdentity"}
+	noOIDCToken = errorClass{"", Refused, ReasonIdentityUnavailable,
+		"the OIDC token or the OIDC provider is missing. Set both"}
 )
 
 // AssumeRoleWithOIDC requests temporary credentials for the subject of the token. The call is not signed, and the token is
 // in its body, which no proxy logs. The error is an *Error; credentials are returned complete or not at all.
 func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCRequest) (_ credentials.Credentials, err error) {
 	const action = ActionAssumeRoleWithOIDC
-	defer c.ended(action, c.clock.Now(), &err)
+	defer c.observeCall(action, c.clock.Now(), &err)
 	switch {
 	case in.ExternalID != "" || in.SourceIdentity != "":
-		return credentials.Credentials{}, failure(action, in.names(), notWithOIDC, nil)
+		return credentials.Credentials{}, newError(action, in.values(), notWithOIDC, nil)
 	case in.ProviderARN == "" || in.Token == "":
-		return credentials.Credentials{}, failure(action, in.names(), noOIDCToken, nil)
+		return credentials.Credentials{}, newError(action, in.values(), noOIDCToken, nil)
 	}
-	var response sdk.AssumeRoleResponse // has all that is read of the other action's
-	x, err := c.callAs(ctx, action, in.names(), nil, func(client *sdk.Client) error {
-		// The SDK's own method puts the token into the URL. This is the form that
-		// credentials-go sends: the action in the URL, its parameters in the body.
+	var response sdk.AssumeRoleResponse // the response of the other action has the same fields
+	x, err := c.callAs(ctx, action, in.values(), nil, func(client *sdk.Client) error {
+		// The SDK's own method writes the token into the URL. Like credentials-go, this request has its parameters in the body.
 		answer, err := client.DoRPCRequest(ptr.To(action), ptr.To("2015-04-01"), ptr.To("HTTPS"), ptr.To("POST"),
 			ptr.To("Anonymous"), ptr.To("json"), &openapiutil.OpenApiRequest{Body: in.form()}, &dara.RuntimeOptions{})
 		if err != nil {
@@ -64,19 +63,19 @@ func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCRequest) (_ cred
 	}
 	issued := issuedCredentials(response.Body, c.issuedAt(x), in.Duration)
 	if issued == nil {
-		return credentials.Credentials{}, failure(action, in.names(), partial, nil)
+		return credentials.Credentials{}, newError(action, in.values(), incompleteResponse, nil)
 	}
 	return *issued, nil
 }
 
-// names are what an error says of the request.
-func (in OIDCRequest) names() names {
-	n := requestNames(in.Request)
-	n.subject.ProviderARN = in.ProviderARN
-	return n
+// values returns the values of the request for messages.
+func (in OIDCRequest) values() messageValues {
+	v := requestValues(in.Request)
+	v.subject.ProviderARN = in.ProviderARN
+	return v
 }
 
-// form is the request's body; what is not set is not sent.
+// form returns the request's body, without empty values.
 func (in OIDCRequest) form() map[string]any {
 	form := map[string]any{
 		"OIDCProviderArn": in.ProviderARN, "OIDCToken": in.Token,

@@ -31,7 +31,7 @@ const (
 var who = sts.Subject{Name: subject, ProviderARN: providerARN, Issuer: issuer}
 
 // withToken lets the role trust a ServiceAccount, and returns what it asks with.
-func (w *world) withToken(t *testing.T) sts.OIDCRequest {
+func (w *environment) withToken(t *testing.T) sts.OIDCRequest {
 	t.Helper()
 	cluster, err := stsemulator.NewIssuer(issuer)
 	if err != nil {
@@ -75,7 +75,7 @@ func assumeWithOIDC(ctx context.Context, t *testing.T, client *sts.Client, in st
 }
 
 func TestAssumeRoleWithOIDC(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	in := w.withToken(t)
 	in.Duration = 20 * time.Minute
 	in.Policy = `{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:Get*","Resource":"acs:oss:*:*:b ~x+1/é&=%"}]}`
@@ -125,7 +125,7 @@ func TestTheURLTellsNothing(t *testing.T) {
 }
 
 func TestWhatOIDCDoesNotTake(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	for name, c := range map[string]struct {
 		change func(*sts.OIDCRequest)
 		class  sts.Class
@@ -158,7 +158,7 @@ func TestOIDCCodes(t *testing.T) {
 			"trust policy of " + roleARN, `"oidc:sub":"` + subject + `"`, `"oidc:aud":"sts.aliyuncs.com"`, `"oidc:iss":"` + issuer + `"`, `"Federated":["` + providerARN + `"]`,
 		}},
 		{"AuthenticationFail.NoPermission", "No such OIDC Provider registered.", sts.Refused, sts.ReasonRoleRefused, []string{providerARN + " is not registered", issuer}},
-		{"AuthenticationFail.OIDCToken.AudienceNotMatch", "", sts.Refused, sts.ReasonRoleRefused, []string{"client ids of " + providerARN, `"oidc:aud"`}},
+		{"AuthenticationFail.OIDCToken.AudienceNotMatch", "", sts.Refused, sts.ReasonRoleRefused, []string{"client IDs of " + providerARN, `"oidc:aud"`}},
 		{"AuthenticationFail.OIDCToken.Expired", "", sts.StaleIdentity, sts.ReasonIdentityUnavailable, []string{"expired", "clocks"}},
 		{"AuthenticationFail.OIDCToken.InvalidSignature", "", sts.Refused, sts.ReasonRoleRefused, []string{providerARN, "fingerprint", issuer}},
 		{"AuthenticationFail.OIDCToken.Invalid", "", sts.Refused, sts.ReasonRoleRefused, []string{providerARN, "issuer"}},
@@ -171,7 +171,7 @@ func TestOIDCCodes(t *testing.T) {
 		{"InternalError", "", sts.Transient, sts.ReasonSTSUnavailable, []string{"support"}},
 	} {
 		t.Run(c.code+c.message, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: c.code, Message: c.message + " hush"})
 			e := assumeWithOIDC(context.Background(), t, w.client(t), w.withToken(t))
 			if e == nil || e.Code != c.code || e.Class != c.class || e.Reason != c.reason || e.RequestID != w.emulator.Calls()[0].RequestID {
@@ -197,7 +197,7 @@ func TestOIDCCodes(t *testing.T) {
 }
 
 func TestOIDCRefusalsOfTheEmulator(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	in, client := w.withToken(t), w.client(t)
 	other := in
 	other.ProviderARN += "2"
@@ -230,7 +230,7 @@ func TestHalfAnAnswerToATokenIsNone(t *testing.T) {
 		"a hang":               {Kind: stsemulator.FaultHang},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			w.emulator.Inject(fault)
 			client := newClient(t, sts.Options{Endpoint: w.server.URL, Clock: w.clock, Timeout: 100 * time.Millisecond})
 			e := assumeWithOIDC(context.Background(), t, client, w.withToken(t))
@@ -286,7 +286,7 @@ func TestGivingUpATokensCall(t *testing.T) {
 }
 
 func TestConcurrentCallsWithTokensAndKeys(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	client, in := w.client(t), w.withToken(t)
 	var wg sync.WaitGroup
 	for range 16 {

@@ -28,7 +28,7 @@ func TestNetworkErrorsNameTheEndpointAndADefaultRegion(t *testing.T) {
 		want    string
 		hinting bool
 	}{
-		{"refused", closed.URL, false, "check the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
+		{"refused", closed.URL, false, "Check the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
 		{"timed out", silent(t), false, "check that the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
 		{"timed out in a region that was chosen", silent(t), true, "check that the endpoint sts.cn-hangzhou.aliyuncs.com can be reached", false},
 	} {
@@ -61,16 +61,16 @@ func TestRefusedValuesAreNamedWithTheirOrigin(t *testing.T) {
 		origin sts.Origin
 		want   string
 	}{
-		{"InvalidParameter.RoleSessionName", sts.Origin{}, `"shop.orders-reader" was sent. Write 2 to 64`},
-		{"InvalidParameter.RoleSessionName", sts.Origin{DefaultSession: true}, `"shop.orders-reader", the default made of cluster name, namespace and name, was sent`},
-		{"InvalidParameter.RoleArn", sts.Origin{}, roleARN + " was sent"},
+		{"InvalidParameter.RoleSessionName", sts.Origin{}, `the session name "shop.orders-reader" is malformed. Write 2 to 64`},
+		{"InvalidParameter.RoleSessionName", sts.Origin{DefaultSession: true}, `"shop.orders-reader" (the default: cluster name, namespace and name) is malformed`},
+		{"InvalidParameter.RoleArn", sts.Origin{}, "the role ARN " + roleARN + " is malformed"},
 		{"InvalidParameter.DurationSeconds", sts.Origin{}, "spec.duration (1h) exceeds MaxSessionDuration of role " + roleARN},
-		{"InvalidParameter.PolicyGrammar", sts.Origin{}, "STS does not accept spec.policy"},
-		{"InvalidParameter.PolicyGrammar", sts.Origin{Policy: "the policy of StsRoleGrant shop"}, "STS does not accept the policy of StsRoleGrant shop"},
+		{"InvalidParameter.PolicyGrammar", sts.Origin{}, "STS rejects the grammar of spec.policy"},
+		{"InvalidParameter.PolicyGrammar", sts.Origin{Policy: "the policy of StsRoleGrant shop"}, "STS rejects the grammar of the policy of StsRoleGrant shop"},
 		{"InvalidParameter.PolicySize", sts.Origin{Policy: "the policy of StsRoleGrant shop"}, "the policy of StsRoleGrant shop is too long"},
 	} {
 		t.Run(c.code, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: c.code})
 			e := assume(context.Background(), w.client(t), w.keys)
 			if e == nil || !strings.Contains(e.WithOrigin(c.origin).Error(), c.want) {

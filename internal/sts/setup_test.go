@@ -49,16 +49,16 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// world is an emulated STS with a user and a role that trusts it.
-type world struct {
+// environment is an emulated STS with a user and a role that trusts it.
+type environment struct {
 	emulator *stsemulator.Emulator
 	server   *httptest.Server
 	keys     credentials.Credentials
 	clock    *clocktesting.FakePassiveClock
 }
 
-// newWorld starts at a time of its own, while requests are signed at the real one.
-func newWorld(t *testing.T) *world {
+// newEnvironment starts at a time of its own, while requests are signed at the real one.
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	fake := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	emulator := stsemulator.New(stsemulator.Options{Clock: fake, RequestClock: clock.RealClock{}})
@@ -66,13 +66,13 @@ func newWorld(t *testing.T) *world {
 	key := emulator.AddUser(account, "operator")
 	server := httptest.NewServer(emulator)
 	t.Cleanup(server.Close)
-	return &world{
+	return &environment{
 		emulator: emulator, server: server, clock: fake,
 		keys: credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret},
 	}
 }
 
-func (w *world) client(t *testing.T) *sts.Client {
+func (w *environment) client(t *testing.T) *sts.Client {
 	t.Helper()
 	return newClient(t, sts.Options{Endpoint: w.server.URL, Clock: w.clock, Timeout: 5 * time.Second})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func TestHangEndsInTime(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultHang})
 	client := newClient(t, sts.Options{Endpoint: w.server.URL, Timeout: 50 * time.Millisecond})
 	e := assume(context.Background(), client, w.keys)

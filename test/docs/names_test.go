@@ -52,7 +52,7 @@ func TestConditionsAndReasons(t *testing.T) {
 // Every error code that internal/sts tells apart has a row with what STS says, and there are no others.
 func TestErrorCodes(t *testing.T) {
 	told := rows(t, "docs/troubleshooting.md", "STS error codes", "[ ,]`([A-Z][A-Za-z.]+\\*?)`")
-	rules := firstFields(t, "internal/sts/codes.go", "rules")
+	rules := firstFields(t, "internal/sts/codes.go", "errorClasses")
 	var known []string
 	for _, code := range told {
 		if slices.ContainsFunc(rules, func(rule string) bool { return covers(rule, code) }) {

@@ -54,7 +54,7 @@ func TestCallsAreObserved(t *testing.T) {
 		{name: "keys that cannot sign", keys: credentials.Credentials{AccessKeyID: "x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newEnvironment(t)
 			if c.fault.Kind != "" {
 				w.emulator.Inject(c.fault)
 			}
@@ -74,8 +74,8 @@ func TestCallsAreObserved(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("observed %q, want %q", got, want)
 			}
-			if c.want != "" && !slices.Contains(sts.Outcomes(), c.want) {
-				t.Errorf("%s is none of %q", c.want, sts.Outcomes())
+			if c.want != "" && !slices.Contains(sts.Results(), c.want) {
+				t.Errorf("%s is none of %q", c.want, sts.Results())
 			}
 		})
 	}

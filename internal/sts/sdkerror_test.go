@@ -15,7 +15,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-func TestForeign(t *testing.T) {
+func TestClassifySDKError(t *testing.T) {
 	_, refused := http.Get("http://127.0.0.1:1/?hush")                                //nolint:bodyclose,noctx // it is refused
 	file := &fs.PathError{Op: "open", Path: "/hush", Err: syscall.ENOENT}             // which would pass for a net.Error
 	answer := `get session token failed: {"RequestId":"R-1", "Code" : "%s","hush":1}` // credentials-go's words
@@ -27,11 +27,11 @@ func TestForeign(t *testing.T) {
 	}{
 		{"an answer of STS's", fmt.Errorf(answer, "EntityNotExist.Role"), sts.Refused, "AssumeRole: EntityNotExist.Role (RequestId R-1): the role does not exist"},
 		{"one to wait for", fmt.Errorf(answer, "Throttling.User"), sts.Throttled, "Throttling.User"},
-		{"a code that this version does not know", fmt.Errorf(answer, "Novelty"), sts.Transient, "Novelty (RequestId R-1): STS answered with a code that this version does not know"},
+		{"a code that this version does not know", fmt.Errorf(answer, "Novelty"), sts.Transient, "Novelty (RequestId R-1): STS returned a code that this version does not know"},
 		{"a code of the server's trouble", fmt.Errorf(answer, "InternalServerError"), sts.Transient, "support with RequestId R-1"},
-		{"a code that is none", fmt.Errorf(answer, "hush hush"), sts.Transient, "The response did not come from STS"},
-		{"a page of a gateway", errors.New("get session token failed: <html>hush</html>"), sts.Transient, "The response did not come from STS"},
-		{"half an answer", errors.New("json.Unmarshal fail: unexpected end of JSON input, hush"), sts.Transient, "The response did not come from STS"},
+		{"a code that is none", fmt.Errorf(answer, "hush hush"), sts.Transient, "the response did not come from STS"},
+		{"a page of a gateway", errors.New("get session token failed: <html>hush</html>"), sts.Transient, "the response did not come from STS"},
+		{"half an answer", errors.New("json.Unmarshal fail: unexpected end of JSON input, hush"), sts.Transient, "the response did not come from STS"},
 		{"the network", fmt.Errorf("refresh: %w", refused), sts.Transient, "AssumeRole: the connection was refused"},
 		{"a file", file, sts.Transient, "AssumeRole: "},
 		{"anything else", errors.New("hush"), sts.Transient, "AssumeRole: "},
