@@ -20,7 +20,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 )
 
-// settings are what the flags say.
+// settings are the values of the flags.
 type settings struct {
 	region, stsEndpoint, clusterName string
 	regionIsDefault                  bool // neither the flag nor the environment names one
@@ -42,46 +42,46 @@ type settings struct {
 	zap                              zap.Options
 }
 
-// clusterNames are what may stand before a namespace in a session name and leaves room for it.
+// clusterNames matches cluster names: short enough for a session name with a namespace.
 var clusterNames = regexp.MustCompile(`^[A-Za-z0-9@_-]{0,20}$`)
 
-// parse reads the flags. Errors say what to write instead.
+// parse parses the flags. Errors are messages for administrators.
 func parse(arguments []string) (*settings, error) {
 	s := &settings{}
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.StringVar(&s.region, "region", envOr("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou"),
-		"Region whose STS endpoint is called. The default is ALIBABA_CLOUD_STS_REGION, else cn-hangzhou.")
+		"Region of the STS endpoint. The default is ALIBABA_CLOUD_STS_REGION, else cn-hangzhou.")
 	vpc, _ := strconv.ParseBool(os.Getenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"))
 	flags.BoolVar(&s.vpcEndpoint, "vpc-endpoint", vpc,
-		"Call the region's VPC endpoint. The default is ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED, else false.")
+		"Use the region's VPC endpoint. The default is ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED, else false.")
 	flags.StringVar(&s.stsEndpoint, "sts-endpoint", "",
-		"URL of STS, in place of --region and --vpc-endpoint, such as https://sts.example.com. http:// is for emulators only.")
+		"URL of the STS endpoint, such as https://sts.example.com; overrides --region and --vpc-endpoint. Use http:// for emulators only.")
 	flags.StringVar(&s.clusterName, "cluster-name", "",
-		"Stands before the namespace in session names, so that ActionTrail tells clusters apart. At most 20 of A-Z a-z 0-9 @ _ -.")
+		"Prefix of session names, which identifies the cluster in ActionTrail. At most 20 of A-Z a-z 0-9 @ _ -.")
 	flags.BoolVar(&s.serviceAccountIdentity, "service-account-identity", false,
-		"Let StsCredentials ask with tokens of ServiceAccounts of their namespace. Needs the right to create serviceaccounts/token.")
+		"Enable spec.identity.serviceAccount: call STS with tokens of ServiceAccounts. Requires permission to create serviceaccounts/token.")
 	flags.StringVar(&s.oidcProviderARN, "oidc-provider-arn", os.Getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"),
-		"OIDC provider in RAM that stands for this cluster, for ServiceAccounts that name none. The default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN, as RRSA injects it.")
+		"ARN of the OIDC provider in RAM for StsCredentials that name none. The default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN, which RRSA injects.")
 	flags.BoolVar(&s.trackConsumers, "track-consumers", false,
-		"Track pods that still use superseded credentials. Needs the right to watch pods.")
+		"Track pods that still use superseded credentials. Requires permission to watch pods.")
 	flags.BoolVar(&s.rollouts, "rollouts", false,
-		"Restart workloads after a renewal where spec.rollout asks for it. Needs the rights to watch pods, and to get and patch workloads.")
-	flags.Float64Var(&s.stsQPS, "sts-qps", 20, "Calls to STS per second and account, of the account's 100 that all clusters share.")
-	flags.IntVar(&s.stsBurst, "sts-burst", 20, "Calls to STS at once and account.")
-	flags.DurationVar(&s.stsTimeout, "sts-timeout", 10*time.Second, "Longest time for one call to STS.")
-	flags.IntVar(&s.maxConcurrentReconciles, "max-concurrent-reconciles", 32, "StsCredentials that are worked on at once.")
-	flags.Float64Var(&s.kubeAPIQPS, "kube-api-qps", 100, "Maximum number of requests to the Kubernetes API per second, for each kind of object.")
-	flags.IntVar(&s.kubeAPIBurst, "kube-api-burst", 200, "Burst size of the limit --kube-api-qps.")
-	namespaces := flags.String("namespaces", "", "Namespaces to work in, separated by commas. Empty means all.")
-	selector := flags.String("selector", "", "Label selector of the StsCredentials to work on, to share the work between several operators. Empty means all.")
-	flags.BoolVar(&s.leaderElect, "leader-elect", true, "Work only while holding the lease, so that several replicas may run.")
-	flags.StringVar(&s.leaderElectionID, "leader-election-id", "sts-credential-operator", "Name of the lease. Operators that share the work need one each.")
-	flags.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease. The default is the pod's own; outside a cluster there is none.")
-	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics. 0 turns them off.")
-	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS to callers that may get /metrics only.")
-	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz. 0 turns them off.")
-	flags.BoolVar(&s.whoami, "whoami", false, "Ask STS who the operator is, print the answer, and end: an error if there is none. Pods can do so with the credentials of a Secret.")
-	flags.BoolVar(&s.version, "version", false, "Print version and commit, and end.")
+		"Enable spec.rollout: restart workloads after a renewal. Requires permission to watch pods, and to get and patch workloads.")
+	flags.Float64Var(&s.stsQPS, "sts-qps", 20, "Maximum number of calls to STS per second, per Alibaba Cloud account. All clusters share the account's quota of 100.")
+	flags.IntVar(&s.stsBurst, "sts-burst", 20, "Burst size of the STS rate limit, per Alibaba Cloud account.")
+	flags.DurationVar(&s.stsTimeout, "sts-timeout", 10*time.Second, "Timeout of a call to STS.")
+	flags.IntVar(&s.maxConcurrentReconciles, "max-concurrent-reconciles", 32, "Maximum number of concurrent reconciles.")
+	flags.Float64Var(&s.kubeAPIQPS, "kube-api-qps", 100, "Maximum number of requests to the Kubernetes API per second, per kind of object.")
+	flags.IntVar(&s.kubeAPIBurst, "kube-api-burst", 200, "Burst size of the Kubernetes API rate limit, per kind of object.")
+	namespaces := flags.String("namespaces", "", "Namespaces to watch, separated by commas. Empty means all.")
+	selector := flags.String("selector", "", "Label selector of the StsCredentials to reconcile, for several operators in one cluster. Empty means all.")
+	flags.BoolVar(&s.leaderElect, "leader-elect", true, "Enable leader election, so that several replicas can run.")
+	flags.StringVar(&s.leaderElectionID, "leader-election-id", "sts-credential-operator", "Name of the leader election lease. Each operator needs its own.")
+	flags.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader election lease. The default is the pod's namespace; required outside a cluster.")
+	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint. 0 disables it.")
+	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, only to clients that may get /metrics.")
+	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of the probe endpoints /healthz and /readyz. 0 disables them.")
+	flags.BoolVar(&s.whoami, "whoami", false, "Call GetCallerIdentity, print the identity and exit; the exit code is 1 if the call fails. Works in any pod, with the credentials of a Secret.")
+	flags.BoolVar(&s.version, "version", false, "Print version and commit, and exit.")
 	s.zap.BindFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func parse(arguments []string) (*settings, error) {
 	s.regionIsDefault = os.Getenv("ALIBABA_CLOUD_STS_REGION") == ""
 	flags.Visit(func(f *flag.Flag) { s.regionIsDefault = s.regionIsDefault && f.Name != "region" })
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unknown argument %q: settings are flags, see --help", flags.Arg(0))
+		return nil, fmt.Errorf("unknown argument %q. Use flags, see --help", flags.Arg(0))
 	}
 	return s, s.check(*namespaces, *selector)
 }
@@ -103,7 +103,7 @@ func (s *settings) check(namespaces, selector string) (err error) {
 	}
 	for _, namespace := range s.namespaces {
 		if len(validation.IsDNS1123Label(namespace)) > 0 {
-			return fmt.Errorf("--namespaces: %q is no namespace's name: write names separated by commas, without spaces", namespace)
+			return fmt.Errorf("--namespaces: %q is not a namespace name. Write names separated by commas, without spaces", namespace)
 		}
 	}
 	return s.checkValues()

@@ -38,25 +38,25 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stscredential_sts_requests_total",
-			Help: "Calls to STS by action and by how they ended: OK, STS's error code, other (a code that this version does not know), or Unreachable, Timeout, BrokenAnswer or Canceled where STS did not answer.",
+			Help: "Number of calls to STS by action and result: OK, the error code, other (an unknown code) or, without a response of STS, Unreachable, Timeout, BrokenAnswer or Canceled.",
 		}, []string{"action", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "stscredential_sts_request_duration_seconds",
-			Help:    "Duration of calls to STS in seconds, connecting included, by action and whatever their end.",
+			Help:    "Duration of calls to STS in seconds, including the connection, by action.",
 			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 		}, []string{"action"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "stscredential_budget_wait_seconds",
-			Help:    "Time in seconds that a call to STS for credentials waited for its turn in the budget; 0 if it went at once.",
+			Help:    "Time in seconds that a call to STS waited for the rate limit of its account; 0 if it did not wait.",
 			Buckets: []float64{0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stscredential_renewals_total",
-			Help: "Attempts to issue or renew credentials that ended, by result: Issued, or the reason of the condition that tells of the failure.",
+			Help: "Number of completed attempts to issue or renew credentials, by result: Issued, or the reason of the condition that reports the failure.",
 		}, []string{"result"}),
 		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stscredential_rollouts_total",
-			Help: "Workloads that were to be restarted after a renewal, by result: Restarted, or RolloutRefused where the API server did not let them.",
+			Help: "Number of workload restarts after a renewal, by result: Restarted, or RolloutRefused if the API server rejected the restart.",
 		}, []string{"result"}),
 	}
 	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
@@ -104,7 +104,7 @@ func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-c
 		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals, r.Metrics.rollouts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stscredential_clock_skew_seconds",
-			Help: "The local clock minus STS's in seconds, as the newest answer of STS told; differences below 2 s count as 0, and it is 0 until STS has answered.",
+			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",
 		}, func() float64 { return (-r.STS.Skew()).Seconds() }),
 		&scrape{Reconciler: r, elected: elected},
 	} {

@@ -17,21 +17,21 @@ import (
 
 var (
 	expirationDesc = ofCredential("stscredential_expiration_timestamp_seconds",
-		"When what the Secret holds expires by STS's clock, in seconds since 1970; absent while it holds none.")
+		"Expiration of the credentials in the Secret by STS's clock, in seconds since 1970; absent without credentials.")
 	renewalDesc = ofCredential("stscredential_renewal_timestamp_seconds",
-		"When the next renewal is due by STS's clock, in seconds since 1970; absent while the Secret holds nothing, and for suspended StsCredentials.")
+		"Time of the next renewal by STS's clock, in seconds since 1970; absent without credentials, and for suspended StsCredentials.")
 	readyDesc = ofCredential("stscredential_ready",
-		"1 while the Secret holds credentials, for the current spec, that work now; else 0, and absent for suspended StsCredentials.")
+		"1 if the Secret holds valid credentials for the current spec, else 0; absent for suspended StsCredentials.")
 	staleDesc = ofCredential("stscredential_stale_pods",
-		"Pods that hold credentials older than the Secret's and cannot read the new ones; absent where pods are not tracked.")
+		"Number of pods that still use superseded credentials; absent if pods are not tracked.")
 	expiredDesc = prometheus.NewDesc("stscredential_expired_seconds_total",
-		"Seconds that credentials in Secrets have spent past their expiry, summed up over all StsCredentials that are not suspended, while this process led.", nil, nil)
+		"Time in seconds during which credentials in Secrets were expired, summed over all StsCredentials that are not suspended, while this process was the leader.", nil, nil)
 	limitDesc = prometheus.NewDesc("stscredential_budget_limit_calls_per_second",
-		"Calls to STS per second that the budget allows the operator's own account now: --sts-qps, or less for a while after a throttling answer.", nil, nil)
+		"Current STS rate limit of the operator's own account, in calls per second: --sts-qps, or less for a while after throttling.", nil, nil)
 	demandDesc = prometheus.NewDesc("stscredential_budget_demand_calls_per_second",
-		"Calls to STS per second that renewals come to on average, of all StsCredentials that the operator's own identity asks for: what is left of the limit is headroom.", nil, nil)
+		"Average rate of renewals with the operator's own identity, in calls to STS per second; the rest of the limit is headroom.", nil, nil)
 	waitingDesc = prometheus.NewDesc("stscredential_budget_waiting_calls",
-		"Calls to STS that wait for their turn now, whichever account's.", nil, nil)
+		"Number of calls to STS that wait for a rate limit, of all accounts.", nil, nil)
 )
 
 func ofCredential(name, help string) *prometheus.Desc {
