@@ -54,6 +54,16 @@ test: ## Run all tests, with the race detector, against a real API server (KUBER
 	go -C test test $(ARGS) ./budget # without the race detector
 	hack/coverage.sh bin/cover-*.out
 
+.PHONY: test-unit
+test-unit: ## Run only the tests that need no program but Go's.
+	go test -race $(ARGS) $$(go list ./internal/... | grep -v /internal/identity)
+	go -C test test -race $(ARGS) ./stsemulator ./chaos/observer
+	go -C test test $(ARGS) ./budget
+
+.PHONY: test-chart
+test-chart: ## Run only the tests of the chart, on a real API server.
+	go -C test test -count=1 $(ARGS) ./chart
+
 .PHONY: test-monitoring
 test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Prometheus; `make test` does so too.
 	go -C test test -count=1 $(ARGS) ./monitoring/...
@@ -89,6 +99,10 @@ chaos: ## Do to the operator whatever can happen to it, with an observer that fi
 lint: ## Run the linters.
 	for module in $(MODULES); do (cd "$$module" && $(LINT) run ./...); done
 	go tool -modfile=hack/tools/actionlint/go.mod actionlint
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in the code that the manager calls (needs the internet).
+	$(TOOL) govulncheck ./cmd/...
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's parts and config/prometheus.

@@ -51,6 +51,33 @@ func TestMakeTargetsAreDescribed(t *testing.T) {
 	}
 }
 
+// Every pull request runs the targets of .ci/run.
+func TestWorkflowRunsTheTargetsOfCI(t *testing.T) {
+	script, err := os.ReadFile("../../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	workflow, err := os.ReadFile("../../.github/workflows/ci.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run []string
+	for _, targets := range regexp.MustCompile(`targets: ([a-z0-9 -]+)`).FindAllStringSubmatch(string(workflow), -1) {
+		run = append(run, strings.Fields(targets[1])...)
+	}
+	steps := regexp.MustCompile(`(?m)^step make (.+)$`).FindAllStringSubmatch(string(script), -1)
+	if len(steps) < 10 {
+		t.Fatalf(".ci/run has %d steps only", len(steps))
+	}
+	for _, step := range steps {
+		for target := range strings.FieldsSeq(step[1]) {
+			if !strings.Contains(target, "=") && !slices.Contains(run, target) {
+				t.Errorf("no job of ci.yaml runs make %s", target)
+			}
+		}
+	}
+}
+
 // manifests are the files that Dependabot reads, by ecosystem.
 var manifests = map[string]string{"go.mod": "gomod", "package.json": "npm", "Dockerfile": "docker"}
 
