@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 		{name: "no time", given: []string{"--sts-timeout=1ms"}, wantError: "--sts-timeout must be"},
 		{name: "no workers", given: []string{"--max-concurrent-reconciles=0"}, wantError: "--max-concurrent-reconciles must be"},
 		{name: "unknown flag", given: []string{"--nope"}, wantError: "nope"},
-		{name: "an argument", given: []string{"start"}, wantError: "settings are flags"},
+		{name: "an argument", given: []string{"start"}, wantError: "Use flags, see --help"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, v := range []string{"ALIBABA_CLOUD_STS_REGION", "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN"} {

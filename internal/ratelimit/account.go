@@ -12,73 +12,72 @@ import (
 )
 
 const (
-	// defaultPause and maxPause bound how long a throttling answer stops an account.
+	// defaultPause and maxPause are the default and the maximum of the pause after a throttling response.
 	defaultPause = time.Second
 	maxPause     = time.Minute
-	// A throttling answer cuts the rate to a half, and never below a sixteenth of the full one. From the end of the
-	// pause on it grows by the same step each raiseEvery, so that a half has grown back after a minute.
+	// A throttling response halves the rate, to no less than a sixteenth of the full rate. After the pause the rate grows by
+	// the same step each raiseEvery, by a half in a minute.
 	cut        = 0.5
 	slowest    = 1.0 / 16
 	raise      = 1.0 / 120
 	raiseEvery = time.Second
-	// enough is what counts as a whole: sums of parts fall short by roundings.
+	// enough is one token, less rounding errors.
 	enough = 1 - 1e-6
-	// atOnce is the least wait.
+	// atOnce is the shortest wait.
 	atOnce = time.Millisecond
-	// crowded is how long to stay away at least from an account with as many calls in flight as it may have: the end
-	// of one is told, so that many who wait need not come and ask, again and again.
-	crowded = 15 * time.Second
+	// saturatedWait is the shortest wait for a saturated account: the end of a call admits the next claim, so that claims need
+	// not be repeated often.
+	saturatedWait = 15 * time.Second
 )
 
-// account is one account's bucket, those who wait for it, and those whose turn has come: a token is theirs until they
-// come for it.
+// account is the token bucket of an account with its waiting claims, and the admitted claims, for which tokens are reserved.
 type account struct {
 	limiter     *rate.Limiter
-	qps         rate.Limit // while it is not slowed
+	qps         rate.Limit // full rate
 	burst       int
 	pausedUntil time.Time
-	raiseAt     time.Time // when a slowed rate grows
+	raiseAt     time.Time // when a reduced rate grows
 	used        time.Time
-	inFlight    int // counted only while there is a bound
+	inFlight    int // counted only if seats are limited
 	waiting     *queue
-	called      map[types.NamespacedName]*waiter
-	flying      *int   // calls of all accounts that are under way or about to be
-	group       *group // that it shares a limit with; nil if none
-	turn        uint64 // its last in the group
+	admitted    map[types.NamespacedName]*waiter
+	occupied    *int   // Budget.occupied
+	group       *group // with which it shares a limit; nil if none
+	turn        uint64 // its last turn in the group
 }
 
 func newAccount(qps rate.Limit, burst int) *account {
-	return &account{qps: qps, burst: burst, limiter: rate.NewLimiter(qps, burst), waiting: newQueue(), called: map[types.NamespacedName]*waiter{}}
+	return &account{qps: qps, burst: burst, limiter: rate.NewLimiter(qps, burst), waiting: newQueue(), admitted: map[types.NamespacedName]*waiter{}}
 }
 
-// call calls those whose turn has come: as many as there are tokens that are nobody's, and places for calls in flight.
-func (a *account) call(now time.Time, full func(*account) bool) (called []*waiter) {
-	for a.expire(now); a.ready(now, full); {
-		called = append(called, a.callNext(now))
+// admit admits claims while there are free tokens and seats.
+func (a *account) admit(now time.Time, saturated func(*account) bool) (admitted []*waiter) {
+	for a.expire(now); a.ready(now, saturated); {
+		admitted = append(admitted, a.admitNext(now))
 	}
-	return called
+	return admitted
 }
 
-// expire takes the token back from those who did not come in time.
+// expire drops expired reservations.
 func (a *account) expire(now time.Time) {
 	a.recover(now)
-	for _, w := range a.called {
-		if now.After(w.lapses) {
-			a.release(w)
+	for _, w := range a.admitted {
+		if now.After(w.reservedUntil) {
+			a.unreserve(w)
 		}
 	}
 }
 
-// ready reports whether somebody waits who may be called.
-func (a *account) ready(now time.Time, full func(*account) bool) bool {
-	return a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !full(a)
+// ready reports whether the next claim can be admitted.
+func (a *account) ready(now time.Time, saturated func(*account) bool) bool {
+	return a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !saturated(a)
 }
 
-// callNext reserves a token for whoever's turn it is; somebody must be ready.
-func (a *account) callNext(now time.Time) *waiter {
+// admitNext reserves a token for the next claim; one must be ready.
+func (a *account) admitNext(now time.Time) *waiter {
 	w := a.waiting.pop()
-	w.called, w.lapses = true, now.Add(lapse)
-	a.called[w.NamespacedName] = w
+	w.admitted, w.reservedUntil = true, now.Add(reservationTTL)
+	a.admitted[w.NamespacedName] = w
 	a.occupy(1)
 	if a.group != nil {
 		a.group.reserved++
@@ -86,37 +85,37 @@ func (a *account) callNext(now time.Time) *waiter {
 	return w
 }
 
-// release gives up the token that is reserved for w, if one is.
-func (a *account) release(w *waiter) {
-	if a.called[w.NamespacedName] != w {
+// unreserve drops the reservation of w, if there is one.
+func (a *account) unreserve(w *waiter) {
+	if a.admitted[w.NamespacedName] != w {
 		return
 	}
-	delete(a.called, w.NamespacedName)
+	delete(a.admitted, w.NamespacedName)
 	a.occupy(-1)
 	if a.group != nil {
 		a.group.reserved--
 	}
 }
 
-// occupy counts calls that are under way or about to be.
+// occupy adds n occupied seats.
 func (a *account) occupy(n int) {
-	*a.flying += n
+	*a.occupied += n
 	if a.group != nil {
-		a.group.busy += n
+		a.group.occupied += n
 	}
 }
 
-// free is how many tokens there are that are nobody's.
+// free returns the number of tokens that are not reserved.
 func (a *account) free(now time.Time) float64 {
-	return a.limiter.TokensAt(now) - float64(len(a.called))
+	return a.limiter.TokensAt(now) - float64(len(a.admitted))
 }
 
-// busy is how many calls are under way or about to be.
-func (a *account) busy() int { return a.inFlight + len(a.called) }
+// seats returns the number of occupied seats.
+func (a *account) seats() int { return a.inFlight + len(a.admitted) }
 
-// take spends the token of one who was called, and counts the call if its end will be told.
+// take spends the token of an admitted claim, and counts the call if seats are limited.
 func (a *account) take(w *waiter, now time.Time, counted bool) {
-	a.release(w)
+	a.unreserve(w)
 	a.spend(now)
 	if counted {
 		a.inFlight++
@@ -124,7 +123,7 @@ func (a *account) take(w *waiter, now time.Time, counted bool) {
 	}
 }
 
-// spend takes a token, whether there is one or not.
+// spend spends a token, even if there is none.
 func (a *account) spend(now time.Time) {
 	a.limiter.ReserveN(now, 1)
 	if a.group != nil {
@@ -132,13 +131,13 @@ func (a *account) spend(now time.Time) {
 	}
 }
 
-// done counts the end of a call.
+// done reports the end of a call.
 func (a *account) done() {
 	a.inFlight--
 	a.occupy(-1)
 }
 
-// until is how long it takes until n more calls can be made, as far as tokens go.
+// until returns how long it takes until there are n free tokens.
 func (a *account) until(n int, now time.Time) time.Duration {
 	start := now
 	if a.pausedUntil.After(now) {
@@ -149,9 +148,8 @@ func (a *account) until(n int, now time.Time) time.Duration {
 	return max(wait, atOnce)
 }
 
-// throttle stops the account for a while and cuts its rate, unless it is stopped already: then it is the same wave, met
-// by another worker. Nobody's turn has come any more; who waited keeps its place among those who wait,
-// and so does its namespace.
+// throttle pauses the account and reduces its rate. If it is paused already, the rate stays: concurrent calls get the same
+// throttling. Admitted claims wait again, and they and their namespaces keep their positions.
 func (a *account) throttle(now time.Time, pause time.Duration) {
 	a.recover(now)
 	if !now.Before(a.pausedUntil) {
@@ -162,14 +160,14 @@ func (a *account) throttle(now time.Time, pause time.Duration) {
 		a.pausedUntil = until
 		a.raiseAt = until.Add(raiseEvery)
 	}
-	for _, w := range a.called {
-		a.release(w)
-		w.called = false
+	for _, w := range a.admitted {
+		a.unreserve(w)
+		w.admitted = false
 		a.waiting.putBack(w)
 	}
 }
 
-// recover lets the rate of a slowed account grow, a step at a time.
+// recover lets a reduced rate grow, step by step.
 func (a *account) recover(now time.Time) {
 	for a.limiter.Limit() < a.qps && !now.Before(a.raiseAt) {
 		limit := a.limiter.Limit() + a.qps*raise
@@ -182,9 +180,9 @@ func (a *account) recover(now time.Time) {
 	}
 }
 
-// idle: nothing tells the account from a new one.
+// idle reports whether the account is in its initial state.
 func (a *account) idle(now time.Time) bool {
 	a.recover(now)
-	return now.Sub(a.used) > lapse && a.waiting.waiting+a.busy() == 0 &&
+	return now.Sub(a.used) > reservationTTL && a.waiting.waiting+a.seats() == 0 &&
 		a.limiter.Limit() == a.qps && a.limiter.TokensAt(now) >= float64(a.burst)
 }

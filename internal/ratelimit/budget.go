@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ratelimit limits how often things happen: calls to STS per account, and anything else per key.
+// Package ratelimit limits rates: the calls to STS per account, with fair queueing, and events per key.
 package ratelimit
 
 import (
@@ -14,55 +14,54 @@ import (
 )
 
 const (
-	// slowestQPS is what a rate of nothing or less is taken for.
+	// slowestQPS replaces a rate of 0 or less.
 	slowestQPS = 0.1
-	// lapse is how long whoever's turn has come may take to come, who waits may stay away after the time that it was
-	// told, and an account without calls is remembered.
-	lapse = 30 * time.Second
+	// reservationTTL is how long an admitted claim keeps its token, how long after its wait a claim is kept that is not
+	// repeated, and how long an account without calls is kept.
+	reservationTTL = 30 * time.Second
 )
 
-// Budget spreads the calls to STS, one token bucket per account. Nobody sleeps in
-// it: whoever has to wait is told so and waits to be called. While the budget is
-// short, the earliest expiry goes first; but a tenth of the calls is kept for first
-// issues, and four tenths go to the namespaces in turn. Calls that no account has
-// accepted yet share one more bucket (see Unaccepted). It is safe for concurrent use.
+// Budget limits the calls to STS, with one token bucket per account. It never blocks: Acquire returns how long to wait, and
+// Admitted returns the claims that are admitted. While claims wait, the earliest expiration is admitted first, but a tenth of
+// the calls is reserved for first issuances, and four tenths go to the namespaces in turn. Calls that no account has accepted
+// yet share one more bucket (see Unaccepted). It is safe for concurrent use.
 type Budget struct {
 	qps     rate.Limit
 	burst   int
 	clock   clock.PassiveClock
 	observe func(waited time.Duration)
-	news    chan struct{}
+	notify  chan struct{}
 
 	mu       sync.Mutex
 	accounts map[string]*account
-	waiters  map[types.NamespacedName]*waiter // who waits or was called, for whichever account
-	toCall   []*waiter                        // who was called and does not know yet
+	waiters  map[types.NamespacedName]*waiter // waiting or admitted, of all accounts
+	admitted []*waiter                        // that Admitted has not returned yet
 	arrivals uint64
 	swept    time.Time
-	places   int // for calls under way, of all accounts; 0: any number
-	flying   int // calls under way or about to be, of all accounts
+	seats    int // maximum number of calls in flight, of all accounts; 0: no limit
+	occupied int // seats of calls in flight and of admitted claims, of all accounts
 
-	unaccepted *group // of the accounts that Unaccepted names
+	unaccepted *group // of the accounts whose key is from Unaccepted
 }
 
-// NewBudget allows qps calls per second and account, and burst calls at once. Of
-// Alibaba Cloud's own limit, 100 per second, other clusters want a share.
+// NewBudget returns a budget of qps calls per second and account, with a burst. All clusters share Alibaba Cloud's own quota
+// of 100 calls per second.
 func NewBudget(qps float64, burst int, clock clock.PassiveClock) *Budget {
 	limit, burst := rate.Limit(max(qps, slowestQPS)), max(burst, 1)
 	return &Budget{
 		qps: limit, burst: burst, clock: clock,
-		observe: func(time.Duration) {}, news: make(chan struct{}, 1),
+		observe: func(time.Duration) {}, notify: make(chan struct{}, 1),
 		accounts: map[string]*account{}, waiters: map[types.NamespacedName]*waiter{}, swept: clock.Now(),
 		unaccepted: newGroup(limit, burst),
 	}
 }
 
-// Observe has observe told of each call that is allowed, with how long it waited from the Take that first asked for its
-// turn: 0 if it went at once. Calls that no account has accepted yet are left out: a namespace can want any number of
-// them. Say it before the first Take.
+// Observe sets a function that is called for each call that Acquire allows, with its wait since the first Acquire of the
+// claim. Calls that no account has accepted yet are not observed, because a namespace can cause any number of them. It must be
+// called before the first Acquire.
 func (b *Budget) Observe(observe func(waited time.Duration)) { b.observe = observe }
 
-// Limit is how many calls per second the account may make now: after a throttling answer fewer than at first.
+// Limit returns the current rate limit of the account, in calls per second; after throttling it is lower for a while.
 func (b *Budget) Limit(account string) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,39 +73,36 @@ func (b *Budget) Limit(account string) float64 {
 	return float64(a.limiter.Limit())
 }
 
-// Waiting is how many wait for their turn, whichever account's.
+// Waiting returns the number of claims that wait, of all accounts.
 func (b *Budget) Waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.waiters)
 }
 
-// LimitInFlight lets all accounts together have n calls at a time, and each no more
-// than it leaves free for the others: the first half of them, the next half of what is
-// left then, and so on. It takes several accounts whose calls hang, six of 32 places,
-// to occupy every worker. Calls that no account has accepted yet count as one account,
-// within which the namespaces share in the same way. 0, as it is at first, means any
-// number. Say it before the first Take; from then on each Take that gave 0 needs its Done.
+// LimitInFlight limits the calls in flight of all accounts to n seats. An account occupies no more seats than it leaves free:
+// the first half of them, the next half of the rest, and so on. So several accounts must hang to occupy all seats: six for 32.
+// Calls that no account has accepted yet count as one account, in which the namespaces share in the same way. 0, the default,
+// means no limit. It must be called before the first Acquire; from then on, each Acquire that returned 0 needs a Release.
 func (b *Budget) LimitInFlight(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.places = max(n, 0)
+	b.seats = max(n, 0)
 }
 
-// full: the account has as many calls under way as it leaves free for the others.
-func (b *Budget) full(a *account) bool {
-	free := b.places - b.flying
+// saturated reports whether the account occupies as many seats as it leaves free.
+func (b *Budget) saturated(a *account) bool {
+	free := b.seats - b.occupied
 	if a.group != nil {
 		free = a.group.left(free)
 	}
-	return b.places > 0 && a.busy() >= free
+	return b.seats > 0 && a.seats() >= free
 }
 
-// Take asks for one call. 0 means: go ahead, the token is spent; tell Done when the
-// call has ended. Otherwise the claim waits, and Turns will name it when its turn has
-// come; a Take within half a minute after that gets 0. wait is about how long that
-// takes if nobody comes before it: after that, ask again in any case, or it is given
-// up. Who wants no call any more says so with Leave.
+// Acquire acquires a call. If it returns 0, the call is allowed and its token is spent; call Release when the call has ended.
+// Otherwise the claim waits, and Admitted returns it when it is admitted: an Acquire within 30 s after that returns 0. wait is
+// the estimated time until then. Call Acquire again after wait in any case, or the claim is dropped; call Cancel when the call
+// is no longer needed.
 func (b *Budget) Acquire(account string, claim Claim) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,11 +110,11 @@ func (b *Budget) Acquire(account string, claim Claim) (wait time.Duration) {
 	b.sweep(now)
 	a := b.account(account)
 	a.used = now
-	w := b.enter(a, claim, now)
-	b.call(a, now, w)
-	if w.called {
+	w := b.enqueue(a, claim, now)
+	b.admit(a, now, w)
+	if w.admitted {
 		delete(b.waiters, w.NamespacedName)
-		a.take(w, now, b.places > 0)
+		a.take(w, now, b.seats > 0)
 		if a.group == nil {
 			b.observe(now.Sub(w.since))
 		}
@@ -128,27 +124,27 @@ func (b *Budget) Acquire(account string, claim Claim) (wait time.Duration) {
 	if a.group != nil {
 		wait = max(wait, a.group.until(a.group.ahead(a.waiting.waiting), now))
 	}
-	if b.full(a) {
-		wait = max(wait, crowded)
+	if b.saturated(a) {
+		wait = max(wait, saturatedWait)
 	}
-	w.back = now.Add(wait + lapse)
-	if a.waiting.waiting == 1 { // else Turns has a time to look again
-		b.tell()
+	w.dropAt = now.Add(wait + reservationTTL)
+	if a.waiting.waiting == 1 { // else Admitted has returned when to call it again
+		b.signal()
 	}
 	return wait
 }
 
-// Leave gives up what name waits for, if it does.
+// Cancel drops the claim of name, if there is one.
 func (b *Budget) Cancel(name types.NamespacedName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if w, ok := b.waiters[name]; ok {
 		b.drop(w)
-		b.callAll(b.clock.Now())
+		b.admitAll(b.clock.Now())
 	}
 }
 
-// Done says that a call which Take allowed has ended, however it did.
+// Release reports that a call that Acquire allowed has ended.
 func (b *Budget) Release(account string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,11 +152,11 @@ func (b *Budget) Release(account string) {
 		now := b.clock.Now()
 		a.done()
 		a.used = now
-		b.callAll(now)
+		b.admitAll(now)
 	}
 }
 
-// Spend counts a call that waits for nobody: the operator's own GetCallerIdentity, which a backoff bounds.
+// Spend counts a call that was made without Acquire: one of the operator's own identity, which a backoff bounds.
 func (b *Budget) Spend(account string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,9 +167,8 @@ func (b *Budget) Spend(account string) {
 	a.spend(now)
 }
 
-// Throttled tells of a throttling answer: nobody of account calls for retryAfter
-// (1 s if it is 0 or less, at most a minute), and the rate is halved. Then it grows
-// back steadily, over a minute for each half.
+// Throttled reports a throttling response: the account makes no calls for retryAfter (1 s if it is 0 or less, at most a
+// minute), and its rate is halved. Then the rate grows back steadily, over a minute for each half.
 func (b *Budget) Throttled(account string, retryAfter time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -184,96 +179,96 @@ func (b *Budget) Throttled(account string, retryAfter time.Duration) {
 	a := b.account(account)
 	a.used = now
 	a.throttle(now, min(retryAfter, maxPause))
-	b.tell()
+	b.signal()
 }
 
-// Turns names those whose turn has come since it was asked last, and says when to
-// ask next: earlier, when News says so; 0 means not before that.
+// Admitted returns the claims that were admitted since its last call, and when to call it next. Call it earlier when Notify
+// receives; next is 0 if only Notify matters.
 func (b *Budget) Admitted() (names []types.NamespacedName, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
 	b.sweep(now)
-	b.callAll(now)
+	b.admitAll(now)
 	for _, a := range b.accounts {
-		if wait := b.untilCall(a, now); wait > 0 && (next == 0 || wait < next) {
+		if wait := b.nextAdmission(a, now); wait > 0 && (next == 0 || wait < next) {
 			next = wait
 		}
 	}
-	for _, w := range b.toCall {
-		if w.called && b.waiters[w.NamespacedName] == w {
+	for _, w := range b.admitted {
+		if w.admitted && b.waiters[w.NamespacedName] == w {
 			names = append(names, w.NamespacedName)
 		}
 	}
-	b.toCall = nil
+	b.admitted = nil
 	return names, next
 }
 
-// News tells that Turns has something to say earlier than it said.
-func (b *Budget) Notify() <-chan struct{} { return b.news }
+// Notify returns a channel that receives when Admitted must be called earlier than it returned.
+func (b *Budget) Notify() <-chan struct{} { return b.notify }
 
-func (b *Budget) tell() {
+func (b *Budget) signal() {
 	select {
-	case b.news <- struct{}{}:
+	case b.notify <- struct{}{}:
 	default:
 	}
 }
 
-// callAll lets each account call those whose turn has come: what one gives up, another may have.
-func (b *Budget) callAll(now time.Time) {
+// admitAll admits claims of all accounts.
+func (b *Budget) admitAll(now time.Time) {
 	for _, a := range b.accounts {
 		if a.group == nil {
-			b.call(a, now, nil)
+			b.admit(a, now, nil)
 		}
 	}
-	b.called(b.unaccepted.call(now, b.full), nil)
+	b.queueAdmitted(b.unaccepted.admit(now, b.saturated), nil)
 }
 
-// call lets the account call those whose turn has come, and keeps in mind to tell them, but for who is here.
-func (b *Budget) call(a *account, now time.Time, here *waiter) {
+// admit admits claims of the account. Admitted returns them, except current, whose Acquire is running.
+func (b *Budget) admit(a *account, now time.Time, current *waiter) {
 	if a.group != nil {
-		b.called(a.group.call(now, b.full), here)
+		b.queueAdmitted(a.group.admit(now, b.saturated), current)
 		return
 	}
-	b.called(a.call(now, b.full), here)
+	b.queueAdmitted(a.admit(now, b.saturated), current)
 }
 
-// called keeps in mind to tell those who were called, but for who is here.
-func (b *Budget) called(waiters []*waiter, here *waiter) {
+// queueAdmitted queues claims for Admitted, except current.
+func (b *Budget) queueAdmitted(waiters []*waiter, current *waiter) {
 	for _, w := range waiters {
-		if w != here {
-			b.toCall = append(b.toCall, w)
-			b.tell()
+		if w != current {
+			b.admitted = append(b.admitted, w)
+			b.signal()
 		}
 	}
 }
 
-// untilCall is when somebody may be called next; 0 if nobody waits. A call that ends, or a claim that is given up, may
-// bring it forward.
-func (b *Budget) untilCall(a *account, now time.Time) time.Duration {
+// nextAdmission returns when the next claim can be admitted; 0 if none waits. A call that ends or a dropped claim can make it
+// earlier.
+func (b *Budget) nextAdmission(a *account, now time.Time) time.Duration {
 	switch {
 	case a.waiting.waiting == 0:
 		return 0
-	case b.full(a):
-		return lapse
+	case b.saturated(a):
+		return reservationTTL
 	case a.group != nil:
 		return max(a.until(1, now), a.group.until(1, now))
 	}
 	return a.until(1, now)
 }
 
-// enter lets the claim wait for a, if it does not yet.
-func (b *Budget) enter(a *account, claim Claim, now time.Time) *waiter {
+// enqueue adds the claim to the queue of a, unless it is there already.
+func (b *Budget) enqueue(a *account, claim Claim, now time.Time) *waiter {
 	w, ok := b.waiters[claim.NamespacedName]
 	switch {
-	case ok && w.account == a && w.called && !now.After(w.lapses):
+	case ok && w.account == a && w.admitted && !now.After(w.reservedUntil):
 		return w
-	case ok && w.account == a && !w.called:
+	case ok && w.account == a && !w.admitted:
 		a.waiting.remove(w)
 	default:
 		if ok {
 			b.drop(w)
-			b.callAll(now) // what it does not want any more, another may have
+			b.admitAll(now) // another claim can have its token
 		}
 		b.arrivals++
 		w = &waiter{account: a, arrival: b.arrivals, since: now}
@@ -284,11 +279,11 @@ func (b *Budget) enter(a *account, claim Claim, now time.Time) *waiter {
 	return w
 }
 
-// drop forgets a claim.
+// drop drops a claim.
 func (b *Budget) drop(w *waiter) {
 	delete(b.waiters, w.NamespacedName)
-	if w.called {
-		w.account.release(w)
+	if w.admitted {
+		w.account.unreserve(w)
 		return
 	}
 	w.account.waiting.remove(w)
@@ -303,15 +298,14 @@ func (b *Budget) account(name string) *account {
 	return a
 }
 
-// sweep forgets, now and then, the claims that nobody came back for and the
-// accounts that are as good as new.
+// sweep drops, from time to time, claims that were not repeated in time and accounts in their initial state.
 func (b *Budget) sweep(now time.Time) {
-	if now.Sub(b.swept) < lapse {
+	if now.Sub(b.swept) < reservationTTL {
 		return
 	}
 	b.swept = now
 	for _, w := range b.waiters {
-		if now.After(w.back) && now.After(w.lapses) {
+		if now.After(w.dropAt) && now.After(w.reservedUntil) {
 			b.drop(w)
 		}
 	}

@@ -64,18 +64,18 @@ func TestTheTotalsOfTheBudgetAreSums(t *testing.T) {
 func (b *Budget) wrongTotals(underway int) string {
 	flying, inFlight, busy, reserved, called := 0, 0, 0, 0, 0
 	for _, a := range b.accounts {
-		flying += a.busy()
+		flying += a.seats()
 		inFlight += a.inFlight
-		called += len(a.called)
+		called += len(a.admitted)
 		if a.group != nil {
-			busy += a.busy()
-			reserved += len(a.called)
+			busy += a.seats()
+			reserved += len(a.admitted)
 		}
 	}
 	g := b.unaccepted
 	switch {
-	case flying != b.flying || busy != g.busy || reserved != g.reserved:
-		return fmt.Sprintf("%d calls, of them %d unaccepted and %d reserved; counted %d, %d and %d", flying, busy, reserved, b.flying, g.busy, g.reserved)
+	case flying != b.occupied || busy != g.occupied || reserved != g.reserved:
+		return fmt.Sprintf("%d calls, of them %d unaccepted and %d reserved; counted %d, %d and %d", flying, busy, reserved, b.occupied, g.occupied, g.reserved)
 	case inFlight != underway || flying > 12 || called > len(b.waiters):
 		return fmt.Sprintf("%d of %d calls are under way, %d in all, %d were called of %d", inFlight, underway, flying, called, len(b.waiters))
 	}

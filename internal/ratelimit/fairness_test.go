@@ -16,7 +16,7 @@ import (
 // contest is five noisy namespaces with 20 credentials each that always want a call, and one quiet namespace with a single
 // one. Each asks again after the wait that it was given, as a reconcile does.
 type contest struct {
-	*till
+	*environment
 	claims map[types.NamespacedName]ratelimit.Claim
 	again  map[types.NamespacedName]time.Time
 	served map[string]int // by namespace
@@ -30,7 +30,7 @@ type contest struct {
 
 func newContest(t *testing.T, qps float64, account func(string) string, expiring bool) *contest {
 	c := &contest{
-		till: newTill(t, qps, 1), claims: map[types.NamespacedName]ratelimit.Claim{}, again: map[types.NamespacedName]time.Time{},
+		environment: newEnvironment(t, qps, 1), claims: map[types.NamespacedName]ratelimit.Claim{}, again: map[types.NamespacedName]time.Time{},
 		served: map[string]int{}, account: account, asks: func(*ratelimit.Claim) {}, rest: func(string) time.Duration { return 0 },
 	}
 	add := func(namespace string, n int) {
@@ -136,21 +136,21 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 
 // A throttling answer takes back what was not called yet, and the turn of its namespace is not used up by that.
 func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
-	l := newTill(t, 1, 1)
+	e := newEnvironment(t, 1, 1)
 	claim := func(namespace, name string) ratelimit.Claim {
 		return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
 	}
-	l.Acquire(account, claim("a", "first"))
+	e.Acquire(account, claim("a", "first"))
 	for range 5 {
-		l.Acquire(account, claim("quiet", "x"))
+		e.Acquire(account, claim("quiet", "x"))
 		for i := range 3 {
-			l.Acquire(account, claim("b", fmt.Sprint("b", i)))
-			l.Acquire(account, claim("c", fmt.Sprint("c", i)))
+			e.Acquire(account, claim("b", fmt.Sprint("b", i)))
+			e.Acquire(account, claim("c", fmt.Sprint("c", i)))
 		}
-		l.step(20 * time.Second)
-		if names, _ := l.Admitted(); len(names) != 1 || names[0].Namespace != "quiet" {
+		e.step(20 * time.Second)
+		if names, _ := e.Admitted(); len(names) != 1 || names[0].Namespace != "quiet" {
 			t.Errorf("it is the turn of %v, want that of quiet", names)
 		}
-		l.Throttled(account, 5*time.Second)
+		e.Throttled(account, 5*time.Second)
 	}
 }

@@ -20,47 +20,47 @@ import (
 
 func TestInFlight(t *testing.T) {
 	const full = 15 * time.Second
-	l := newTill(t, 10, 10)
-	l.LimitInFlight(4)
+	e := newEnvironment(t, 10, 10)
+	e.LimitInFlight(4)
 	take := func(story, account, name string, want time.Duration) {
 		t.Helper()
-		l.wantTake(story, account, named(name), want)
+		e.wantAcquire(story, account, named(name), want)
 	}
 	take("the first", "hanging", "a", 0)
 	take("the second", "hanging", "b", 0)
 	take("too many", "hanging", "c", full)
 	take("still too many", "hanging", "c", full)
 	take("another account is another matter", "swift", "d", 0)
-	l.step(10 * time.Minute)
+	e.step(10 * time.Minute)
 	take("they hang for good", "hanging", "c", full)
 	take("and the next one", "hanging", "e", full)
-	l.Release("hanging")
-	l.wantTurns("one has ended", 30*time.Second, "c")
+	e.Release("hanging")
+	e.wantAdmitted("one has ended", 30*time.Second, "c")
 	take("its place is not another's", "hanging", "e", full)
 	take("it is whose turn has come", "hanging", "c", 0)
-	l.Release("hanging")
-	l.Release("hanging")
-	l.Release("hanging")
-	l.Release("never heard of")
+	e.Release("hanging")
+	e.Release("hanging")
+	e.Release("hanging")
+	e.Release("never heard of")
 	take("more ends than beginnings", "hanging", "e", 0)
 	take("change nothing", "hanging", "f", 0)
 	take("of the bound", "hanging", "g", full)
 
-	l.Throttled("hanging", 20*time.Second)
+	e.Throttled("hanging", 20*time.Second)
 	take("a longer pause counts first", "hanging", "g", 20*time.Second)
-	l.step(20 * time.Second)
+	e.step(20 * time.Second)
 	take("then the bound", "hanging", "g", full)
 
-	l.LimitInFlight(0)
+	e.LimitInFlight(0)
 	take("without a bound", "hanging", "g", 0)
 }
 
 // Whoever hangs takes no more places than it leaves; when calls end, they are everybody's.
 func TestInFlightLeavesRoom(t *testing.T) {
-	l := newTill(t, 100, 100)
-	l.LimitInFlight(12)
+	e := newEnvironment(t, 100, 100)
+	e.LimitInFlight(12)
 	hang := func(account string) (n int) {
-		for l.Acquire(account, named(fmt.Sprint(account, n))) == 0 {
+		for e.Acquire(account, named(fmt.Sprint(account, n))) == 0 {
 			n++
 		}
 		return n
@@ -70,20 +70,20 @@ func TestInFlightLeavesRoom(t *testing.T) {
 	}
 	for account, calls := range map[string]int{"a": 6, "b": 3, "c": 2, "d": 1} {
 		for range calls {
-			l.Release(account)
+			e.Release(account)
 		}
 	}
-	if names, _ := l.Admitted(); len(names) != 4 {
+	if names, _ := e.Admitted(); len(names) != 4 {
 		t.Errorf("it is the turn of %v, want one of each", names)
 	}
 }
 
 func TestInFlightIsUsedUpBySeveral(t *testing.T) {
-	l := newTill(t, 100, 100)
-	l.LimitInFlight(32)
+	e := newEnvironment(t, 100, 100)
+	e.LimitInFlight(32)
 	accounts, calls := 0, 0
 	for ; calls < 32 && accounts < 32; accounts++ {
-		for l.Acquire(fmt.Sprint(accounts), named(fmt.Sprint(calls))) == 0 {
+		for e.Acquire(fmt.Sprint(accounts), named(fmt.Sprint(calls))) == 0 {
 			calls++
 		}
 	}
@@ -94,16 +94,16 @@ func TestInFlightIsUsedUpBySeveral(t *testing.T) {
 
 // Waiting for a call to end costs no tokens.
 func TestInFlightSpendsNoTokens(t *testing.T) {
-	l := newTill(t, 1, 3)
-	l.LimitInFlight(1)
-	l.Acquire("x", named("a"))
+	e := newEnvironment(t, 1, 3)
+	e.LimitInFlight(1)
+	e.Acquire("x", named("a"))
 	for range 50 {
-		l.Acquire("x", named("b"))
+		e.Acquire("x", named("b"))
 	}
-	l.Release("x")
-	l.wantTake("the first", "x", named("b"), 0)
-	l.Release("x")
-	l.wantTake("the second", "x", named("c"), 0)
+	e.Release("x")
+	e.wantAcquire("the first", "x", named("b"), 0)
+	e.Release("x")
+	e.wantAcquire("the second", "x", named("c"), 0)
 }
 
 func TestInFlightConcurrently(t *testing.T) {
@@ -135,21 +135,21 @@ func TestInFlightConcurrently(t *testing.T) {
 
 // However many come, nothing is remembered of those who left, were served, or stayed away.
 func TestTheBudgetForgets(t *testing.T) {
-	l := newTill(t, 1, 1)
+	e := newEnvironment(t, 1, 1)
 	for i := range 3000 {
-		l.Acquire(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))
+		e.Acquire(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))
 	}
 	for i := range 1000 {
-		l.Cancel(named(fmt.Sprint(i)).NamespacedName)
+		e.Cancel(named(fmt.Sprint(i)).NamespacedName)
 	}
-	if n := l.Waiting(); n != 2000 {
+	if n := e.Waiting(); n != 2000 {
 		t.Errorf("%d wait", n)
 	}
 	for range 60 {
-		l.step(5 * time.Second)
-		l.Admitted()
+		e.step(5 * time.Second)
+		e.Admitted()
 	}
-	if n := l.Waiting(); n != 0 {
+	if n := e.Waiting(); n != 0 {
 		t.Errorf("%d wait though they stayed away for five minutes", n)
 	}
 }
@@ -157,8 +157,8 @@ func TestTheBudgetForgets(t *testing.T) {
 // Within any second no more than the rate and the burst go through, and everybody
 // gets a turn who comes back when called.
 func TestBudgetUnderALoad(t *testing.T) {
-	l := newTill(t, 20, 5)
-	start := l.clock.Now()
+	e := newEnvironment(t, 20, 5)
+	start := e.clock.Now()
 	due := map[types.NamespacedName]ratelimit.Claim{}
 	for i := range 200 {
 		claim := named(fmt.Sprint("key", i))
@@ -167,28 +167,28 @@ func TestBudgetUnderALoad(t *testing.T) {
 	all := maps.Clone(due)
 	var mu sync.Mutex
 	done, perSecond := 0, map[int]int{}
-	for l.clock.Now().Before(start.Add(time.Minute)) && done < len(all) {
+	for e.clock.Now().Before(start.Add(time.Minute)) && done < len(all) {
 		var wg sync.WaitGroup
 		for _, claim := range due {
 			wg.Go(func() {
-				if l.Acquire(account, claim) == 0 {
+				if e.Acquire(account, claim) == 0 {
 					mu.Lock()
 					defer mu.Unlock()
 					done++
-					perSecond[int(l.clock.Now().Sub(start)/time.Second)]++
+					perSecond[int(e.clock.Now().Sub(start)/time.Second)]++
 				}
 			})
 		}
 		wg.Wait()
-		l.step(10 * time.Millisecond)
+		e.step(10 * time.Millisecond)
 		due = map[types.NamespacedName]ratelimit.Claim{}
-		names, _ := l.Admitted()
+		names, _ := e.Admitted()
 		for _, name := range names {
 			due[name] = all[name]
 		}
 	}
-	if done < len(all) || l.clock.Now().After(start.Add(11*time.Second)) {
-		t.Errorf("%d of %d after %v", done, len(all), l.clock.Now().Sub(start))
+	if done < len(all) || e.clock.Now().After(start.Add(11*time.Second)) {
+		t.Errorf("%d of %d after %v", done, len(all), e.clock.Now().Sub(start))
 	}
 	for second, calls := range perSecond {
 		if calls > 25 {

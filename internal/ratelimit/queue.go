@@ -12,50 +12,50 @@ import (
 	"k8s.io/utils/third_party/forked/golang/btree"
 )
 
-// Claim is a call that somebody wants to make, and what decides whose turn it is while the budget is short.
+// Claim is a claim for a call, with what decides its position in the queue.
 type Claim struct {
-	// NamespacedName is the credential's: it claims one call at a time.
+	// NamespacedName is the StsCredential's: it claims one call at a time.
 	types.NamespacedName
-	// Expires is when what it has expires; zero if it has nothing that would.
+	// Expires is the expiration of its current credentials; zero if there are none.
 	Expires time.Time
-	// First: it does not have what it wants yet. So it is taken for where Expires is zero.
+	// First: the call is a first issuance. Implied by a zero Expires.
 	First bool
 }
 
-// Of ten turns while some wait, one is kept for first issues and four go to the namespaces in turn; five go to the
-// earliest expiry of all. A turn that nobody waits for goes to the others.
+// Of ten turns, one is reserved for first issuances, four go to the namespaces in turn, and five to the earliest expiration. A
+// turn without a claim goes to the others.
 const (
 	turnsInAll   = 10
-	turnsInOrder = 2 // every second one, but for the one of first issues
+	turnsInOrder = 2 // every second turn goes to the namespaces, except the one of first issuances
 )
 
-// queue is those who wait for the calls of one account. It knows no time and no limit: it says who goes first.
+// queue holds the waiting claims of an account, and decides which is next. It knows neither time nor limits.
 type queue struct {
-	earliest *btree.BTree[*waiter] // all that have something that expires
-	renewals *lane                 // the same, by namespace
-	firsts   *lane                 // first issues, by namespace; a waiter may stand in both lanes
+	earliest *btree.BTree[*waiter] // all claims with an expiration
+	renewals *flow                 // the same, by namespace
+	firsts   *flow                 // first issuances, by namespace; a claim can be in both flows
 	waiting  int
-	turns    uint64 // that were given
+	turns    uint64 // number of turns so far
 }
 
-// waiter is a claim that waits, or whose turn has come.
+// waiter is a waiting or admitted claim.
 type waiter struct {
 	Claim
-	account *account
-	arrival uint64    // numbers those that came, in their order
-	since   time.Time // when it came
-	back    time.Time // when it is given up while it waits, should it not come back
-	called  bool      // its turn has come
-	lapses  time.Time // when that is over
-	lane    *lane     // in which its turn came
-	before  place     // of its namespace in that lane until then
+	account       *account
+	arrival       uint64    // sequence number
+	since         time.Time // when it arrived
+	dropAt        time.Time // when it is dropped unless it is repeated
+	admitted      bool
+	reservedUntil time.Time // when its reservation expires
+	flow          *flow     // in which it was admitted
+	before        position  // of its namespace in that flow before that
 }
 
 func newQueue() *queue {
-	return &queue{earliest: btree.New(degree, expiresFirst), renewals: newLane(expiresFirst), firsts: newLane(cameFirst)}
+	return &queue{earliest: btree.New(degree, expiresFirst), renewals: newFlow(expiresFirst), firsts: newFlow(cameFirst)}
 }
 
-// degree is of trees that are mostly small.
+// degree is for trees that are mostly small.
 const degree = 8
 
 func expiresFirst(a, b *waiter) bool {
@@ -64,7 +64,7 @@ func expiresFirst(a, b *waiter) bool {
 
 func cameFirst(a, b *waiter) bool { return a.arrival < b.arrival }
 
-// push lets w wait. While it does, its claim must not change.
+// push adds w. While it waits, its claim must not change.
 func (q *queue) push(w *waiter) {
 	q.waiting++
 	if !w.Expires.IsZero() {
@@ -76,15 +76,15 @@ func (q *queue) push(w *waiter) {
 	}
 }
 
-// putBack lets w, whose turn came and was not used, wait again. Its namespace has the place that it had before.
+// putBack adds w again, which was admitted and made no call. Its namespace gets its earlier position.
 func (q *queue) putBack(w *waiter) {
 	q.push(w)
-	if w.lane != nil {
-		w.lane.restore(w.Namespace, w.before)
+	if w.flow != nil {
+		w.flow.restore(w.Namespace, w.before)
 	}
 }
 
-// remove takes out w, which waits.
+// remove removes w, which must be waiting.
 func (q *queue) remove(w *waiter) {
 	q.waiting--
 	q.earliest.Delete(w)
@@ -92,18 +92,18 @@ func (q *queue) remove(w *waiter) {
 	q.firsts.remove(w)
 }
 
-// pop takes out whoever's turn it is; somebody must wait.
+// pop removes and returns the next claim; one must be waiting.
 func (q *queue) pop() *waiter {
 	q.turns++
 	w, of := q.next()
-	w.lane, w.before = of, of.placeOf(w.Namespace)
+	w.flow, w.before = of, of.positionOf(w.Namespace)
 	q.remove(w)
-	of.move(w.Namespace, place{q.turns, w.before.arrival})
+	of.move(w.Namespace, position{q.turns, w.before.arrival})
 	return w
 }
 
-// next is whoever's turn it is, and the lane that it counts in.
-func (q *queue) next() (*waiter, *lane) {
+// next returns the next claim and the flow whose turn it is.
+func (q *queue) next() (*waiter, *flow) {
 	turn := q.turns % turnsInAll
 	if !q.firsts.empty() && (turn == 0 || q.renewals.empty()) {
 		return q.firsts.next(), q.firsts
@@ -115,102 +115,102 @@ func (q *queue) next() (*waiter, *lane) {
 	return w, q.renewals
 }
 
-// maxPlaces is the number of namespaces without a waiter whose place a lane remembers.
-const maxPlaces = 1000
+// maxPositions is the number of namespaces without waiting claims whose position a flow keeps.
+const maxPositions = 1000
 
-// lane lets namespaces take turns: it is that one's whose last turn is longest ago. For renewals, those that come by the
-// earliest expiry count, too. A namespace keeps its place while nobody of it waits, so that one with a single waiter loses
-// nothing when that waiter leaves and comes back.
-type lane struct {
+// flow lets namespaces take turns: the next is the one whose last turn is the oldest. A renewal that is admitted for its
+// expiration counts as a turn, too. A namespace keeps its position without waiting claims, so that a single claim that is
+// canceled and repeated loses nothing.
+type flow struct {
 	less       btree.LessFunc[*waiter]
-	namespaces map[string]*tenant // that have somebody waiting
-	order      *btree.BTree[*tenant]
-	places     *lru.Cache // namespace -> place, of those that have nobody waiting
+	namespaces map[string]*namespaceQueue // with waiting claims
+	order      *btree.BTree[*namespaceQueue]
+	positions  *lru.Cache // namespace -> position, without waiting claims
 }
 
-// place decides which namespace goes first. The zero place goes before all others.
-type place struct {
-	turn    uint64 // its last; of one that has just come, the last of all
-	arrival uint64 // of whoever came first: the order of those who have just come
+// position is the position of a namespace in a flow. The zero position is before all others.
+type position struct {
+	turn    uint64 // its last turn; of a new namespace, the last turn of all
+	arrival uint64 // of its first claim, which orders new namespaces
 }
 
-func (p place) compare(other place) int {
+func (p position) compare(other position) int {
 	return cmp.Or(cmp.Compare(p.turn, other.turn), cmp.Compare(p.arrival, other.arrival))
 }
 
-// tenant is a namespace's part of a lane.
-type tenant struct {
-	place
+// namespaceQueue holds the waiting claims of a namespace in a flow.
+type namespaceQueue struct {
+	position
 	namespace string
 	waiting   *btree.BTree[*waiter]
 }
 
-func newLane(less btree.LessFunc[*waiter]) *lane {
-	return &lane{
-		less: less, namespaces: map[string]*tenant{}, places: lru.New(maxPlaces),
-		order: btree.New(degree, func(a, b *tenant) bool { return a.compare(b.place) < 0 }),
+func newFlow(less btree.LessFunc[*waiter]) *flow {
+	return &flow{
+		less: less, namespaces: map[string]*namespaceQueue{}, positions: lru.New(maxPositions),
+		order: btree.New(degree, func(a, b *namespaceQueue) bool { return a.compare(b.position) < 0 }),
 	}
 }
 
-func (l *lane) empty() bool { return len(l.namespaces) == 0 }
+func (f *flow) empty() bool { return len(f.namespaces) == 0 }
 
-func (l *lane) push(w *waiter, turn uint64) {
-	t, ok := l.namespaces[w.Namespace]
+func (f *flow) push(w *waiter, turn uint64) {
+	t, ok := f.namespaces[w.Namespace]
 	if !ok {
-		t = &tenant{namespace: w.Namespace, place: place{turn, w.arrival}, waiting: btree.New(degree, l.less)}
-		if known, ok := l.places.Get(w.Namespace); ok {
-			t.place = known.(place)
-			l.places.Remove(w.Namespace)
+		t = &namespaceQueue{namespace: w.Namespace, position: position{turn, w.arrival}, waiting: btree.New(degree, f.less)}
+		if known, ok := f.positions.Get(w.Namespace); ok {
+			t.position = known.(position)
+			f.positions.Remove(w.Namespace)
 		}
-		l.namespaces[w.Namespace] = t
-		l.order.ReplaceOrInsert(t)
+		f.namespaces[w.Namespace] = t
+		f.order.ReplaceOrInsert(t)
 	}
 	t.waiting.ReplaceOrInsert(w)
 }
 
-// remove takes out w, if it stands in this lane.
-func (l *lane) remove(w *waiter) {
-	t, ok := l.namespaces[w.Namespace]
+// remove removes w, if it is in this flow.
+func (f *flow) remove(w *waiter) {
+	t, ok := f.namespaces[w.Namespace]
 	if !ok {
 		return
 	}
 	if t.waiting.Delete(w); t.waiting.Len() == 0 {
-		l.order.Delete(t)
-		delete(l.namespaces, w.Namespace)
-		l.places.Add(w.Namespace, t.place)
+		f.order.Delete(t)
+		delete(f.namespaces, w.Namespace)
+		f.positions.Add(w.Namespace, t.position)
 	}
 }
 
-// placeOf returns the place of a namespace that has somebody waiting.
-func (l *lane) placeOf(namespace string) place {
-	if t, ok := l.namespaces[namespace]; ok {
-		return t.place
+// positionOf returns the position of a namespace with waiting claims.
+func (f *flow) positionOf(namespace string) position {
+	if t, ok := f.namespaces[namespace]; ok {
+		return t.position
 	}
-	return place{}
+	return position{}
 }
 
-// move gives a namespace another place, whether somebody of it waits or not.
-func (l *lane) move(namespace string, to place) {
-	t, ok := l.namespaces[namespace]
+// move sets the position of a namespace.
+func (f *flow) move(namespace string, to position) {
+	t, ok := f.namespaces[namespace]
 	if !ok {
-		l.places.Add(namespace, to)
+		f.positions.Add(namespace, to)
 		return
 	}
-	l.order.Delete(t)
-	t.place = to
-	l.order.ReplaceOrInsert(t)
+	f.order.Delete(t)
+	t.position = to
+	f.order.ReplaceOrInsert(t)
 }
 
-// restore gives a namespace that has somebody waiting an earlier place.
-func (l *lane) restore(namespace string, to place) {
-	if t, ok := l.namespaces[namespace]; ok && to.compare(t.place) < 0 {
-		l.move(namespace, to)
+// restore sets the position of a namespace with waiting claims, if it is earlier.
+func (f *flow) restore(namespace string, to position) {
+	if t, ok := f.namespaces[namespace]; ok && to.compare(t.position) < 0 {
+		f.move(namespace, to)
 	}
 }
 
-// next is the first of the namespace whose turn it is; there must be one.
-func (l *lane) next() *waiter {
-	t, _ := l.order.Min()
+// next returns the first claim of the next namespace; there must be one.
+func (f *flow) next() *waiter {
+	t, _ := f.order.Min()
 	w, _ := t.waiting.Min()
 	return w
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// unacceptedPrefix starts the budget's keys for calls that no account has accepted yet.
+// unacceptedPrefix is the prefix of the keys for calls that no account has accepted yet.
 const unacceptedPrefix = "unaccepted/"
 
 const (
@@ -20,21 +20,21 @@ const (
 	unacceptedBurstShare = 4
 )
 
-// Unaccepted returns the budget's key for the calls of a namespace's identities that no account has accepted yet:
-// unknown AccessKeys, and ServiceAccounts that STS has given no session. A namespace can make up any number of them. Such
-// calls of all namespaces together have the limits of one account, and the namespaces take turns. A throttling answer
-// pauses the calls of its namespace alone.
+// Unaccepted returns the key for the calls of a namespace's identities that no account has accepted yet: AccessKeys whose
+// account is unknown, and ServiceAccounts before their first credentials. A namespace can invent any number of them. Such calls
+// of all namespaces together have the limits of one account, and the namespaces take turns. A throttling response pauses only
+// the calls of its namespace.
 func Unaccepted(namespace string) string { return unacceptedPrefix + namespace }
 
-// group is the accounts that share one limit and take turns: a member for each namespace.
+// group is a group of accounts that share one limit and take turns: one member per namespace.
 type group struct {
 	limiter  *rate.Limiter
 	qps      rate.Limit // of a member
 	burst    int        // of a member
 	members  map[*account]struct{}
-	reserved int    // tokens of those whose turn has come
-	busy     int    // calls under way or about to be
-	turns    uint64 // that were given, and members that joined
+	reserved int    // tokens of admitted claims
+	occupied int    // seats
+	turns    uint64 // number of turns, and of members that joined
 }
 
 func newGroup(qps rate.Limit, burst int) *group {
@@ -44,45 +44,45 @@ func newGroup(qps rate.Limit, burst int) *group {
 	}
 }
 
-// nextTurn returns a number that is greater than those of all turns so far.
+// nextTurn returns a number greater than all earlier ones.
 func (g *group) nextTurn() uint64 {
 	g.turns++
 	return g.turns
 }
 
-// call calls those whose turn has come, of the namespace whose last turn is longest ago first.
-func (g *group) call(now time.Time, full func(*account) bool) (called []*waiter) {
+// admit admits claims; the next is of the namespace whose last turn is the oldest.
+func (g *group) admit(now time.Time, saturated func(*account) bool) (admitted []*waiter) {
 	for a := range g.members {
 		a.expire(now)
 	}
 	for g.free(now) >= enough {
 		var first *account
 		for a := range g.members {
-			if (first == nil || a.turn < first.turn) && a.ready(now, full) {
+			if (first == nil || a.turn < first.turn) && a.ready(now, saturated) {
 				first = a
 			}
 		}
 		if first == nil {
-			return called
+			return admitted
 		}
 		first.turn = g.nextTurn()
-		called = append(called, first.callNext(now))
+		admitted = append(admitted, first.admitNext(now))
 	}
-	return called
+	return admitted
 }
 
-// free is how many tokens there are that are nobody's.
+// free returns the number of tokens that are not reserved.
 func (g *group) free(now time.Time) float64 {
 	return g.limiter.TokensAt(now) - float64(g.reserved)
 }
 
-// until is how long it takes until n more calls can be made, as far as the common tokens go.
+// until returns how long it takes until there are n free tokens of the group.
 func (g *group) until(n int, now time.Time) time.Duration {
 	missing := max(0, float64(n)-g.free(now))
 	return time.Duration(math.Ceil(missing / float64(g.limiter.Limit()) * float64(time.Second)))
 }
 
-// ahead is how many calls are made until a namespace has had n turns, or fewer where others wait for fewer.
+// ahead returns the number of calls until a namespace has had n turns.
 func (g *group) ahead(n int) (calls int) {
 	for a := range g.members {
 		calls += min(n, a.waiting.waiting)
@@ -90,11 +90,11 @@ func (g *group) ahead(n int) (calls int) {
 	return calls
 }
 
-// left is how many calls at a time the group leaves to its members, if free places are left for all accounts. Together
-// they take half of the places, and each no more than it leaves for the others.
-func (g *group) left(free int) int { return (free - g.busy + 1) / 2 }
+// left returns the number of seats for a member, if free seats are left for all accounts. All members together occupy at most
+// half of the seats, and each no more than it leaves for the others.
+func (g *group) left(free int) int { return (free - g.occupied + 1) / 2 }
 
-// newAccount returns the bucket for a key.
+// newAccount returns the account for a key.
 func (b *Budget) newAccount(key string) *account {
 	a := newAccount(b.qps, b.burst)
 	if strings.HasPrefix(key, unacceptedPrefix) {
@@ -103,11 +103,11 @@ func (b *Budget) newAccount(key string) *account {
 		a.group, a.turn = g, g.nextTurn()
 		g.members[a] = struct{}{}
 	}
-	a.flying = &b.flying
+	a.occupied = &b.occupied
 	return a
 }
 
-// forget removes an account that is as good as new.
+// forget removes an account.
 func (b *Budget) forget(key string, a *account) {
 	delete(b.accounts, key)
 	if a.group != nil {
