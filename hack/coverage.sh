@@ -4,7 +4,7 @@ set -euo pipefail
 awk -v module=github.com/stscredential/sts-credential-operator/ '
   BEGIN {
     least["internal/renewal"] = 100; least["internal/grant"] = 100
-    least["controllers/stscredential"] = 85; least["internal/sts"] = 85
+    least["controllers/stscredential"] = 85; least["controllers/rollout"] = 85; least["internal/sts"] = 85
     least["internal/rampolicy"] = 85; least["internal/ratelimit"] = 85
   }
   !/^mode: / {

@@ -10,16 +10,15 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/announce"
 )
 
-// newEvents lets events give way to credentials.
-func newEvents(c client.Client, reconciler *stscredential.Reconciler) *announce.Recorder {
+// newEvents lets events give way to what the controllers do.
+func newEvents(c client.Client, busy func() bool) *announce.Recorder {
 	const name = "sts-credential-operator"
 	host, _ := os.Hostname()
 	return announce.New(announce.Options{
-		Client: c, Controller: name, Instance: name + "-" + host, Urgent: reconciler.Busy,
+		Client: c, Controller: name, Instance: name + "-" + host, Urgent: busy,
 		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("events"),
 	})
 }

@@ -18,12 +18,14 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/controllers/rollout"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
@@ -94,8 +96,10 @@ func run(ctx context.Context, s *settings) error {
 		Clock:      clock.RealClock{},
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
-	told := newEvents(mgr.GetClient(), reconciler)
+	rollouts := newRollouts(mgr.GetClient(), uncached, client.Skew, reconciler.Early)
+	told := newEvents(mgr.GetClient(), func() bool { return reconciler.Busy() || rollouts.Busy() })
 	reconciler.Events = eventlimit.New(told, clock.RealClock{})
+	rollouts.Events = reconciler.Events
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
 			Client: mgr.GetClient(), STS: client, ProviderARN: s.oidcProviderARN,
@@ -103,9 +107,10 @@ func run(ctx context.Context, s *settings) error {
 	}
 	if err := errors.Join(
 		mgr.Add(told),
-		s.track(ctx, mgr.GetClient(), reconciler),
+		s.track(ctx, mgr, reconciler, rollouts),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),
+		metrics.Registry.Register(rollouts.Results),
 	); err != nil {
 		return err
 	}
@@ -113,6 +118,13 @@ func run(ctx context.Context, s *settings) error {
 		ctrl.Log.WithName("identity").Error(err, "GetCallerIdentity failed; continuing without the caller's identity.")
 	}
 	return mgr.Start(ctx)
+}
+
+// newRollouts returns the controller of restarts, which is set up where it is switched on, see track.
+func newRollouts(c client.Client, uncached client.Reader, skew func() time.Duration, early *renewal.Early) *rollout.Reconciler {
+	return &rollout.Reconciler{
+		Client: c, APIReader: uncached, Skew: skew, Clock: clock.RealClock{}, Results: rollout.NewResults(), Early: early,
+	}
 }
 
 // newBudget has a place for a call for each worker, and leaves some for the others when calls of one account hang.

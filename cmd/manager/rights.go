@@ -11,23 +11,26 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stscredential/sts-credential-operator/controllers/rollout"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 )
 
-// track switches on what needs pods, if the operator may watch them. If not, credentials are renewed all the same.
-func (s *settings) track(ctx context.Context, api client.Client, r *stscredential.Reconciler) error {
+// track sets up the controller that needs pods, if it is switched on and the operator may watch pods. If not, credentials are
+// renewed all the same.
+func (s *settings) track(ctx context.Context, mgr ctrl.Manager, credentials *stscredential.Reconciler, rollouts *rollout.Reconciler) error {
 	if !s.trackConsumers && !s.rollouts {
 		return nil
 	}
-	allowed, err := mayWatchPods(ctx, api, s.namespaces)
+	allowed, err := mayWatchPods(ctx, mgr.GetClient(), s.namespaces)
 	if err != nil {
 		return err
 	}
 	if !allowed {
 		ctrl.Log.WithName("consumers").Error(nil, "pods are not tracked and no workload is restarted: the operator may not list and watch pods; give it that right, or drop --track-consumers and --rollouts")
+		return nil
 	}
-	r.TrackConsumers, r.Rollouts = s.trackConsumers && allowed, s.rollouts && allowed
-	return nil
+	credentials.TracksConsumers, rollouts.Rollouts = true, s.rollouts
+	return rollouts.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles)
 }
 
 // mayWatchPods reports whether the operator may list and watch pods in these namespaces, none means all. A cache that may

@@ -106,3 +106,11 @@ func (w *clockWatch) wakeAll(ctx context.Context) {
 		}
 	}
 }
+
+// local is a time of STS's clock by the local one, which stands for those of the nodes.
+func (r *Reconciler) local(stsTime time.Time) time.Time { return stsTime.Add(-r.STS.Skew()) }
+
+// stsTime is a time of the local clock by STS's.
+func (r *Reconciler) stsTime(local time.Time) time.Time {
+	return local.Add(r.STS.Skew()).UTC().Truncate(time.Second)
+}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/controllers/rollout"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -39,6 +40,7 @@ func (w *world) registry(elected bool) *prometheus.Registry {
 	told := &Reconciler{Client: client.NewNamespacedClient(cached, w.namespace), STS: w.client, Budget: w.Budget, Operator: w.Operator, Metrics: w.Metrics}
 	registry := prometheus.NewPedanticRegistry()
 	w.must(told.RegisterMetrics(registry, leading))
+	w.must(registry.Register(rollout.NewResults()))
 	return registry
 }
 
@@ -129,7 +131,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		w.catchUp(c)
 	}
 	allowed := map[string][]string{
-		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Results(), "result": slices.Concat(renewalResults, rolloutResults),
+		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Results(), "result": append([]string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}, renewalResults...),
 	}
 	families, err := w.registry(true).Gather()
 	w.must(err)

@@ -5,7 +5,6 @@ package stscredential
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,7 +82,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if informers, err = cache.New(config, options); err != nil {
 		return 1, err
 	}
-	if err := errors.Join(IndexSecrets(ctx, informers), IndexPods(ctx, informers)); err != nil {
+	if err := IndexSecrets(ctx, informers); err != nil {
 		return 1, err
 	}
 	go func() { _ = informers.Start(ctx) }()

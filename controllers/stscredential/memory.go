@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -93,11 +92,6 @@ type memo struct {
 	// Repairs of the Secret by a call to STS, and adjustments of its metadata; why the last of these failed.
 	repairs, adjustments pace
 	adjustTrouble        *trouble
-
-	// The last reads of targets past the cache, for one generation of the spec, and the workload to read next.
-	targets   map[consumers.Workload]targetRead
-	targetsOf int64
-	nextRead  consumers.Workload
 }
 
 // unsaved is a session that waits to be written. It hides what it holds from everything that prints.

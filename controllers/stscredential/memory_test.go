@@ -16,6 +16,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -142,7 +143,7 @@ func TestWallJump(t *testing.T) {
 func TestMessagesAreCut(t *testing.T) {
 	p := &pass{}
 	p.stall("Reason", "%s", strings.Repeat("é", 1000))
-	if n := len(p.trouble.message); n > maxMessage+len("…") || !strings.HasSuffix(p.trouble.message, "é…") {
+	if n := len(p.trouble.message); n > eventlimit.MaxMessage+len("…") || !strings.HasSuffix(p.trouble.message, "é…") {
 		t.Errorf("message of %d bytes", n)
 	}
 }

@@ -19,7 +19,6 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 	waits     prometheus.Histogram
 	renewals  *prometheus.CounterVec
-	rollouts  *prometheus.CounterVec
 	expired   expired
 }
 
@@ -29,9 +28,6 @@ var renewalResults = []string{
 	v1alpha1.ReasonSecretWriteFailed, v1alpha1.ReasonIdentityUnavailable, v1alpha1.ReasonRoleRefused,
 	v1alpha1.ReasonThrottled, v1alpha1.ReasonSTSUnavailable,
 }
-
-// rolloutResults are what an attempt to restart a workload can end with.
-var rolloutResults = []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}
 
 // NewMetrics starts all counters at 0, for each value that their labels can have: rates see the first event, too.
 func NewMetrics() *Metrics {
@@ -54,10 +50,6 @@ func NewMetrics() *Metrics {
 			Name: "stscredential_renewals_total",
 			Help: "Number of completed attempts to issue or renew credentials, by result: Issued, or the reason of the condition that reports the failure.",
 		}, []string{"result"}),
-		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stscredential_rollouts_total",
-			Help: "Number of workload restarts after a renewal, by result: Restarted, or RolloutRefused if the API server rejected the restart.",
-		}, []string{"result"}),
 	}
 	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
 		m.durations.WithLabelValues(action)
@@ -67,9 +59,6 @@ func NewMetrics() *Metrics {
 	}
 	for _, result := range renewalResults {
 		m.renewals.WithLabelValues(result)
-	}
-	for _, result := range rolloutResults {
-		m.rollouts.WithLabelValues(result)
 	}
 	return m
 }
@@ -93,15 +82,12 @@ func (m *Metrics) attempted(p *pass) {
 	}
 }
 
-// rolledOut counts a workload that was to be restarted.
-func (m *Metrics) rolledOut(result string) { m.rollouts.WithLabelValues(result).Inc() }
-
 // RegisterMetrics registers all metrics of the operator. Those that tell of StsCredentials are the leader's alone, so that
 // two replicas do not count twice; elected is closed once this one leads.
 func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
 	var errs []error
 	for _, collector := range []prometheus.Collector{
-		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals, r.Metrics.rollouts,
+		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stscredential_clock_skew_seconds",
 			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",

@@ -36,8 +36,8 @@ func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
 	}
 	before := p.credential.Status.DeepCopy()
 	p.describe(&p.credential.Status)
-	p.credential.Status.Consumers = r.consumers(p)
 	r.judge(p, &p.credential.Status.Conditions)
+	r.describeConsumers(p, before)
 	if equality.Semantic.DeepEqual(*before, p.credential.Status) {
 		return next, nil
 	}
@@ -94,6 +94,7 @@ func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
 	*status = v1alpha1.StsCredentialStatus{
 		ObservedGeneration: c.Generation,
 		Conditions:         status.Conditions,
+		Consumers:          status.Consumers,
 		RoleName:           c.RoleName(),
 		SessionName:        p.request.SessionName,
 		SecretName:         c.SecretName(),
@@ -135,29 +136,6 @@ func (r *Reconciler) judge(p *pass, conditions *[]metav1.Condition) {
 		failing = *p.trouble
 	}
 	abnormal(v1alpha1.ConditionRenewalFailing, works && p.trouble != nil, failing.reason, failing.message)
-	left := r.leftStale(p)
-	abnormal(v1alpha1.ConditionPodsStale, left != "", v1alpha1.ReasonPodsOutliveCredentials, left)
-	if obstacle := p.obstacle(); obstacle != "" || !p.readsDeferred { // what was not read is as it was
-		abnormal(v1alpha1.ConditionRolloutFailing, obstacle != "", obstacle, p.obstacles[obstacle])
-	}
-}
-
-// leftStale says which pods hold what the Secret held before, though nobody is asked to replace them; empty if none do.
-func (r *Reconciler) leftStale(p *pass) string {
-	if p.consumers == nil || len(p.consumers.Left) == 0 {
-		return ""
-	}
-	return bounded(fmt.Sprintf("Pods still use superseded credentials from Secret %s: %s. Restart them, mount the Secret as a volume, or set spec.rollout.",
-		p.seen.Name, r.named(p.consumers.Left)))
-}
-
-// obstacle is the reason of the highest precedence why workloads are not restarted; empty if they are.
-func (p *pass) obstacle() string {
-	i := slices.IndexFunc(rolloutReasons, func(reason string) bool { return p.obstacles[reason] != "" })
-	if i < 0 {
-		return ""
-	}
-	return rolloutReasons[i]
 }
 
 // ready is the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong. healing:
@@ -184,9 +162,6 @@ func (p *pass) alsoHolding() string {
 	return "; " + p.holding
 }
 
-// often is the duration below which restarts after each renewal come many times a day.
-const often = 4 * time.Hour
-
 // announce makes an event of each change of a condition; routine renewals change none.
 func (r *Reconciler) announce(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
 	r.announceRestarts(before, after)
@@ -200,20 +175,6 @@ func (r *Reconciler) announce(before *v1alpha1.StsCredentialStatus, after *v1alp
 			severity = corev1.EventTypeNormal
 		}
 		r.Events.Eventf(after, nil, severity, is.Reason, kind, "%s", is.Message)
-	}
-}
-
-// announceRestarts tells of pods that are left stale, of restarts that do not work, and of a spec that asks for many.
-func (r *Reconciler) announceRestarts(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
-	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
-		was, is := meta.FindStatusCondition(before.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
-		if is != nil && (was == nil || was.Reason != is.Reason) {
-			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, kind, "%s", is.Message)
-		}
-	}
-	if after.Restarts() && after.Duration() < often && before.ObservedGeneration != after.Generation {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
-			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
-	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
@@ -49,14 +49,7 @@ type pass struct {
 	ending    bool          // the namespace is being deleted
 	wrote     bool          // the Secret was written
 
-	looks []time.Duration // how long until something beside the Secret is looked at: others under former names, workloads
-
-	issue     consumers.Issue    // what the Secret holds, as pods see it
-	restarts  consumers.Wish     // what of restarts the spec asks for and may be done
-	consumers *consumers.Finding // how pods stand to the Secret; nil where they are not watched
-	obstacles map[string]string  // why workloads are not restarted, by reason
-
-	readsDeferred bool // reads of workloads were left to a later reconcile
+	looks []time.Duration // how long until something beside the Secret is looked at: others under former names
 }
 
 // trouble is why credentials are not renewed.
@@ -66,24 +59,13 @@ type trouble struct {
 	passing         bool          // it may pass without a person
 }
 
-// maxMessage bounds what is told, in bytes: events take 1024.
-const maxMessage = 900
-
 // fail notes what is wrong, unless something of higher precedence is.
 func (p *pass) fail(t trouble) {
 	if p.trouble != nil {
 		return
 	}
-	t.message = bounded(t.message)
+	t.message = eventlimit.Bounded(t.message)
 	p.trouble = &t
-}
-
-// bounded is as much of a message as is told.
-func bounded(message string) string {
-	if len(message) > maxMessage {
-		return strings.ToValidUTF8(message[:maxMessage], "") + "…"
-	}
-	return message
 }
 
 // stall notes what is wrong until an event comes.

@@ -66,14 +66,13 @@ type Reconciler struct {
 	ClusterName string
 	// Region is what templates and the formats that need one are given.
 	Region string
-	// TrackConsumers tells which pods hold what a Secret held before; Rollouts does so, too, and restarts workloads where a
-	// spec asks for it. Both need the right to watch pods, and IndexPods.
-	TrackConsumers, Rollouts bool
+	// TracksConsumers: the controller of package rollout runs, and owns status.consumers and the conditions PodsStale and
+	// RolloutFailing.
+	TracksConsumers bool
 
 	memory   memory
 	wake     chan wakeUp
 	requests *fairqueue.Queue
-	reads    workloadReads
 	passes   atomic.Int64 // that are under way
 }
 
@@ -170,16 +169,11 @@ func (r *Reconciler) walk(ctx context.Context, p *pass) error {
 	if err := r.prune(ctx, p); err != nil {
 		return err
 	}
-	if err := r.survey(ctx, p); err != nil {
-		return err
-	}
-	r.rollOut(ctx, p)
 	return nil
 }
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, the clock, turns in the budget and, where they are watched, pods; never the
-// status.
+// Secrets, grants, the labels of namespaces, the clock, turns in the budget and requests to renew early; never the status.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	r.wake = make(chan wakeUp)
 	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
@@ -188,14 +182,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
 		return err
 	}
-	built := ctrl.NewControllerManagedBy(mgr)
-	if r.tracksPods() {
-		if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
-			return err
-		}
-		built = built.Watches(&corev1.Pod{}, r.podHandler())
-	}
-	return built.
+	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.credentialsOfSecret), builder.WithPredicates(r.byOthers())).
 		Watches(&v1alpha1.StsCredential{}, r.releasedHandler()).

@@ -117,3 +117,12 @@ func (r *Reconciler) releasedHandler() handler.EventHandler {
 		},
 	}
 }
+
+// credentialNamed reads an StsCredential from the cache; nil if there is none.
+func (r *Reconciler) credentialNamed(ctx context.Context, namespace, name string) *v1alpha1.StsCredential {
+	c := &v1alpha1.StsCredential{}
+	if r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, c) != nil {
+		return nil
+	}
+	return c
+}

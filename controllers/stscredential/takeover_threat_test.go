@@ -73,7 +73,6 @@ func TestThreatForgedHistory(t *testing.T) {
 	forged := w.forgedRecord(c, nil)
 	forged.Annotations["sts.alibabacloud.com/replaced"] = "2020-01-01T00:00:00Z/9999-12-31T23:59:00-01:00,2020-01-01T00:00:00Z/2030-01-01T00:00:00Z"
 	w.must(api.Create(w.ctx, secret.ForAdopted(forged)))
-	w.TrackConsumers = true
 	w.pass(c)
 	w.step(50 * time.Minute)
 	w.pass(c)

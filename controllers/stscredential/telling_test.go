@@ -17,6 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -127,7 +128,7 @@ func TestLongTexts(t *testing.T) {
 	})
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "unknown element")
-	if n := len(c.Status.Conditions[0].Message); n > maxMessage+3 {
+	if n := len(c.Status.Conditions[0].Message); n > eventlimit.MaxMessage+3 {
 		t.Errorf("message of %d bytes", n)
 	}
 }

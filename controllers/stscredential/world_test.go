@@ -57,8 +57,6 @@ type world struct {
 	events    *events.FakeRecorder
 	log       *logSink
 	timeout   time.Duration // of a call to STS
-	// How far the API server's clock and the nodes' are ahead of the operator's.
-	apiAhead, nodeAhead time.Duration
 	*Reconciler
 }
 

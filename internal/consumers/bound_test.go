@@ -24,14 +24,16 @@ func longName(i int) string { return fmt.Sprintf("%0*d", maxName, i) }
 
 // largePods are pods with as much of one kind as the API server takes.
 func largePods() map[string]func(*corev1.Pod) {
-	stamps := make([]string, 500)
-	for i := range stamps {
-		stamps[i] = longName(i) + "=" + strings.Repeat("x", 200)
+	annotations := make([]string, 500)
+	for i := range annotations {
+		annotations[i] = longName(i) + "=" + strings.Repeat("x", 200)
 	}
 	return map[string]func(*corev1.Pod){
-		"a stamp": func(p *corev1.Pod) { p.Annotations = map[string]string{stampAnnotation: strings.Join(stamps, ",")} },
-		"a stamp of nothing": func(p *corev1.Pod) {
-			p.Annotations = map[string]string{stampAnnotation: strings.Repeat("=,", 120_000)}
+		"a annotation": func(p *corev1.Pod) {
+			p.Annotations = map[string]string{restartedForAnnotation: strings.Join(annotations, ",")}
+		},
+		"a annotation of nothing": func(p *corev1.Pod) {
+			p.Annotations = map[string]string{restartedForAnnotation: strings.Repeat("=,", 120_000)}
 		},
 		"a time": func(p *corev1.Pod) {
 			p.Annotations = map[string]string{restartedAtAnnotation: strings.Repeat("x", 250_000)}
@@ -91,8 +93,8 @@ func TestStrippedPodIsBounded(t *testing.T) {
 		if size := stripped.(*corev1.Pod).Size(); size > maxCached {
 			t.Errorf("%s: the cache holds %d bytes, want at most %d", name, size, maxCached)
 		}
-		if len(kept.Reads) > MaxReads || len(kept.Stamp.For) > MaxReads {
-			t.Errorf("%s: %d reads and %d stamps", name, len(kept.Reads), len(kept.Stamp.For))
+		if len(kept.Reads) > MaxReads || len(kept.Restarted.For) > MaxReads {
+			t.Errorf("%s: %d reads and %d annotations", name, len(kept.Reads), len(kept.Restarted.For))
 		}
 		if cost := after.TotalAlloc - before.TotalAlloc; cost > maxCost {
 			t.Errorf("%s: %d bytes were allocated, want at most %d", name, cost, maxCost)

@@ -39,8 +39,8 @@ type Pod struct {
 	Deadline time.Time
 	// Reads are the Secrets that it reads, by name.
 	Reads map[string]Read
-	// Stamp that its template carried when it was made.
-	Stamp Stamp
+	// Restarted is the restart annotation that its template carried when it was made.
+	Restarted RestartAnnotation
 }
 
 // Read is how a pod reads a Secret.
@@ -77,8 +77,8 @@ func Strip(object any) (any, error) {
 	}
 	for annotation, value := range map[string]string{
 		readsAnnotation: encode(readsOf(pod)), endsAnnotation: endOf(pod),
-		stampAnnotation:       within(maxStamp, pod.Annotations[stampAnnotation]),
-		restartedAtAnnotation: within(maxTime, pod.Annotations[restartedAtAnnotation]),
+		restartedForAnnotation: within(maxRestartedFor, pod.Annotations[restartedForAnnotation]),
+		restartedAtAnnotation:  within(maxTime, pod.Annotations[restartedAtAnnotation]),
 	} {
 		if value != "" {
 			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, annotation, value)
@@ -91,7 +91,7 @@ func Strip(object any) (any, error) {
 func PodOf(stripped *corev1.Pod) Pod {
 	pod := Pod{
 		Name: stripped.Name, Created: stripped.CreationTimestamp.Time, Terminating: stripped.DeletionTimestamp != nil,
-		Reads: decode(stripped.Annotations[readsAnnotation]), Stamp: parseStamp(stripped.Annotations),
+		Reads: decode(stripped.Annotations[readsAnnotation]), Restarted: parseRestartAnnotation(stripped.Annotations),
 	}
 	if stripped.Status.StartTime != nil {
 		pod.Started = stripped.Status.StartTime.Time

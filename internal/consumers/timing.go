@@ -22,9 +22,9 @@ const (
 	unserved = 30 * time.Minute
 )
 
-// Issue is what a Secret holds, as far as pods are concerned.
-type Issue struct {
-	// Credential is the name of the StsCredential, ID that of the issue, see ID.
+// Issuance is what a Secret holds, as far as pods are concerned.
+type Issuance struct {
+	// Credential is the name of the StsCredential, ID that of the issuance, see ID.
 	Credential, ID string
 	// WrittenAt is when it was written to the Secret, by the API server's clock.
 	WrittenAt time.Time
@@ -41,9 +41,9 @@ type Replaced struct{ WrittenAt, ExpiresAt time.Time }
 // Unknown reports that it is nothing that works, or nothing that is known.
 func (r Replaced) Unknown() bool { return r.WrittenAt.IsZero() }
 
-// Stale reports whether a pod holds something else than the issue, and cannot refresh it: nothing, what the Secret held
-// before it was adopted, or an earlier issue.
-func (i Issue) Stale(pod Pod, read Read) bool {
+// Stale reports whether a pod holds something else than the issuance, and cannot refresh it: nothing, what the Secret held
+// before it was adopted, or an earlier issuance.
+func (i Issuance) Stale(pod Pod, read Read) bool {
 	since := read.Since
 	if i.Created && !read.Optional && !since.IsZero() {
 		// It can only have started once the Secret was there.
@@ -52,9 +52,9 @@ func (i Issue) Stale(pod Pod, read Read) bool {
 	return i.startedBefore(pod, since, settle)
 }
 
-// TargetStale reports whether a pod of a target started before the issue was written, however it reads the Secret. A pod
-// that does not refer to the Secret is stale from the second issue on.
-func (i Issue) TargetStale(pod Pod, read Read, reads bool) bool {
+// TargetStale reports whether a pod of a target started before the issuance was written, however it reads the Secret. A pod
+// that does not refer to the Secret is stale from the second issuance on.
+func (i Issuance) TargetStale(pod Pod, read Read, reads bool) bool {
 	switch {
 	case i.Created && !reads:
 		return false
@@ -64,36 +64,36 @@ func (i Issue) TargetStale(pod Pod, read Read, reads bool) bool {
 	return i.startedBefore(pod, pod.Started, settle)
 }
 
-// startedBefore reports whether something of a pod started before the issue was written or not longer than margin after.
+// startedBefore reports whether something of a pod started before the issuance was written or not longer than margin after.
 // Nothing that has not started did.
-func (i Issue) startedBefore(pod Pod, start time.Time, margin time.Duration) bool {
+func (i Issuance) startedBefore(pod Pod, start time.Time, margin time.Duration) bool {
 	if start.IsZero() || !start.Before(i.WrittenAt.Add(margin)) {
 		return false
 	}
 	// A pod that was made with the restart annotation was made after the write; but a workload may also put its
 	// annotations on the pods that there are.
-	restarted := pod.Stamp.For[i.Credential] == i.ID && pod.Created.After(i.WrittenAt.Add(-settle))
+	restarted := pod.Restarted.For[i.Credential] == i.ID && pod.Created.After(i.WrittenAt.Add(-settle))
 	return !restarted
 }
 
-// Held is what a pod, or what of it started at since, holds, given that it is not the issue: what the Secret held then or,
+// Held is what a pod, or what of it started at since, holds, given that it is not the issuance: what the Secret held then or,
 // where that is in doubt, before. It is the oldest that is known of for what is older.
-func (i Issue) Held(pod Pod, since time.Time) Replaced {
+func (i Issuance) Held(pod Pod, since time.Time) Replaced {
 	if len(i.Replaced) == 0 {
 		return Replaced{}
 	}
 	held := i.Replaced[0]
 	for _, r := range i.Replaced[1:] {
-		if !since.Before(r.WrittenAt.Add(settle)) || i.stampedAfter(r, pod) {
+		if !since.Before(r.WrittenAt.Add(settle)) || i.restartedAfter(r, pod) {
 			held = r
 		}
 	}
 	return held
 }
 
-// stampedAfter reports whether a pod was made for a restart that came after a write, as one does within moments of it.
-func (i Issue) stampedAfter(r Replaced, pod Pod) bool {
-	return pod.Stamp.For[i.Credential] != "" && !pod.Stamp.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
+// restartedAfter reports whether a pod was made for a restart that came after a write, as one does within moments of it.
+func (i Issuance) restartedAfter(r Replaced, pod Pod) bool {
+	return pod.Restarted.For[i.Credential] != "" && !pod.Restarted.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
 }
 
 // share is the time at which a share of its life is left to it.
@@ -103,7 +103,7 @@ func (r Replaced) share(divisor time.Duration) time.Time {
 
 // LateAt is when pods that still hold it are late: a tenth of its life is left. Pods that hold nothing that works are late
 // half an hour after something was written.
-func (i Issue) LateAt(held Replaced) time.Time {
+func (i Issuance) LateAt(held Replaced) time.Time {
 	if held.Unknown() {
 		return i.WrittenAt.Add(unserved)
 	}
@@ -112,7 +112,7 @@ func (i Issue) LateAt(held Replaced) time.Time {
 
 // MattersAt is when it matters that a pod is stale: at once or, if the pod ends by itself, once a quarter of the life of
 // what it holds is left. It never matters if the pod ends before that expires.
-func (i Issue) MattersAt(pod Pod, held Replaced) (at time.Time, ever bool) {
+func (i Issuance) MattersAt(pod Pod, held Replaced) (at time.Time, ever bool) {
 	switch {
 	case !pod.Ends || held.Unknown():
 		return time.Time{}, true

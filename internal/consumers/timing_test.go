@@ -8,50 +8,52 @@ import (
 	"time"
 )
 
-// issue is the third of a Secret: written at 10:00, 10:40 and 11:20, each good for an hour.
-func issue(t *testing.T) Issue {
-	return Issue{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []Replaced{
+// issuance is the third of a Secret: written at 10:00, 10:40 and 11:20, each good for an hour.
+func issuance(t *testing.T) Issuance {
+	return Issuance{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []Replaced{
 		{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")},
 		{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")},
 	}}
 }
 
 func TestStale(t *testing.T) {
-	stamp := func(id string) Stamp { return Stamp{For: map[string]string{"orders": id, "other": "R-3"}} }
+	annotation := func(id string) RestartAnnotation {
+		return RestartAnnotation{For: map[string]string{"orders": id, "other": "R-3"}}
+	}
 	for _, tt := range []struct {
-		name    string
-		since   string
-		created string
-		stamp   Stamp
-		want    bool
+		name       string
+		since      string
+		created    string
+		annotation RestartAnnotation
+		want       bool
 	}{
-		{"holds nothing", "", "10:00:00", Stamp{}, false},
-		{"started before", "11:00:00", "10:59:00", Stamp{}, true},
-		{"started after", "11:30:00", "11:29:00", Stamp{}, false},
-		{"started just after, perhaps with what was read before", "11:20:09", "11:20:00", Stamp{}, true},
-		{"started when that is over", "11:20:10", "11:20:00", Stamp{}, false},
-		{"restarted for it", "11:20:03", "11:20:01", stamp("R-3"), false},
-		{"restarted for it, by a node whose clock is behind", "11:19:55", "11:20:01", stamp("R-3"), false},
-		{"restarted for an earlier one", "11:20:03", "11:20:01", stamp("R-2"), true},
-		{"stamped, but not made anew", "11:00:00", "10:59:00", stamp("R-3"), true},
-		{"restarted for another credential's", "11:20:03", "11:20:01", Stamp{For: map[string]string{"other": "R-3"}}, true},
+		{"holds nothing", "", "10:00:00", RestartAnnotation{}, false},
+		{"started before", "11:00:00", "10:59:00", RestartAnnotation{}, true},
+		{"started after", "11:30:00", "11:29:00", RestartAnnotation{}, false},
+		{"started just after, perhaps with what was read before", "11:20:09", "11:20:00", RestartAnnotation{}, true},
+		{"started when that is over", "11:20:10", "11:20:00", RestartAnnotation{}, false},
+		{"restarted for it", "11:20:03", "11:20:01", annotation("R-3"), false},
+		{"restarted for it, by a node whose clock is behind", "11:19:55", "11:20:01", annotation("R-3"), false},
+		{"restarted for an earlier one", "11:20:03", "11:20:01", annotation("R-2"), true},
+		{"restarted, but not made anew", "11:00:00", "10:59:00", annotation("R-3"), true},
+		{"restarted for another credential's", "11:20:03", "11:20:01", RestartAnnotation{For: map[string]string{"other": "R-3"}}, true},
 	} {
-		pod := Pod{Created: at(t, tt.created), Stamp: tt.stamp}
-		if got := issue(t).Stale(pod, Read{Since: at(t, tt.since)}); got != tt.want {
+		pod := Pod{Created: at(t, tt.created), Restarted: tt.annotation}
+		if got := issuance(t).Stale(pod, Read{Since: at(t, tt.since)}); got != tt.want {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
 }
 
-// What was there before the first issue, if anything, decides nothing: a container that started before the write holds
+// What was there before the first issuance, if anything, decides nothing: a container that started before the write holds
 // something else.
 func TestStaleAtTheFirstIssue(t *testing.T) {
-	created := Issue{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
+	created := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	adopted := created
 	adopted.Created = false
 	for _, tt := range []struct {
 		name       string
-		issue      Issue
+		issuance   Issuance
 		optional   bool
 		since, ran string
 		want       bool
@@ -69,15 +71,15 @@ func TestStaleAtTheFirstIssue(t *testing.T) {
 		{"holds what was there before it was adopted", adopted, false, "11:19:00", "11:19:00", true},
 		{"perhaps holds what was there before it was adopted", adopted, false, "11:20:05", "11:20:05", true},
 	} {
-		if got := tt.issue.Stale(Pod{}, Read{Since: at(t, tt.since), Ran: at(t, tt.ran), Optional: tt.optional}); got != tt.want {
+		if got := tt.issuance.Stale(Pod{}, Read{Since: at(t, tt.since), Ran: at(t, tt.ran), Optional: tt.optional}); got != tt.want {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
 }
 
-// Targets that read a volume once are restarted at the first issue only if they started without the Secret.
+// Targets that read a volume once are restarted at the first issuance only if they started without the Secret.
 func TestTargetStaleAtTheFirstIssue(t *testing.T) {
-	created := Issue{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
+	created := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	pod := Pod{Started: at(t, "11:00:00")}
 	for _, tt := range []struct {
 		name            string
@@ -94,8 +96,8 @@ func TestTargetStaleAtTheFirstIssue(t *testing.T) {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
-	if !issue(t).TargetStale(pod, Read{}, false) {
-		t.Error("a later issue does not restart what does not refer to the Secret")
+	if !issuance(t).TargetStale(pod, Read{}, false) {
+		t.Error("a later issuance does not restart what does not refer to the Secret")
 	}
 }
 
@@ -115,7 +117,7 @@ func TestMattersAt(t *testing.T) {
 		{"may end too late", Pod{Ends: true, Deadline: at(t, "11:30:00")}, held, "10:45:00", true},
 		{"ends, and holds nothing that works", Pod{Ends: true}, Replaced{}, "", true},
 	} {
-		if got, ever := issue(t).MattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
+		if got, ever := issuance(t).MattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
 			t.Errorf("%s: at %v, ever %v", tt.name, got, ever)
 		}
 	}
@@ -130,39 +132,39 @@ func TestHeld(t *testing.T) {
 		{"the last before", "11:19:00", "11:40:00"},
 		{"perhaps the last before", "11:20:05", "11:40:00"},
 	} {
-		if got := issue(t).Held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+		if got := issuance(t).Held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
 		}
 	}
-	first := Issue{WrittenAt: at(t, "11:20:00")}
+	first := Issuance{WrittenAt: at(t, "11:20:00")}
 	if held := first.Held(Pod{}, at(t, "10:00:00")); !held.Unknown() {
-		t.Errorf("before the first issue, pods held %v", held)
+		t.Errorf("before the first issuance, pods held %v", held)
 	}
 }
 
 // A pod that a restart made moments after a write holds what was written.
 func TestHeldSinceARestart(t *testing.T) {
 	const first, second = "11:00:00", "11:40:00" // when they expire
-	for _, tt := range []struct{ name, credential, stamped, created, want string }{
+	for _, tt := range []struct{ name, credential, restarted, created, want string }{
 		{"restarted for the second", "orders", "10:40:01", "10:40:02", second},
 		{"restarted for the second, in its very second", "orders", "10:40:00", "10:40:00", second},
 		{"restarted for the second, by a node whose clock is behind", "orders", "10:40:01", "10:39:55", second},
 		{"restarted for the first", "orders", "10:00:01", "10:40:02", first},
 		{"restarted for another credential", "other", "10:40:01", "10:40:02", first},
-		{"stamped, but not made anew", "orders", "10:40:01", "10:20:00", first},
+		{"restarted, but not made anew", "orders", "10:40:01", "10:20:00", first},
 	} {
-		pod := Pod{Created: at(t, tt.created), Stamp: Stamp{For: map[string]string{tt.credential: "R"}, At: at(t, tt.stamped)}}
-		if got := issue(t).Held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+		pod := Pod{Created: at(t, tt.created), Restarted: RestartAnnotation{For: map[string]string{tt.credential: "R"}, At: at(t, tt.restarted)}}
+		if got := issuance(t).Held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
 		}
 	}
 }
 
 func TestLateAt(t *testing.T) {
-	if got := issue(t).LateAt(issue(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
+	if got := issuance(t).LateAt(issuance(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
 		t.Errorf("late at %v", got)
 	}
-	if got := issue(t).LateAt(Replaced{}); !got.Equal(at(t, "11:50:00")) {
+	if got := issuance(t).LateAt(Replaced{}); !got.Equal(at(t, "11:50:00")) {
 		t.Errorf("late at %v with nothing that works", got)
 	}
 }

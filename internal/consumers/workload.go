@@ -81,17 +81,17 @@ type State struct {
 	// another object's, and not known.
 	Holds     []string
 	Elsewhere bool
-	// Stamp that a restart left on its template or, of a Rollout, on itself.
-	Stamp Stamp
+	// Restarted is the annotation that a restart left on its template or, of a Rollout, on itself.
+	Restarted RestartAnnotation
 	// RestartAt and RestartedAt of a Rollout: its pods are to be created after the one, and were after the other.
 	RestartAt, RestartedAt time.Time
 	// Terminating: it is being deleted.
 	Terminating bool
 	// Partition of a StatefulSet: its pods with a lower ordinal are not replaced.
 	Partition int64
-	// Obstacle is the reason why a restart would replace nothing, with a sentence that says what to do; empty if it would.
+	// BlockedReason is the reason why a restart would replace nothing, with a sentence that says what to do; empty if it would.
 	// With a sentence alone, a restart leaves some pods as they are.
-	Obstacle, Message string
+	BlockedReason, Message string
 }
 
 // StateOf reads a workload.
@@ -104,10 +104,10 @@ func StateOf(o *unstructured.Unstructured) (State, error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &template); err != nil {
 		return State{}, fmt.Errorf("the pod template cannot be read: %w", err)
 	}
-	state := State{Holds: HeldBy(&template.Spec), Stamp: parseStamp(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
+	state := State{Holds: HeldBy(&template.Spec), Restarted: parseRestartAnnotation(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
 	if o.GetKind() == rolloutKind {
 		_, state.Elsewhere, _ = unstructured.NestedMap(o.Object, "spec", "workloadRef")
-		state.Stamp = parseStamp(o.GetAnnotations())
+		state.Restarted = parseRestartAnnotation(o.GetAnnotations())
 		state.RestartAt, state.RestartedAt = timeIn(o, "spec", "restartAt"), timeIn(o, "status", "restartedAt")
 		return state, nil
 	}
@@ -115,12 +115,12 @@ func StateOf(o *unstructured.Unstructured) (State, error) {
 		partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
 		state.Partition, _ = strconv.ParseInt(fmt.Sprint(partition), 10, 64)
 	}
-	state.Obstacle, state.Message = obstacle(o)
+	state.BlockedReason, state.Message = blockedReason(o)
 	return state, nil
 }
 
-// obstacle finds why a changed annotation of the template replaces no pod, or leaves some.
-func obstacle(o *unstructured.Unstructured) (reason, message string) {
+// blockedReason finds why a changed annotation of the template replaces no pod, or leaves some.
+func blockedReason(o *unstructured.Unstructured) (reason, message string) {
 	strategy, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type")
 	partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "partition")
 	name := o.GetKind() + " " + o.GetName()
@@ -146,23 +146,23 @@ func (s State) keeps(pod string) bool {
 	return err == nil && ordinal < s.Partition
 }
 
-// restartAt is the time after which all pods that read the issue are created, by the API server's clock. It follows from the
-// issue alone, so that asking for it twice restarts nothing twice.
-func (i Issue) restartAt() time.Time { return i.WrittenAt.Add(settle).Truncate(time.Second) }
+// restartAt is the time after which all pods that read the issuance are created, by the API server's clock. It follows from the
+// issuance alone, so that asking for it twice restarts nothing twice.
+func (i Issuance) restartAt() time.Time { return i.WrittenAt.Add(settle).Truncate(time.Second) }
 
-// RestartPatch is the JSON merge patch that restarts a workload for an issue, if nobody has written to the workload since it
+// RestartPatch is the JSON merge patch that restarts a workload for an issuance, if nobody has written to the workload since it
 // was seen.
-func (w Workload) RestartPatch(issue Issue, stamp Stamp, state State, resourceVersion string) []byte {
+func (w Workload) RestartPatch(issuance Issuance, annotation RestartAnnotation, state State, resourceVersion string) []byte {
 	type object = map[string]any
-	annotated := object{"metadata": object{"annotations": stamp.annotations()}}
+	annotated := object{"metadata": object{"annotations": annotation.annotations()}}
 	patch := object{"metadata": object{"resourceVersion": resourceVersion}, "spec": object{"template": annotated}}
 	if w.Kind == rolloutKind {
-		at := issue.restartAt()
-		if again := state.RestartAt.Add(time.Second); again.After(at) && !again.After(stamp.At.Add(maxClockError)) {
+		at := issuance.restartAt()
+		if again := state.RestartAt.Add(time.Second); again.After(at) && !again.After(annotation.At.Add(maxClockError)) {
 			at = again // it was restarted for this and did not replace all
 		}
 		patch = object{
-			"metadata": object{"resourceVersion": resourceVersion, "annotations": stamp.annotations()},
+			"metadata": object{"resourceVersion": resourceVersion, "annotations": annotation.annotations()},
 			"spec":     object{"restartAt": at.UTC().Format(time.RFC3339)},
 		}
 	}

@@ -1,10 +1,11 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventlimit limits the events of each object.
+// Package eventlimit limits the events of each object, and the length of their messages.
 package eventlimit
 
 import (
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -22,6 +23,17 @@ const (
 	Burst = 25
 	Every = time.Minute
 )
+
+// MaxMessage bounds a message that stands in a condition and an event, in bytes: events take 1024.
+const MaxMessage = 900
+
+// Bounded returns a message that is cut where it is longer than MaxMessage.
+func Bounded(message string) string {
+	if len(message) > MaxMessage {
+		return strings.ToValidUTF8(message[:MaxMessage], "") + "…"
+	}
+	return message
+}
 
 // recorder is an EventRecorder that limits the events of each object.
 type recorder struct {

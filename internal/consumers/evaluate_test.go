@@ -14,7 +14,7 @@ import (
 
 var env, volume = Workload{"Deployment", "env"}, Workload{"Deployment", "volume"}
 
-// namespace is a namespace at 11:30, see issue: pods from 10:30 and from 11:25 of each workload, and some of nobody.
+// namespace is a namespace at 11:30, see issuance: pods from 10:30 and from 11:25 of each workload, and some of nobody.
 func namespace(t *testing.T) []Pod {
 	pod := func(name string, w Workload, how How, started, since string) Pod {
 		p := Pod{Name: name, Workload: w, Created: at(t, started), Started: at(t, started), Reads: map[string]Read{}}
@@ -40,25 +40,25 @@ func names(pods []StalePod) (all []string) {
 	return all
 }
 
-func TestSurvey(t *testing.T) {
-	third := issue(t)
-	first := Issue{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
+func TestEvaluate(t *testing.T) {
+	third := issuance(t)
+	first := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	for _, tt := range []struct {
-		name  string
-		issue Issue
-		wish  Wish
-		left  string
-		due   string
+		name     string
+		issuance Issuance
+		policy   RestartPolicy
+		left     string
+		due      string
 	}{
-		{"nobody asks", third, Wish{}, "[env-1 env-2 job]", ""},
-		{"what cannot refresh", third, Wish{Auto: true}, "[job]", "Deployment env [env-1 env-2]"},
-		{"a target that can", third, Wish{Targets: []Workload{volume}}, "[env-1 env-2 job]", "Deployment volume [volume-old]"},
-		{"a target and what cannot", third, Wish{Auto: true, Targets: []Workload{volume}}, "[job]", "Deployment env [env-1 env-2] Deployment volume [volume-old]"},
-		{"a target that does not read it", third, Wish{Targets: []Workload{{"Deployment", "other"}}}, "[env-1 env-2 job]", "Deployment other [other]"},
-		{"a target that there is not", third, Wish{Targets: []Workload{{"DaemonSet", "env"}}}, "[env-1 env-2 job]", ""},
+		{"nobody asks", third, RestartPolicy{}, "[env-1 env-2 job]", ""},
+		{"what cannot refresh", third, RestartPolicy{Auto: true}, "[job]", "Deployment env [env-1 env-2]"},
+		{"a target that can", third, RestartPolicy{Targets: []Workload{volume}}, "[env-1 env-2 job]", "Deployment volume [volume-old]"},
+		{"a target and what cannot", third, RestartPolicy{Auto: true, Targets: []Workload{volume}}, "[job]", "Deployment env [env-1 env-2] Deployment volume [volume-old]"},
+		{"a target that does not read it", third, RestartPolicy{Targets: []Workload{{"Deployment", "other"}}}, "[env-1 env-2 job]", "Deployment other [other]"},
+		{"a target that there is not", third, RestartPolicy{Targets: []Workload{{"DaemonSet", "env"}}}, "[env-1 env-2 job]", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, due := Survey(at(t, "11:30:00"), "orders", tt.issue, tt.wish, namespace(t)), ""
+			got, due := Evaluate(at(t, "11:30:00"), "orders", tt.issuance, tt.policy, namespace(t)), ""
 			for i, d := range got.Due {
 				if reads := d.Workload.Name != "other"; d.Reads != reads {
 					t.Errorf("%s reads the Secret: %v", d.Workload, d.Reads)
@@ -84,22 +84,22 @@ func TestSurvey(t *testing.T) {
 			waited[i].Reads[name] = read
 		}
 	}
-	if got := Survey(at(t, "11:30:00"), "orders", first, Wish{Auto: true, Targets: []Workload{volume}}, waited); got.Pods != 7 || len(got.Stale)+len(got.Left)+len(got.Due) != 0 {
-		t.Errorf("the first issue makes stale what waited for it: %+v", got)
+	if got := Evaluate(at(t, "11:30:00"), "orders", first, RestartPolicy{Auto: true, Targets: []Workload{volume}}, waited); got.Pods != 7 || len(got.Stale)+len(got.Left)+len(got.Due) != 0 {
+		t.Errorf("the first issuance makes stale what waited for it: %+v", got)
 	}
 }
 
 // A Job's pod is counted and reported once a quarter of the life of what it holds is left.
-func TestSurveyOfJobs(t *testing.T) {
+func TestEvaluateJobs(t *testing.T) {
 	pods := namespace(t)
 	for i := range pods {
 		pods[i].Ends = pods[i].Name == "job"
 	}
-	early := Survey(at(t, "11:24:59"), "orders", issue(t), Wish{Auto: true}, pods)
+	early := Evaluate(at(t, "11:24:59"), "orders", issuance(t), RestartPolicy{Auto: true}, pods)
 	if fmt.Sprint(names(early.Left)) != "[]" || len(early.Stale) != 3 || !early.Next.Equal(at(t, "11:25:00")) {
 		t.Errorf("early: %+v", early)
 	}
-	late := Survey(at(t, "11:25:00"), "orders", issue(t), Wish{Auto: true}, pods)
+	late := Evaluate(at(t, "11:25:00"), "orders", issuance(t), RestartPolicy{Auto: true}, pods)
 	if fmt.Sprint(names(late.Left)) != "[job]" || len(late.Stale) != 4 || !late.Next.IsZero() {
 		t.Errorf("late: %+v", late)
 	}
@@ -118,7 +118,7 @@ func TestNextWithAPartition(t *testing.T) {
 		{"all", []string{"env-0", "env-1", "env-2"}, State{Partition: 2}, true, "env-0, env-1: partition is 2"},
 		{"only what it keeps", []string{"env-0", "env-1"}, State{Partition: 2}, false, "env-0, env-1: partition is 2"},
 		{"only what it replaces", []string{"env-2", "env-10"}, State{Partition: 2}, true, ""},
-		{"restarted already", []string{"env-0", "env-2"}, State{Partition: 2, Stamp: Stamp{For: map[string]string{"orders": "R-3"}}}, false, "env-0: partition is 2"},
+		{"restarted already", []string{"env-0", "env-2"}, State{Partition: 2, Restarted: RestartAnnotation{For: map[string]string{"orders": "R-3"}}}, false, "env-0: partition is 2"},
 		{"some of a CloneSet", []string{"env-a"}, State{Message: "partition is 20%"}, true, "partition is 20%"},
 	} {
 		due := Due{Workload: Workload{"StatefulSet", "env"}, Reads: true}
@@ -126,28 +126,28 @@ func TestNextWithAPartition(t *testing.T) {
 			due.Pods = append(due.Pods, StalePod{name, held})
 		}
 		tt.state.Holds = []string{"orders"}
-		step := due.Next(at(t, "11:30:00"), "orders", issue(t), Wish{Auto: true}, tt.state)
+		step := due.Next(at(t, "11:30:00"), "orders", issuance(t), RestartPolicy{Auto: true}, tt.state)
 		reason := ""
 		if tt.message != "" {
 			reason = v1alpha1.ReasonStrategyUnsuited
 		}
-		if step.Restart != tt.restart || step.Obstacle != reason || !strings.Contains(step.Message, tt.message) {
+		if step.Restart != tt.restart || step.BlockedReason != reason || !strings.Contains(step.Message, tt.message) {
 			t.Errorf("%s: %+v", tt.name, step)
 		}
 	}
 }
 
-// A Rollout is restarted once for an issue, by its own restartAt, whatever else that was set to.
+// A Rollout is restarted once for an issuance, by its own restartAt, whatever else that was set to.
 func TestNextOfRollouts(t *testing.T) {
 	due := Due{Workload: Workload{"Rollout", "env"}, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
 	for _, tt := range []struct {
 		name                   string
 		restartAt, restartedAt string
-		stamped                string
+		restarted              string
 		want                   bool
 	}{
 		{"never restarted", "", "", "", true},
-		{"restarted for an earlier issue", "10:40:10", "10:40:10", "10:40:20", true},
+		{"restarted for an earlier issuance", "10:40:10", "10:40:10", "10:40:20", true},
 		{"being restarted", "11:20:10", "10:40:10", "11:20:20", false},
 		{"being restarted for the first time", "11:20:10", "", "11:20:20", false},
 		{"somebody restarts it", "11:25:00", "", "", false},
@@ -157,8 +157,8 @@ func TestNextOfRollouts(t *testing.T) {
 		{"the annotation alone is there", "", "", "11:20:20", true},
 		{"with an annotation from the future", "", "", "23:00:00", true},
 	} {
-		state := State{Elsewhere: true, RestartAt: at(t, tt.restartAt), RestartedAt: at(t, tt.restartedAt), Stamp: Stamp{For: map[string]string{"orders": "R-3"}, At: at(t, tt.stamped)}}
-		if step := due.Next(at(t, "11:30:00"), "orders", issue(t), Wish{Auto: true}, state); step.Restart != tt.want || step.Obstacle != "" {
+		state := State{Elsewhere: true, RestartAt: at(t, tt.restartAt), RestartedAt: at(t, tt.restartedAt), Restarted: RestartAnnotation{For: map[string]string{"orders": "R-3"}, At: at(t, tt.restarted)}}
+		if step := due.Next(at(t, "11:30:00"), "orders", issuance(t), RestartPolicy{Auto: true}, state); step.Restart != tt.want || step.BlockedReason != "" {
 			t.Errorf("%s: %+v", tt.name, step)
 		}
 	}
@@ -167,30 +167,30 @@ func TestNextOfRollouts(t *testing.T) {
 func TestNext(t *testing.T) {
 	due := Due{Workload: env, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
 	for _, tt := range []struct {
-		name  string
-		wish  Wish
-		state State
-		want  string
+		name   string
+		policy RestartPolicy
+		state  State
+		want   string
 	}{
-		{"holds it", Wish{Auto: true}, State{Holds: []string{"other", "orders"}}, "restart"},
-		{"holds it no more", Wish{Auto: true}, State{Holds: []string{"other"}}, "leave"},
-		{"is a target", Wish{Targets: []Workload{env}}, State{}, "restart"},
-		{"is being deleted", Wish{Auto: true}, State{Holds: []string{"orders"}, Terminating: true}, "leave"},
-		{"is being restarted", Wish{Auto: true}, State{Holds: []string{"orders"}, Stamp: Stamp{For: map[string]string{"orders": "R-3"}}}, "leave"},
-		{"was restarted for an earlier issue", Wish{Auto: true}, State{Holds: []string{"orders"}, Stamp: Stamp{For: map[string]string{"orders": "R-2"}}}, "restart"},
-		{"was restarted a moment ago", Wish{Auto: true}, State{Holds: []string{"orders"}, Stamp: Stamp{At: at(t, "11:29:30")}}, "wait until 11:30:30"},
-		{"was restarted in the future, as somebody says", Wish{Auto: true}, State{Holds: []string{"orders"}, Stamp: Stamp{At: at(t, "23:00:00")}}, "restart"},
-		{"is paused", Wish{Auto: true}, State{Holds: []string{"orders"}, Obstacle: v1alpha1.ReasonWorkloadPaused}, "WorkloadPaused"},
-		{"is paused while it is being restarted", Wish{Auto: true}, State{
-			Holds: []string{"orders"}, Stamp: Stamp{For: map[string]string{"orders": "R-3"}}, Obstacle: v1alpha1.ReasonWorkloadPaused,
+		{"holds it", RestartPolicy{Auto: true}, State{Holds: []string{"other", "orders"}}, "restart"},
+		{"holds it no more", RestartPolicy{Auto: true}, State{Holds: []string{"other"}}, "leave"},
+		{"is a target", RestartPolicy{Targets: []Workload{env}}, State{}, "restart"},
+		{"is being deleted", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, Terminating: true}, "leave"},
+		{"is being restarted", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, Restarted: RestartAnnotation{For: map[string]string{"orders": "R-3"}}}, "leave"},
+		{"was restarted for an earlier issuance", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, Restarted: RestartAnnotation{For: map[string]string{"orders": "R-2"}}}, "restart"},
+		{"was restarted a moment ago", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, Restarted: RestartAnnotation{At: at(t, "11:29:30")}}, "wait until 11:30:30"},
+		{"was restarted in the future, as somebody says", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, Restarted: RestartAnnotation{At: at(t, "23:00:00")}}, "restart"},
+		{"is paused", RestartPolicy{Auto: true}, State{Holds: []string{"orders"}, BlockedReason: v1alpha1.ReasonWorkloadPaused}, "WorkloadPaused"},
+		{"is paused while it is being restarted", RestartPolicy{Auto: true}, State{
+			Holds: []string{"orders"}, Restarted: RestartAnnotation{For: map[string]string{"orders": "R-3"}}, BlockedReason: v1alpha1.ReasonWorkloadPaused,
 		}, "WorkloadPaused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			step := due.Next(at(t, "11:30:00"), "orders", issue(t), tt.wish, tt.state)
+			step := due.Next(at(t, "11:30:00"), "orders", issuance(t), tt.policy, tt.state)
 			got := "leave"
 			switch {
-			case step.Obstacle != "":
-				got = step.Obstacle
+			case step.BlockedReason != "":
+				got = step.BlockedReason
 			case step.Restart:
 				got = "restart"
 			case !step.At.IsZero():
@@ -202,12 +202,12 @@ func TestNext(t *testing.T) {
 		})
 	}
 	due.Reads = false
-	step := due.Next(at(t, "11:30:00"), "orders", issue(t), Wish{Targets: []Workload{env}, Duration: time.Hour}, State{Stamp: Stamp{At: at(t, "11:20:00")}})
+	step := due.Next(at(t, "11:30:00"), "orders", issuance(t), RestartPolicy{Targets: []Workload{env}, Duration: time.Hour}, State{Restarted: RestartAnnotation{At: at(t, "11:20:00")}})
 	if step.Restart || !step.At.Equal(at(t, "11:35:00")) {
 		t.Errorf("a target that does not read it, restarted ten minutes ago, is in a hurry: %+v", step)
 	}
 	for clock, want := range map[string]bool{"11:33:59": false, "11:34:00": true} {
-		if late, when := due.Late(at(t, clock), issue(t)); late != want || !when.Equal(at(t, "11:34:00")) {
+		if late, when := due.Late(at(t, clock), issuance(t)); late != want || !when.Equal(at(t, "11:34:00")) {
 			t.Errorf("at %s late = %v, from %v on", clock, late, when)
 		}
 	}

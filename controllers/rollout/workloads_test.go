@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package rollout
 
 import (
 	"context"
@@ -125,7 +125,7 @@ func (w *world) stamps(kind, name string) map[string]string {
 	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
 	state, err := consumers.StateOf(object)
 	w.must(err)
-	return state.Stamp.For
+	return state.Restarted.For
 }
 
 // wantStamps insists on what a workload was restarted for.

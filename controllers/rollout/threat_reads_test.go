@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package rollout
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func TestThreatMissingTargets(t *testing.T) {
 	w := restarting(t)
 	user := w.user("edit")
 	reads := 0
-	w.Live = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	w.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 		if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 			reads++
 		}
@@ -52,7 +52,7 @@ func TestThreatMissingTargets(t *testing.T) {
 		t.Errorf("%d reads after %d edits while time stood still, want %d", reads, edits, readBurst)
 	}
 	other := restarting(t) // whose operator is another, but whose reads are another namespace's, too
-	other.reads = workloadReads{buckets: w.reads.buckets}
+	other.reads.buckets = w.reads.buckets
 	other.reads.once.Do(func() {})
 	d := other.credential("orders", targeting("Deployment", "none"))
 	other.pass(d)
@@ -67,7 +67,7 @@ func TestThreatMissingTargets(t *testing.T) {
 		if meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRolloutFailing) == nil {
 			return
 		}
-		if next == 0 || next > obstacleRetry {
+		if next == 0 || next > blockedRetry {
 			t.Fatalf("looks again after %v", next)
 		}
 		w.step(next)

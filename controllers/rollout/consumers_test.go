@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package rollout
 
 import (
 	"strings"
@@ -31,7 +31,7 @@ func (w *world) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, unti
 }
 
 // issued is what a credential's Secret holds, as pods see it.
-func (w *world) issued(c *v1alpha1.StsCredential) consumers.Issue {
+func (w *world) issued(c *v1alpha1.StsCredential) consumers.Issuance {
 	w.Helper()
 	w.catchUp(c)
 	held := &corev1.Secret{}
@@ -40,12 +40,11 @@ func (w *world) issued(c *v1alpha1.StsCredential) consumers.Issue {
 	if record == nil {
 		w.Fatal("there is no record")
 	}
-	return consumers.Issue{WrittenAt: record.StoredAt, Created: len(record.Replaced) == 0}
+	return consumers.Issuance{WrittenAt: record.StoredAt, Created: len(record.Replaced) == 0}
 }
 
 func TestConsumersAreTold(t *testing.T) {
 	w := newWorld(t)
-	w.TrackConsumers = true
 	c := w.credential("orders")
 	w.pass(c)
 	w.wantConsumers(c, 0, 0, time.Time{})
@@ -88,8 +87,8 @@ func TestConsumersAreTold(t *testing.T) {
 	w.wantConsumers(c, 3, 0, time.Time{})
 	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
 
-	w.TrackConsumers = false
-	w.pass(c)
+	w.issuer.TracksConsumers = false
+	w.reconcile(w.issuer, c)
 	if c.Status.Consumers != nil {
 		t.Errorf("consumers = %+v though nobody tracks them", c.Status.Consumers)
 	}

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package rollout
 
 import (
 	"context"
@@ -133,7 +133,7 @@ func TestTargetsAreRestarted(t *testing.T) {
 	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env-a-x")
 }
 
-func TestObstaclesAreTold(t *testing.T) {
+func TestBlockedReasonsAreReported(t *testing.T) {
 	for _, tt := range []struct {
 		name, reason, message string
 		given                 func(w *world) func(*v1alpha1.StsCredential)
@@ -156,7 +156,7 @@ func TestObstaclesAreTold(t *testing.T) {
 		}},
 		{"no right to read", v1alpha1.ReasonRolloutForbidden, "may not read Deployment env", func(w *world) func(*v1alpha1.StsCredential) {
 			w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-			w.Live = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			w.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 				if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 					return apierrors.NewForbidden(appsv1.Resource("deployments"), key.Name, nil)
 				}
@@ -166,7 +166,7 @@ func TestObstaclesAreTold(t *testing.T) {
 		}},
 		{"no right to restart anything", v1alpha1.ReasonRolloutsDisabled, "--rollouts", func(w *world) func(*v1alpha1.StsCredential) {
 			w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-			w.Rollouts, w.TrackConsumers = false, true
+			w.Rollouts = false
 			return automatic
 		}},
 	} {
@@ -179,7 +179,7 @@ func TestObstaclesAreTold(t *testing.T) {
 			w.wantCalls(2)
 			w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, tt.reason, tt.message)
 			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > obstacleRetry) {
+			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > blockedRetry) {
 				t.Errorf("looks again after %v", next)
 			}
 			failing := func(told []string) int {
@@ -263,7 +263,7 @@ func TestRestartDoesNotWaitForEver(t *testing.T) {
 	w.step(halfway - 20*time.Minute)
 	w.pass(first)
 	w.wantStamps("Deployment", "both", nil)
-	w.step(companionPatience)
+	w.step(companionWait)
 	w.pass(first)
 	w.wantStamps("Deployment", "both", map[string]string{"first": first.Status.RequestID, "second": second.Status.RequestID})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Wish is what spec.rollout asks for.
-type Wish struct {
+// RestartPolicy is what spec.rollout asks for.
+type RestartPolicy struct {
 	// Auto restarts the workloads whose pods cannot refresh what they read, Targets are restarted however they read it.
 	Auto    bool
 	Targets []Workload
@@ -37,8 +37,8 @@ type Due struct {
 }
 
 // Late reports whether its pods should have been replaced by now, and when they should be.
-func (d Due) Late(now time.Time, issue Issue) (late bool, at time.Time) {
-	at = issue.LateAt(d.Pods[0].Held)
+func (d Due) Late(now time.Time, issuance Issuance) (late bool, at time.Time) {
+	at = issuance.LateAt(d.Pods[0].Held)
 	return !now.Before(at), at
 }
 
@@ -57,15 +57,15 @@ type Finding struct {
 	Next time.Time
 }
 
-// Survey finds out how the pods of a namespace stand at a time to a Secret that holds this issue.
-func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod) (f Finding) {
+// Evaluate finds out how the pods of a namespace stand at a time to a Secret that holds this issuance.
+func Evaluate(now time.Time, secretName string, issuance Issuance, policy RestartPolicy, pods []Pod) (f Finding) {
 	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
 		if _, reads := pod.Reads[secretName]; reads {
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		f.judge(now, issue, wish, pod, secretName, due)
+		f.judge(now, issuance, policy, pod, secretName, due)
 	}
 	for workload, pods := range due {
 		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
@@ -75,18 +75,18 @@ func Survey(now time.Time, secretName string, issue Issue, wish Wish, pods []Pod
 	return f
 }
 
-// judge finds out how one pod stands to the issue, and whether its workload is due.
-func (f *Finding) judge(now time.Time, issue Issue, wish Wish, pod Pod, secretName string, due map[Workload][]StalePod) {
+// judge finds out how one pod stands to the issuance, and whether its workload is due.
+func (f *Finding) judge(now time.Time, issuance Issuance, policy RestartPolicy, pod Pod, secretName string, due map[Workload][]StalePod) {
 	read, reads := pod.Reads[secretName]
-	stale, held := issue.Stale(pod, read) && f.matters(now, issue, pod, read), StalePod{pod.Name, issue.Held(pod, read.Since)}
+	stale, held := issuance.Stale(pod, read) && f.matters(now, issuance, pod, read), StalePod{pod.Name, issuance.Held(pod, read.Since)}
 	if stale {
 		f.Stale = append(f.Stale, held)
 	}
 	switch {
 	case pod.Terminating:
-	case slices.Contains(wish.Targets, pod.Workload) && (stale || issue.TargetStale(pod, read, reads)):
-		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issue.Held(pod, pod.Started)})
-	case stale && wish.restarts(pod.Workload):
+	case slices.Contains(policy.Targets, pod.Workload) && (stale || issuance.TargetStale(pod, read, reads)):
+		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issuance.Held(pod, pod.Started)})
+	case stale && policy.restarts(pod.Workload):
 		due[pod.Workload] = append(due[pod.Workload], held)
 	case stale:
 		f.Left = append(f.Left, held)
@@ -94,11 +94,11 @@ func (f *Finding) judge(now time.Time, issue Issue, wish Wish, pod Pod, secretNa
 }
 
 // restarts reports whether a workload is restarted without being a target. Pods of no known workload have the zero Workload.
-func (w Wish) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
+func (w RestartPolicy) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
 
 // matters reports whether it matters yet that a pod is stale, and notes when it will.
-func (f *Finding) matters(now time.Time, issue Issue, pod Pod, read Read) bool {
-	at, ever := issue.MattersAt(pod, issue.Held(pod, read.Since))
+func (f *Finding) matters(now time.Time, issuance Issuance, pod Pod, read Read) bool {
+	at, ever := issuance.MattersAt(pod, issuance.Held(pod, read.Since))
 	if ever && at.After(now) {
 		f.Next = earliest(f.Next, at)
 	}
@@ -119,31 +119,31 @@ type Step struct {
 	Restart bool
 	// At is when it may be restarted; zero if it is being restarted, or does not want to be.
 	At time.Time
-	// Obstacle is the reason why a restart does not replace all pods that need it, with a sentence that says what to do;
+	// BlockedReason is the reason why a restart does not replace all pods that need it, with a sentence that says what to do;
 	// empty if it does.
-	Obstacle, Message string
+	BlockedReason, Message string
 }
 
-// Next says what to do about a workload that is due. One whose template carries the issue's restart annotation is being
+// Next says what to do about a workload that is due. One whose template carries the issuance's restart annotation is being
 // restarted; one whose template does not hold the Secret any more, and is no target, is being replaced for that by whoever
 // changed it.
-func (d Due) Next(now time.Time, secretName string, issue Issue, wish Wish, state State) Step {
-	wanted := state.Elsewhere || slices.Contains(state.Holds, secretName) || slices.Contains(wish.Targets, d.Workload)
+func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy RestartPolicy, state State) Step {
+	wanted := state.Elsewhere || slices.Contains(state.Holds, secretName) || slices.Contains(policy.Targets, d.Workload)
 	if state.Terminating || !wanted {
 		return Step{}
 	}
-	if state.Obstacle != "" {
-		return Step{Obstacle: state.Obstacle, Message: state.Message}
+	if state.BlockedReason != "" {
+		return Step{BlockedReason: state.BlockedReason, Message: state.Message}
 	}
 	step, replaced := d.kept(state)
-	if len(replaced) == 0 || d.restarting(now, issue, state) {
+	if len(replaced) == 0 || d.restarting(now, issuance, state) {
 		return step
 	}
-	last := state.Stamp.At
+	last := state.Restarted.At
 	if last.After(now) { // which nobody can have written at that time
 		last = time.Time{}
 	}
-	step.At = NextRestart(last, wish.Duration, replaced[0].Held, d.Reads)
+	step.At = NextRestart(last, policy.Duration, replaced[0].Held, d.Reads)
 	step.Restart = !now.Before(step.At)
 	return step
 }
@@ -151,7 +151,7 @@ func (d Due) Next(now time.Time, secretName string, issue Issue, wish Wish, stat
 // kept says which of the pods a restart keeps, and returns those that it replaces.
 func (d Due) kept(state State) (Step, []StalePod) {
 	if state.Message != "" {
-		return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
+		return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
 	}
 	var kept []string
 	var replaced []StalePod
@@ -165,7 +165,7 @@ func (d Due) kept(state State) (Step, []StalePod) {
 	if len(kept) == 0 {
 		return Step{}, replaced
 	}
-	return Step{Obstacle: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
+	return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
 		"%s does not replace %s: partition is %d. Set spec.updateStrategy.rollingUpdate.partition to 0, or delete these pods.",
 		d.Workload, listed(kept), state.Partition)}, replaced
 }
@@ -181,12 +181,15 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// restarting reports whether the workload is being restarted for the issue. A Rollout that says that it has finished while
+// restarting reports whether the workload is being restarted for the issuance. A Rollout that says that it has finished while
 // pods are stale has not restarted them: a change of its template in between ends a restart.
-func (d Due) restarting(now time.Time, issue Issue, state State) bool {
+func (d Due) restarting(now time.Time, issuance Issuance, state State) bool {
 	if d.Workload.Kind != rolloutKind {
-		return state.Stamp.For[issue.Credential] == issue.ID
+		return state.Restarted.For[issuance.Credential] == issuance.ID
 	}
-	asked := !state.RestartAt.Before(issue.restartAt()) && !state.RestartAt.After(now.Add(maxClockError))
+	asked := !state.RestartAt.Before(issuance.restartAt()) && !state.RestartAt.After(now.Add(maxClockError))
 	return asked && !state.RestartedAt.Equal(state.RestartAt)
 }
+
+// RestartsDisabled is the message of RolloutFailing with the reason RolloutsDisabled.
+const RestartsDisabled = "spec.rollout asks for restarts, which this operator is not allowed to make: a cluster admin switches them on with the flag --rollouts and the rights that it needs"

@@ -1,0 +1,51 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"maps"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+)
+
+// result is what came of restarting one workload, or several.
+type result struct {
+	// blocked says why workloads are not restarted, by reason.
+	blocked map[string]string
+	// unread is the first workload that was not read this time; zero if all were.
+	unread consumers.Workload
+	// after is when to reconcile again; 0 if only an event calls for it.
+	after time.Duration
+}
+
+// retryAfter is the result of a step that goes on later; a time that has passed does not count.
+func retryAfter(after time.Duration) result { return result{after: max(0, after)} }
+
+// blockedBy is the result for a workload that is not restarted, which sends no event when that changes.
+func blockedBy(reason, message string) result {
+	return result{blocked: map[string]string{reason: eventlimit.Bounded(message)}, after: blockedRetry}
+}
+
+// and joins two results: of messages with the same reason, the first counts.
+func (r result) and(other result) result {
+	joined := result{blocked: maps.Clone(other.blocked), unread: r.unread, after: soonest(r.after, other.after)}
+	if joined.blocked == nil {
+		joined.blocked = map[string]string{}
+	}
+	maps.Copy(joined.blocked, r.blocked)
+	if joined.unread == (consumers.Workload{}) {
+		joined.unread = other.unread
+	}
+	return joined
+}
+
+// soonest is the shorter of two delays, where 0 means none.
+func soonest(a, b time.Duration) time.Duration {
+	if a <= 0 || b <= 0 {
+		return max(a, b, 0)
+	}
+	return min(a, b)
+}

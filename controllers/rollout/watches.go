@@ -1,0 +1,126 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// Indexes of the cache: pods by the Secrets that they read and by the workload that made them, and StsCredentials by their
+// targets.
+const (
+	byRead     = "reads"
+	byWorkload = "workload"
+	byTarget   = "target"
+)
+
+// podsPause is how long after a pod's change the credentials that it reads are reconciled: pods change by the dozen.
+const podsPause = 5 * time.Second
+
+// IndexPods gives the cache the indexes that find pods by what they read and whose they are, and whose target a workload is.
+// The cache watches pods then.
+func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, byRead, func(o client.Object) []string {
+		return slices.Collect(maps.Keys(consumers.PodOf(o.(*corev1.Pod)).Reads))
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, byWorkload, func(o client.Object) []string {
+		return []string{consumers.PodOf(o.(*corev1.Pod)).Workload.String()}
+	}); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byTarget, func(o client.Object) (targets []string) {
+		for _, w := range targetsOf(o.(*v1alpha1.StsCredential)) {
+			targets = append(targets, w.String())
+		}
+		return targets
+	})
+}
+
+func targetsOf(c *v1alpha1.StsCredential) (targets []consumers.Workload) {
+	for _, t := range c.Spec.Rollout.Targets {
+		targets = append(targets, consumers.Workload{Kind: t.Kind, Name: t.Name})
+	}
+	return targets
+}
+
+// reportChanged passes changes of the spec and of what the credential controller reports, but not what this controller
+// reports itself.
+func reportChanged() predicate.Predicate {
+	ready := func(c *v1alpha1.StsCredential) bool {
+		return meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady)
+	}
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, is := e.ObjectOld.(*v1alpha1.StsCredential), e.ObjectNew.(*v1alpha1.StsCredential)
+		return was.UID != is.UID || was.Generation != is.Generation || was.DeletionTimestamp.IsZero() != is.DeletionTimestamp.IsZero() ||
+			was.Status.ObservedGeneration != is.Status.ObservedGeneration || was.Status.RequestID != is.Status.RequestID ||
+			!was.Status.IssuedAt.Equal(is.Status.IssuedAt) || ready(was) != ready(is)
+	}}
+}
+
+// credentialOfSecret finds the StsCredential whose Secret this is or, by its record, was.
+func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request {
+	name := secret.CredentialName(s)
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
+}
+
+// podHandler enqueues the credentials that a pod reads, and those whose target its workload is.
+func (r *Reconciler) podHandler() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { r.enqueueOfPod(ctx, q, e.Object) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			if !consumers.Same(e.ObjectOld.(*corev1.Pod), e.ObjectNew.(*corev1.Pod)) {
+				r.enqueueOfPod(ctx, q, e.ObjectNew)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { r.enqueueOfPod(ctx, q, e.Object) },
+	}
+}
+
+func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
+	pod := consumers.PodOf(o.(*corev1.Pod))
+	for name := range pod.Reads {
+		held := &corev1.Secret{}
+		if r.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
+			continue // it is nobody's yet
+		}
+		for _, request := range credentialOfSecret(ctx, held) {
+			q.AddAfter(request, podsPause)
+		}
+	}
+	if pod.Workload == (consumers.Workload{}) {
+		return
+	}
+	var targeting v1alpha1.StsCredentialList
+	if r.List(ctx, &targeting, client.InNamespace(o.GetNamespace()), client.MatchingFields{byTarget: pod.Workload.String()}, client.UnsafeDisableDeepCopy) != nil {
+		return // as it can only before the cache is filled; then all are reconciled
+	}
+	for i := range targeting.Items {
+		q.AddAfter(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&targeting.Items[i])}, podsPause)
+	}
+}
