@@ -3,62 +3,62 @@
 
 package v1alpha1
 
-// Conditions of a StsCredential. Ready is positive; the others are abnormal while True and absent otherwise, as kstatus
-// expects, so that `kubectl wait`, Flux and Argo CD read them without a plug-in.
+// Conditions of an StsCredential. Ready is positive. The others are abnormal: they are True or absent, as kstatus expects, so
+// that `kubectl wait`, Flux and Argo CD understand them.
 const (
-	// ConditionReady is True while the Secret holds credentials, for the current spec, that work now. A renewal that
-	// fails early does not change it.
+	// ConditionReady is True while the Secret holds valid credentials for the current spec. A failed early renewal does not
+	// change it.
 	ConditionReady = "Ready"
 	// ConditionRenewalFailing is True while Ready is True and the last attempt to renew failed, with the reasons of Ready.
 	ConditionRenewalFailing = "RenewalFailing"
-	// ConditionReconciling is True while Ready is not and the operator goes on trying by itself.
+	// ConditionReconciling is True while Ready is not True and the operator retries.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True while Ready is False and a person must act.
+	// ConditionStalled is True while Ready is False and a user must act.
 	ConditionStalled = "Stalled"
-	// ConditionPodsStale is True while running pods use superseded credentials or none, cannot read what the Secret holds
-	// now, and nobody is asked to restart them. Pods that end by themselves, as those of Jobs do, count once a quarter of the
-	// life of what they hold is left. Only with --track-consumers.
+	// ConditionPodsStale is True while running pods use superseded credentials or none, cannot read the current ones, and
+	// spec.rollout does not restart them. Pods that terminate by themselves, such as those of Jobs, count when a quarter of the
+	// lifetime of their credentials is left. Only with --track-consumers.
 	ConditionPodsStale = "PodsStale"
-	// ConditionRolloutFailing is True while workloads that spec.rollout asks to restart are not restarted, or not in time.
+	// ConditionRolloutFailing is True while workloads that spec.rollout selects are not restarted, or not in time.
 	ConditionRolloutFailing = "RolloutFailing"
 )
 
-// Reasons of the condition Ready, and of RenewalFailing except for Issued, Suspended, Expired and Issuing. Where several
-// apply, the one that stands first here is told.
+// Reasons of the condition Ready, and of RenewalFailing except for Issued, Suspended, Expired and Issuing. The first
+// reason that applies is reported.
 const (
-	// ReasonIssued (Ready True): the Secret holds credentials for the current spec that work now.
+	// ReasonIssued (Ready True): the Secret holds valid credentials for the current spec.
 	ReasonIssued = "Issued"
-	// ReasonInvalidSpec: the spec, or STS on seeing it, says that it can never work as it is written.
+	// ReasonInvalidSpec: the operator or STS rejects a value of the spec.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonSuspended: spec.suspend is true and the Secret holds no valid credentials for this spec.
 	ReasonSuspended = "Suspended"
-	// ReasonRoleNotGranted: no StsRoleGrant lets this namespace make this request.
+	// ReasonRoleNotGranted: no StsRoleGrant allows the request.
 	ReasonRoleNotGranted = "RoleNotGranted"
-	// ReasonSecretConflict: a Secret of the target's name exists and belongs to somebody else.
+	// ReasonSecretConflict: a Secret of that name exists and does not belong to this StsCredential.
 	ReasonSecretConflict = "SecretConflict"
-	// ReasonSecretWriteFailed: the API server refused the Secret (quota, admission, immutable, namespace ending).
+	// ReasonSecretWriteFailed: the API server refused the Secret (quota, admission, immutable, terminating namespace).
 	ReasonSecretWriteFailed = "SecretWriteFailed"
-	// ReasonIdentityUnavailable: the operator has no identity to call STS with, or STS does not know or accept it.
+	// ReasonIdentityUnavailable: the identity has no credentials to call STS, or STS does not accept them.
 	ReasonIdentityUnavailable = "IdentityUnavailable"
-	// ReasonRoleRefused: STS said no (trust policy, permission, missing role, duration).
+	// ReasonRoleRefused: STS refused the request (trust policy, permission, missing role, duration).
 	ReasonRoleRefused = "RoleRefused"
-	// ReasonThrottled: STS asks to call later, since the account makes too many calls.
+	// ReasonThrottled: STS throttles the account, which makes too many calls.
 	ReasonThrottled = "Throttled"
-	// ReasonSTSUnavailable: STS did not answer, or not with a whole answer.
+	// ReasonSTSUnavailable: STS did not answer, or its response was incomplete.
 	ReasonSTSUnavailable = "STSUnavailable"
-	// ReasonExpired: what the Secret holds has expired and nothing else is known to be wrong.
+	// ReasonExpired: the credentials in the Secret have expired, and no other error is known.
 	ReasonExpired = "Expired"
-	// ReasonIssuing (Ready Unknown): nothing is issued yet and nothing is wrong.
+	// ReasonIssuing (Ready Unknown): no credentials are issued yet, and no error is known.
 	ReasonIssuing = "Issuing"
 )
 
 // ReasonPodsOutliveCredentials is the reason of PodsStale.
 const ReasonPodsOutliveCredentials = "PodsOutliveCredentials"
 
-// Reasons of RolloutFailing. Where several apply, the one that stands first here is told.
+// Reasons of RolloutFailing. The first reason that applies is reported.
 const (
-	// ReasonRolloutUnfinished: less than a tenth of the life of their credentials is left to pods that should be replaced, or
-	// they have held nothing that works for half an hour.
+	// ReasonRolloutUnfinished: pods that should be replaced have less than a tenth of the lifetime of their credentials left,
+	// or no valid credentials for half an hour.
 	ReasonRolloutUnfinished = "RolloutUnfinished"
 	// ReasonRolloutsDisabled: the operator runs without --rollouts, or without the right to watch pods.
 	ReasonRolloutsDisabled = "RolloutsDisabled"
@@ -66,7 +66,7 @@ const (
 	ReasonRolloutForbidden = "RolloutForbidden"
 	// ReasonTargetNotFound: a workload of spec.rollout.targets does not exist, or its kind is not installed in the cluster.
 	ReasonTargetNotFound = "TargetNotFound"
-	// ReasonWorkloadPaused: the workload is paused, so that a changed template would replace no pod.
+	// ReasonWorkloadPaused: the workload is paused, so a changed template replaces no pod.
 	ReasonWorkloadPaused = "WorkloadPaused"
 	// ReasonStrategyUnsuited: the workload's update strategy replaces no pod, or not all, when the template's annotations
 	// change.
@@ -75,7 +75,7 @@ const (
 	ReasonRolloutRefused = "RolloutRefused"
 )
 
-// Reasons of events that tell of restarts.
+// Reasons of events about restarts.
 const (
 	// ReasonRestarted: a workload was restarted after a renewal.
 	ReasonRestarted = "Restarted"
@@ -85,12 +85,12 @@ const (
 
 // Annotations that users may set.
 const (
-	// AnnotationRenewRequestedAt on a StsCredential asks for one renewal now, once for each new value.
+	// AnnotationRenewRequestedAt on an StsCredential requests one renewal, for each new value.
 	AnnotationRenewRequestedAt = "sts.alibabacloud.com/renew-requested-at"
-	// AnnotationAdopt on a Secret that is not the operator's is its owner's consent that the StsCredential of this name, in the
-	// same namespace, writes to it.
+	// AnnotationAdopt on a Secret that the operator does not own allows the StsCredential of this name, in the same namespace,
+	// to write to it.
 	AnnotationAdopt = "sts.alibabacloud.com/adopt"
 )
 
-// FinalizerAdoptedSecret keeps a StsCredential until what it wrote to an adopted Secret is taken out again.
+// FinalizerAdoptedSecret keeps an StsCredential until its keys are removed from an adopted Secret.
 const FinalizerAdoptedSecret = "sts.alibabacloud.com/adopted-secret"

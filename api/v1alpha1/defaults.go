@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// DefaultDuration is how long credentials are asked for when spec.duration is left out; also STS's own default.
+	// DefaultDuration is the default of spec.duration; also STS's own default.
 	DefaultDuration = time.Hour
 
 	// maxSessionName is STS's limit for RoleSessionName, in characters.
 	maxSessionName = 64
-	// sessionNameHash is how many hexadecimal digits stand at the end of a shortened session name: enough that nobody
-	// finds a name whose session reads like somebody else's.
+	// sessionNameHash is the number of hexadecimal digits at the end of a shortened session name: enough that nobody can find
+	// another object with the same session name.
 	sessionNameHash = 16
 )
 
-// The keys of a Secret with an AccessKey, unless spec.identity.accessKey names others.
+// The default keys of a Secret with an AccessKey.
 const (
 	DefaultAccessKeyIDKey     = "accessKeyId"
 	DefaultAccessKeySecretKey = "accessKeySecret"
@@ -36,7 +36,7 @@ func (a *AccessKeyIdentity) SecretKey() string {
 	return cmp.Or(a.AccessKeySecretKey, DefaultAccessKeySecretKey)
 }
 
-// Duration returns how long credentials are asked for.
+// Duration returns the requested lifetime of the credentials.
 func (c *StsCredential) Duration() time.Duration {
 	if c.Spec.Duration == nil {
 		return DefaultDuration
@@ -44,7 +44,7 @@ func (c *StsCredential) Duration() time.Duration {
 	return c.Spec.Duration.Duration
 }
 
-// RenewBefore returns how long before expiry the credentials are replaced, or 0 where that is a share of the lifetime.
+// RenewBefore returns how long before their expiration the credentials are renewed; 0 means a share of the lifetime.
 func (c *StsCredential) RenewBefore() time.Duration {
 	if c.Spec.RenewBefore == nil {
 		return 0
@@ -52,12 +52,12 @@ func (c *StsCredential) RenewBefore() time.Duration {
 	return c.Spec.RenewBefore.Duration
 }
 
-// Restarts reports whether the spec asks for workloads to be restarted after each renewal.
+// Restarts reports whether spec.rollout selects workloads to restart.
 func (c *StsCredential) Restarts() bool {
 	return c.Spec.Rollout.Mode == RolloutAuto || len(c.Spec.Rollout.Targets) > 0
 }
 
-// SecretName returns the name of the Secret that the credentials are written to.
+// SecretName returns the name of the Secret for the credentials.
 func (c *StsCredential) SecretName() string {
 	if c.Spec.Secret.Name != "" {
 		return c.Spec.Secret.Name
@@ -65,7 +65,7 @@ func (c *StsCredential) SecretName() string {
 	return c.Name
 }
 
-// DefaultFormats are the formats that are written when spec.secret.formats is left out.
+// DefaultFormats is the default of spec.secret.formats.
 func DefaultFormats() []SecretFormat { return []SecretFormat{FormatSDK} }
 
 // RoleName returns the name of the role in spec.roleARN.
@@ -73,7 +73,7 @@ func (c *StsCredential) RoleName() string {
 	return c.Spec.RoleARN[strings.LastIndex(c.Spec.RoleARN, "/")+1:]
 }
 
-// SessionPrefix returns what the session names of a namespace start with. clusterName may be empty.
+// SessionPrefix returns the prefix of the session names of a namespace. clusterName may be empty.
 func SessionPrefix(clusterName, namespace string) string {
 	if clusterName == "" {
 		return namespace + "."
@@ -81,8 +81,8 @@ func SessionPrefix(clusterName, namespace string) string {
 	return clusterName + "." + namespace + "."
 }
 
-// DefaultSessionName returns the session name of a StsCredential that sets none: 2 to 64 characters, stable, and
-// different for different objects.
+// DefaultSessionName returns the default session name of an StsCredential: 2 to 64 characters, stable, and different for
+// different objects.
 func (c *StsCredential) DefaultSessionName(clusterName string) string {
 	name := SessionPrefix(clusterName, c.Namespace) + c.Name
 	if len(name) <= maxSessionName {

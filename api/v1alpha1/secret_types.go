@@ -3,26 +3,26 @@
 
 package v1alpha1
 
-// SecretSpec describes the Secret that the credentials are written to. Its type is always Opaque.
+// SecretSpec is the Secret for the credentials. Its type is always Opaque.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.formats) || size(self.formats) > 0 || (has(self.template) && has(self.template.data) && size(self.template.data) > 0)",fieldPath=".formats",message="secret.formats: [] writes nothing by itself: name a format such as SDK, leave formats out, or set template.data"
 type SecretSpec struct {
-	// name of the Secret, in the namespace of the StsCredential. metadata.name when left out.
+	// name is the name of the Secret, in the namespace of the StsCredential. Defaults to metadata.name.
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="secret.name must be a Secret's name: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// labels to set on the Secret, at most 32 with keys of up to 253 characters. Keys under kubernetes.io, k8s.io and
-	// sts.alibabacloud.com are refused, except the recommended app.kubernetes.io ones other than managed-by.
+	// labels are set on the Secret: at most 32 with keys of up to 253 characters. Keys under kubernetes.io, k8s.io and
+	// sts.alibabacloud.com are invalid, except the recommended labels under app.kubernetes.io other than managed-by.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.labels: a key must be a label key of up to 253 characters such as team or example.com/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.labels: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32 of up to 1024 characters, 32768 bytes in all, with keys of up to 253. The
-	// same keys as in labels are refused.
+	// annotations are set on the Secret: at most 32 of up to 1024 characters, 32768 bytes in all, with keys of up to 253. The
+	// same keys as in labels are invalid.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.map(k, size(bytes(self[k]))).sum() <= 32768",message="secret.annotations must be at most 32768 bytes in all: shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key of up to 253 characters such as team or example.com/team"
@@ -30,25 +30,25 @@ type SecretSpec struct {
 	// +optional
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
-	// formats are ready-made sets of keys, each once, for the programs that read them. [SDK] when left out. An empty list
-	// leaves only what template says.
+	// formats are predefined sets of keys for the programs that read the Secret. Defaults to [SDK]. With an empty list, the
+	// Secret has only the keys of template.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=9
 	// +optional
 	Formats []SecretFormat `json:"formats,omitzero"`
 
-	// template adds keys of your own making.
+	// template adds custom keys.
 	// +optional
 	Template SecretTemplate `json:"template,omitzero"`
 
-	// deletionPolicy says what becomes of the Secret when this object is deleted. Delete: it goes too, and a Secret that was
-	// there before and was adopted only loses the keys that were written to it. Retain: it stays as it is, and what it holds
-	// works until it expires. Delete when left out.
+	// deletionPolicy is what happens to the Secret when this object is deleted. Delete deletes it; from an adopted Secret, only
+	// the keys that the operator wrote are removed. Retain keeps it, and the credentials are valid until they expire. Defaults
+	// to Delete.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
-// SecretFormat is a ready-made set of keys:
+// SecretFormat is a predefined set of keys:
 //
 //   - SDK: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN
 //   - Tablestore: TABLESTORE_ACCESS_KEY_ID, TABLESTORE_ACCESS_KEY_SECRET, TABLESTORE_SESSION_TOKEN
@@ -56,9 +56,9 @@ type SecretSpec struct {
 //   - Terraform: ALICLOUD_ACCESS_KEY, ALICLOUD_SECRET_KEY, ALICLOUD_SECURITY_TOKEN
 //   - LogService: ALIYUN_LOG_CLI_ACCESSID, ALIYUN_LOG_CLI_ACCESSKEY, ALIYUN_LOG_CLI_STS_TOKEN
 //   - Plain: accessKeyId, accessKeySecret, securityToken, expiration
-//   - CLI: config.json, the aliyun CLI's, with the operator's region
+//   - CLI: config.json for the aliyun CLI, with the operator's region
 //   - INI: credentials, a profile file with type = sts_token
-//   - External: external.json, what a profile of mode External prints by its process_command
+//   - External: external.json, the output of the process_command of an External profile
 //
 // +kubebuilder:validation:Enum=SDK;Tablestore;OSS;Terraform;LogService;Plain;CLI;INI;External
 type SecretFormat string
@@ -76,13 +76,13 @@ const (
 	FormatExternal   SecretFormat = "External"
 )
 
-// SecretTemplate adds keys to the Secret.
+// SecretTemplate adds custom keys to the Secret.
 type SecretTemplate struct {
 	// data maps keys of the Secret, at most 32 of up to 253 characters, to Go templates of at most 8192 bytes in all. A
-	// template is text with fields in it, such as "{{ .AccessKeyID }}" or "{{ .SecurityToken | toJson }}". The fields are
+	// template is text with fields, such as "{{ .AccessKeyID }}" or "{{ .SecurityToken | toJson }}". The fields are
 	// .AccessKeyID, .AccessKeySecret, .SecurityToken, .Expiration (RFC 3339, UTC), .RoleARN and .Region (the operator's);
-	// the functions, up to four after a field, are b64enc, toJson, quote and urlquery. A key that somebody else put into
-	// the Secret under the same name is overwritten.
+	// the functions, up to four after a field, are b64enc, toJson, quote and urlquery. An existing
+	// key of the same name is overwritten.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._A-Za-z0-9]+$') && k != '.' && !k.startsWith('..'))",message="secret.template.data: a key must be a key of a Secret: up to 253 letters, digits, '-', '_' and '.', not '.' alone and not starting with '..'"
 	// +kubebuilder:validation:XValidation:rule="self.map(k, size(bytes(self[k]))).sum() <= 8192",message="secret.template.data must be at most 8192 bytes in all: shorten the templates, or put what never changes into a ConfigMap"
@@ -95,15 +95,15 @@ type SecretTemplate struct {
 // +kubebuilder:validation:MaxLength=8192
 type TemplateText string
 
-// DeletionPolicy says what becomes of a Secret when its StsCredential is deleted.
+// DeletionPolicy is what happens to a Secret when its StsCredential is deleted.
 //
 // +kubebuilder:validation:Enum=Delete;Retain
 type DeletionPolicy string
 
 const (
-	// DeletionPolicyDelete deletes the Secret or, if it was adopted, takes out what was written to it. The default.
+	// DeletionPolicyDelete deletes the Secret, or removes the operator's keys from an adopted one. The default.
 	DeletionPolicyDelete DeletionPolicy = "Delete"
-	// DeletionPolicyRetain leaves the Secret as it is.
+	// DeletionPolicyRetain keeps the Secret unchanged.
 	DeletionPolicyRetain DeletionPolicy = "Retain"
 )
 
