@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
 const (
@@ -88,7 +90,7 @@ func cause(ctx context.Context, err error) error {
 
 func (d *demo) setUp(ctx context.Context) (err error) {
 	d.title("Getting ready")
-	if d.root, err = repositoryRoot(); err != nil {
+	if d.root, err = controlplane.RepositoryRoot(); err != nil {
 		return err
 	}
 	if d.dir, err = os.MkdirTemp("", "sts-demo-*"); err != nil {
@@ -189,18 +191,4 @@ func (d *demo) removeFolder(keepLog bool) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// repositoryRoot walks up to the folder with the manifests.
-func repositoryRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Join(dir, "config", "crd")); err == nil && info.IsDir() {
-			return dir, nil
-		}
-	}
-	return "", fmt.Errorf("%s is not inside a checkout of sts-credential-operator: change into one", start)
 }

@@ -6,9 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
-	"github.com/go-jose/go-jose/v4"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -59,16 +57,21 @@ func (d *demo) trustCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	discovery, err := cluster.RESTClient().Get().AbsPath("/.well-known/openid-configuration").DoRaw(ctx)
+	if err != nil {
+		return err
+	}
 	var issuer struct{ Issuer string }
-	var keys jose.JSONWebKeySet
-	for path, into := range map[string]any{"/.well-known/openid-configuration": &issuer, "/openid/v1/jwks": &keys} {
-		published, err := cluster.RESTClient().Get().AbsPath(path).DoRaw(ctx)
-		if err == nil {
-			err = json.Unmarshal(published, into)
-		}
-		if err != nil {
-			return fmt.Errorf("read what the cluster publishes at %s: %w", path, err)
-		}
+	if err := json.Unmarshal(discovery, &issuer); err != nil {
+		return err
+	}
+	published, err := cluster.RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := stsemulator.ParseJWKS(published)
+	if err != nil {
+		return err
 	}
 	d.sts.AddOIDCProvider(stsemulator.OIDCProvider{ARN: providerARN, Issuer: issuer.Issuer, ClientIDs: []string{audience}, JWKS: keys})
 	d.sts.AddRole(stsemulator.Role{ARN: writerARN, Trust: []stsemulator.Statement{{

@@ -12,7 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
 )
+
+// grace is how long the manager may take to end; its own limit is 30 s.
+const grace = 35 * time.Second
 
 // startManager builds the operator and runs it as a process of its own.
 func (d *demo) startManager(ctx context.Context) error {
@@ -39,14 +45,22 @@ func (d *demo) startManager(ctx context.Context) error {
 	// Stopped in its turn by the cleanup, so not by ctx.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, args...)
 	cmd.Dir, cmd.Env = d.dir, d.managerEnvironment(os.Environ())
-	manager, err := startProcess(cmd, d.log)
+	manager, err := process.Start("manager", d.dir, cmd)
 	if err != nil {
 		return err
 	}
-	d.cleanup.add("stop the manager", func(context.Context) error { return manager.stop() })
+	d.cleanup.add("stop the manager", func(context.Context) error {
+		if err := manager.StopWithin(grace); err != nil {
+			return err
+		}
+		if !cmd.ProcessState.Success() {
+			return fmt.Errorf("it did not end with status 0 within %s of SIGTERM: %s", grace, cmd.ProcessState)
+		}
+		return nil
+	})
 	go func() {
-		<-manager.done
-		d.abort("the manager ended by itself: %v", manager.cmd.ProcessState) // of no effect once the cleanup is at work
+		<-manager.Done()
+		d.abort("the manager ended by itself: %v", cmd.ProcessState) // of no effect once the cleanup is at work
 	}()
 	if err := eventually(ctx, "the manager is ready", func(ctx context.Context) (string, bool) {
 		return answers(ctx, "http://"+probe+"/readyz")

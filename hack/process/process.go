@@ -26,23 +26,21 @@ const (
 
 // Process is a program that was started.
 type Process struct {
-	name  string
-	log   string
-	cmd   *exec.Cmd
-	grace time.Duration // to end by itself when stopped
-	done  chan struct{} // closed once it has ended
-	err   error         // how it ended; to be read after done
+	name string
+	log  string
+	cmd  *exec.Cmd
+	done chan struct{} // closed once it has ended
+	err  error         // how it ended; to be read after done
 }
 
 // Start starts the command, whose output goes to <name>.log in the folder. On Linux it ends with this process, however
 // that comes about; elsewhere unless this process is killed.
 func Start(name, dir string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{
-		name:  name,
-		log:   filepath.Join(dir, name+".log"),
-		cmd:   cmd,
-		grace: stopTimeout,
-		done:  make(chan struct{}),
+		name: name,
+		log:  filepath.Join(dir, name+".log"),
+		cmd:  cmd,
+		done: make(chan struct{}),
 	}
 	output, err := os.Create(p.log)
 	if err != nil {
@@ -104,7 +102,10 @@ func (p *Process) Wait(ctx context.Context, ready func(context.Context) error) e
 }
 
 // Stop ends the program and returns once it is gone. It is an error if it was gone before.
-func (p *Process) Stop() error {
+func (p *Process) Stop() error { return p.StopWithin(stopTimeout) }
+
+// StopWithin does so too, and kills the program if it takes longer than grace to end.
+func (p *Process) StopWithin(grace time.Duration) error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("%s had ended by itself: %w\n%s", p.name, p.exit(), p.logTail())
@@ -115,7 +116,7 @@ func (p *Process) Stop() error {
 		select {
 		case <-p.done:
 			return nil
-		case <-time.After(p.grace):
+		case <-time.After(grace):
 		}
 	}
 	_ = p.cmd.Process.Kill()

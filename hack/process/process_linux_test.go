@@ -75,8 +75,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	if err := p.Wait(t.Context(), ready); err != nil {
 		t.Fatal(err)
 	}
-	p.grace = 100 * time.Millisecond
-	if err := p.Stop(); err != nil {
+	if err := p.StopWithin(100 * time.Millisecond); err != nil {
 		t.Error(err)
 	}
 	if alive(p.ID()) {
