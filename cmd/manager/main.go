@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-// run wires everything up and works until ctx ends.
+// run starts the manager and blocks until ctx ends.
 func run(ctx context.Context, s *settings) error {
 	counts := stscredential.NewMetrics()
 	client, err := sts.New(sts.Options{
@@ -67,13 +67,13 @@ func run(ctx context.Context, s *settings) error {
 		return err
 	}
 	if err := identity.CheckEnvironment(); err != nil {
-		return err // no later answer can make it right, and a replica that works already goes on
+		return err // a retry cannot succeed; a replica that runs already continues
 	}
 	chain := identity.Chain{Endpoint: client.Endpoint(), EndpointDescription: client.EndpointDescription(), Region: s.region, VPC: s.vpcEndpoint}
 	budget := newBudget(s, counts)
 	operator := identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Spend: budget.Spend, Clock: clock.RealClock{}})
 	if s.whoami {
-		return tell(ctx, os.Stdout, client, operator)
+		return printIdentity(ctx, os.Stdout, client, operator)
 	}
 	ctrl.Log.Info("start", "version", version, "commit", commit)
 	config, err := ctrl.GetConfig()
@@ -114,7 +114,7 @@ func run(ctx context.Context, s *settings) error {
 	); err != nil {
 		return err
 	}
-	if err := introduce(ctx, client, operator); err != nil {
+	if err := logIdentity(ctx, client, operator); err != nil {
 		ctrl.Log.WithName("identity").Error(err, "GetCallerIdentity failed; continuing without the caller's identity.")
 	}
 	return mgr.Start(ctx)
@@ -127,7 +127,7 @@ func newRollouts(c client.Client, uncached client.Reader, skew func() time.Durat
 	}
 }
 
-// newBudget has a place for a call for each worker, and leaves some for the others when calls of one account hang.
+// newBudget returns the call budget, with a seat for each worker.
 func newBudget(s *settings, counts *stscredential.Metrics) *ratelimit.Budget {
 	budget := ratelimit.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
 	budget.LimitInFlight(s.maxConcurrentReconciles)
@@ -135,10 +135,10 @@ func newBudget(s *settings, counts *stscredential.Metrics) *ratelimit.Budget {
 	return budget
 }
 
-// gracePeriod is for work that is under way when the process is asked to end, and for the events that report it.
+// gracePeriod is the shutdown timeout: for running reconciles, and for the events that they record.
 const gracePeriod = stscredential.DrainTimeout + 5*time.Second
 
-// Rights for serving metrics to whom may read them, and for the lease, in the operator's own namespace.
+// Permissions to authorize clients that read metrics, and for the lease, in the operator's own namespace.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
@@ -162,7 +162,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Scheme: scheme, Cache: cached, Metrics: serving, HealthProbeBindAddress: s.probeAddress,
 		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID,
 		LeaderElectionNamespace: s.leaderElectionNamespace, LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout: ptr.To(gracePeriod), // then the lease is given back
+		GracefulShutdownTimeout: ptr.To(gracePeriod), // then the lease is released
 	})
 	if err != nil {
 		return nil, err

@@ -15,8 +15,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 )
 
-// track sets up the controller that needs pods, if it is switched on and the operator may watch pods. If not, credentials are
-// renewed all the same.
+// track sets up the rollout controller, if it is enabled and the operator may watch pods. Credentials are renewed in any case.
 func (s *settings) track(ctx context.Context, mgr ctrl.Manager, credentials *stscredential.Reconciler, rollouts *rollout.Reconciler) error {
 	if !s.trackConsumers && !s.rollouts {
 		return nil
@@ -26,15 +25,15 @@ func (s *settings) track(ctx context.Context, mgr ctrl.Manager, credentials *sts
 		return err
 	}
 	if !allowed {
-		ctrl.Log.WithName("consumers").Error(nil, "pods are not tracked and no workload is restarted: the operator may not list and watch pods; give it that right, or drop --track-consumers and --rollouts")
+		ctrl.Log.WithName("consumers").Error(nil, "Pods are not tracked and workloads are not restarted: the operator may not list and watch pods. Grant the permission, or remove --track-consumers and --rollouts")
 		return nil
 	}
 	credentials.TracksConsumers, rollouts.Rollouts = true, s.rollouts
 	return rollouts.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles)
 }
 
-// mayWatchPods reports whether the operator may list and watch pods in these namespaces, none means all. A cache that may
-// not would never be filled, and nothing would be renewed.
+// mayWatchPods reports whether the operator may list and watch pods in these namespaces; none means all. Without the
+// permission, the cache would never sync and nothing would be renewed.
 func mayWatchPods(ctx context.Context, api client.Client, namespaces []string) (bool, error) {
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
@@ -45,7 +44,7 @@ func mayWatchPods(ctx context.Context, api client.Client, namespaces []string) (
 				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: "pods"},
 			}}
 			if err := api.Create(ctx, review); err != nil {
-				return false, fmt.Errorf("ask whether the operator may %s pods: %w", verb, err)
+				return false, fmt.Errorf("failed to check whether the operator may %s pods: %w", verb, err)
 			}
 			if !review.Status.Allowed {
 				return false, nil

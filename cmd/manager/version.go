@@ -14,7 +14,7 @@ var (
 	commit  = "unknown"
 )
 
-// build says which manager this is.
+// build returns the version, commit and platform.
 func build() string {
 	return fmt.Sprintf("sts-credential-operator %s, commit %s, %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

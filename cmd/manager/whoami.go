@@ -16,12 +16,12 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// expiration is the variable that tells when the credentials in the environment expire: the key of the format Plain.
+// expiration is the environment variable with the expiration of the credentials: a key of the format Plain.
 const expiration = "expiration"
 
-// introduce asks STS, before the first decision, who the operator is and what time it is, and logs both once.
-func introduce(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
-	caller, err := ask(ctx, client, operator)
+// logIdentity calls GetCallerIdentity and logs the operator's identity and the clock skew.
+func logIdentity(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
+	caller, err := identify(ctx, client, operator)
 	if err != nil {
 		return err
 	}
@@ -30,9 +30,9 @@ func introduce(ctx context.Context, client *sts.Client, operator *identity.Opera
 	return nil
 }
 
-// tell asks STS who the operator is and prints the answer, as a line for people: what --whoami does.
-func tell(ctx context.Context, out io.Writer, client *sts.Client, operator *identity.Operator) error {
-	caller, err := ask(ctx, client, operator)
+// printIdentity calls GetCallerIdentity and prints the identity: what --whoami does.
+func printIdentity(ctx context.Context, out io.Writer, client *sts.Client, operator *identity.Operator) error {
+	caller, err := identify(ctx, client, operator)
 	if err != nil {
 		return err
 	}
@@ -44,9 +44,9 @@ func tell(ctx context.Context, out io.Writer, client *sts.Client, operator *iden
 	return err
 }
 
-func ask(ctx context.Context, client *sts.Client, operator *identity.Operator) (sts.Caller, error) {
+func identify(ctx context.Context, client *sts.Client, operator *identity.Operator) (sts.Caller, error) {
 	if err := operator.Identify(ctx); err != nil {
-		return sts.Caller{}, fmt.Errorf("ask %s who the operator is: %w", client.URL(), err)
+		return sts.Caller{}, fmt.Errorf("GetCallerIdentity at %s failed: %w", client.URL(), err)
 	}
 	caller, _ := operator.Caller()
 	return caller, nil

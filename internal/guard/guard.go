@@ -1,8 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package guard lets in only callers whom the cluster allows it, by a TokenReview and a SubjectAccessReview. It is what
-// controller-runtime's filter for metrics does, without the third of the program that k8s.io/apiserver would be.
+// Package guard is an authorization filter for HTTP servers, with TokenReview and SubjectAccessReview. It does what
+// controller-runtime's filter for metrics does, without k8s.io/apiserver, which is a third of the program's size.
 package guard
 
 import (
@@ -24,29 +24,29 @@ import (
 )
 
 const (
-	// callers are remembered, so that each scrape need not ask: those who may for a minute, others for 10 s.
-	callers            = 256
+	// Decisions are cached, so that a scrape needs no request: for a minute if the client is allowed, else for 10 s.
+	maxDecisions       = 256
 	allowFor, denyFor  = time.Minute, 10 * time.Second
 	timeout            = 10 * time.Second
 	bearer             = "Bearer "
 	unknown, forbidden = http.StatusUnauthorized, http.StatusForbidden
 )
 
-// guard asks the API server.
-type guard struct {
-	tokens  authenticationclient.TokenReviewInterface
-	rights  authorizationclient.SubjectAccessReviewInterface
-	answers *cache.LRUExpireCache // question -> status
+// filter authorizes requests.
+type filter struct {
+	tokens    authenticationclient.TokenReviewInterface
+	rights    authorizationclient.SubjectAccessReviewInterface
+	decisions *cache.LRUExpireCache // requestKey -> status
 }
 
-// question is a request as far as the answer depends on it. It holds no token.
-type question struct {
+// requestKey is the part of a request that decides. It holds a hash in place of the token.
+type requestKey struct {
 	token      [sha256.Size]byte
 	verb, path string
 }
 
-// Filter asks the API server of config: 401 is for callers whom it does not know, 403 for those who may not use this verb
-// on this path, and 500 says that it did not answer. Implements metricsserver.Options.FilterProvider.
+// Filter returns a filter that authorizes requests at the API server of config. It answers 401 to unknown clients, 403 to
+// clients that may not use the verb on the path, and 500 if the API server fails. It is a metricsserver.Options.FilterProvider.
 func Filter(config *rest.Config, httpClient *http.Client) (metricsserver.Filter, error) {
 	authentication, err := authenticationclient.NewForConfigAndClient(config, httpClient)
 	if err != nil {
@@ -56,12 +56,12 @@ func Filter(config *rest.Config, httpClient *http.Client) (metricsserver.Filter,
 	if err != nil {
 		return nil, err
 	}
-	g := &guard{tokens: authentication.TokenReviews(), rights: authorization.SubjectAccessReviews(), answers: cache.NewLRUExpireCache(callers)}
+	f := &filter{tokens: authentication.TokenReviews(), rights: authorization.SubjectAccessReviews(), decisions: cache.NewLRUExpireCache(maxDecisions)}
 	return func(log logr.Logger, next http.Handler) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			status, err := g.status(r)
+			status, err := f.status(r)
 			if err != nil {
-				log.Error(err, "the API server did not say who may read this")
+				log.Error(err, "Failed to authorize a client: the API server failed")
 			}
 			if status != http.StatusOK {
 				http.Error(w, http.StatusText(status), status)
@@ -72,33 +72,33 @@ func Filter(config *rest.Config, httpClient *http.Client) (metricsserver.Filter,
 	}, nil
 }
 
-// status is what a request is answered with.
-func (g *guard) status(r *http.Request) (int, error) {
+// status returns the HTTP status for a request.
+func (f *filter) status(r *http.Request) (int, error) {
 	token, given := strings.CutPrefix(r.Header.Get("Authorization"), bearer)
 	if !given || token == "" {
 		return unknown, nil
 	}
-	q := question{token: sha256.Sum256([]byte(token)), verb: strings.ToLower(r.Method), path: r.URL.Path}
-	if answer, ok := g.answers.Get(q); ok {
+	key := requestKey{token: sha256.Sum256([]byte(token)), verb: strings.ToLower(r.Method), path: r.URL.Path}
+	if answer, ok := f.decisions.Get(key); ok {
 		return answer.(int), nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	status, err := g.ask(ctx, token, q)
+	status, err := f.authorize(ctx, token, key)
 	switch {
 	case err != nil:
 		return http.StatusInternalServerError, err
 	case status == http.StatusOK:
-		g.answers.Add(q, status, allowFor)
+		f.decisions.Add(key, status, allowFor)
 	default:
-		g.answers.Add(q, status, denyFor)
+		f.decisions.Add(key, status, denyFor)
 	}
 	return status, nil
 }
 
-// ask asks who the caller is, and whether that one may.
-func (g *guard) ask(ctx context.Context, token string, q question) (int, error) {
-	caller, err := g.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+// authorize authenticates the client and authorizes the request.
+func (f *filter) authorize(ctx context.Context, token string, key requestKey) (int, error) {
+	caller, err := f.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
 		return 0, err
 	}
@@ -110,9 +110,9 @@ func (g *guard) ask(ctx context.Context, token string, q question) (int, error) 
 	for k, v := range user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
 	}
-	review, err := g.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+	review, err := f.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: q.path, Verb: q.verb},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: key.path, Verb: key.verb},
 	}}, metav1.CreateOptions{})
 	switch {
 	case err != nil:

@@ -1,8 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package paging lists objects page by page, so that what is held at once does not grow with the objects. An API server
-// answers an informer's list with all objects at once: at 1 MB each, a few hundred are more than an operator's memory.
+// Package paging lists objects in pages, so that memory does not grow with the number and size of the objects. An API server
+// answers an informer's list with all objects at once: at 1 MB each, a few hundred exceed the operator's memory.
 package paging
 
 import (
@@ -20,25 +20,25 @@ import (
 )
 
 const (
-	// maxPageBytes bounds the answer to a request for a page of more than one object.
+	// maxPageBytes is the maximum size of a page of more than one object.
 	maxPageBytes = 8 << 20
-	// firstPage and maxPage are the numbers of objects in the first page and in a page at most.
+	// firstPage and maxPage are the number of objects in the first page, and its maximum.
 	firstPage, maxPage = 50, 500
-	// pageTimeout bounds a request: while it lasts, no other list is fetched.
+	// pageTimeout is the timeout of a request; meanwhile, no other page is requested.
 	pageTimeout = time.Minute
 )
 
-// Lister makes ListerWatchers that list in pages. One page is fetched at a time, whatever is listed.
+// Lister makes ListerWatchers that list in pages. All of them together request one page at a time.
 type Lister struct {
 	transform cache.TransformFunc
 	mu        sync.Mutex
 }
 
-// NewLister returns a Lister that applies a transform to each object before the next page is fetched.
+// NewLister returns a Lister that applies a transform to each object before it requests the next page.
 func NewLister(transform cache.TransformFunc) *Lister { return &Lister{transform: transform} }
 
-// Wrap returns a ListerWatcher that lists in pages, of what is current, and watches as before. How large a page is follows
-// from how large the objects are. That is bounded, for lists whose requests go through RoundTripper.
+// Wrap returns a ListerWatcher that lists the current objects in pages, and watches as before. The number of objects in a page
+// depends on their size. The size is bounded if requests go through RoundTripper.
 func (l *Lister) Wrap(lw cache.ListerWatcher) cache.ListerWatcher {
 	all := cache.ToListerWatcherWithContext(lw)
 	return &cache.ListWatch{
@@ -51,7 +51,7 @@ func (l *Lister) Wrap(lw cache.ListerWatcher) cache.ListerWatcher {
 
 // list returns all pages in one list, transformed.
 func (l *Lister) list(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (runtime.Object, error) {
-	options.ResourceVersion, options.ResourceVersionMatch = "", "" // of any other, the API server ignores the limit
+	options.ResourceVersion, options.ResourceVersionMatch = "", "" // with any other, the API server ignores the limit
 	options.Limit, options.Continue = firstPage, ""
 	var items []runtime.Object
 	for {
@@ -80,12 +80,12 @@ func (l *Lister) list(ctx context.Context, lw cache.ListerWithContext, options m
 	}
 }
 
-// page fetches a page and transforms what is in it. It returns no list where the page has too many bytes. next is how many
-// objects to ask for next.
+// page requests a page and transforms its objects. It returns no list if the page is too large. next is the limit for the next
+// request.
 func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (list runtime.Object, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout) // others wait
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout) // other lists wait
 	defer cancel()
 	body := &body{limit: maxPageBytes}
 	if options.Limit == 1 {
@@ -101,7 +101,7 @@ func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options m
 	return list, nextLimit(options.Limit, int64(meta.LenList(list)), body.read), l.transformAll(list)
 }
 
-// transformAll replaces the objects of a list by what the transform makes of them.
+// transformAll applies the transform to the objects of a list.
 func (l *Lister) transformAll(list runtime.Object) error {
 	items, err := meta.ExtractList(list)
 	if err != nil {
@@ -114,15 +114,15 @@ func (l *Lister) transformAll(list runtime.Object) error {
 		}
 		object, ok := transformed.(runtime.Object)
 		if !ok {
-			return fmt.Errorf("a transform made %T of an object of a list", transformed)
+			return fmt.Errorf("the transform returned %T, which is not an object", transformed)
 		}
 		items[i] = object
 	}
 	return meta.SetList(list, items)
 }
 
-// nextLimit is how many objects to ask for after a page of some objects and bytes: as many as make half of what a page may
-// have if they are as large, and no more than four times as many as before.
+// nextLimit returns the limit for the request after a page of that many objects and bytes: objects of the same average size
+// fill half of a page, and the limit is at most four times the last one.
 func nextLimit(limit, objects, bytes int64) int64 {
 	next := 4 * limit
 	if objects > 0 && bytes > 0 {
@@ -133,13 +133,13 @@ func nextLimit(limit, objects, bytes int64) int64 {
 
 type bodyKey struct{}
 
-// body counts the bytes of an answer. limit is how many there may be; 0 for no limit.
+// body counts the bytes of a response. limit is their maximum; 0 for no limit.
 type body struct {
 	limit, read int64
 	tooLong     bool
 }
 
-// RoundTripper bounds the answers to the requests that a Lister makes; others go through as they are.
+// RoundTripper limits the size of the responses to a Lister. Other responses are unchanged.
 func RoundTripper(next http.RoundTripper) http.RoundTripper { return bounded{next} }
 
 type bounded struct{ next http.RoundTripper }
@@ -152,10 +152,10 @@ func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// WrappedRoundTripper returns what is wrapped, which client-go needs to find the dialer of a connection.
+// WrappedRoundTripper returns the wrapped RoundTripper: client-go finds the dialer of a connection through it.
 func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.next }
 
-// reader counts what is read of an answer, and ends it where it is too long. An error would be logged for each.
+// reader counts the bytes of a response, and ends it if it is too large. An error would be logged by client-go.
 type reader struct {
 	io.ReadCloser
 	counted *body

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// conditionOperators are those of RAM's documentation, whose names are case-sensitive.
+// conditionOperators are the operators of RAM's documentation. Their names are case-sensitive.
 // See https://www.alibabacloud.com/help/ram/conditional-operator.
 var conditionOperators = []string{
 	"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike",
@@ -21,11 +21,11 @@ var conditionOperators = []string{
 	operatorBool, "IpAddress", "NotIpAddress",
 }
 
-// operatorBool takes one value only.
+// operatorBool allows one value only.
 const operatorBool = "Bool"
 
-// checkCondition wants {operator: {key: string or list of strings}}; it may be empty. An operator that RAM does not document
-// is left to STS, since RAM adds operators; one that is misspelt in case only is refused.
+// checkCondition requires {operator: {key: string or list of strings}}, which may be empty. STS checks operators that RAM does
+// not document, because RAM adds operators. An operator that differs only in case is rejected.
 func checkCondition(where string, value any) error {
 	operators, ok := value.(map[string]any)
 	if !ok {
@@ -60,8 +60,8 @@ func checkOperator(where, operator string, value any) error {
 	return nil
 }
 
-// checkQuoted wants a string or a list of at least one string. RAM takes neither numbers nor truth values that are not in
-// quotes, which YAML makes of what is not quoted there.
+// checkQuoted requires a string or a list of at least one string. RAM rejects unquoted numbers and booleans, to which YAML
+// decodes unquoted values.
 func checkQuoted(where string, value any) error {
 	list, isList := value.([]any)
 	if !isList {

@@ -18,8 +18,8 @@ import (
 const maxPolicy = 2048
 
 // Compact checks a session policy against RAM's grammar and returns it without white space and with its keys in
-// order, so that equal policies are equal strings. What is too long is refused before it is decoded. The error names the element that is wrong and what to write; STS
-// still has the last word on actions, resources and conditions.
+// order, so that equal policies are equal strings. A policy that is too long is rejected before it is decoded. The error names
+// the invalid element and what to write. STS checks actions, resources and conditions.
 // Grammar: https://www.alibabacloud.com/help/ram/user-guide/policy-structure-and-syntax.
 func Compact(raw []byte) (string, error) {
 	if err := checkSize(raw); err != nil {
@@ -91,7 +91,7 @@ func checkStatement(where string, value any) error {
 	return nil
 }
 
-// checkOneOf wants exactly one element of the pair, a string or a list of strings.
+// checkOneOf requires exactly one element of the pair, with a string or a list of strings.
 func checkOneOf(where string, statement map[string]any, pair [2]string) error {
 	first, hasFirst := statement[pair[0]]
 	second, hasSecond := statement[pair[1]]
@@ -105,7 +105,7 @@ func checkOneOf(where string, statement map[string]any, pair [2]string) error {
 	return checkStrings(where+"."+name, value)
 }
 
-// checkStrings wants a string that is not empty, or a list of at least one.
+// checkStrings requires a non-empty string, or a list of at least one.
 func checkStrings(where string, value any) error {
 	if err := checkQuoted(where, value); err != nil {
 		return err
@@ -116,7 +116,7 @@ func checkStrings(where string, value any) error {
 	return nil
 }
 
-// onlyKeys names the first key, in order, that does not belong.
+// onlyKeys rejects unknown keys; the error names the first of them in order.
 func onlyKeys(where string, object map[string]any, allowed ...string) error {
 	var unknown []string
 	for k := range object {

@@ -40,7 +40,7 @@ func TestCompact(t *testing.T) {
 		{name: "no statement", given: `{"Version":"1"}`, refusal: "Statement must be a list"},
 		{name: "empty statements", given: `{"Version":"1","Statement":[]}`, refusal: "at least one"},
 		{name: "a statement that is no object", given: `{"Version":"1","Statement":["x"]}`, refusal: "Statement[0] must be an object"},
-		{name: "misspelt element", given: `{"Version":"1","Statement":[{"Effect":"Allow","Actions":"a","Resource":"*"}]}`, refusal: `Statement[0] has an unknown element "Actions"`},
+		{name: "misspelled element", given: `{"Version":"1","Statement":[{"Effect":"Allow","Actions":"a","Resource":"*"}]}`, refusal: `Statement[0] has an unknown element "Actions"`},
 		{name: "principal", given: `{"Version":"1","Statement":[{"Effect":"Allow","Action":"a","Resource":"*","Principal":{}}]}`, refusal: "trust policy"},
 		{name: "bad effect", given: `{"Version":"1","Statement":[{"Effect":"allow","Action":"a","Resource":"*"}]}`, refusal: "Effect must be Allow or Deny"},
 		{name: "no action", given: `{"Version":"1","Statement":[` + statement + `,{"Effect":"Allow","Resource":"*"}]}`, refusal: "Statement[1] needs exactly one of Action and NotAction"},

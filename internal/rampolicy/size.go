@@ -8,12 +8,11 @@ import (
 	"strconv"
 )
 
-// MaxBytes bounds what is decoded of a session policy. A policy of 2048 characters takes no more in the API server's
-// JSON, which has no white space and writes a character in at most six bytes.
+// MaxBytes is the maximum size of a session policy that is decoded. A policy of 2048 characters is not longer in the API
+// server's JSON, which has no white space and encodes a character in at most six bytes.
 const MaxBytes = 6 * maxPolicy
 
-// Truncate returns a policy, or what stands for it in a cache if Compact refuses it for its size: that size, which
-// Compact then reports.
+// Truncate returns raw, or its size as a placeholder if raw is longer than MaxBytes. Compact reports that size.
 func Truncate(raw []byte) []byte {
 	if len(raw) <= MaxBytes {
 		return raw
@@ -21,11 +20,11 @@ func Truncate(raw []byte) []byte {
 	return strconv.AppendInt(nil, int64(len(raw)), 10)
 }
 
-// checkSize refuses, before any of it is decoded, what is longer than a policy can be.
+// checkSize rejects a policy that is too long, before it is decoded.
 func checkSize(raw []byte) error {
 	size := len(raw)
 	if cut, err := strconv.Atoi(string(raw[:min(size, 20)])); err == nil && cut > size {
-		size = cut // a number is no policy, so that nobody can forge one that was cut
+		size = cut // a placeholder: a number is never a valid policy
 	}
 	if size > MaxBytes {
 		return fmt.Errorf("the policy is %d bytes long, STS takes %d characters: shorten it, or attach it to the role", size, maxPolicy)
@@ -36,8 +35,7 @@ func checkSize(raw []byte) error {
 	return nil
 }
 
-// leastCharacters counts the characters that are left of a policy when it is compacted, an escaped one as one: it may have
-// more, and none fewer.
+// leastCharacters returns a lower bound of the number of characters of the compact policy: escaped characters count as one.
 func leastCharacters(raw []byte) (n int) {
 	quoted := false
 	for i := 0; i < len(raw); i++ {
@@ -47,7 +45,7 @@ func leastCharacters(raw []byte) (n int) {
 			if !halfOfPair(raw[:min(i+1, len(raw))]) {
 				n++
 			}
-		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'), c&0xc0 == 0x80: // no character, or none of its own
+		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'), c&0xc0 == 0x80: // white space, or a continuation byte
 		default:
 			quoted = quoted != (c == '"')
 			n++
@@ -56,7 +54,7 @@ func leastCharacters(raw []byte) (n int) {
 	return n
 }
 
-// escaped is how many bytes follow the backslash of an escaped character.
+// escaped returns the number of bytes after the backslash of an escaped character.
 func escaped(rest []byte) int {
 	if len(rest) > 1 && rest[1] == 'u' {
 		return 5
