@@ -21,8 +21,8 @@ const workload = `{"spec": {"template": {"metadata": {"labels": {"app": "orders"
 
 // What docs/rollouts.md tells GitOps tools to ignore is what a restart writes to a workload, and nothing else of it.
 func TestDriftRules(t *testing.T) {
-	stamp := consumers.Stamp{For: map[string]string{"orders": "R-1"}, At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	restarted, err := jsonpatch.MergePatch([]byte(workload), consumers.Workload{Kind: "Deployment", Name: "orders"}.RestartPatch(consumers.Issue{}, stamp, consumers.State{}, "7"))
+	annotation := consumers.RestartAnnotation{For: map[string]string{"orders": "R-1"}, At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	restarted, err := jsonpatch.MergePatch([]byte(workload), consumers.Workload{Kind: "Deployment", Name: "orders"}.RestartPatch(consumers.Issuance{}, annotation, consumers.State{}, "7"))
 	must(t, err)
 	restarted, err = jsonpatch.MergePatch(restarted, []byte(`{"metadata": null}`)) // the version that it was written to
 	must(t, err)
