@@ -10,15 +10,13 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 const (
-	// clockInterval is how often the clock is held against STS's, as far as answers tell.
+	// clockInterval is the interval between comparisons of the local clock with STS's.
 	clockInterval = 10 * time.Second
 	// clockStep is the change of the difference that puts the planned times in doubt.
 	clockStep = 5 * time.Second
@@ -27,18 +25,14 @@ const (
 // wakeUp queues one credential.
 type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
-func (r *Reconciler) wakeSource() source.Source {
-	return source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})
-}
-
 // clockWatch keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
-// credential when it changes: the times that their next looks were set by are wrong then. Only an answer of STS tells its
+// credential when it changes: the times of their next reconciles are wrong then. Only an answer of STS shows its
 // time, so it asks who the operator is when the local clock was set, and until there was a first answer.
 type clockWatch struct {
 	*Reconciler
 	// leading is closed once this replica works.
 	leading <-chan struct{}
-	// jump is by how much the local clock was set between two looks at it.
+	// jump is by how much the local clock was set between two readings.
 	jump func(before, after time.Time) time.Duration
 }
 
@@ -105,12 +99,4 @@ func (w *clockWatch) wakeAll(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// local is a time of STS's clock by the local one, which stands for those of the nodes.
-func (r *Reconciler) local(stsTime time.Time) time.Time { return stsTime.Add(-r.STS.Skew()) }
-
-// stsTime is a time of the local clock by STS's.
-func (r *Reconciler) stsTime(local time.Time) time.Time {
-	return local.Add(r.STS.Skew()).UTC().Truncate(time.Second)
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// conflict returns the reconcile error for a Secret that this StsCredential may not write to: whose it is, and how to go on.
-func (p *pass) conflict(found *corev1.Secret) *trouble {
-	whose, wayOut := whoseSecret(found), p.wayOut(found)
-	return &trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
-		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whose, wayOut)}
+// conflictWith returns the error for a Secret that the StsCredential of this name may not write to: whose it is, and how to
+// go on.
+func conflictWith(found *corev1.Secret, credential string) error {
+	return newError(v1alpha1.ReasonSecretConflict,
+		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(conflictRetry)
 }
 
 // whoseSecret says why a Secret is not this StsCredential's.
@@ -42,15 +42,15 @@ func whoseSecret(found *corev1.Secret) string {
 }
 
 // wayOut is what its owner can do beside choosing another name.
-func (p *pass) wayOut(found *corev1.Secret) string {
+func wayOut(found *corev1.Secret, credential string) string {
 	switch {
 	case found.Type != corev1.SecretTypeOpaque || metav1.GetControllerOfNoCopy(found) != nil:
 		return " or delete the Secret"
 	case secret.RecordedFor(found) != "":
 		return fmt.Sprintf(", delete the Secret, or hand it over: kubectl -n %s annotate secret %s --overwrite %s- %s=%s",
-			found.Namespace, found.Name, secret.CredentialAnnotation, v1alpha1.AnnotationAdopt, p.credential.Name)
+			found.Namespace, found.Name, secret.CredentialAnnotation, v1alpha1.AnnotationAdopt, credential)
 	}
-	return fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s", v1alpha1.AnnotationAdopt, p.credential.Name)
+	return fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s", v1alpha1.AnnotationAdopt, credential)
 }
 
 // byIdentity indexes the cached StsCredentials by the Secret whose AccessKey they call STS with.
@@ -64,21 +64,21 @@ func accessKeyIn(o client.Object) []string {
 	return []string{c.Spec.Identity.AccessKey.SecretName}
 }
 
-// spareIdentities refuses to adopt a Secret that an StsCredential of the namespace reads an AccessKey from: the first write
+// checkNoIdentity refuses to adopt a Secret that an StsCredential of the namespace reads an AccessKey from: the first write
 // could replace the key, and nobody has another copy.
-func (r *Reconciler) spareIdentities(ctx context.Context, p *pass) error {
-	if !p.untouched() || p.credential.Spec.Suspend {
+func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e existing) error {
+	if !e.isUnmodified() || t.credential.Spec.Suspend {
 		return nil
 	}
 	var users v1alpha1.StsCredentialList
-	err := r.List(ctx, &users, client.InNamespace(p.credential.Namespace), client.MatchingFields{byIdentity: p.seen.Name}, client.UnsafeDisableDeepCopy)
+	err := cached.List(ctx, &users, client.InNamespace(t.credential.Namespace), client.MatchingFields{byIdentity: e.secret.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return fmt.Errorf("list the StsCredentials that use Secret %s/%s: %w", p.credential.Namespace, p.seen.Name, err)
+		return fmt.Errorf("list the StsCredentials that use Secret %s/%s: %w", t.credential.Namespace, e.secret.Name, err)
 	}
 	if len(users.Items) > 0 {
-		p.fail(trouble{reason: v1alpha1.ReasonSecretConflict, retry: conflictRetry, message: fmt.Sprintf(
+		return newError(v1alpha1.ReasonSecretConflict,
 			"Secret %s is not adopted: StsCredential %s reads its AccessKey from it (identity.accessKey.secretName). Choose another spec.secret.name.",
-			p.seen.Name, users.Items[0].Name)})
+			e.secret.Name, users.Items[0].Name).retry(conflictRetry)
 	}
 	return nil
 }

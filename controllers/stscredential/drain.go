@@ -6,6 +6,8 @@ package stscredential
 import (
 	"context"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 // DrainTimeout is how long a reconcile that is under way when the process is asked to end may go on: long enough for a call
@@ -14,14 +16,14 @@ const DrainTimeout = 25 * time.Second
 
 // drained is the context for the work of one reconcile: it keeps the deadline of ctx, and where ctx is canceled before, it
 // ends DrainTimeout later. So a session that STS issues is written before the process ends. cancel must be called.
-func (r *Reconciler) drained(ctx context.Context) (work context.Context, cancel context.CancelFunc) {
+func drained(ctx context.Context, clock clock.WithTicker) (work context.Context, cancel context.CancelFunc) {
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	if deadline, set := ctx.Deadline(); set {
 		end()
 		work, end = context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	}
 	keep := context.AfterFunc(ctx, func() {
-		timer := r.Clock.NewTimer(DrainTimeout)
+		timer := clock.NewTimer(DrainTimeout)
 		defer timer.Stop()
 		select {
 		case <-timer.C():

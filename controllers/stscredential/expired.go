@@ -13,16 +13,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// expired sums up the time that credentials spend past their expiry. Passes tell it what they meet: there is one at each
+// expired sums up the time that credentials spend past their expiry. Reconciles report to it: there is one at each
 // expiry, and at each change. It remembers those alone that are expired now.
 type expired struct {
 	mu    sync.Mutex
 	since map[types.NamespacedName]time.Time
 	past  float64 // seconds of those that are so no more
-	told  float64 // what seconds returned last
+	last  float64 // what seconds returned last
 }
 
-// before takes in an object as it was left by the pass before this one. What happened before this process saw it, or
+// before takes in an object as the last reconcile left it. What happened before this process saw it, or
 // under another spec, is not counted: that may have been somebody else's to count, or suspended.
 func (e *expired) before(c *v1alpha1.StsCredential, seen bool, now time.Time) {
 	var from time.Time
@@ -72,6 +72,6 @@ func (e *expired) seconds(now time.Time) float64 {
 	for _, since := range e.since {
 		sum += max(0, now.Sub(since)).Seconds()
 	}
-	e.told = max(e.told, sum)
-	return e.told
+	e.last = max(e.last, sum)
+	return e.last
 }

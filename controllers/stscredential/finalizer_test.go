@@ -58,7 +58,7 @@ func TestFinalizerIsPutBack(t *testing.T) {
 			c := w.adopting()
 			replaced := c.DeepCopy()
 			replaced.Finalizers = nil
-			if !specOrWish().Update(event.UpdateEvent{ObjectOld: c, ObjectNew: replaced}) {
+			if !specOrRenewRequest().Update(event.UpdateEvent{ObjectOld: c, ObjectNew: replaced}) {
 				t.Error("the removal wakes nobody")
 			}
 			w.edit(c, func(c *v1alpha1.StsCredential) {

@@ -72,14 +72,13 @@ func (m *Metrics) Called(action, outcome string, took time.Duration) {
 // Waited counts a turn in the budget, as ratelimit.Budget.Observe tells of it.
 func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
 
-// attempted counts an attempt to renew, unless it goes on.
-func (m *Metrics) attempted(p *pass) {
-	switch {
-	case p.trouble != nil:
-		m.renewals.WithLabelValues(p.trouble.reason).Inc()
-	case p.wait == 0:
-		m.renewals.WithLabelValues(v1alpha1.ReasonIssued).Inc()
+// attempted counts an attempt to renew, by the reason of its error; nil is success.
+func (m *Metrics) attempted(err error) {
+	result := v1alpha1.ReasonIssued
+	if failed, _ := first(err); failed != nil {
+		result = failed.reason
 	}
+	m.renewals.WithLabelValues(result).Inc()
 }
 
 // RegisterMetrics registers all metrics of the operator. Those that tell of StsCredentials are the leader's alone, so that

@@ -10,75 +10,108 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// conflictRetry is when a Secret that is not ours is looked at again: it sends us no events.
+// conflictRetry is when a Secret that is not this StsCredential's is read again: no event comes for it.
 const conflictRetry = 5 * time.Minute
 
-// observe reads the Secret, and takes it in if it is ours.
-func (r *Reconciler) observe(ctx context.Context, p *pass) error {
-	found, err := r.look(ctx, p)
-	switch {
-	case err != nil || found == nil:
-		return err
-	case secret.Owned(found, p.credential):
-		p.saw(found)
-		return r.spareIdentities(ctx, p)
-	case !p.credential.Spec.Suspend: // which does not want it
-		return r.contest(ctx, p, stripped(found))
-	}
-	return nil
+// existing is the Secret of an StsCredential as it is.
+type existing struct {
+	secret    *corev1.Secret // stripped; nil if there is none of this StsCredential
+	record    *secret.Record // nil if there is none that is whole
+	intact    bool           // data and record are as the operator wrote them
+	takenOver bool           // it was another StsCredential's, which does not want it any more; nothing was written to it yet
+	written   bool           // by this reconcile
 }
 
-// look gets the Secret from the cache, or uncached where the cache shows none or an older one than was written last. It
+// readExisting reads the record of a Secret of this StsCredential.
+func readExisting(s *corev1.Secret) existing {
+	e := existing{secret: stripped(s)}
+	e.record, e.intact = secret.Read(e.secret)
+	return e
+}
+
+// isUnmodified reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
+func (e existing) isUnmodified() bool { return secret.Adopted(e.secret) && e.record == nil }
+
+// adopted reports whether there is a Secret, and it was there before.
+func (e existing) adopted() bool { return e.secret != nil && secret.Adopted(e.secret) }
+
+// fitted makes the desired Secret fit the one that exists.
+func (e existing) fitted(want *corev1.Secret) *corev1.Secret {
+	if e.adopted() {
+		return secret.ForAdopted(want)
+	}
+	return want
+}
+
+// observe gets the Secret. blocked is why nothing will be issued, nil if nothing stands against it. The error is
+// SecretConflict for a Secret that this StsCredential may not write to.
+func (r *Reconciler) observe(ctx context.Context, t target, blocked *reconcileError) (existing, error) {
+	found, err := r.getSecret(ctx, t, blocked)
+	if err != nil || found == nil {
+		return existing{}, err
+	}
+	switch {
+	case secret.Owned(found, t.credential):
+		e := readExisting(found)
+		return e, checkNoIdentity(ctx, r, t, e)
+	case blocked != nil || t.credential.Spec.Suspend: // nothing is written to it
+		return existing{}, nil
+	}
+	return r.takeOver(ctx, t, stripped(found))
+}
+
+// getSecret gets the Secret from the cache, or uncached where the cache shows none or an older one than was written last. It
 // returns nil if there is none. A first issuance needs no uncached read: if a Secret stands in the way, its create fails.
-func (r *Reconciler) look(ctx context.Context, p *pass) (*corev1.Secret, error) {
-	c := p.credential
+func (r *Reconciler) getSecret(ctx context.Context, t target, blocked *reconcileError) (*corev1.Secret, error) {
+	c := t.credential
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}
 	found := &corev1.Secret{}
 	err := r.Get(ctx, key, found)
+	idle := (blocked != nil || c.Spec.Suspend) && c.Status.AccessKeyID == "" // nothing was issued, and nothing will be
 	switch {
-	case err == nil && !p.memo.secretLags(found):
+	case err == nil && !t.state.secretLags(found):
 		return found, nil
 	case err == nil:
-		return r.lookLive(ctx, key)
+		return r.secrets().getUncached(ctx, key)
 	case client.IgnoreNotFound(err) != nil:
 		return nil, err
-	case p.idle() || p.firstIssuance():
+	case idle || t.firstIssuance():
 		return nil, nil
 	}
-	return r.lookLive(ctx, key)
+	return r.secrets().getUncached(ctx, key)
 }
 
 // firstIssuance reports whether nothing was issued for this object as far as is known, and no create has met a Secret.
-func (p *pass) firstIssuance() bool {
-	ready := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
-	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && p.credential.Status.AccessKeyID == ""
-	return waiting && !p.memo.secretInTheWay && p.memo.secretVersion.Load() == nil
+func (t target) firstIssuance() bool {
+	ready := meta.FindStatusCondition(t.credential.Status.Conditions, v1alpha1.ConditionReady)
+	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && t.credential.Status.AccessKeyID == ""
+	return waiting && !t.state.secretInTheWay && t.state.secretVersion.Load() == nil
 }
 
-// idle: nothing was issued and nothing will be.
-func (p *pass) idle() bool {
-	return (p.trouble != nil || p.credential.Spec.Suspend) && p.credential.Status.AccessKeyID == ""
+// secrets reads and writes Secrets.
+type secrets struct {
+	client.Client
+	live  client.Reader
+	clock clock.PassiveClock
+	sts   STS
 }
 
-// lookLive reads a Secret past the cache; nil if there is none.
-func (r *Reconciler) lookLive(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+func (r *Reconciler) secrets() secrets { return secrets{r.Client, r.Live, r.Clock, r.STS} }
+
+// getUncached reads a Secret past the cache; nil if there is none.
+func (s secrets) getUncached(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
 	found := &corev1.Secret{}
-	if err := r.Live.Get(ctx, key, found); err != nil {
+	if err := s.live.Get(ctx, key, found); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	return found, nil
-}
-
-// saw takes in a Secret of ours.
-func (p *pass) saw(s *corev1.Secret) {
-	p.seen = stripped(s)
-	p.record, p.intact = secret.Read(p.seen)
 }
 
 func stripped(s *corev1.Secret) *corev1.Secret {
@@ -86,15 +119,4 @@ func stripped(s *corev1.Secret) *corev1.Secret {
 		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
 	}
 	return s
-}
-
-// untouched reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
-func (p *pass) untouched() bool { return secret.Adopted(p.seen) && p.record == nil }
-
-// shaped makes what is wanted fit the Secret that was seen.
-func (p *pass) shaped(want *corev1.Secret) *corev1.Secret {
-	if p.seen != nil && secret.Adopted(p.seen) {
-		return secret.ForAdopted(want)
-	}
-	return want
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
@@ -20,9 +21,9 @@ const frequent = 4 * time.Hour
 // describeConsumers leaves status.consumers and the conditions on pods and restarts to the rollout controller, where it
 // runs. The first report of credentials counts no pods, which is true of most and saves a write; the rollout controller
 // corrects it. Where it does not run, nothing is reported of pods, and restarts that a spec asks for are not made.
-func (r *Reconciler) describeConsumers(p *pass, before *v1alpha1.StsCredentialStatus) {
-	status := &p.credential.Status
-	if r.TracksConsumers {
+func describeConsumers(t target, before *v1alpha1.StsCredentialStatus, tracked bool, now metav1.Time) {
+	status := &t.credential.Status
+	if tracked {
 		if status.Consumers == nil && before.IssuedAt == nil && status.IssuedAt != nil {
 			status.Consumers = &v1alpha1.Consumers{}
 		}
@@ -30,24 +31,24 @@ func (r *Reconciler) describeConsumers(p *pass, before *v1alpha1.StsCredentialSt
 	}
 	status.Consumers = nil
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionPodsStale)
-	if c := p.credential; !c.Restarts() || c.Spec.Suspend || p.ending {
+	if c := t.credential; !c.Restarts() || c.Spec.Suspend || t.terminating {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionRolloutFailing)
 		return
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionRolloutFailing, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRolloutsDisabled,
-		Message: consumers.RestartsDisabled, ObservedGeneration: p.credential.Generation, LastTransitionTime: metav1.Time{Time: r.Clock.Now()},
+		Message: consumers.RestartsDisabled, ObservedGeneration: t.credential.Generation, LastTransitionTime: now,
 	})
 }
 
-// announceRestarts records an event for restarts that are switched off, and for a new spec that asks for many.
-func (r *Reconciler) announceRestarts(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
+// recordRestartEvents records an event for restarts that are switched off, and for a new spec that asks for many.
+func recordRestartEvents(recorder events.EventRecorder, before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
 	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionRolloutFailing), meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionRolloutFailing)
 	if is != nil && (was == nil || was.Reason != is.Reason) {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, is.Type, "%s", is.Message)
+		recorder.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, is.Type, "%s", is.Message)
 	}
 	if after.Restarts() && after.Duration() < frequent && before.ObservedGeneration != after.Generation {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
+		recorder.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
 			"spec.rollout restarts workloads after each renewal, with a duration of %s many times a day: raise spec.duration, to 12h if the role allows it", after.Duration())
 	}
 }

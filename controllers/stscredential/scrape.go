@@ -38,7 +38,7 @@ func ofCredential(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, []string{"namespace", "name"}, nil)
 }
 
-// scrape tells what is now, so that what is no more is not told.
+// scrape reads the cache at scrape time, so that series of deleted objects disappear.
 type scrape struct {
 	*Reconciler
 	elected <-chan struct{}
@@ -47,7 +47,7 @@ type scrape struct {
 // scrapeTimeout bounds the wait for a cache that is not filled yet.
 const scrapeTimeout = 5 * time.Second
 
-// Describe names all that Collect tells.
+// Describe implements prometheus.Collector.
 func (*scrape) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc, demandDesc, waitingDesc} {
 		out <- desc

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,64 +23,66 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// quietWait is how long a call may wait for its turn without the status telling so, from now or, where the status tells
-// nothing yet, from the first look: most waits are over before anybody could read it, and each telling is a write.
+// quietWait is how long a call may wait for its turn before the status reports it: from now or, where there is no condition yet,
+// from the first reconcile. Most waits are over before anybody could read the status, and each update is a write.
 const quietWait = 30 * time.Second
 
-// report is the only place that writes status: once, if anything changed, and an event for each change of condition. It
-// returns when to look again. An update costs the API server less than a patch, and is refused where the object has changed
-// since it was read: what a process that was stopped in between has to tell is no longer so.
-func (r *Reconciler) report(ctx context.Context, p *pass) (ctrl.Result, error) {
-	next := r.nextLook(p)
-	if p.quiet(r.Clock.Now()) {
+// updateStatus is the only place that writes status: once, if anything changed, and an event for each change of condition. It
+// returns when to reconcile again. An update costs the API server less than a patch, and is refused where the object has
+// changed since it was read: what a process that was stopped in between has to report is no longer so.
+func (r *Reconciler) updateStatus(ctx context.Context, o outcome) (ctrl.Result, error) {
+	next := o.requeue(r.STS.Now())
+	if o.debounced(r.Clock.Now()) {
 		return next, nil
 	}
-	before := p.credential.Status.DeepCopy()
-	p.describe(&p.credential.Status)
-	r.judge(p, &p.credential.Status.Conditions)
-	r.describeConsumers(p, before)
-	if equality.Semantic.DeepEqual(*before, p.credential.Status) {
+	c := o.credential
+	before := c.Status.DeepCopy()
+	o.describe(&c.Status)
+	now := metav1.Time{Time: r.Clock.Now()}
+	describeConsumers(o.target, before, r.TracksConsumers, now)
+	o.setConditions(&c.Status.Conditions, r.STS.Now(), now)
+	if equality.Semantic.DeepEqual(*before, c.Status) {
 		return next, nil
 	}
-	switch err := r.Status().Update(ctx, p.credential); {
+	switch err := r.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: missedRetry}, nil
+		return ctrl.Result{RequeueAfter: contendedRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	p.memo.statusVersion, p.memo.statusWritten = p.credential.ResourceVersion, r.Clock.Now()
-	r.announce(before, p.credential)
+	o.state.statusVersion, o.state.statusWritten = c.ResourceVersion, r.Clock.Now()
+	recordEvents(r.Events, before, c)
 	return next, nil
 }
 
-// quiet: nothing is wrong, the wait is short, and what the status says holds until then.
-func (p *pass) quiet(now time.Time) bool {
-	if p.trouble != nil || p.wait == 0 || p.wait >= quietWait {
+// debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
+// what the status says holds until then.
+func (o outcome) debounced(now time.Time) bool {
+	if o.err != nil || o.call.wait == 0 || o.call.wait >= quietWait {
 		return false
 	}
-	told := meta.FindStatusCondition(p.credential.Status.Conditions, v1alpha1.ConditionReady)
-	if told == nil {
-		return now.Sub(p.memo.since) < quietWait
+	ready := meta.FindStatusCondition(o.credential.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return now.Sub(o.state.since) < quietWait
 	}
-	return p.decision.Usable || told.Status != metav1.ConditionTrue
+	return o.decision.Usable || ready.Status != metav1.ConditionTrue
 }
 
-// nextLook is when something is due by itself: a retry, a call, an adjustment, a renewal, an expiry.
-func (r *Reconciler) nextLook(p *pass) ctrl.Result {
-	now := r.STS.Now()
-	due := append([]time.Duration{p.wait, p.adjust}, p.looks...)
-	if p.trouble != nil {
-		due = append(due, p.trouble.retry)
+// requeue returns when something is due by itself: a retry, a call, a correction, a renewal, an expiry.
+func (o outcome) requeue(now time.Time) ctrl.Result {
+	due := append([]time.Duration{o.call.wait, o.sync.wait}, o.orphans...)
+	if o.err != nil {
+		due = append(due, o.err.retryAfter)
 	}
-	if p.record != nil {
-		due = append(due, p.record.ExpiresAt.Sub(now))
+	if o.existing.record != nil {
+		due = append(due, o.existing.record.ExpiresAt.Sub(now))
 	}
-	if !p.decision.RenewAt.IsZero() && !p.credential.Spec.Suspend {
-		renewal := p.decision.RenewAt.Sub(now)
-		if p.trouble == nil && p.wait == 0 {
-			renewal = max(renewal, time.Millisecond) // it has come due since it was decided
+	if !o.decision.RenewAt.IsZero() && !o.credential.Spec.Suspend {
+		renewAfter := o.decision.RenewAt.Sub(now)
+		if o.err == nil && o.call.wait == 0 {
+			renewAfter = max(renewAfter, time.Millisecond) // it has come due since it was decided
 		}
-		due = append(due, renewal)
+		due = append(due, renewAfter)
 	}
 	due = slices.DeleteFunc(due, func(d time.Duration) bool { return d <= 0 })
 	if len(due) == 0 {
@@ -88,36 +91,36 @@ func (r *Reconciler) nextLook(p *pass) ctrl.Result {
 	return ctrl.Result{RequeueAfter: slices.Min(due)}
 }
 
-// describe says what is wanted and what the Secret holds.
-func (p *pass) describe(status *v1alpha1.StsCredentialStatus) {
-	c := p.credential
+// describe sets what is asked for and what the Secret holds.
+func (o outcome) describe(status *v1alpha1.StsCredentialStatus) {
+	c, e := o.credential, o.existing
 	*status = v1alpha1.StsCredentialStatus{
 		ObservedGeneration: c.Generation,
 		Conditions:         status.Conditions,
 		Consumers:          status.Consumers,
 		RoleName:           c.RoleName(),
-		SessionName:        p.request.SessionName,
+		SessionName:        o.request.SessionName,
 		SecretName:         c.SecretName(),
-		GrantName:          p.verdict.GrantName,
+		GrantName:          o.grantName,
 	}
-	if p.record == nil || !p.intact || p.foreign() {
+	if e.record == nil || !e.intact || e.takenOver {
 		return
 	}
-	status.IssuedAt = &metav1.Time{Time: p.record.IssuedAt}
-	status.ExpiresAt = &metav1.Time{Time: p.record.ExpiresAt}
-	status.AccessKeyID = credentials.ShownAccessKeyID(p.record.AccessKeyID) // another client may have written the record
-	status.RequestID = p.record.RequestID
-	status.AssumedRole = &v1alpha1.AssumedRole{ARN: p.record.AssumedRoleARN, ID: p.record.AssumedRoleID}
-	if !p.decision.RenewAt.IsZero() && !c.Spec.Suspend {
-		status.RenewAt = &metav1.Time{Time: p.decision.RenewAt.Truncate(time.Second)}
+	status.IssuedAt = &metav1.Time{Time: e.record.IssuedAt}
+	status.ExpiresAt = &metav1.Time{Time: e.record.ExpiresAt}
+	status.AccessKeyID = credentials.ShownAccessKeyID(e.record.AccessKeyID) // another client may have written the record
+	status.RequestID = e.record.RequestID
+	status.AssumedRole = &v1alpha1.AssumedRole{ARN: e.record.AssumedRoleARN, ID: e.record.AssumedRoleID}
+	if !o.decision.RenewAt.IsZero() && !c.Spec.Suspend {
+		status.RenewAt = &metav1.Time{Time: o.decision.RenewAt.Truncate(time.Second)}
 	}
 }
 
-// judge turns the outcome into conditions.
-func (r *Reconciler) judge(p *pass, conditions *[]metav1.Condition) {
-	ready, healing := p.ready(r.STS.Now())
+// setConditions turns the outcome into conditions. stsNow is the time by STS's clock, now by the local one.
+func (o outcome) setConditions(conditions *[]metav1.Condition, stsNow time.Time, now metav1.Time) {
+	ready, recoverable := o.ready(stsNow)
 	ready.Type = v1alpha1.ConditionReady
-	ready.ObservedGeneration, ready.LastTransitionTime = p.credential.Generation, metav1.Time{Time: r.Clock.Now()}
+	ready.ObservedGeneration, ready.LastTransitionTime = o.credential.Generation, now
 	meta.SetStatusCondition(conditions, ready)
 	abnormal := func(kind string, holds bool, reason, message string) {
 		if !holds {
@@ -129,42 +132,39 @@ func (r *Reconciler) judge(p *pass, conditions *[]metav1.Condition) {
 		meta.SetStatusCondition(conditions, also)
 	}
 	works := ready.Status == metav1.ConditionTrue
-	abnormal(v1alpha1.ConditionReconciling, !works && healing, ready.Reason, ready.Message)
-	abnormal(v1alpha1.ConditionStalled, !works && !healing, ready.Reason, ready.Message)
-	failing := trouble{}
-	if p.trouble != nil {
-		failing = *p.trouble
+	abnormal(v1alpha1.ConditionReconciling, !works && recoverable, ready.Reason, ready.Message)
+	abnormal(v1alpha1.ConditionStalled, !works && !recoverable, ready.Reason, ready.Message)
+	if o.err == nil {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionRenewalFailing)
+		return
 	}
-	abnormal(v1alpha1.ConditionRenewalFailing, works && p.trouble != nil, failing.reason, failing.message)
+	abnormal(v1alpha1.ConditionRenewalFailing, works, o.err.reason, o.err.message)
 }
 
-// ready is the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong. healing:
-// if it is not True, it may become so without a person.
-func (p *pass) ready(now time.Time) (ready metav1.Condition, healing bool) {
+// ready returns the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong.
+// recoverable: if it is not True, it may become so without a person.
+func (o outcome) ready(now time.Time) (ready metav1.Condition, recoverable bool) {
+	record, held := o.existing.record, cmp.Or(o.call.reason, o.sync.reason)
 	switch {
-	case p.decision.Usable:
-		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf(
-			"Secret %s holds credentials of %s until %s", p.seen.Name, cmp.Or(p.record.AssumedRoleARN, p.credential.Spec.RoleARN), p.record.ExpiresAt.Format(time.RFC3339)) + p.alsoHolding()}, true
-	case p.trouble != nil:
-		return metav1.Condition{Status: metav1.ConditionFalse, Reason: p.trouble.reason, Message: p.trouble.message}, p.trouble.passing
-	case p.record != nil && p.intact && !now.Before(p.record.ExpiresAt):
+	case o.decision.Usable:
+		message := fmt.Sprintf("Secret %s holds credentials of %s until %s",
+			o.existing.secret.Name, cmp.Or(record.AssumedRoleARN, o.credential.Spec.RoleARN), record.ExpiresAt.Format(time.RFC3339))
+		if held != "" && o.err == nil { // an error is reported beside Ready
+			message += "; " + held
+		}
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: message}, true
+	case o.err != nil:
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: o.err.reason, Message: o.err.message}, o.err.recoverable
+	case record != nil && o.existing.intact && !now.Before(record.ExpiresAt):
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired, Message: fmt.Sprintf(
-			"what Secret %s holds has expired: %s", p.seen.Name, cmp.Or(p.holding, "new credentials are about to be issued"))}, true
+			"what Secret %s holds has expired: %s", o.existing.secret.Name, cmp.Or(held, "new credentials are about to be issued"))}, true
 	}
-	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(p.holding, "credentials are about to be issued")}, true
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(held, "credentials are about to be issued")}, true
 }
 
-// alsoHolding follows what is said of credentials that work.
-func (p *pass) alsoHolding() string {
-	if p.holding == "" || p.trouble != nil { // which is reported beside Ready
-		return ""
-	}
-	return "; " + p.holding
-}
-
-// announce makes an event of each change of a condition; routine renewals change none.
-func (r *Reconciler) announce(before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
-	r.announceRestarts(before, after)
+// recordEvents records an event for each change of a condition; routine renewals change none.
+func recordEvents(recorder events.EventRecorder, before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
+	recordRestartEvents(recorder, before, after)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionRenewalFailing} {
 		is := change(before.Conditions, after.Status.Conditions, kind)
 		if is == nil || is.Status == metav1.ConditionUnknown {
@@ -174,7 +174,7 @@ func (r *Reconciler) announce(before *v1alpha1.StsCredentialStatus, after *v1alp
 		if is.Reason == v1alpha1.ReasonIssued {
 			severity = corev1.EventTypeNormal
 		}
-		r.Events.Eventf(after, nil, severity, is.Reason, kind, "%s", is.Message)
+		recorder.Eventf(after, nil, severity, is.Reason, kind, "%s", is.Message)
 	}
 }
 

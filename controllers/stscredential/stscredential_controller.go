@@ -1,11 +1,12 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stscredential keeps the Secret of each StsCredential valid: it looks, decides, asks STS, writes, and tells.
+// Package stscredential is the controller that keeps the Secret of each StsCredential valid.
 package stscredential
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
@@ -33,7 +35,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// STS tells STS's time, as far as its answers did. Implemented by *sts.Client.
+// STS returns the time by STS's clock, as far as its answers have shown it. Implemented by *sts.Client.
 type STS interface {
 	Now() time.Time
 	Skew() time.Duration
@@ -46,7 +48,7 @@ type Reconciler struct {
 	client.Client
 	// Live reads past the cache.
 	Live client.Reader
-	// STS tells the time, Budget how often it may be asked.
+	// STS has the time by STS's clock. Budget limits the calls to STS.
 	STS    STS
 	Budget *ratelimit.Budget
 	// Operator, ServiceAccounts and AccessKeys are who may ask STS. ServiceAccounts is nil where they are switched off.
@@ -57,7 +59,7 @@ type Reconciler struct {
 	Early *renewal.Early
 	// Clock is the local clock.
 	Clock clock.WithTicker
-	// Events and Audit tell people and logs what was done.
+	// Events records events. Audit logs each issuance.
 	Events events.EventRecorder
 	Audit  logr.Logger
 	// Metrics counts what is done; it is to be told of calls and waits, too (see its methods).
@@ -70,10 +72,10 @@ type Reconciler struct {
 	// RolloutFailing.
 	TracksConsumers bool
 
-	memory   memory
+	states   objectStates
 	wake     chan wakeUp
 	requests *fairqueue.Queue
-	passes   atomic.Int64 // that are under way
+	underWay atomic.Int64 // reconciles
 }
 
 // Least privilege: a rule for each thing that the code does.
@@ -86,16 +88,16 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// Reconcile makes one pass over an StsCredential.
+// Reconcile brings the Secret and the status of one StsCredential in line with its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if ctx.Err() != nil { // the process ends: nothing is begun any more
 		return ctrl.Result{}, nil
 	}
-	r.passes.Add(1)
-	defer r.passes.Add(-1)
+	r.underWay.Add(1)
+	defer r.underWay.Add(-1)
 	process := ctx
 	stopping := func() bool { return process.Err() != nil }
-	ctx, cancel := r.drained(process)
+	ctx, cancel := drained(process, r.Clock)
 	defer cancel()
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {
@@ -104,72 +106,88 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, r.release(ctx, credential)
+		return ctrl.Result{}, finalize(ctx, r.secrets(), r.finalizers(), r.Events, credential)
 	}
-	memo := r.memory.of(credential, r.Clock.Now())
-	if memo.statusLags(credential, r.Clock.Now()) {
+	state := r.states.of(credential, r.Clock.Now())
+	if state.statusLags(credential, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}
 	began := r.STS.Now()
-	r.Metrics.expired.before(credential, memo.generation == credential.Generation, began)
-	known := memo.secretInTheWay
-	p := &pass{credential: credential, memo: memo, stopping: stopping}
-	err := r.walk(ctx, p)
-	if err == nil && memo.secretInTheWay != known { // what was issued is kept: whose the Secret is decides what becomes of it
-		p = &pass{credential: credential, memo: memo, stopping: stopping}
-		err = r.walk(ctx, p)
+	r.Metrics.expired.before(credential, state.generation == credential.Generation, began)
+	done, err := r.reconcile(ctx, credential, state, stopping)
+	if errors.Is(err, errSecretExists) { // what was issued is kept: whose the Secret is decides what becomes of it
+		done, err = r.reconcile(ctx, credential, state, stopping)
 	}
 	if err != nil {
 		return ctrl.Result{}, err // it keeps its place in the budget
 	}
-	if !p.queued {
+	if !done.call.queued {
 		r.Budget.Cancel(request.NamespacedName) // whatever it waited for before
 	}
-	next, err := r.report(ctx, p)
+	next, err := r.updateStatus(ctx, done)
 	if err == nil {
 		r.Metrics.expired.note(credential, began, r.STS.Now())
 	}
 	return next, err
 }
 
-// Busy tells whether a pass is under way: what can wait should.
-func (r *Reconciler) Busy() bool { return r.passes.Load() > 0 }
+// outcome is what a reconcile came to. The conditions are derived from it, and from nothing else.
+type outcome struct {
+	target
+	existing existing // as it is afterwards
+	decision renewal.Decision
+	err      *reconcileError // nil if nothing is wrong
+	call     hold            // of the call to STS
+	sync     hold            // of the metadata
+	orphans  []time.Duration // how long until each is due
+}
 
-// forget an object that is no more.
+// reconcile goes from what is asked for to what is done. The errors of its steps stand in the order of precedence of their
+// reasons. An error that it returns is the API server's.
+func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, state *objectState, stopping func() bool) (outcome, error) {
+	asked, specErr := r.readSpec(c)
+	allowed, accessErr := r.authorize(ctx, c, asked.request)
+	blocked, err := first(specErr, accessErr)
+	if err != nil {
+		return outcome{}, err
+	}
+	t := target{credential: c, state: state, stopping: stopping, spec: asked, access: allowed, specRefused: specErr != nil}
+
+	found, conflictErr := r.observe(ctx, t, blocked)
+	blocked, err = first(blocked.orNil(), conflictErr)
+	if err != nil {
+		return outcome{}, err
+	}
+	finalizerErr := r.finalizers().restore(ctx, t, found)
+	decision := r.decide(t, found)
+	blocked, err = first(blocked.orNil(), finalizerErr, suspended(t, decision))
+	if err != nil {
+		return outcome{}, err
+	}
+
+	renewed, call, renewErr := r.renew(ctx, t, found, decision, blocked)
+	failed, err := first(blocked.orNil(), renewErr)
+	if err != nil {
+		return outcome{}, err
+	}
+	synced, sync, syncErr := r.syncMetadata(ctx, t, renewed)
+	state.generation = c.Generation
+	decision = r.decide(t, synced)
+
+	orphans, orphanErr := r.deleteOrphans(ctx, t, decision)
+	failed, err = first(failed.orNil(), syncErr, orphanErr)
+	return outcome{target: t, existing: synced, decision: decision, err: failed, call: call, sync: sync, orphans: orphans}, err
+}
+
+// Busy reports whether a reconcile is under way: what can wait should.
+func (r *Reconciler) Busy() bool { return r.underWay.Load() > 0 }
+
+// forget drops what is kept of an object that is no more.
 func (r *Reconciler) forget(key types.NamespacedName) {
-	r.memory.forget(key)
+	r.states.forget(key)
 	r.Early.Forget(key)
 	r.Budget.Cancel(key)
 	r.Metrics.expired.over(key, r.STS.Now())
-}
-
-// walk is a pass from what is wanted to what is done. Its steps run in the order of precedence of the reasons, and the
-// first trouble is the one that is told. An error is the API server's: the cache could not be read.
-func (r *Reconciler) walk(ctx context.Context, p *pass) error {
-	r.plan(p)
-	if err := r.authorise(ctx, p); err != nil {
-		return err
-	}
-	if err := r.observe(ctx, p); err != nil {
-		return err
-	}
-	r.rebind(ctx, p)
-	r.decide(p)
-	switch {
-	case !p.decision.Renew():
-		p.memo.found(p)
-	case p.trouble != nil:
-		p.memo.found(p)
-		r.Metrics.attempted(p)
-	default:
-		r.renew(ctx, p)
-	}
-	r.settle(ctx, p)
-	p.memo.generation = p.credential.Generation
-	if err := r.prune(ctx, p); err != nil {
-		return err
-	}
-	return nil
 }
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
@@ -182,15 +200,16 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
 		return err
 	}
+	found := watches{r.Client}
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrWish())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.credentialsOfSecret), builder.WithPredicates(r.byOthers())).
-		Watches(&v1alpha1.StsCredential{}, r.releasedHandler()).
-		Watches(&v1alpha1.StsRoleGrant{}, r.grantHandler()).
-		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
-		WatchesRawSource(r.wakeSource()).
+		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrRenewRequest())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.byOthers())).
+		Watches(&v1alpha1.StsCredential{}, found.releasedHandler()).
+		Watches(&v1alpha1.StsRoleGrant{}, found.grantHandler()).
+		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
+		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
 		WatchesRawSource(r.turnSource()).
-		WatchesRawSource(r.earlySource()).
+		WatchesRawSource(earlySource(r.Early)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
@@ -203,7 +222,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 }
 
 // logConstructor names the object in a pass's log lines. controller-runtime's own names it twice and its kind three times,
-// which is encoded for each pass, whether it logs or not.
+// which is encoded for each reconcile, whether it logs or not.
 func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	log = log.WithName("stscredential")
 	return func(request *reconcile.Request) logr.Logger {

@@ -75,12 +75,12 @@ func TestNamespaceThatIsCreatedAgainWakesItsCredentials(t *testing.T) {
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer q.ShutDown()
 	created := event.CreateEvent{Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}, IsInInitialList: true}
-	w.namespaceHandler().Create(w.ctx, created, q)
+	watches{w.Client}.namespaceHandler().Create(w.ctx, created, q)
 	if q.Len() != 0 {
 		t.Error("the initial list wakes every credential once more")
 	}
 	created.IsInInitialList = false
-	w.namespaceHandler().Create(w.ctx, created, q)
+	watches{w.Client}.namespaceHandler().Create(w.ctx, created, q)
 	if q.Len() != 1 {
 		t.Errorf("%d credentials are woken, want the one there is", q.Len())
 	}

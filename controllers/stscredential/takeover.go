@@ -32,34 +32,30 @@ func indexSecretNames(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// contest decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
+// takeOver decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
 // StsCredential that does not want it any more. Everything else is a conflict. Nothing is written before STS has answered.
-func (r *Reconciler) contest(ctx context.Context, p *pass, found *corev1.Secret) error {
-	if p.trouble != nil {
-		return nil
-	}
-	free, err := r.superseded(ctx, found)
+func (r *Reconciler) takeOver(ctx context.Context, t target, found *corev1.Secret) (existing, error) {
+	free, err := superseded(ctx, r.Live, found)
 	switch {
 	case err != nil:
-		return err
-	case free:
-		p.saw(found)
-		p.takesOver = true
-	default:
-		p.fail(*p.conflict(found))
+		return existing{}, err
+	case !free:
+		return existing{}, conflictWith(found, t.credential.Name)
 	}
-	return nil
+	e := readExisting(found)
+	e.takenOver = true
+	return e, nil
 }
 
 // superseded reports whether the StsCredential that a stripped Secret was made for is gone or going, or names another Secret.
 // It is read live: the cache may be behind, or select others.
-func (r *Reconciler) superseded(ctx context.Context, s *corev1.Secret) (bool, error) {
+func superseded(ctx context.Context, live client.Reader, s *corev1.Secret) (bool, error) {
 	name := secret.Holder(s)
 	if name == "" {
 		return false, nil
 	}
 	holder := &v1alpha1.StsCredential{}
-	if err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, holder); err != nil {
+	if err := live.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, holder); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			return true, nil
 		}
@@ -68,18 +64,15 @@ func (r *Reconciler) superseded(ctx context.Context, s *corev1.Secret) (bool, er
 	return !holder.DeletionTimestamp.IsZero() || holder.SecretName() != s.Name, nil
 }
 
-// foreign reports whether the Secret still holds what was issued for another StsCredential.
-func (p *pass) foreign() bool { return p.takesOver && !p.wrote }
-
 // credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those that want its name.
-func (r *Reconciler) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
-	return append(credentialOfSecret(ctx, s), r.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
+func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
+	return append(credentialOfSecret(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
 }
 
 // wanting finds the StsCredentials whose Secret has a name, but for one of them.
-func (r *Reconciler) wanting(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
+func (w watches) wanting(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
 	var others v1alpha1.StsCredentialList
-	if err := r.List(ctx, &others, client.InNamespace(namespace), client.MatchingFields{bySecretName: secretName}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := w.List(ctx, &others, client.InNamespace(namespace), client.MatchingFields{bySecretName: secretName}, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "list StsCredentials")
 	}
 	add := func(name string) {
@@ -90,16 +83,18 @@ func (r *Reconciler) wanting(ctx context.Context, namespace, secretName, except 
 	for i := range others.Items {
 		add(others.Items[i].Name)
 	}
-	if same := r.credentialNamed(ctx, namespace, secretName); secretName != except && same != nil && same.SecretName() == secretName {
+	same := &v1alpha1.StsCredential{}
+	err := w.Get(ctx, types.NamespacedName{Namespace: namespace, Name: secretName}, same)
+	if err == nil && secretName != except && same.SecretName() == secretName {
 		add(secretName)
 	}
 	return requests
 }
 
 // releasedHandler wakes the StsCredentials that wait for the name of a Secret which another one does not want any more.
-func (r *Reconciler) releasedHandler() handler.EventHandler {
+func (w watches) releasedHandler() handler.EventHandler {
 	wake := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
-		for _, request := range r.wanting(ctx, c.Namespace, c.SecretName(), c.Name) {
+		for _, request := range w.wanting(ctx, c.Namespace, c.SecretName(), c.Name) {
 			q.Add(request)
 		}
 	}
@@ -116,13 +111,4 @@ func (r *Reconciler) releasedHandler() handler.EventHandler {
 			}
 		},
 	}
-}
-
-// credentialNamed reads an StsCredential from the cache; nil if there is none.
-func (r *Reconciler) credentialNamed(ctx context.Context, namespace, name string) *v1alpha1.StsCredential {
-	c := &v1alpha1.StsCredential{}
-	if r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, c) != nil {
-		return nil
-	}
-	return c
 }

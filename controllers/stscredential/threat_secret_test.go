@@ -193,9 +193,10 @@ func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*credentials
 	if change != nil {
 		change(&session)
 	}
-	p := &pass{credential: c}
-	w.plan(p)
-	forged, err := secret.Render(c, p.layout, session, p.request, secret.Occasion{})
+	asked, err := w.readSpec(c)
+	w.must(err)
+	request := target{credential: c, spec: asked}.stsRequest()
+	forged, err := secret.Render(c, asked.layout, session, request, secret.Occasion{})
 	w.must(err)
 	return forged
 }

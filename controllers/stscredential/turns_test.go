@@ -135,14 +135,17 @@ func TestClaims(t *testing.T) {
 			w.pass(c)
 			tt.change(w, c)
 			w.catchUp(c)
-			p := &pass{credential: c, memo: w.memory.of(c, w.Clock.Now())}
-			w.plan(p)
-			w.must(w.authorise(w.ctx, p))
-			w.must(w.observe(w.ctx, p))
-			w.decide(p)
-			claim := p.claim()
+			asked, err := w.readSpec(c)
+			w.must(err)
+			allowed, err := w.authorize(w.ctx, c, asked.request)
+			w.must(err)
+			tg := target{credential: c, state: w.states.of(c, w.Clock.Now()), spec: asked, access: allowed}
+			e, err := w.observe(w.ctx, tg, nil)
+			w.must(err)
+			decision := w.decide(tg, e)
+			claim := claimOf(tg, e, decision)
 			if claim.Expires.IsZero() == tt.expires || claim.First != tt.first || claim.Name != "orders" || claim.Namespace != w.namespace {
-				t.Errorf("%s: claim %+v", p.decision.Cause, claim)
+				t.Errorf("%s: claim %+v", decision.Cause, claim)
 			}
 			if tt.expires && !claim.Expires.Equal(c.Status.ExpiresAt.Time) {
 				t.Errorf("it expires at %v, claims %v", c.Status.ExpiresAt, claim.Expires)

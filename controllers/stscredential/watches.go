@@ -17,58 +17,34 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// newQueue returns the constructor of the controller's work queue, for a number of workers.
-func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-		r.requests = fairqueue.New(name, workers, r.Clock)
-		return r.requests.RateLimited(limiter)
-	}
-}
+// watches finds the StsCredentials that a change concerns, in the cache.
+type watches struct{ client.Reader }
 
-// specOrWish passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
-func specOrWish() predicate.Predicate {
+// specOrRenewRequest passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
+func specOrRenewRequest() predicate.Predicate {
 	bound := func(o client.Object) bool {
 		return controllerutil.ContainsFinalizer(o, v1alpha1.FinalizerAdoptedSecret)
 	}
 	unbound := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return bound(e.ObjectOld) && !bound(e.ObjectNew) }}
-	wishChanged := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	renewRequested := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt]
 	}}
-	return predicate.Or(predicate.GenerationChangedPredicate{}, wishChanged, unbound)
+	return predicate.Or(predicate.GenerationChangedPredicate{}, renewRequested, unbound)
 }
 
-// earlySource queues the credentials that are to be renewed early.
-func (r *Reconciler) earlySource() source.Source {
-	return source.Func(func(ctx context.Context, q queue) error {
-		go func() {
-			for {
-				select {
-				case key := <-r.Early.Requests():
-					q.Add(ctrl.Request{NamespacedName: key})
-				case <-ctx.Done():
-					return
-				}
-			}
-		}()
-		return nil
-	})
-}
-
-// byOthers passes what others do to Secrets. What this process wrote, the pass that wrote it has taken in.
-func (r *Reconciler) byOthers() predicate.Predicate {
+// byOthers passes what other clients do to Secrets. What this process wrote, the reconcile that wrote it has taken in.
+func (s *objectStates) byOthers() predicate.Predicate {
 	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return !r.memory.wrote(e.Object) },
-		UpdateFunc: func(e event.UpdateEvent) bool { return !r.memory.wrote(e.ObjectNew) },
+		CreateFunc: func(e event.CreateEvent) bool { return !s.wrote(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !s.wrote(e.ObjectNew) },
 	}
 }
 
@@ -82,23 +58,23 @@ func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request 
 }
 
 // grantHandler wakes the credentials that a grant speaks of, before or after its change.
-func (r *Reconciler) grantHandler() handler.EventHandler {
+func (w watches) grantHandler() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { r.wakeGranted(ctx, q, e.Object) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.wakeGranted(ctx, q, e.Object) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
-				r.wakeGranted(ctx, q, e.ObjectOld, e.ObjectNew)
+				w.wakeGranted(ctx, q, e.ObjectOld, e.ObjectNew)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { r.wakeGranted(ctx, q, e.Object) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.wakeGranted(ctx, q, e.Object) },
 	}
 }
 
-func (r *Reconciler) wakeGranted(ctx context.Context, q queue, grants ...client.Object) {
+func (w watches) wakeGranted(ctx context.Context, q queue, grants ...client.Object) {
 	namespaceLabels := map[string]map[string]string{}
-	r.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
+	w.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
 		if _, known := namespaceLabels[c.Namespace]; !known {
-			namespaceLabels[c.Namespace] = r.labelsOf(ctx, c.Namespace)
+			namespaceLabels[c.Namespace] = w.labelsOf(ctx, c.Namespace)
 		}
 		for _, g := range grants {
 			if grant.Concerns(g.(*v1alpha1.StsRoleGrant), c.Namespace, namespaceLabels[c.Namespace], c.Spec.RoleARN) {
@@ -111,10 +87,10 @@ func (r *Reconciler) wakeGranted(ctx context.Context, q queue, grants ...client.
 
 // namespaceHandler wakes the credentials of a namespace that a grant covers with its labels only before or only after
 // their change, and those of one that was created again: they may have been judged by the one before.
-func (r *Reconciler) namespaceHandler() handler.EventHandler {
+func (w watches) namespaceHandler() handler.EventHandler {
 	return handler.Funcs{CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
 		if !e.IsInInitialList {
-			r.wakeIf(ctx, q, func(*v1alpha1.StsCredential) bool { return true }, client.InNamespace(e.Object.GetName()))
+			w.wakeIf(ctx, q, func(*v1alpha1.StsCredential) bool { return true }, client.InNamespace(e.Object.GetName()))
 		}
 	}, UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		name, was, is := e.ObjectNew.GetName(), e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()
@@ -123,11 +99,11 @@ func (r *Reconciler) namespaceHandler() handler.EventHandler {
 			return
 		}
 		var grants v1alpha1.StsRoleGrantList
-		if err := r.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
+		if err := w.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
 			log.FromContext(ctx).Error(err, "list StsRoleGrants")
 			return
 		}
-		r.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
+		w.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
 			if ending {
 				return true
 			}
@@ -142,9 +118,9 @@ func (r *Reconciler) namespaceHandler() handler.EventHandler {
 }
 
 // wakeIf queues the credentials that a change concerns.
-func (r *Reconciler) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
+func (w watches) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
 	var credentials v1alpha1.StsCredentialList
-	if err := r.List(ctx, &credentials, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
+	if err := w.List(ctx, &credentials, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
 		log.FromContext(ctx).Error(err, "list StsCredentials")
 		return
 	}
@@ -156,9 +132,9 @@ func (r *Reconciler) wakeIf(ctx context.Context, q queue, concerned func(*v1alph
 }
 
 // labelsOf a namespace; none if it cannot be read, which matches no selector.
-func (r *Reconciler) labelsOf(ctx context.Context, name string) map[string]string {
+func (w watches) labelsOf(ctx context.Context, name string) map[string]string {
 	namespace := namespaceMetadata()
-	if err := r.Get(ctx, types.NamespacedName{Name: name}, namespace); err != nil {
+	if err := w.Get(ctx, types.NamespacedName{Name: name}, namespace); err != nil {
 		return nil
 	}
 	return namespace.Labels

@@ -52,7 +52,7 @@ func TestGrantsWakeWhomTheyConcern(t *testing.T) {
 			Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(namespace)}}, RoleARNs: roles,
 		}}
 	}
-	h := here.grantHandler()
+	h := watches{here.Client}.grantHandler()
 	for _, tt := range []struct {
 		name   string
 		handle func(q queue)
@@ -111,7 +111,7 @@ func TestNamespacesWakeWhomTheyConcern(t *testing.T) {
 		{"ends", namespace("x"), ending, []string{"a", "b"}},
 	} {
 		got := woken([]*world{w}, func(q queue) {
-			w.namespaceHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}, q)
+			watches{w.Client}.namespaceHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}, q)
 		})
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: woke %v, want %v", tt.name, got, tt.want)
@@ -133,7 +133,7 @@ func TestSpecOrWish(t *testing.T) {
 		{"a wish", object(1, nil), object(1, map[string]string{v1alpha1.AnnotationRenewRequestedAt: "x"}), true},
 		{"another annotation", object(1, nil), object(1, map[string]string{"other": "x"}), false},
 	} {
-		if got := specOrWish().Update(event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}); got != tt.want {
+		if got := specOrRenewRequest().Update(event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
@@ -155,7 +155,7 @@ func TestCredentialOfSecret(t *testing.T) {
 func TestOwnWritesWakeNobody(t *testing.T) {
 	w := newWorld(t)
 	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
-		return [2]bool{r.byOthers().Create(event.CreateEvent{Object: s}), r.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
+		return [2]bool{r.states.byOthers().Create(event.CreateEvent{Object: s}), r.states.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
 	}
 	c := w.credential("orders")
 	w.pass(c)
@@ -173,7 +173,7 @@ func TestOwnWritesWakeNobody(t *testing.T) {
 	if wakes(w.Reconciler, s) != [2]bool{true, true} {
 		t.Error("an edited Secret wakes nobody")
 	}
-	if !w.byOthers().Delete(event.DeleteEvent{Object: s}) {
+	if !w.states.byOthers().Delete(event.DeleteEvent{Object: s}) {
 		t.Error("a deleted Secret wakes nobody")
 	}
 }

@@ -5,7 +5,7 @@ package stscredential
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,138 +17,165 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// write puts a session into the Secret, whole. If the API server does not take it, the session is kept for another try.
-func (r *Reconciler) write(ctx context.Context, p *pass, session credentials.Credentials) {
-	first := p.firstIssuance()
-	failure := r.bind(ctx, p)
-	if failure == nil && p.memo.altered { // what admission would change again is not written again
-		failure = r.renderAndApply(ctx, p, session, client.DryRunAll)
-	}
-	if failure == nil {
-		failure = r.renderAndApply(ctx, p, session)
-	}
-	if failure == nil {
-		return
-	}
-	p.memo.keep(p.sought(), session)
-	if first && p.memo.secretInTheWay {
-		p.wait = time.Millisecond
-		return
-	}
-	if failure.reason == v1alpha1.ReasonSecretConflict {
-		p.fail(*failure)
-		return
-	}
-	r.failed(p, sts.Transient, *failure)
-}
+// contendedRetry is when an object that changed between read and write is reconciled again.
+const contendedRetry = time.Second
 
-// rehearse writes a stand-in without effect: after a failed write, STS is not asked before the API server would take the
-// Secret. The stand-in looks like what STS issues.
-func (r *Reconciler) rehearse(ctx context.Context, p *pass) {
-	standIn := secret.StandIn()
-	standIn.IssuedAt = r.STS.Now()
-	standIn.ExpiresAt = standIn.IssuedAt.Add(p.request.Duration)
-	if failure := r.renderAndApply(ctx, p, standIn, client.DryRunAll); failure != nil {
-		r.failed(p, sts.Transient, *failure)
-	}
-}
-
-// renderAndApply writes a session, or says why it could not.
-func (r *Reconciler) renderAndApply(ctx context.Context, p *pass, session credentials.Credentials, options ...writeOption) *trouble {
-	occasion := secret.Occasion{RenewRequest: p.wish(), At: r.Clock.Now(), Before: r.before(p)}
-	want, err := secret.Render(p.credential, p.layout, session, p.request, occasion)
-	if err != nil {
-		return &trouble{reason: v1alpha1.ReasonInvalidSpec, message: err.Error()}
-	}
-	return r.apply(ctx, p, p.shaped(want), options...)
-}
-
-// before is what pods may have read from the Secret until now. If somebody has deleted it, the status knows.
-func (r *Reconciler) before(p *pass) *secret.Record {
-	told := p.credential.Status
-	if p.record != nil || told.SecretName != p.credential.SecretName() || told.IssuedAt == nil || told.ExpiresAt == nil {
-		return p.record
-	}
-	return &secret.Record{WrittenAt: r.local(told.IssuedAt.Time), ExpiresAt: told.ExpiresAt.Time}
-}
-
-// maxTries bounds how often a write is repeated when somebody else wrote first.
+// maxTries bounds how often a write is repeated when another client wrote first.
 const maxTries = 3
 
-// apply writes a whole Secret, or says why it could not. Where somebody wrote since it was seen, it looks again and
-// takes care that the Secret still is ours, and that what it holds is not newer.
-func (r *Reconciler) apply(ctx context.Context, p *pass, want *corev1.Secret, options ...writeOption) *trouble {
-	seen, err := p.seen, apiserver.ErrContended
+// errSecretExists is returned where the create of a first issuance meets a Secret that the cache does not show.
+var errSecretExists = errors.New("the Secret exists")
+
+// write writes credentials to the Secret, whole, and returns the Secret as it is then. What admission has changed before is
+// tried in a dry run first.
+func (r *Reconciler) write(ctx context.Context, t target, e existing, issued credentials.Credentials) (existing, error) {
+	if e.adopted() {
+		if err := r.finalizers().add(ctx, t, e.secret.Name); err != nil {
+			return e, err
+		}
+	}
+	if t.state.altered {
+		if _, err := r.secrets().renderAndApply(ctx, t, e, issued, client.DryRunAll); err != nil {
+			return e, err
+		}
+	}
+	return r.secrets().renderAndApply(ctx, t, e, issued)
+}
+
+// dryRun writes a placeholder without effect: after a failed write, STS is not called before the API server would take the
+// Secret. The placeholder looks like what STS issues.
+func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
+	placeholder := secret.StandIn()
+	placeholder.IssuedAt = s.sts.Now()
+	placeholder.ExpiresAt = placeholder.IssuedAt.Add(t.request.Duration)
+	_, err := s.renderAndApply(ctx, t, e, placeholder, client.DryRunAll)
+	return err
+}
+
+func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issued credentials.Credentials, options ...writeOption) (existing, error) {
+	occasion := secret.Occasion{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: heldBefore(t, e, s.sts.Skew())}
+	want, err := secret.Render(t.credential, t.layout, issued, t.stsRequest(), occasion)
+	if err != nil {
+		return e, newError(v1alpha1.ReasonInvalidSpec, "%v", err)
+	}
+	return s.apply(ctx, t, e, e.fitted(want), options...)
+}
+
+// heldBefore is what pods may have read from the Secret until now. If another client has deleted it, the status
+// knows. skew is what STS's clock is ahead of the local one.
+func heldBefore(t target, e existing, skew time.Duration) *secret.Record {
+	status := t.credential.Status
+	if e.record != nil || status.SecretName != t.credential.SecretName() || status.IssuedAt == nil || status.ExpiresAt == nil {
+		return e.record
+	}
+	return &secret.Record{WrittenAt: status.IssuedAt.Add(-skew), ExpiresAt: status.ExpiresAt.Time}
+}
+
+// apply writes a whole Secret. Where another client wrote since it was read, it is read again: the Secret must still be this
+// StsCredential's, and what it holds must not be newer.
+func (s secrets) apply(ctx context.Context, t target, e existing, want *corev1.Secret, options ...writeOption) (existing, error) {
+	base, err := e.secret, apiserver.ErrContended
 	for range maxTries {
 		var written *corev1.Secret
-		if written, err = r.put(ctx, seen, want, options); err == nil {
-			return r.stored(p, written, want, len(options) == 0)
+		if written, err = s.put(ctx, base, want, options); err == nil {
+			return checkWritten(t, e, written, want, len(options) == 0)
 		}
 		if !apiserver.IsConflict(err) {
 			break
 		}
-		if p.firstIssuance() && apierrors.IsAlreadyExists(err) { // what stands there decides what follows, so it is read now, see Reconcile
-			p.memo.secretInTheWay = true
-			return &trouble{reason: v1alpha1.ReasonSecretConflict, message: fmt.Sprintf("Secret %s exists", want.Name)}
+		if t.firstIssuance() && apierrors.IsAlreadyExists(err) {
+			t.state.secretInTheWay = true
+			return e, errSecretExists
 		}
-		if seen, err = r.lookAgain(ctx, want); err != nil {
+		if base, err = s.getAgain(ctx, want); err != nil {
 			break
 		}
-		if seen != nil && !secret.Owned(seen, p.credential) {
-			return p.conflict(seen)
+		if base != nil && !secret.Owned(base, t.credential) {
+			return e, conflictWith(base, t.credential.Name)
 		}
-		if seen != nil && secret.Newer(seen, want) {
-			p.saw(seen)
-			return nil
+		if base != nil && secret.Newer(base, want) {
+			return readExisting(base), nil
 		}
 		err = apiserver.ErrContended
 	}
-	return r.unwritten(p, want, err)
+	return e, writeFailed(t, want, err)
 }
 
-// unwritten is that the API server did not take a Secret.
-func (*Reconciler) unwritten(p *pass, want *corev1.Secret, err error) *trouble {
-	p.memo.writeFailed = true
-	message, passing := apiserver.Describe(err)
-	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf("Secret %s cannot be written: %s", want.Name, message), passing: passing}
-}
-
-// stored takes in a Secret that was written for real, and says whether it, or one that would have been written, is not what
-// was sent.
-func (r *Reconciler) stored(p *pass, written, sent *corev1.Secret, forReal bool) *trouble {
-	written = stripped(written)
-	if forReal {
-		p.saw(written)
-		version := written.ResourceVersion // alone: the Secret itself is not kept
-		p.wrote = true
-		p.memo.secretVersion.Store(&version)
-		r.decide(p) // by what is there now
-	}
-	what := secret.Altered(written, sent)
-	if what == "" {
-		return nil
-	}
-	return r.changedByAdmission(p, sent, what)
-}
-
-// changedByAdmission is that the API server made something else of a Secret.
-func (*Reconciler) changedByAdmission(p *pass, sent *corev1.Secret, what string) *trouble {
-	p.memo.writeFailed, p.memo.altered = true, true
-	return &trouble{reason: v1alpha1.ReasonSecretWriteFailed, message: fmt.Sprintf(
-		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
-		sent.Name, what, secret.UIDLabel)}
-}
-
-// lookAgain reads live what a write met; nil if there is nothing (any more). What is there now may want another shape.
-func (r *Reconciler) lookAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
-	found, err := r.lookLive(ctx, client.ObjectKeyFromObject(want))
+// getAgain reads uncached the Secret that a write has met; nil if there is none any more. It fails where the desired Secret
+// does not fit what is there now.
+func (s secrets) getAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
+	found, err := s.getUncached(ctx, client.ObjectKeyFromObject(want))
 	if err == nil && secret.Adopted(want) != (found != nil && secret.Adopted(found)) {
 		err = apiserver.ErrContended
 	}
 	return stripped(found), err
+}
+
+// checkWritten returns the Secret that came back from a write, or that would have been written, and an error where admission
+// has made something else of what was sent.
+func checkWritten(t target, before existing, written, sent *corev1.Secret, forReal bool) (existing, error) {
+	e := before
+	if forReal {
+		e = readExisting(written)
+		e.written = true
+		version := e.secret.ResourceVersion // alone: the Secret itself is not kept
+		t.state.secretVersion.Store(&version)
+	}
+	if what := secret.Altered(stripped(written), sent); what != "" {
+		return e, changedByAdmission(t, sent, what)
+	}
+	return e, nil
+}
+
+// writeFailed returns the error for a Secret that the API server did not take.
+func writeFailed(t target, want *corev1.Secret, err error) error {
+	t.state.writeFailed = true
+	message, transient := apiserver.Describe(err)
+	failure := newError(v1alpha1.ReasonSecretWriteFailed, "Secret %s cannot be written: %s", want.Name, message)
+	failure.recoverable = transient
+	return failure
+}
+
+// changedByAdmission returns the error for a Secret of which the API server made something else.
+func changedByAdmission(t target, sent *corev1.Secret, what string) error {
+	t.state.writeFailed, t.state.altered = true, true
+	return newError(v1alpha1.ReasonSecretWriteFailed,
+		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
+		sent.Name, what, secret.UIDLabel)
+}
+
+// syncMetadata brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to
+// the Secret that was read or to none.
+func (r *Reconciler) syncMetadata(ctx context.Context, t target, e existing) (existing, hold, error) {
+	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
+		return e, hold{}, nil
+	}
+	want, now := e.fitted(secret.Frame(t.credential)), r.Clock.Now()
+	if secret.Patch(e.secret, want) == nil {
+		t.state.syncError = nil
+		return e, hold{}, nil
+	}
+	if wait := t.state.syncPace.until(t.backoffKey(), now); wait > 0 {
+		return e, hold{wait: wait, reason: pacedCorrection(t, "its labels, annotations or owner", r.STS.Now().Add(wait))}, t.state.syncError
+	}
+	written, err := r.secrets().put(ctx, e.secret, want, nil)
+	if apiserver.IsConflict(err) {
+		return e, hold{wait: contendedRetry}, t.state.syncError
+	}
+	t.state.syncPace.done(t.backoffKey(), now)
+	held := hold{wait: t.state.syncPace.until(t.backoffKey(), now)}
+	if err != nil {
+		t.state.syncError = writeFailed(t, want, err)
+		return e, held, t.state.syncError
+	}
+	synced, err := checkWritten(t, e, written, want, true)
+	if err == nil && e.intact && !synced.intact {
+		err = changedByAdmission(t, want, "record")
+	}
+	t.state.syncError = err
+	return synced, held, err
 }
 
 // writeOption is an option of both Create and Patch.
@@ -157,44 +184,27 @@ type writeOption interface {
 	client.PatchOption
 }
 
-// put creates the Secret if none was seen, and fails if there is one; otherwise it patches what was seen, and fails if
-// that has changed.
-func (r *Reconciler) put(ctx context.Context, seen, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
+// put creates the Secret if none was read, and fails if there is one; otherwise it patches what was read, and fails if that
+// has changed.
+func (s secrets) put(ctx context.Context, base, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
 	manager := client.FieldOwner(secret.FieldManager(want))
-	if seen == nil {
+	if base == nil {
 		created := want.DeepCopy()
 		create := []client.CreateOption{manager}
 		for _, o := range options {
 			create = append(create, o)
 		}
-		return created, r.Create(ctx, created, create...)
+		return created, s.Create(ctx, created, create...)
 	}
 	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
 	patch := []client.PatchOption{manager}
 	for _, o := range options {
 		patch = append(patch, o)
 	}
-	return patched, r.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(seen, want)), patch...)
+	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, want)), patch...)
 }
 
 // objectMeta is a Secret's name.
 func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
-}
-
-// audit writes one line for each issue, written to the Secret or not. Its keys are stable: they join ActionTrail's events
-// to the object.
-func (r *Reconciler) audit(p *pass, session credentials.Credentials) {
-	r.Audit.Info("issued",
-		"namespace", p.credential.Namespace,
-		"name", p.credential.Name,
-		"role", p.request.RoleARN,
-		"session", p.request.SessionName,
-		"accessKeyID", credentials.ShownAccessKeyID(session.AccessKeyID),
-		"requestID", session.RequestID,
-		"expiresAt", session.ExpiresAt.Format(time.RFC3339),
-		"caller", p.caller,
-		"grant", p.verdict.GrantName,
-		"cause", string(p.decision.Cause),
-	)
 }

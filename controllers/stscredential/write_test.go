@@ -273,7 +273,7 @@ func TestOldViewIsNotTold(t *testing.T) {
 		},
 	})
 	result, err := w.Reconcile(w.ctx, requestFor(c))
-	if err != nil || result.RequeueAfter != missedRetry {
+	if err != nil || result.RequeueAfter != contendedRetry {
 		t.Errorf("next look in %s, %v", result.RequeueAfter, err)
 	}
 	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), told))

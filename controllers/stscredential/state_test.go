@@ -17,6 +17,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -42,19 +43,19 @@ func TestRetryDelay(t *testing.T) {
 		{"invalid, first", sts.Invalid, 0, time.Hour, time.Minute},
 		{"invalid, last", sts.Invalid, 100, 0, 10 * time.Minute},
 	} {
-		m := &memo{uid: "uid", failures: tt.failures}
+		m := &objectState{uid: "uid", failures: tt.failures}
 		if got := m.failed(tt.class, tt.lifeLeft); got > tt.want || got < tt.want*4/5 {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	a, b := &memo{uid: "a"}, &memo{uid: "b"}
+	a, b := &objectState{uid: "a"}, &objectState{uid: "b"}
 	if a.failed(sts.Refused, 0) == b.failed(sts.Refused, 0) {
 		t.Error("two objects retry in step")
 	}
 }
 
-func TestMemoryIsOfOneObject(t *testing.T) {
-	var m memory
+func TestStateIsOfOneObject(t *testing.T) {
+	var m objectStates
 	object := func(uid types.UID) *v1alpha1.StsCredential {
 		return &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: uid}}
 	}
@@ -66,14 +67,14 @@ func TestMemoryIsOfOneObject(t *testing.T) {
 		t.Errorf("failures = %d, want none: it is another object of that name", got)
 	}
 	m.forget(types.NamespacedName{Namespace: "shop", Name: "orders"})
-	if len(m.memos) != 0 {
+	if len(m.byKey) != 0 {
 		t.Error("a forgotten object is remembered")
 	}
 }
 
 func TestLag(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	m := &memo{statusVersion: "100", statusWritten: now}
+	m := &objectState{statusVersion: "100", statusWritten: now}
 	m.secretVersion.Store(ptr.To("100"))
 	for version, want := range map[string]bool{"99": true, "100": false, "101": false, "1000": false, "not a number": false} {
 		if got := m.secretLags(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}); got != want {
@@ -88,43 +89,43 @@ func TestLag(t *testing.T) {
 
 func TestTries(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	var m memory
-	memo := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}}, time.Time{})
+	var m objectStates
+	state := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}}, time.Time{})
 	for range tryBurst {
-		if wait := memo.untilTry(now); wait != 0 {
+		if wait := state.untilTry(now); wait != 0 {
 			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
 		}
-		memo.tried(now)
+		state.tried(now)
 	}
 	for range 3 { // looking takes nothing
-		if wait := memo.untilTry(now); wait != tryEvery {
+		if wait := state.untilTry(now); wait != tryEvery {
 			t.Errorf("the next waits %v, want %v", wait, tryEvery)
 		}
 	}
-	if wait := memo.untilTry(now.Add(tryEvery)); wait != 0 {
+	if wait := state.untilTry(now.Add(tryEvery)); wait != 0 {
 		t.Errorf("at its time it waits %v", wait)
 	}
 }
 
 func TestUnsavedSession(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	keep := func() *memo {
-		m := &memo{}
+	keep := func() *objectState {
+		m := &objectState{}
 		m.keep("a", credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
 		return m
 	}
 	m := keep()
-	if s, ok := m.kept("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
+	if s, ok := m.pending("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
 		t.Errorf("kept = %v", ok)
 	}
 	if said := fmt.Sprintf("%v %+v %#v", m, m, *m.unsaved); strings.Contains(said, "hush") {
 		t.Errorf("prints what it hides: %s", said)
 	}
-	for name, forget := range map[string]func(m *memo){
-		"another is sought":        func(m *memo) { m.kept("b", now) },
-		"half of its life is over": func(m *memo) { m.kept("a", now.Add(30*time.Minute)) },
-		"it was written":           func(m *memo) { m.succeeded("id", now) },
-		"nothing is to be renewed": func(m *memo) { m.found(&pass{}) },
+	for name, forget := range map[string]func(m *objectState){
+		"another is sought":        func(m *objectState) { m.pending("b", now) },
+		"half of its life is over": func(m *objectState) { m.pending("a", now.Add(30*time.Minute)) },
+		"it was written":           func(m *objectState) { m.succeeded("id", now) },
+		"nothing is to be renewed": func(m *objectState) { m.observed(existing{}, renewal.Decision{}, nil) },
 	} {
 		m := keep()
 		if forget(m); m.unsaved != nil {
@@ -141,16 +142,15 @@ func TestWallJump(t *testing.T) {
 }
 
 func TestMessagesAreCut(t *testing.T) {
-	p := &pass{}
-	p.stall("Reason", "%s", strings.Repeat("é", 1000))
-	if n := len(p.trouble.message); n > eventlimit.MaxMessage+len("…") || !strings.HasSuffix(p.trouble.message, "é…") {
+	message := newError("Reason", "%s", strings.Repeat("é", 1000)).message
+	if n := len(message); n > eventlimit.MaxMessage+len("…") || !strings.HasSuffix(message, "é…") {
 		t.Errorf("message of %d bytes", n)
 	}
 }
 
 // Tries that were hastened while little life was left do not put off the one after it.
 func TestHastenedTriesDoNotCount(t *testing.T) {
-	m := &memo{uid: "a"}
+	m := &objectState{uid: "a"}
 	for i := range 6 {
 		if delay := m.failed(sts.Refused, 30*time.Second); delay > refusedRush {
 			t.Errorf("try %d comes after %v", i, delay)
@@ -175,7 +175,7 @@ func TestQuietWaits(t *testing.T) {
 		looked     time.Duration // how long ago for the first time
 		wait       time.Duration
 		usable     bool
-		trouble    *trouble
+		err        *reconcileError
 		want       bool
 	}{
 		"nothing to wait for":                {looked: time.Second},
@@ -183,16 +183,18 @@ func TestQuietWaits(t *testing.T) {
 		"seen for almost half a minute":      {looked: quietWait - 1, wait: time.Second, want: true},
 		"seen for half a minute":             {looked: quietWait, wait: time.Second},
 		"a long wait to come":                {wait: quietWait},
-		"trouble":                            {wait: time.Second, trouble: &trouble{}},
+		"an error":                           {wait: time.Second, err: &reconcileError{}},
 		"told Ready, and the Secret works":   {conditions: told(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
 		"told Ready, but the Secret is gone": {conditions: told(metav1.ConditionTrue), wait: time.Second},
 		"told not Ready":                     {conditions: told(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
 	} {
-		p := &pass{memo: &memo{since: now.Add(-row.looked)}, wait: row.wait, trouble: row.trouble}
-		p.credential = &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
-		p.credential.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-		p.decision.Usable = row.usable
-		if got := p.quiet(now); got != row.want {
+		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
+		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
+		o := outcome{
+			target: target{credential: c, state: &objectState{since: now.Add(-row.looked)}},
+			call:   hold{wait: row.wait}, err: row.err, decision: renewal.Decision{Usable: row.usable},
+		}
+		if got := o.debounced(now); got != row.want {
 			t.Errorf("%s: %t, want %t", name, got, row.want)
 		}
 	}

@@ -1,0 +1,62 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+)
+
+// reconcileError is returned by a step for what a user or an admin must know of: it becomes a condition. All other errors are
+// the API server's, and end the reconcile; controller-runtime tries again.
+type reconcileError struct {
+	// reason is that of the condition.
+	reason string
+	// message is that of the condition; it is bounded and holds no secret.
+	message string
+	// retryAfter is when to reconcile again; 0 if an event will say so.
+	retryAfter time.Duration
+	// recoverable: it may pass without a person.
+	recoverable bool
+}
+
+// Error implements error.
+func (e *reconcileError) Error() string { return e.message }
+
+func newError(reason, format string, args ...any) *reconcileError {
+	return &reconcileError{reason: reason, message: eventlimit.Bounded(fmt.Sprintf(format, args...))}
+}
+
+// retry returns e with the time of the next try.
+func (e *reconcileError) retry(after time.Duration) *reconcileError {
+	e.retryAfter = after
+	return e
+}
+
+// first returns the first reconcileError, which is the one to report: the errors stand in the order of precedence of their
+// reasons. Any other error ends the reconcile, and is returned as fatal.
+func first(errs ...error) (reported *reconcileError, fatal error) {
+	for _, err := range errs {
+		var e *reconcileError
+		switch {
+		case err == nil:
+		case !errors.As(err, &e):
+			return nil, err
+		case reported == nil:
+			reported = e
+		}
+	}
+	return reported, nil
+}
+
+// orNil returns e as an error that is nil if e is.
+func (e *reconcileError) orNil() error {
+	if e == nil {
+		return nil
+	}
+	return e
+}

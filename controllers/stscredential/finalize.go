@@ -1,0 +1,87 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// finalize lets an object that is being deleted go, once what was written to Secrets that it adopted is taken out. Its other
+// Secrets are the garbage collector's.
+func finalize(ctx context.Context, s secrets, f finalizers, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
+	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
+		return nil
+	}
+	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
+		if err := s.cleanAll(ctx, recorder, c); err != nil {
+			return err
+		}
+	}
+	return f.remove(ctx, c)
+}
+
+// cleanAll takes what was written out of the Secrets that the object adopted. What cannot be changed for good keeps no
+// namespace from being deleted: an event reports it, and it expires by itself.
+func (s secrets) cleanAll(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
+	orphans, err := orphanedSecrets(ctx, s, c)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{c.SecretName(): true}
+	for i := range orphans {
+		names[orphans[i].Name] = true
+	}
+	for name := range names {
+		if err := s.clean(ctx, recorder, c, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean takes what was written out of one Secret, if it was adopted.
+func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential, name string) error {
+	found, err := s.getUncached(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name})
+	if err != nil || found == nil || !secret.Owned(found, c) || !secret.Adopted(found) || neverWritten(found) {
+		return err
+	}
+	if !secret.Removable(found, c) {
+		notCleaned(recorder, c, name, "it was edited since")
+		return nil
+	}
+	patch := secret.Release(stripped(found))
+	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, patch))
+	if client.IgnoreNotFound(err) == nil {
+		return nil
+	}
+	why, transient := apiserver.Describe(err)
+	if transient {
+		return fmt.Errorf("take what was written out of Secret %s/%s: %s", c.Namespace, name, why)
+	}
+	notCleaned(recorder, c, name, why)
+	return nil
+}
+
+// notCleaned records an event on credentials that stay in an adopted Secret.
+func notCleaned(recorder events.EventRecorder, c *v1alpha1.StsCredential, name, why string) {
+	recorder.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
+		"what was written to Secret %s stays there until it expires, since it cannot be taken out: %s", name, why)
+}
+
+// neverWritten reports whether an adopted Secret has no record: its owner consented, and nothing was written yet.
+func neverWritten(s *corev1.Secret) bool {
+	record, _ := secret.Read(s)
+	return record == nil
+}

@@ -1,0 +1,113 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// byCredential indexes the cached Secrets that have another name than the StsCredential that they were written for, by its
+// UID. Most have the same, and need no index.
+const byCredential = "writtenFor"
+
+// IndexSecrets gives the cache the indexes that find the Secrets of an StsCredential whatever their names, the StsCredentials
+// that want a name, and those that read an AccessKey from a Secret.
+func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexSecretNames(ctx, indexer); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byIdentity, accessKeyIn); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &corev1.Secret{}, byCredential, func(s client.Object) []string {
+		if s.GetName() == secret.CredentialName(s) {
+			return nil
+		}
+		return []string{s.GetLabels()[secret.UIDLabel]}
+	})
+}
+
+// orphanedSecrets are the cached Secrets that were written for this object under other names than its present one.
+func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential) ([]corev1.Secret, error) {
+	var secrets corev1.SecretList
+	err := cached.List(ctx, &secrets, client.InNamespace(c.Namespace), client.MatchingFields{byCredential: string(c.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("list the Secrets of %s/%s: %w", c.Namespace, c.Name, err)
+	}
+	if c.Name != c.SecretName() {
+		var same corev1.Secret
+		if err := cached.Get(ctx, client.ObjectKeyFromObject(c), &same); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("read Secret %s/%s: %w", c.Namespace, c.Name, err)
+		}
+		secrets.Items = append(secrets.Items, same)
+	}
+	return slices.DeleteFunc(secrets.Items, func(s corev1.Secret) bool {
+		return s.Name == c.SecretName() || s.Labels[secret.UIDLabel] != string(c.UID)
+	}), nil
+}
+
+// deleteOrphans deletes what was written under other names, once that has expired and the present Secret works: until then,
+// pods that are not yet pointed at the new name live on. It returns how long until each is due.
+func (r *Reconciler) deleteOrphans(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
+	if t.terminating {
+		return nil, nil
+	}
+	secrets, err := orphanedSecrets(ctx, r, t.credential)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i := range secrets {
+		record, _ := secret.Read(&secrets[i])
+		if record == nil || !secret.Removable(&secrets[i], t.credential) {
+			continue
+		}
+		if secret.Adopted(&secrets[i]) {
+			errs = append(errs, r.finalizers().restoreFor(ctx, t, secrets[i].Name))
+		}
+		if !d.Usable || t.credential.Spec.Suspend {
+			continue
+		}
+		left := record.ExpiresAt.Sub(r.STS.Now())
+		if left <= 0 {
+			left = deleteOrphan(ctx, r, &secrets[i])
+		}
+		again = append(again, left)
+	}
+	failed, err := first(errs...)
+	if err != nil {
+		return again, err
+	}
+	return again, failed.orNil()
+}
+
+// deleteOrphan deletes a Secret of whose record nothing was edited or, if it was adopted, takes out what was written to it,
+// unless it has changed since it was read: an event comes then. It returns when to try again, 0 if not at all.
+func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry time.Duration) {
+	var err error
+	if orphan := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
+		err = c.Patch(ctx, orphan, client.RawPatch(secret.PatchType, secret.Release(s)))
+	} else {
+		err = c.Delete(ctx, orphan, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
+	}
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return 0
+	}
+	why, _ := apiserver.Describe(err)
+	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
+	return conflictRetry
+}
