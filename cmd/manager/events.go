@@ -10,15 +10,15 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/internal/announce"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// newEvents lets events give way to what the controllers do.
-func newEvents(c client.Client, busy func() bool) *announce.Recorder {
+// newEvents returns the event recorder.
+func newEvents(c client.Client, busy func() bool) *eventrecorder.Recorder {
 	const name = "sts-credential-operator"
 	host, _ := os.Hostname()
-	return announce.New(announce.Options{
-		Client: c, Controller: name, Instance: name + "-" + host, Urgent: busy,
+	return eventrecorder.New(eventrecorder.Options{
+		Client: c, Controller: name, Instance: name + "-" + host, Busy: busy,
 		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("events"),
 	})
 }

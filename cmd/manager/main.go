@@ -97,8 +97,8 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	rollouts := newRollouts(mgr.GetClient(), uncached, client.Skew, reconciler.Early)
-	told := newEvents(mgr.GetClient(), func() bool { return reconciler.Busy() || rollouts.Busy() })
-	reconciler.Events = eventlimit.New(told, clock.RealClock{})
+	recorder := newEvents(mgr.GetClient(), func() bool { return reconciler.Busy() || rollouts.Busy() })
+	reconciler.Events = eventlimit.New(recorder, clock.RealClock{})
 	rollouts.Events = reconciler.Events
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
@@ -106,7 +106,7 @@ func run(ctx context.Context, s *settings) error {
 		})
 	}
 	if err := errors.Join(
-		mgr.Add(told),
+		mgr.Add(recorder),
 		s.track(ctx, mgr, reconciler, rollouts),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package announce_test
+package eventrecorder_test
 
 import (
 	"context"
@@ -22,10 +22,10 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/internal/announce"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-var _ events.EventRecorder = &announce.Recorder{}
+var _ events.EventRecorder = &eventrecorder.Recorder{}
 
 // sink takes events, in place of an API server.
 type sink struct {
@@ -45,24 +45,24 @@ func (s *sink) Create(_ context.Context, o client.Object, _ ...client.CreateOpti
 	return nil
 }
 
-// stage is a Recorder that works.
-type stage struct {
+// environment is a running Recorder.
+type environment struct {
 	*testing.T
 	*sink
-	*announce.Recorder
-	clock  *clocktesting.FakeClock
-	urgent atomic.Bool
-	stop   func()
+	*eventrecorder.Recorder
+	clock *clocktesting.FakeClock
+	busy  atomic.Bool
+	stop  func()
 }
 
-func start(t *testing.T, log logr.Logger) *stage {
+func start(t *testing.T, log logr.Logger) *environment {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{T: t, sink: &sink{scheme: scheme, got: make(chan *eventsv1.Event, 100)}, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
-	s.Recorder = announce.New(announce.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Urgent: s.urgent.Load, Clock: s.clock, Log: log})
+	s := &environment{T: t, sink: &sink{scheme: scheme, got: make(chan *eventsv1.Event, 100)}, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	s.Recorder = eventrecorder.New(eventrecorder.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Busy: s.busy.Load, Clock: s.clock, Log: log})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -82,17 +82,17 @@ func start(t *testing.T, log logr.Logger) *stage {
 		})
 	}
 	t.Cleanup(func() {
-		s.urgent.Store(false)
+		s.busy.Store(false)
 		s.stop()
 	})
 	return s
 }
 
-func (s *stage) tell(severity, note string) {
+func (s *environment) record(severity, note string) {
 	s.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "u1"}}, nil, severity, "Issued", "Ready", "%s", note)
 }
 
-func (s *stage) next() *eventsv1.Event {
+func (s *environment) next() *eventsv1.Event {
 	s.Helper()
 	select {
 	case e := <-s.got:
@@ -105,18 +105,18 @@ func (s *stage) next() *eventsv1.Event {
 
 func TestEventsAreWritten(t *testing.T) {
 	s := start(t, logr.Discard())
-	s.tell(corev1.EventTypeNormal, "all is well")
+	s.record(corev1.EventTypeNormal, "all is well")
 	e := s.next()
 	if e.Namespace != "shop" || !strings.HasPrefix(e.Name, "orders.") || e.Regarding.Kind != "Pod" || e.Regarding.UID != "u1" || e.Note != "all is well" ||
 		e.Reason != "Issued" || e.Action != "Ready" || e.Type != corev1.EventTypeNormal || e.ReportingController != "operator" || e.ReportingInstance != "operator-1" ||
 		!e.EventTime.Time.Equal(s.clock.Now()) {
 		t.Errorf("written is %+v", e)
 	}
-	s.tell(corev1.EventTypeNormal, "all is well")
+	s.record(corev1.EventTypeNormal, "all is well")
 	if again := s.next(); again.Name == e.Name {
 		t.Error("two events have one name")
 	}
-	s.tell(corev1.EventTypeNormal, strings.Repeat("ä", 1000))
+	s.record(corev1.EventTypeNormal, strings.Repeat("ä", 1000))
 	if note := s.next().Note; len(note) != 1024 || strings.Trim(note, "ä") != "" {
 		t.Errorf("a note of %d bytes: %q", len(note), note[len(note)-4:])
 	}
@@ -149,31 +149,7 @@ func TestEventNamesAreDNSSubdomains(t *testing.T) {
 	}
 }
 
-// What is urgent goes first, but for warnings, and not for longer than a minute.
-func TestEventsGiveWay(t *testing.T) {
-	s := start(t, logr.Discard())
-	s.urgent.Store(true)
-	s.tell(corev1.EventTypeNormal, "later")
-	s.tell(corev1.EventTypeWarning, "now")
-	if e := s.next(); e.Note != "now" {
-		t.Errorf("%q is written while something is urgent", e.Note)
-	}
-	s.await("the other waits", s.clock.HasWaiters)
-	s.urgent.Store(false)
-	s.clock.Step(time.Second)
-	if e := s.next(); e.Note != "later" {
-		t.Errorf("written is %q", e.Note)
-	}
-	s.urgent.Store(true)
-	s.tell(corev1.EventTypeNormal, "at last")
-	s.await("it waits", s.clock.HasWaiters)
-	s.clock.Step(time.Minute)
-	if e := s.next(); e.Note != "at last" {
-		t.Errorf("written is %q", e.Note)
-	}
-}
-
-func (s *stage) await(what string, holds func() bool) {
+func (s *environment) await(what string, holds func() bool) {
 	s.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !holds(); {
 		if time.Now().After(deadline) {
@@ -186,9 +162,9 @@ func (s *stage) await(what string, holds func() bool) {
 // What waits when the process ends is written all the same, as is what work that is still under way then has to tell.
 func TestEventsAreWrittenAtTheEnd(t *testing.T) {
 	s := start(t, logr.Discard())
-	s.urgent.Store(true)
+	s.busy.Store(true)
 	for range 20 {
-		s.tell(corev1.EventTypeNormal, "x")
+		s.record(corev1.EventTypeNormal, "x")
 	}
 	stopped := make(chan struct{})
 	go func() {
@@ -196,10 +172,10 @@ func TestEventsAreWrittenAtTheEnd(t *testing.T) {
 		s.stop()
 	}()
 	s.await("20 events are written", func() bool { return len(s.got) == 20 })
-	s.tell(corev1.EventTypeNormal, "late")
-	s.tell(corev1.EventTypeWarning, "late")
+	s.record(corev1.EventTypeNormal, "late")
+	s.record(corev1.EventTypeWarning, "late")
 	s.await("those that came later, too", func() bool { return len(s.got) == 22 })
-	s.urgent.Store(false)
+	s.busy.Store(false)
 	<-stopped
 }
 
@@ -207,7 +183,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	lines := make(chan string, 10)
 	s := start(t, funcr.New(func(_, line string) { lines <- line }, funcr.Options{}))
 	s.fails.Store(true)
-	s.tell(corev1.EventTypeNormal, "x")
+	s.record(corev1.EventTypeNormal, "x")
 	s.await("the failure is logged", func() bool { return len(lines) == 1 })
 	s.Eventf(&eventsv1.Event{}, nil, corev1.EventTypeNormal, "R", "A", "x") // of no kind that the scheme knows
 	s.await("that one is, too", func() bool { return len(lines) == 2 })
@@ -218,9 +194,9 @@ func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
 	const many = 25_000
 	var lost atomic.Int64
 	s := start(t, funcr.New(func(string, string) { lost.Add(1) }, funcr.Options{}))
-	s.urgent.Store(true)
+	s.busy.Store(true)
 	for range many {
-		s.tell(corev1.EventTypeNormal, "x")
+		s.record(corev1.EventTypeNormal, "x")
 	}
 	before := lost.Load()
 	if before == 0 || before > many*2/3 {
@@ -232,12 +208,12 @@ func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
 	if after := lost.Load(); after != before {
 		t.Errorf("%d of another namespace are lost", after-before)
 	}
-	s.urgent.Store(false)
+	s.busy.Store(false)
 	for range many - before + 100 {
 		s.clock.Step(time.Second)
 		s.next()
 	}
-	s.tell(corev1.EventTypeNormal, "again")
+	s.record(corev1.EventTypeNormal, "again")
 	if e := s.next(); e.Note != "again" {
 		t.Errorf("written is %q", e.Note)
 	}
