@@ -83,7 +83,7 @@ bench: ## Measure the operator against the floor and write docs/performance.md: 
 
 .PHONY: picture
 picture: ## Draw docs/images/dashboard.svg anew, from a run of eleven minutes.
-	go -C hack build -o $(CURDIR)/bin/picture ./monitoring/picture
+	go -C test build -o $(CURDIR)/bin/picture ./monitoring/picture
 	bin/picture
 
 .PHONY: fuzz

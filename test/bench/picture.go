@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/stscredential/sts-credential-operator/hack/svg"
+	"github.com/stscredential/sts-credential-operator/test/svg"
 )
 
 // plot is one chart of the picture: lines over the number of credentials.

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
 const everything = `
@@ -77,7 +77,7 @@ const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 func TestMatrix(t *testing.T) {
 	c := newCluster(t)
 	c.namespaces(namespace, "shop", "web")
-	crds, err := monitoring.CRDs(t.Context())
+	crds, err := environment.CRDs(t.Context())
 	c.must(err)
 	_, err = envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{Paths: []string{crds, root + "/config/crd"}, MaxTime: 2 * time.Minute})
 	c.must(err)

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -35,7 +35,7 @@ func newStage(t *testing.T) *stage {
 	must(t, err)
 	t.Cleanup(func() { _ = plane.Stop() })
 	dir := t.TempDir()
-	prometheus, err := monitoring.Programs(t.Context(), repository(t))
+	prometheus, err := environment.Programs(t.Context(), repository(t))
 	must(t, err)
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	must(t, plane.WriteKubeconfig(kubeconfig))
@@ -66,7 +66,7 @@ func newStage(t *testing.T) *stage {
 // installCRDs installs those of the Prometheus operator, which docs/monitoring.md wants in the cluster.
 func (s *stage) installCRDs() {
 	s.Helper()
-	crds, err := monitoring.CRDs(s.Context())
+	crds, err := environment.CRDs(s.Context())
 	must(s, err)
 	for _, kind := range []string{"servicemonitors", "podmonitors", "prometheusrules"} {
 		s.do("kubectl create -f " + filepath.Join(crds, "monitoring.coreos.com_"+kind+".yaml"))

@@ -15,7 +15,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -26,7 +26,7 @@ const (
 	span     = time.Hour
 	rate     = 20 * time.Second
 
-	refusedRole = "acs:ram::" + monitoring.Account + ":role/orders-refused"
+	refusedRole = "acs:ram::" + environment.Account + ":role/orders-refused"
 )
 
 // withoutData are metrics of what is not switched on here: consumer tracking, leader election.
@@ -35,12 +35,12 @@ var withoutData = []string{"stscredential_stale_pods", "leader_election_master_s
 // live is the site at work and what it is asked.
 type live struct {
 	*testing.T
-	*monitoring.Site
+	*environment.Site
 }
 
-func (l *live) query(expr string) []monitoring.Series {
+func (l *live) query(expr string) []environment.Series {
 	l.Helper()
-	series, err := l.Prometheus.Query(l.Context(), monitoring.Query(expr, rate, span))
+	series, err := l.Prometheus.Query(l.Context(), environment.Query(expr, rate, span))
 	must(l.T, err)
 	return series
 }
@@ -74,7 +74,7 @@ func (l *live) short() {
 // An operator at work, then without STS, then with it again: every query of the dashboard and of the alerts finds what it asks
 // for, in a real Prometheus.
 func TestLive(t *testing.T) {
-	site, err := monitoring.Start(t.Context(), monitoring.Options{Root: root, ScrapeInterval: time.Second})
+	site, err := environment.Start(t.Context(), environment.Options{Root: root, ScrapeInterval: time.Second})
 	must(t, err)
 	t.Cleanup(func() {
 		if err := site.Stop(); err != nil {
@@ -84,9 +84,9 @@ func TestLive(t *testing.T) {
 	l := &live{T: t, Site: site}
 	l.short()
 	for i := range 5 {
-		must(t, l.Ask(t.Context(), fmt.Sprint("orders-", i), monitoring.RoleARN))
+		must(t, l.Ask(t.Context(), fmt.Sprint("orders-", i), environment.RoleARN))
 	}
-	for name, role := range map[string]string{"orders-reader": monitoring.RoleARN, "suspended": monitoring.RoleARN, "refused": refusedRole} {
+	for name, role := range map[string]string{"orders-reader": environment.RoleARN, "suspended": environment.RoleARN, "refused": refusedRole} {
 		must(t, l.Ask(t.Context(), name, role))
 	}
 	l.eventually("the one to be suspended is ready", func() []string {
@@ -95,7 +95,7 @@ func TestLive(t *testing.T) {
 		}
 		return nil
 	})
-	l.kubectl("-n", monitoring.Namespace, "patch", "stscredential", "suspended", "--type=merge", `--patch={"spec":{"suspend":true}}`)
+	l.kubectl("-n", environment.Namespace, "patch", "stscredential", "suspended", "--type=merge", `--patch={"spec":{"suspend":true}}`)
 
 	t.Run("Rules", l.rules)
 	t.Run("Dashboard", l.dashboard)
@@ -133,7 +133,7 @@ func (l *live) rules(t *testing.T) {
 	}
 }
 
-func alert(t *testing.T, name string) monitoring.Alert {
+func alert(t *testing.T, name string) environment.Alert {
 	t.Helper()
 	for _, alert := range alerts(t) {
 		if alert.Alert == name {
@@ -141,12 +141,12 @@ func alert(t *testing.T, name string) monitoring.Alert {
 		}
 	}
 	t.Fatal("there is no alert ", name)
-	return monitoring.Alert{}
+	return environment.Alert{}
 }
 
 // dashboard: every panel shows something, save those about what is not switched on here.
 func (l *live) dashboard(t *testing.T) {
-	d, err := monitoring.ReadDashboard(filepath.Join(root, monitoring.DashboardFile))
+	d, err := environment.ReadDashboard(filepath.Join(root, environment.DashboardFile))
 	must(t, err)
 	ids := map[int]bool{}
 	for _, panel := range d.Panels {
@@ -170,7 +170,7 @@ func (l *live) dashboard(t *testing.T) {
 }
 
 // empty are the queries of the dashboard that find nothing, save those with one of the exceptions in them.
-func (l *live) empty(d *monitoring.Dashboard, exceptions []string) (empty []string) {
+func (l *live) empty(d *environment.Dashboard, exceptions []string) (empty []string) {
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
 			excepted := slices.ContainsFunc(exceptions, func(part string) bool { return strings.Contains(target.Expr, part) })
@@ -202,7 +202,7 @@ func (l *live) names(t *testing.T) {
 		must(t, err)
 	}
 	found := 0
-	for _, file := range append(pages, monitoring.AlertsFile, monitoring.DashboardFile, filepath.Join("docs", "monitoring.md")) {
+	for _, file := range append(pages, environment.AlertsFile, environment.DashboardFile, filepath.Join("docs", "monitoring.md")) {
 		for _, name := range metricNames.FindAllString(read(t, file), -1) {
 			found++
 			if !slices.Contains(known, name) {
@@ -246,7 +246,7 @@ func (l *live) outage(t *testing.T) {
 		}
 		return left
 	})
-	d, err := monitoring.ReadDashboard(filepath.Join(root, monitoring.DashboardFile))
+	d, err := environment.ReadDashboard(filepath.Join(root, environment.DashboardFile))
 	must(t, err)
 	l.eventually("the dashboard shows alerts, too", func() []string { return l.empty(d, withoutData) })
 	l.STS.Clear()
@@ -270,7 +270,7 @@ func (l *live) outage(t *testing.T) {
 	}
 }
 
-func named(series []monitoring.Series) (names []string) {
+func named(series []environment.Series) (names []string) {
 	for _, one := range series {
 		names = append(names, one.Metric["name"])
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
 // A real API server, with the CRDs of the Prometheus operator, takes the overlay with Prometheus to the letter, and so
@@ -20,7 +20,7 @@ func TestManifests(t *testing.T) {
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	must(t, err)
 	t.Cleanup(func() { _ = plane.Stop() })
-	crds, err := monitoring.CRDs(t.Context())
+	crds, err := environment.CRDs(t.Context())
 	must(t, err)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	must(t, plane.WriteKubeconfig(kubeconfig))
@@ -53,7 +53,7 @@ func TestManifests(t *testing.T) {
 		t.Errorf("Prometheus may not read the metrics: %s", got)
 	}
 	dashboard := kubectl("-n", "sts-system", "get", "configmap", "sts-credential-operator-dashboard", "-o", `jsonpath={.data.sts-credential-operator\.json}`)
-	if dashboard != read(t, monitoring.DashboardFile) {
+	if dashboard != read(t, environment.DashboardFile) {
 		t.Error("the ConfigMap holds another dashboard than the chart")
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
 var root = filepath.Join("..", "..")
@@ -32,16 +32,16 @@ func read(t *testing.T, path ...string) string {
 	return string(content)
 }
 
-func alerts(t *testing.T) []monitoring.Alert {
+func alerts(t *testing.T) []environment.Alert {
 	t.Helper()
-	all, err := monitoring.ReadAlerts(filepath.Join(root, monitoring.AlertsFile))
+	all, err := environment.ReadAlerts(filepath.Join(root, environment.AlertsFile))
 	must(t, err)
 	return all
 }
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	programs, err := monitoring.Programs(t.Context(), root)
+	programs, err := environment.Programs(t.Context(), root)
 	must(t, err)
 	if output, err := exec.CommandContext(t.Context(), filepath.Join(programs, "promtool"), args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, output)
@@ -50,7 +50,7 @@ func promtool(t *testing.T, args ...string) {
 
 // The stories in rules/ come out as they say.
 func TestAlertStories(t *testing.T) {
-	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(root, monitoring.AlertsFile))
+	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(root, environment.AlertsFile))
 	stories, err := filepath.Glob(filepath.Join("rules", "*.yaml"))
 	must(t, err)
 	promtool(t, append([]string{"test", "rules"}, stories...)...)

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
 var (
@@ -21,14 +21,14 @@ var (
 // runbooks: their commands work as they stand, but for those that need a node.
 func (l *live) runbooks(t *testing.T) {
 	l.kubectl("apply", "-f", "config/manager/manager.yaml")
-	l.kubectl("-n", monitoring.Namespace, "create", "deployment", "orders", "--image=orders")
+	l.kubectl("-n", environment.Namespace, "create", "deployment", "orders", "--image=orders")
 	l.kubectl("-n", "sts-system", "create", "-f", filepath.Join("test", "monitoring", "testdata", "lease.yaml"))
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "runbooks", "StsCredential*.md"))
 	must(t, err)
 	for _, page := range pages {
 		name := filepath.Base(page)
 		t.Run(name, func(t *testing.T) {
-			l.kubectl("-n", monitoring.Namespace, "patch", "stscredential", "orders-reader", "--type=merge", `--patch={"spec":{"suspend":false}}`)
+			l.kubectl("-n", environment.Namespace, "patch", "stscredential", "orders-reader", "--type=merge", `--patch={"spec":{"suspend":false}}`)
 			script := "set -e -o pipefail\n"
 			for _, block := range shell.FindAllStringSubmatch(read(t, "docs", "runbooks", name), -1) {
 				script += regexp.MustCompile("(?m)^"+block[1]).ReplaceAllString(block[2], "")

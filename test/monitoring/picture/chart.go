@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
-	"github.com/stscredential/sts-credential-operator/hack/svg"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
+	"github.com/stscredential/sts-credential-operator/test/svg"
 )
 
 // box is a place on the page.
@@ -22,7 +22,7 @@ type box struct{ x, y, w, h float64 }
 type chart struct {
 	*canvas
 	box
-	panel monitoring.Panel
+	panel environment.Panel
 	axis  string // what the vertical one counts
 	lines []line
 	seen  seen
@@ -112,7 +112,7 @@ func (c *chart) axes() {
 }
 
 // trace is a polyline through the samples, lifted where there are none.
-func (c *chart) trace(samples []monitoring.Sample) string {
+func (c *chart) trace(samples []environment.Sample) string {
 	var d strings.Builder
 	last := math.Inf(-1)
 	for _, s := range samples {

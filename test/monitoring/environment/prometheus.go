@@ -1,9 +1,9 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package monitoring is what the tests of the alerts and of the dashboard, and the program that draws its picture, have in
+// Package environment is what the tests of the alerts and of the dashboard, and the program that draws its picture, have in
 // common: the files, a real Prometheus, and an operator at work for it to scrape.
-package monitoring
+package environment
 
 import (
 	"context"

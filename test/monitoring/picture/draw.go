@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
-	"github.com/stscredential/sts-credential-operator/hack/svg"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
+	"github.com/stscredential/sts-credential-operator/test/svg"
 )
 
 const (
@@ -44,8 +44,8 @@ var drawn = []struct{ title, axis string }{
 type canvas struct{ *svg.Canvas }
 
 // draw asks Prometheus for each panel and puts them on one page.
-func draw(ctx context.Context, prometheus monitoring.Prometheus, dashboard *monitoring.Dashboard, s seen) (string, error) {
-	var stats []monitoring.Panel
+func draw(ctx context.Context, prometheus environment.Prometheus, dashboard *environment.Dashboard, s seen) (string, error) {
+	var stats []environment.Panel
 	panels := make([]chart, len(drawn))
 	for _, panel := range dashboard.Panels {
 		if panel.Type == "stat" {
@@ -91,10 +91,10 @@ func headline(s seen) string {
 }
 
 // stats draws the row of single numbers, as they are at the end.
-func (c *canvas) stats(ctx context.Context, prometheus monitoring.Prometheus, stats []monitoring.Panel, s seen) error {
+func (c *canvas) stats(ctx context.Context, prometheus environment.Prometheus, stats []environment.Panel, s seen) error {
 	w := (width - 2*margin - gap*float64(len(stats)-1)) / float64(len(stats))
 	for i, panel := range stats {
-		series, err := prometheus.QueryRange(ctx, monitoring.Query(panel.Targets[0].Expr, rateInterval, s.end.Sub(s.start)), s.end, s.end, step)
+		series, err := prometheus.QueryRange(ctx, environment.Query(panel.Targets[0].Expr, rateInterval, s.end.Sub(s.start)), s.end, s.end, step)
 		if err != nil {
 			return err
 		}
@@ -114,20 +114,20 @@ func (c *canvas) stats(ctx context.Context, prometheus monitoring.Prometheus, st
 type line struct {
 	name, color string
 	dashed      bool
-	samples     []monitoring.Sample
+	samples     []environment.Sample
 }
 
 // placeholders are those of a legend, {{action}}.
 var placeholders = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
 // askLines are all lines of a panel.
-func askLines(ctx context.Context, prometheus monitoring.Prometheus, panel monitoring.Panel, s seen) (lines []line, err error) {
+func askLines(ctx context.Context, prometheus environment.Prometheus, panel environment.Panel, s seen) (lines []line, err error) {
 	every := step
 	if panel.FieldConfig.Defaults.Custom.DrawStyle == "bars" {
 		every = rateInterval
 	}
 	for _, target := range panel.Targets {
-		series, err := prometheus.QueryRange(ctx, monitoring.Query(target.Expr, rateInterval, s.end.Sub(s.start)), s.start, s.end, every)
+		series, err := prometheus.QueryRange(ctx, environment.Query(target.Expr, rateInterval, s.end.Sub(s.start)), s.start, s.end, every)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", panel.Title, err)
 		}
@@ -145,7 +145,7 @@ func askLines(ctx context.Context, prometheus monitoring.Prometheus, panel monit
 var named = map[string]string{"green": "#2da44e", "red": "#cf222e", "blue": "#0969da", "yellow": "#d4a72c", "orange": "#e16f24", "purple": "#8250df", "dark-red": "#82071e"}
 
 // paint gives each line its colour: the dashboard's, or the next of the palette.
-func paint(lines []line, panel monitoring.Panel) {
+func paint(lines []line, panel environment.Panel) {
 	next := 0
 	for i := range lines {
 		for _, override := range panel.FieldConfig.Overrides {

@@ -20,7 +20,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/stscredential/sts-credential-operator/hack/monitoring"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -68,7 +68,7 @@ func main() {
 }
 
 func run(ctx context.Context, out string) (err error) {
-	site, err := monitoring.Start(ctx, monitoring.Options{
+	site, err := environment.Start(ctx, environment.Options{
 		Root: ".", ScrapeInterval: time.Second, ManagerFlags: []string{fmt.Sprint("--sts-qps=", callsPerSecond), fmt.Sprint("--sts-burst=", callsPerSecond)},
 	})
 	if err != nil {
@@ -82,7 +82,7 @@ func run(ctx context.Context, out string) (err error) {
 	if err != nil {
 		return err
 	}
-	dashboard, err := monitoring.ReadDashboard(filepath.Join(site.Root, monitoring.DashboardFile))
+	dashboard, err := environment.ReadDashboard(filepath.Join(site.Root, environment.DashboardFile))
 	if err != nil {
 		return err
 	}
@@ -97,10 +97,10 @@ func run(ctx context.Context, out string) (err error) {
 }
 
 // ask creates the StsCredentials, and one more for a role that trusts nobody.
-func ask(ctx context.Context, site *monitoring.Site) error {
-	trust := []stsemulator.Statement{{RAM: []string{"acs:ram::" + monitoring.Account + ":root"}}}
+func ask(ctx context.Context, site *environment.Site) error {
+	trust := []stsemulator.Statement{{RAM: []string{"acs:ram::" + environment.Account + ":root"}}}
 	for _, c := range credentials {
-		arn := "acs:ram::" + monitoring.Account + ":role/" + c.role
+		arn := "acs:ram::" + environment.Account + ":role/" + c.role
 		site.STS.AddRole(stsemulator.Role{ARN: arn, Trust: trust})
 		site.STS.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: arn, Duration: c.lifetime})
 		for i := range c.count {
@@ -109,7 +109,7 @@ func ask(ctx context.Context, site *monitoring.Site) error {
 			}
 		}
 	}
-	return site.Ask(ctx, "orders-refused", "acs:ram::"+monitoring.Account+":role/orders-refused")
+	return site.Ask(ctx, "orders-refused", "acs:ram::"+environment.Account+":role/orders-refused")
 }
 
 // band is a time in which something went on.
@@ -125,7 +125,7 @@ type seen struct {
 }
 
 // play has the scenes happen.
-func play(ctx context.Context, site *monitoring.Site) (s seen, err error) {
+func play(ctx context.Context, site *environment.Site) (s seen, err error) {
 	s.start = time.Now()
 	lasting := site.STS.Faults()
 	for _, scene := range story {
