@@ -27,7 +27,7 @@ func TestGrantComesAndGoes(t *testing.T) {
 		t.Errorf("next look in %v, want none: a grant wakes it", next.RequeueAfter)
 	}
 	w.wantCalls(0)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "ask a cluster admin")
+	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "Ask a cluster administrator")
 	w.wantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonRoleNotGranted, "")
 
 	w.grant(nil)
@@ -124,10 +124,10 @@ func TestLimitsOfGrants(t *testing.T) {
 		given   func(*v1alpha1.StsCredential)
 		message string
 	}{
-		{"another session name", func(c *v1alpha1.StsCredential) { c.Spec.SessionName = "finance.alice" }, "wants session names that start with"},
+		{"another session name", func(c *v1alpha1.StsCredential) { c.Spec.SessionName = "finance.alice" }, "requires session names that start with"},
 		{"a source identity", func(c *v1alpha1.StsCredential) { c.Spec.SourceIdentity = "alice" }, "does not allow a source identity"},
 		{"too long", func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 2 * time.Hour} }, "allows at most 1h0m0s"},
-		{"another role", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = role + "2" }, "no StsRoleGrant lets namespace"},
+		{"another role", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = role + "2" }, "no StsRoleGrant allows namespace"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -73,7 +73,7 @@ func TestAGrantThatDiffersInCaseAloneIsNamed(t *testing.T) {
 	}
 	w.pass(c)
 	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted,
-		"StsRoleGrant "+w.namespace+" names a role that differs in upper and lower case alone")
+		"StsRoleGrant "+w.namespace+" names a role that differs only in case")
 }
 
 // Each state in which the operator holds back says so, and says so no longer when it does not.

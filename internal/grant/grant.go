@@ -20,17 +20,17 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Request is what a namespace asks for.
+// Request is a request of a namespace.
 type Request struct {
 	Namespace       string
 	NamespaceLabels map[string]string
 	// RoleARN of the role to assume.
 	RoleARN string
-	// Duration asked for.
+	// Duration is the requested lifetime.
 	Duration time.Duration
-	// SessionPrefix is what the namespace's session names start with.
+	// SessionPrefix is the prefix of the namespace's session names.
 	SessionPrefix string
-	// FreeSessionName: the session name is of the user's choice and does not start with SessionPrefix.
+	// FreeSessionName: the session name does not start with SessionPrefix.
 	FreeSessionName bool
 	// SourceIdentity: the request carries one.
 	SourceIdentity bool
@@ -38,26 +38,25 @@ type Request struct {
 	OwnPolicy bool
 }
 
-// Verdict is the answer: a grant's name, or why there is none.
+// Verdict is the decision.
 type Verdict struct {
-	// GrantName is the grant that covers the request; empty if none does.
+	// GrantName is the grant that allows the request; empty if none does.
 	GrantName string
 	// Policy is the session policy that the grant imposes, nil if none.
 	Policy *runtime.RawExtension
-	// Refusal says what is missing and what to do; empty if granted.
+	// Refusal is the cause and the next step; empty if granted.
 	Refusal string
 }
 
 // Granted reports whether the request may be made.
 func (v Verdict) Granted() bool { return v.GrantName != "" }
 
-// Decide looks for a grant that covers the whole request. Of several, one that imposes no policy wins, then the first by
-// name.
+// Decide selects a grant that allows the whole request: first one without a policy, then the first by name.
 func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 	candidates := slices.Clone(grants)
 	slices.SortFunc(candidates, func(a, b v1alpha1.StsRoleGrant) int { return strings.Compare(a.Name, b.Name) })
 	var verdict Verdict
-	var nearest string // the limit that the first grant of namespace and role sets
+	var nearest string // the limit of the first grant for namespace and role
 	for _, g := range candidates {
 		if !Concerns(&g, r.Namespace, r.NamespaceLabels, r.RoleARN) {
 			continue
@@ -82,7 +81,7 @@ func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 	return verdict
 }
 
-// Concerns reports whether a grant speaks of this namespace and this role, whatever its limits.
+// Concerns reports whether a grant is for this namespace and role, regardless of its limits.
 func Concerns(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string, roleARN string) bool {
 	return CoversNamespace(g, namespace, namespaceLabels) &&
 		slices.ContainsFunc(g.Spec.RoleARNs, func(p v1alpha1.RoleARNPattern) bool { return matchRole(string(p), roleARN) })
@@ -94,7 +93,7 @@ func CoversNamespace(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels
 		selects(g.Spec.Namespaces.Selector, namespaceLabels)
 }
 
-// selects is false for an absent, empty or unreadable selector: none of them may widen access.
+// selects is false for a missing, empty or invalid selector: none of them may widen access.
 func selects(s *v1alpha1.GrantSelector, namespaceLabels map[string]string) bool {
 	if s == nil {
 		return false
@@ -114,7 +113,7 @@ func selects(s *v1alpha1.GrantSelector, namespaceLabels map[string]string) bool 
 	return err == nil && !selector.Empty() && selector.Matches(labels.Set(namespaceLabels))
 }
 
-// roleName is what RAM allows in a role's name, so what '*' stands for.
+// roleName matches the names that RAM allows for roles, and so what '*' matches.
 var roleName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 func matchRole(pattern, arn string) bool {
@@ -127,21 +126,21 @@ func matchRole(pattern, arn string) bool {
 	return ok && err == nil
 }
 
-// limit says which limit of a grant the request breaks and what to do, or nothing.
+// limit returns the limit of a grant that the request exceeds, with the next step; empty if none.
 func limit(g *v1alpha1.StsRoleGrant, r Request) string {
 	allow := g.Spec.Allow
 	switch {
 	case g.Spec.MaxDuration != nil && r.Duration > g.Spec.MaxDuration.Duration:
-		return fmt.Sprintf("StsRoleGrant %s allows at most %s: lower spec.duration, which is %s",
+		return fmt.Sprintf("StsRoleGrant %s allows at most %s; spec.duration is %s. Lower spec.duration",
 			g.Name, g.Spec.MaxDuration.Duration, r.Duration)
 	case r.FreeSessionName && !slices.Contains(allow, v1alpha1.AllowSessionName):
-		return fmt.Sprintf("StsRoleGrant %s wants session names that start with %q: change or leave out spec.sessionName, or ask for allow: [SessionName]",
+		return fmt.Sprintf("StsRoleGrant %s requires session names that start with %q. Change or remove spec.sessionName, or request allow: [SessionName]",
 			g.Name, r.SessionPrefix)
 	case r.SourceIdentity && !slices.Contains(allow, v1alpha1.AllowSourceIdentity):
-		return fmt.Sprintf("StsRoleGrant %s does not allow a source identity: leave out spec.sourceIdentity, or ask for allow: [SourceIdentity]",
+		return fmt.Sprintf("StsRoleGrant %s does not allow a source identity. Remove spec.sourceIdentity, or request allow: [SourceIdentity]",
 			g.Name)
 	case r.OwnPolicy && g.Spec.Policy != nil:
-		return fmt.Sprintf("StsRoleGrant %s imposes a session policy: leave out spec.policy", g.Name)
+		return fmt.Sprintf("StsRoleGrant %s imposes a session policy. Remove spec.policy", g.Name)
 	}
 	return ""
 }

@@ -63,7 +63,7 @@ func TestDecide(t *testing.T) {
 		imposed bool
 		refusal string // a part of it
 	}{
-		{name: "no grant at all", refusal: "no StsRoleGrant lets namespace shop assume " + role},
+		{name: "no grant at all", refusal: "no StsRoleGrant allows namespace shop to assume " + role},
 		{name: "named", grants: []v1alpha1.StsRoleGrant{given("a")}, want: "a"},
 		{name: "another namespace", grants: []v1alpha1.StsRoleGrant{given("a")}, ask: func(r *grant.Request) { r.Namespace = "shop2" }, refusal: "namespace shop2"},
 		{name: "another role", grants: []v1alpha1.StsRoleGrant{given("a")}, ask: func(r *grant.Request) { r.RoleARN += "2" }, refusal: "no StsRoleGrant"},
@@ -87,13 +87,13 @@ func TestDecide(t *testing.T) {
 		{name: "the first by name", grants: []v1alpha1.StsRoleGrant{given("b"), given("a"), given("c")}, want: "a"},
 		{name: "one without a policy wins", grants: []v1alpha1.StsRoleGrant{given("a", policy), given("b"), given("c", policy)}, want: "b"},
 		{name: "the first of those with a policy", grants: []v1alpha1.StsRoleGrant{given("b", policy), given("a", policy)}, want: "a", imposed: true},
-		{name: "own policy under an imposed one", grants: []v1alpha1.StsRoleGrant{given("a", policy)}, ask: func(r *grant.Request) { r.OwnPolicy = true }, refusal: "StsRoleGrant a imposes a session policy: leave out spec.policy"},
+		{name: "own policy under an imposed one", grants: []v1alpha1.StsRoleGrant{given("a", policy)}, ask: func(r *grant.Request) { r.OwnPolicy = true }, refusal: "StsRoleGrant a imposes a session policy. Remove spec.policy"},
 		{name: "own policy", grants: []v1alpha1.StsRoleGrant{given("a", policy), given("b")}, ask: func(r *grant.Request) { r.OwnPolicy = true }, want: "b"},
-		{name: "too long", grants: []v1alpha1.StsRoleGrant{given("a", maxDuration(30*time.Minute))}, refusal: "StsRoleGrant a allows at most 30m0s: lower spec.duration, which is 1h0m0s"},
+		{name: "too long", grants: []v1alpha1.StsRoleGrant{given("a", maxDuration(30*time.Minute))}, refusal: "StsRoleGrant a allows at most 30m0s; spec.duration is 1h0m0s. Lower spec.duration"},
 		{name: "just long enough", grants: []v1alpha1.StsRoleGrant{given("a", maxDuration(time.Hour))}, want: "a"},
 		{name: "a grant must cover the whole request", grants: []v1alpha1.StsRoleGrant{given("a", maxDuration(30*time.Minute), allow(v1alpha1.AllowSourceIdentity)), given("b")},
 			ask: func(r *grant.Request) { r.SourceIdentity = true }, refusal: "StsRoleGrant a allows at most"},
-		{name: "free session name", grants: []v1alpha1.StsRoleGrant{given("a")}, ask: func(r *grant.Request) { r.FreeSessionName = true }, refusal: `StsRoleGrant a wants session names that start with "shop."`},
+		{name: "free session name", grants: []v1alpha1.StsRoleGrant{given("a")}, ask: func(r *grant.Request) { r.FreeSessionName = true }, refusal: `StsRoleGrant a requires session names that start with "shop."`},
 		{name: "free session name allowed", grants: []v1alpha1.StsRoleGrant{given("a", allow(v1alpha1.AllowSessionName))}, ask: func(r *grant.Request) { r.FreeSessionName = true }, want: "a"},
 		{name: "source identity", grants: []v1alpha1.StsRoleGrant{given("a", allow(v1alpha1.AllowSessionName))}, ask: func(r *grant.Request) { r.SourceIdentity = true }, refusal: "StsRoleGrant a does not allow a source identity"},
 		{name: "source identity allowed", grants: []v1alpha1.StsRoleGrant{given("a", allow(v1alpha1.AllowSourceIdentity))}, ask: func(r *grant.Request) { r.SourceIdentity = true }, want: "a"},

@@ -10,8 +10,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// nearMisses are how a grant can miss a request, the nearest first. Names of other namespaces and roles are not given away:
-// a namespace's users may not be allowed to read grants.
+// nearMisses are the reasons why a grant does not allow a request, the nearest first. They do not name other namespaces and
+// roles: a namespace's users may not be allowed to read grants.
 var nearMisses = []struct {
 	misses func(g *v1alpha1.StsRoleGrant, r Request) bool
 	advice string // after the grant's name
@@ -20,31 +20,32 @@ var nearMisses = []struct {
 		return CoversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
 			return matchRole(strings.ToLower(pattern), strings.ToLower(r.RoleARN))
 		})
-	}, "names a role that differs in upper and lower case alone, which RAM tells apart: correct spec.roleARN or the grant"},
+	}, "names a role that differs only in case. Correct spec.roleARN or the grant"},
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
 		return CoversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
 			return matchRole(inAccount(pattern), inAccount(r.RoleARN))
 		})
-	}, "names a role of that name in another account: correct the account ID in spec.roleARN or in the grant"},
+	}, "names a role of that name in another account. Correct the account ID in spec.roleARN or in the grant"},
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
 		return anyRole(g, func(pattern string) bool { return matchRole(pattern, r.RoleARN) })
-	}, "allows the role, but not to this namespace: ask a cluster admin to add the namespace's name or label"},
+	}, "allows the role, but not for this namespace. Ask a cluster administrator to add the namespace's name or label"},
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
 		return CoversNamespace(g, r.Namespace, r.NamespaceLabels)
-	}, "is for this namespace, but names other roles: ask a cluster admin to add the role, or correct spec.roleARN"},
+	}, "is for this namespace, but names other roles. Ask a cluster administrator to add the role, or correct spec.roleARN"},
 }
 
-// refusal says that no grant covers namespace and role, and what the nearest one lacks. sorted are all grants by name.
+// refusal returns the message that no grant allows the role for the namespace, and what the nearest one lacks. sorted are all
+// grants by name.
 func refusal(sorted []v1alpha1.StsRoleGrant, r Request) string {
-	none := fmt.Sprintf("no StsRoleGrant lets namespace %s assume %s: ", r.Namespace, r.RoleARN)
+	none := fmt.Sprintf("no StsRoleGrant allows namespace %s to assume %s", r.Namespace, r.RoleARN)
 	for _, near := range nearMisses {
 		for i := range sorted {
 			if near.misses(&sorted[i], r) {
-				return none + "StsRoleGrant " + sorted[i].Name + " " + near.advice
+				return none + ": StsRoleGrant " + sorted[i].Name + " " + near.advice
 			}
 		}
 	}
-	return none + "ask a cluster admin for one that names both"
+	return none + ". Ask a cluster administrator for a grant that names both"
 }
 
 func anyRole(g *v1alpha1.StsRoleGrant, matches func(pattern string) bool) bool {
@@ -56,7 +57,7 @@ func anyRole(g *v1alpha1.StsRoleGrant, matches func(pattern string) bool) bool {
 	return false
 }
 
-// inAccount is a role's ARN or pattern without its account.
+// inAccount returns a role's ARN or pattern without its account.
 func inAccount(arn string) string {
 	_, name, _ := strings.Cut(arn, "/")
 	return "/" + name

@@ -18,12 +18,12 @@ func TestARefusalNamesTheNearestGrant(t *testing.T) {
 		grants []v1alpha1.StsRoleGrant
 		want   string
 	}{
-		{"none", nil, "assume " + role + ": ask a cluster admin for one that names both"},
-		{"neither", []v1alpha1.StsRoleGrant{given("a", elsewhere, roles("acs:ram::1234567890123456:role/billing"))}, "ask a cluster admin for one that names both"},
-		{"case of the role", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1234567890123456:role/Shop-Reader"))}, "StsRoleGrant a names a role that differs in upper and lower case alone"},
-		{"case of a pattern", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1234567890123456:role/SHOP-*"))}, "StsRoleGrant a names a role that differs in upper and lower case alone"},
+		{"none", nil, "assume " + role + ". Ask a cluster administrator for a grant that names both"},
+		{"neither", []v1alpha1.StsRoleGrant{given("a", elsewhere, roles("acs:ram::1234567890123456:role/billing"))}, "Ask a cluster administrator for a grant that names both"},
+		{"case of the role", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1234567890123456:role/Shop-Reader"))}, "StsRoleGrant a names a role that differs only in case"},
+		{"case of a pattern", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1234567890123456:role/SHOP-*"))}, "StsRoleGrant a names a role that differs only in case"},
 		{"another account", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1:role/shop-*"))}, "StsRoleGrant a names a role of that name in another account"},
-		{"another namespace", []v1alpha1.StsRoleGrant{given("a", elsewhere)}, "StsRoleGrant a allows the role, but not to this namespace"},
+		{"another namespace", []v1alpha1.StsRoleGrant{given("a", elsewhere)}, "StsRoleGrant a allows the role, but not for this namespace"},
 		{"another role", []v1alpha1.StsRoleGrant{given("a", roles("acs:ram::1234567890123456:role/billing"))}, "StsRoleGrant a is for this namespace, but names other roles"},
 		{"the nearest of several", []v1alpha1.StsRoleGrant{
 			given("a", roles("acs:ram::1234567890123456:role/billing")), given("b", elsewhere), given("c", roles("acs:ram::1234567890123456:role/shop-READER")),
