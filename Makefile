@@ -137,7 +137,7 @@ verify: ## Bring generated files, modules and formatting up to date, and fail if
 	before="$$(git stash create)"; untracked="$$(git ls-files --others --exclude-standard)"; \
 	$(MAKE) --no-print-directory generate tidy fmt >/dev/null; \
 	git --no-pager diff --exit-code "$${before:-HEAD}" && \
-	diff <(echo "$$untracked") <(git ls-files --others --exclude-standard) || \
+	diff <(echo "$$untracked") <(echo "$$(git ls-files --others --exclude-standard)") || \
 	{ echo "What is shown above was out of date: commit it." >&2; exit 1; }
 
 .PHONY: chart
