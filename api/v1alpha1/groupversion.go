@@ -1,8 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the API of sts-credential-operator: StsCredential, which asks for short-lived Alibaba Cloud
-// credentials in a Secret, and StsRoleGrant, with which cluster admins say which namespace may assume which role.
+// Package v1alpha1 holds the API of sts-credential-operator: StsCredential, which keeps short-lived Alibaba Cloud
+// credentials in a Secret, and StsRoleGrant, with which cluster administrators allow namespaces to assume roles.
 //
 // +kubebuilder:object:generate=true
 // +groupName=sts.alibabacloud.com
