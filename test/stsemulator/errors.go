@@ -55,7 +55,7 @@ func documentedStatus(code string) int {
 
 // stsErrors holds the messages of STS's own errors.
 func stsErrors() map[string]string {
-	return map[string]string{ //nolint:gosec // error codes, no credentials
+	return map[string]string{
 		"InvalidParameter":                              "The specified parameter is not valid.",
 		"InvalidParameter.DurationSeconds":              "The Min/Max value of DurationSeconds is 15min/1hr.",
 		"InvalidParameter.RoleArn":                      "The parameter RoleArn is wrongly formed.",
