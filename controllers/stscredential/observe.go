@@ -54,15 +54,17 @@ func (e existing) fitted(want *corev1.Secret) *corev1.Secret {
 // SecretConflict for a Secret that this StsCredential may not write to.
 func (r *Reconciler) observe(ctx context.Context, t target, blocked *reconcileError) (existing, error) {
 	found, err := r.getSecret(ctx, t, blocked)
-	if err != nil || found == nil {
+	if err != nil {
 		return existing{}, err
 	}
 	switch {
+	case found == nil:
+		return existing{}, nil
 	case secret.Owned(found, t.credential):
 		e := readExisting(found)
 		return e, checkNoIdentity(ctx, r, t, e)
-	case blocked != nil || t.credential.Spec.Suspend: // nothing is written to it
-		return existing{}, nil
+	case blocked != nil || t.credential.Spec.Suspend:
+		return existing{}, nil //nolint:nilerr // nothing is written to it: blocked is reported already
 	}
 	return r.takeOver(ctx, t, stripped(found))
 }

@@ -149,7 +149,7 @@ func (s keySecret) caller(caller sts.Caller, err error) (sts.Caller, error) {
 	case isRefusal(err):
 		return sts.Caller{}, s.unavailable(sts.Refused, "%s", err.Error())
 	case err != nil:
-		return s.unaccepted(), nil
+		return s.unaccepted(), nil //nolint:nilerr // calls are made without the caller's identity
 	}
 	return caller, nil
 }

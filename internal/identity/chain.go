@@ -175,7 +175,7 @@ func (s source) credentials(c Chain, provider providers.CredentialsProvider) (cr
 
 // incomplete returns the error of a source that returns a temporary AccessKey without its security token.
 func (s source) incomplete() *UnavailableError {
-	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: missingToken + cmp.Or(s.completion, "Use the AccessKey of a RAM user")}
+	return &UnavailableError{Source: s.name, Class: sts.Refused, NextStep: incompleteCause + cmp.Or(s.completion, "Use the AccessKey of a RAM user")}
 }
 
 // explain classifies an error of credentials-go. Its text can hold URLs, responses and file contents, so none of it is kept.

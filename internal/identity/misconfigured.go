@@ -52,8 +52,8 @@ func incomplete(c credentials.Credentials) bool {
 	return strings.HasPrefix(c.AccessKeyID, temporaryKey) && c.SecurityToken == ""
 }
 
-// missingToken is the cause in the error of a source with incomplete credentials; the next step follows.
-const missingToken = "the source returned a temporary AccessKey ID (STS.…) without its security token, and is not used. "
+// incompleteCause is the cause in the error of a source with incomplete credentials; the next step follows.
+const incompleteCause = "the source returned a temporary AccessKey ID (STS.…) without its security token, and is not used. "
 
 // CheckEnvironment returns an error if the environment variables hold a temporary AccessKey without its security token,
 // which can never sign a call. It makes no call.
