@@ -61,12 +61,12 @@ func (r results) targets() []target {
 	j := &judge{}
 	for _, s := range r.Sizes {
 		of := fmt.Sprintf(" at %d", s.N)
-		j.atLeast("baseline / operator, credentials that wait"+of, 0.8, ratio(s.FloorWaiting, s.Waiting), "")
-		j.atLeast("baseline / operator, creation included"+of, 0.8, ratio(s.FloorCreated, s.Created), "")
-		j.atMost("API requests for a first issuance that waits"+of, 4, per(s.Waiting.Requests.sum(), s.N), "")
-		j.atMost("of which writes"+of, 3, per(s.Waiting.Requests.sum(writes...), s.N), "")
-		j.atMost("API requests for a first issuance, creation included"+of, 4, per(s.Created.Requests.sum(), s.N), "")
-		j.atMost("of which writes"+of, 3, per(s.Created.Requests.sum(writes...), s.N), "")
+		j.atLeast("baseline / operator, credentials that wait"+of, 0.9, ratio(s.FloorWaiting, s.Waiting), "")
+		j.atLeast("baseline / operator, creation included"+of, 0.9, ratio(s.FloorCreated, s.Created), "")
+		j.atMost("API requests for a first issuance that waits"+of, 2, per(s.Waiting.Requests.sum(), s.N), "")
+		j.atMost("of which writes"+of, 2, per(s.Waiting.Requests.sum(writes...), s.N), "")
+		j.atMost("API requests for a first issuance, creation included"+of, 2, per(s.Created.Requests.sum(), s.N), "")
+		j.atMost("of which writes"+of, 2, per(s.Created.Requests.sum(writes...), s.N), "")
 		j.atMost("CPU for a first issuance"+of, 2.5, s.Created.cpu(s.N), " ms")
 		j.exactly("calls to STS for a first issuance"+of, 1, per(s.Created.STSCalls, s.N), "")
 		j.atMost("calls to STS after a restart"+of, 0, float64(s.Restart.STSCalls), "")
