@@ -75,7 +75,10 @@ func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds(
 // attempted counts an attempt to renew, by the reason of its error; nil is success.
 func (m *Metrics) attempted(err error) {
 	result := v1alpha1.ReasonIssued
-	if failed, _ := first(err); failed != nil {
+	switch failed, fatal := first(err); {
+	case fatal != nil: // it ends the reconcile, and is tried again
+		return
+	case failed != nil:
 		result = failed.reason
 	}
 	m.renewals.WithLabelValues(result).Inc()

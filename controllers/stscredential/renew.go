@@ -66,6 +66,7 @@ func suspended(t target, d renewal.Decision) error {
 func (r *Reconciler) renew(ctx context.Context, t target, e existing, d renewal.Decision, blocked *reconcileError) (existing, hold, error) {
 	if !d.Renew() || blocked != nil {
 		t.state.observed(e, d, blocked)
+		_, _ = t.state.pending(t.requestKey(), r.STS.Now()) // drops what is too old to be written
 		if d.Renew() {
 			r.Metrics.attempted(blocked)
 		}

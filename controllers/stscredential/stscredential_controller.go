@@ -175,7 +175,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, s
 	decision = r.decide(t, synced)
 
 	orphans, orphanErr := r.deleteOrphans(ctx, t, decision)
-	failed, err = first(failed.orNil(), syncErr, orphanErr)
+	failed, err = first(failed.orNil(), syncErr, orphanErr, suspended(t, decision))
 	return outcome{target: t, existing: synced, decision: decision, err: failed, call: call, sync: sync, orphans: orphans}, err
 }
 
