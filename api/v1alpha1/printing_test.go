@@ -69,9 +69,9 @@ func TestKubectlExplain(t *testing.T) {
 		name, field string
 		want        []string
 	}{
-		{"a field", "stscredential.spec.duration", []string{"duration is how long credentials are asked for: 15m to 12h"}},
+		{"a field", "stscredential.spec.duration", []string{"duration is the requested lifetime of the credentials: 15m to 12h"}},
 		{"a field by the short name", "stscred.spec.roleARN", []string{"roleARN is the RAM role to assume"}},
-		{"a grant's field", "stsrolegrant.spec.maxDuration", []string{"maxDuration caps spec.duration"}},
+		{"a grant's field", "stsrolegrant.spec.maxDuration", []string{"maxDuration is the maximum of spec.duration"}},
 		{"what is required", "stscredential.spec", []string{"roleARN <string> -required-"}},
 		{"a whole spec", "stscredential.spec", fields(t, credentialKind)},
 		{"a grant's whole spec", "stsrolegrant.spec", fields(t, grantKind)},

@@ -128,7 +128,7 @@ type StsCredentialSpec struct {
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitzero"`
 
-	// suspend, if true, stops all calls to STS and all writes to the Secret. The credentials then expire.
+	// suspend stops all calls to STS and all writes to the Secret while it is true. The credentials then expire.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/controllers/rollout"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
@@ -136,7 +137,7 @@ func newBudget(s *settings, counts *stscredential.Metrics) *ratelimit.Budget {
 }
 
 // gracePeriod is the shutdown timeout: for running reconciles, and for the events that they record.
-const gracePeriod = stscredential.DrainTimeout + 5*time.Second
+const gracePeriod = drain.Timeout + 5*time.Second
 
 // Permissions to authorize clients that read metrics, and for the lease, in the operator's own namespace.
 //

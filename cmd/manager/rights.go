@@ -29,6 +29,7 @@ func (s *settings) track(ctx context.Context, mgr ctrl.Manager, credentials *sts
 		return nil
 	}
 	credentials.TracksConsumers, rollouts.Rollouts = true, s.rollouts
+	credentials.OnClockChange = rollouts.Wake
 	return rollouts.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles)
 }
 

@@ -29,7 +29,7 @@ func TestATemporaryKeyWithoutItsTokenIsRefusedAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = run(t.Context(), s)
-		if err == nil || !strings.Contains(err.Error(), "set ALIBABA_CLOUD_SECURITY_TOKEN too") || strings.Contains(err.Error(), "Hush") {
+		if err == nil || !strings.Contains(err.Error(), "Set ALIBABA_CLOUD_SECURITY_TOKEN to the token") || strings.Contains(err.Error(), "Hush") {
 			t.Errorf("run %v = %v", flags, err)
 		}
 	}

@@ -24,11 +24,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -54,7 +57,20 @@ type Reconciler struct {
 	Rollouts bool
 
 	reads  reads
+	wake   chan wakeUp
 	active atomic.Int64 // reconciles under way
+}
+
+// wakeUp queues one StsCredential.
+type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
+
+// Wake queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
+// controller is set up.
+func (r *Reconciler) Wake(ctx context.Context, c *v1alpha1.StsCredential) {
+	select {
+	case r.wake <- wakeUp{Object: c}:
+	case <-ctx.Done():
+	}
 }
 
 // NewResults returns the counter of restarts, which starts at 0 for each result.
@@ -73,6 +89,11 @@ func NewResults() *prometheus.CounterVec {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	r.active.Add(1)
 	defer r.active.Add(-1)
+	if ctx.Err() != nil { // the process ends: nothing is begun any more
+		return ctrl.Result{}, nil
+	}
+	ctx, cancel := drain.Context(ctx, r.Clock)
+	defer cancel()
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil || !credential.DeletionTimestamp.IsZero() {
 		r.reads.forget(request.NamespacedName)
@@ -147,12 +168,15 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	r.wake = make(chan wakeUp)
 	log := mgr.GetLogger().WithName("rollout")
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(reportChanged())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
 		Watches(&corev1.Pod{}, r.podHandler()).
+		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
+		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,

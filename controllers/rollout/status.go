@@ -38,7 +38,7 @@ var blockedReasons = []string{
 func (r *Reconciler) updateStatus(ctx context.Context, s subject, finding *consumers.Finding, outcome result) (ctrl.Result, error) {
 	next := ctrl.Result{RequeueAfter: outcome.after}
 	if finding != nil && !finding.Next.IsZero() {
-		next.RequeueAfter = soonest(outcome.after, finding.Next.Sub(r.Clock.Now()))
+		next.RequeueAfter = soonest(outcome.after, max(finding.Next.Sub(r.Clock.Now()), time.Millisecond)) // it may have come meanwhile
 	}
 	c := s.credential
 	before := c.Status.DeepCopy()

@@ -124,3 +124,19 @@ func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object)
 		q.AddAfter(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&targeting.Items[i])}, podsPause)
 	}
 }
+
+// namespaceHandler enqueues the StsCredentials of a namespace whose deletion begins: nothing is restarted there any more.
+func (r *Reconciler) namespaceHandler() handler.EventHandler {
+	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+		if e.ObjectOld.GetDeletionTimestamp().IsZero() == e.ObjectNew.GetDeletionTimestamp().IsZero() {
+			return
+		}
+		var all v1alpha1.StsCredentialList
+		if r.List(ctx, &all, client.InNamespace(e.ObjectNew.GetName()), client.UnsafeDisableDeepCopy) != nil {
+			return // as it can only before the cache is filled; then all are reconciled
+		}
+		for i := range all.Items {
+			q.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}}
+}

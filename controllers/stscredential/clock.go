@@ -98,5 +98,8 @@ func (w *clockWatch) wakeAll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if w.OnClockChange != nil {
+			w.OnClockChange(ctx, &credentials.Items[i])
+		}
 	}
 }

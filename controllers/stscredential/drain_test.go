@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/drain"
 )
 
 // slow has STS answer AssumeRole when it is released. asked says that a call waits.
@@ -104,7 +105,7 @@ func TestWorkUnderWayEndsWithTheGracePeriod(t *testing.T) {
 		case <-stopped:
 			return true
 		default:
-			w.clock.Step(DrainTimeout)
+			w.clock.Step(drain.Timeout)
 			return false
 		}
 	})

@@ -21,6 +21,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -58,7 +59,7 @@ func (w *world) manage(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop fu
 				case <-over:
 					return
 				case <-time.After(100 * time.Millisecond):
-					w.clock.Step(DrainTimeout)
+					w.clock.Step(drain.Timeout)
 				}
 			}
 		}()

@@ -156,6 +156,8 @@ func TestSleepIsNoticed(t *testing.T) {
 	leading := make(chan struct{})
 	close(leading)
 	w.wake = make(chan wakeUp, 10)
+	followers := make(chan *v1alpha1.StsCredential, 10)
+	w.OnClockChange = func(_ context.Context, c *v1alpha1.StsCredential) { followers <- c }
 	first := true
 	watch := &clockWatch{Reconciler: w.Reconciler, leading: leading, jump: func(time.Time, time.Time) time.Duration {
 		defer func() { first = false }()
@@ -169,7 +171,7 @@ func TestSleepIsNoticed(t *testing.T) {
 	go func() { ended <- watch.Start(ctx) }()
 	w.eventually("the credential is woken", func(context.Context) bool {
 		w.step(clockInterval)
-		return len(w.wake) > 0
+		return len(w.wake) > 0 && len(followers) > 0
 	})
 	cancel()
 	w.must(<-ended)

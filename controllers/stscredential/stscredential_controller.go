@@ -28,6 +28,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
@@ -71,6 +72,8 @@ type Reconciler struct {
 	// TracksConsumers: the controller of package rollout runs, and owns status.consumers and the conditions PodsStale and
 	// RolloutFailing.
 	TracksConsumers bool
+	// OnClockChange is called for each StsCredential when the clock has changed, since planned times are wrong then; it may be nil.
+	OnClockChange func(context.Context, *v1alpha1.StsCredential)
 
 	states   objectStates
 	wake     chan wakeUp
@@ -90,14 +93,14 @@ type Reconciler struct {
 
 // Reconcile brings the Secret and the status of one StsCredential in line with its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	r.underWay.Add(1)
+	defer r.underWay.Add(-1)
 	if ctx.Err() != nil { // the process ends: nothing is begun any more
 		return ctrl.Result{}, nil
 	}
-	r.underWay.Add(1)
-	defer r.underWay.Add(-1)
 	process := ctx
 	stopping := func() bool { return process.Err() != nil }
-	ctx, cancel := drained(process, r.Clock)
+	ctx, cancel := drain.Context(process, r.Clock)
 	defer cancel()
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil {

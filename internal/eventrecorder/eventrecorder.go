@@ -187,11 +187,8 @@ func (r *Recorder) create(ctx context.Context, e *event) {
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	if ctx.Err() != nil { // ctx ended after the event was read from the queue
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout) // the end of ctx loses no event
+	defer cancel()
 	err := r.Client.Create(ctx, &eventsv1.Event{
 		// The time makes the name unique among processes, the number within this one.
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x.%x", nameOf(e.regarding.Name), e.at.UnixNano(), r.number.Add(1))},

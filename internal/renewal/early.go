@@ -39,6 +39,7 @@ func (e *Early) Request(ctx context.Context, key types.NamespacedName, requestID
 	select {
 	case e.requests <- key:
 	case <-ctx.Done():
+		e.Forget(key) // so that it is requested again
 	}
 }
 
