@@ -77,13 +77,10 @@ func run(ctx context.Context, s *settings) error {
 		return printIdentity(ctx, os.Stdout, client, operator)
 	}
 	ctrl.Log.Info("start", "version", version, "commit", commit)
-	config, err := ctrl.GetConfig()
+	config, err := newConfig(s)
 	if err != nil {
 		return err
 	}
-	config.QPS, config.Burst = float32(s.kubeAPIQPS), s.kubeAPIBurst
-	config.UserAgent = "sts-credential-operator/" + version
-	config.Wrap(paging.RoundTripper)
 	mgr, err := newManager(config, s)
 	if err != nil {
 		return err
@@ -119,6 +116,18 @@ func run(ctx context.Context, s *settings) error {
 		ctrl.Log.WithName("identity").Error(err, "GetCallerIdentity failed; continuing without the caller's identity.")
 	}
 	return mgr.Start(ctx)
+}
+
+// newConfig returns how to reach the API server, within the limits of the flags.
+func newConfig(s *settings) (*rest.Config, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = float32(s.kubeAPIQPS), s.kubeAPIBurst
+	config.UserAgent = "sts-credential-operator/" + version
+	config.Wrap(paging.RoundTripper)
+	return config, nil
 }
 
 // newRollouts returns the controller of restarts, which is set up where it is switched on, see track.

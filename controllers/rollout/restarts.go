@@ -26,11 +26,12 @@ import (
 )
 
 const (
-	// blockedRetry is when a workload that cannot be restarted is looked at again: it sends no events.
+	// blockedRetry is the interval between reads of a workload that cannot be restarted: no event comes for it.
 	blockedRetry = 5 * time.Minute
 	// transientRetry is when a request is repeated that the API server did not answer, or refused for a while.
 	transientRetry = time.Minute
-	// restartRetry is when a workload that somebody else wrote to, or that waits for others' renewals, is looked at again.
+	// restartRetry is the delay before a restart is tried again after another client wrote to the workload, or while other
+	// credentials of it are renewed.
 	restartRetry = time.Second
 	// companionWait is how long after a renewal a workload waits for the renewals of what else it reads.
 	companionWait = 30 * time.Second

@@ -63,13 +63,13 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Called counts a call to STS, as sts.Options.Observe tells of it.
+// Called counts a call to STS. It is the Observe of sts.Options.
 func (m *Metrics) Called(action, outcome string, took time.Duration) {
 	m.requests.WithLabelValues(action, outcome).Inc()
 	m.durations.WithLabelValues(action).Observe(took.Seconds())
 }
 
-// Waited counts a turn in the budget, as ratelimit.Budget.Observe tells of it.
+// Waited counts a wait for a turn in the budget. It is the argument of ratelimit.Budget.Observe.
 func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
 
 // attempted counts an attempt to renew, by the reason of its error; nil is success.
@@ -84,7 +84,7 @@ func (m *Metrics) attempted(err error) {
 	m.renewals.WithLabelValues(result).Inc()
 }
 
-// RegisterMetrics registers all metrics of the operator. Those that tell of StsCredentials are the leader's alone, so that
+// RegisterMetrics registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that
 // two replicas do not count twice; elected is closed once this one leads.
 func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
 	var errs []error

@@ -238,7 +238,7 @@ func TestWaitingForATurnReadsNothing(t *testing.T) {
 		reason    string
 	}{
 		{"nothing happens", func(*world) {}, 0, v1alpha1.ReasonIssued},
-		{"somebody else makes the Secret", func(w *world) { w.must(api.Create(w.ctx, foreign(w, "late"))) }, 1, v1alpha1.ReasonSecretConflict},
+		{"another client creates the Secret", func(w *world) { w.must(api.Create(w.ctx, foreign(w, "late"))) }, 1, v1alpha1.ReasonSecretConflict},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
