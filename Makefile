@@ -146,8 +146,9 @@ chart: ## Check the chart and package it into dist/ (VERSION=v1.2.3 stamps it).
 	$(HELM) package --destination dist $(if $(filter v%,$(VERSION)),--version $(VERSION:v%=%) --app-version $(VERSION)) $(CHART)
 
 .PHONY: build
-build: ## Build the manager into bin/.
+build: ## Build the manager and the agent into bin/.
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/stscred-agent ./cmd/agent
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
@@ -170,7 +171,7 @@ e2e: image-archive ## Test the image and the chart on a real node, with pods tha
 	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go -C test test -count=1 -timeout 20m -v $(ARGS) ./e2e
 
 .PHONY: sbom
-sbom: image-archive ## List the Go modules in the image's manager in dist/sbom.cdx.json (CycloneDX).
+sbom: image-archive ## List the Go modules in the image in dist/sbom.cdx.json (CycloneDX); the manager has all that the agent has.
 	$(TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -disable-html-escape -version $(VERSION) dist/manager | \
 	  sed -e 's|pkg:golang/std@go|pkg:golang/stdlib@|' -e '/"name": "std",/{s/std/stdlib/;n;s/"go/"/;}' >dist/sbom.cdx.json # as scanners call it
 

@@ -29,9 +29,9 @@ type archive struct {
 			Labels          map[string]string
 		}
 	}
-	files   map[string]fs.FileInfo // what a container sees, by path without the leading slash
-	size    int64                  // of all layers, unpacked
-	manager []byte
+	files    map[string]fs.FileInfo // what a container sees, by path without the leading slash
+	size     int64                  // of all layers, unpacked
+	programs map[string][]byte      // the content of the executable files
 }
 
 // readArchive reads the image of the file that IMAGE_ARCHIVE names.
@@ -55,7 +55,7 @@ func readArchive(t *testing.T) *archive {
 	if len(manifest) != 1 {
 		t.Fatalf("%d images in %s, want one", len(manifest), file)
 	}
-	image := &archive{files: map[string]fs.FileInfo{}}
+	image := &archive{files: map[string]fs.FileInfo{}, programs: map[string][]byte{}}
 	image.id = strings.TrimSuffix(path.Base(manifest[0].Config), ".json")
 	decode(t, members[manifest[0].Config], &image.config)
 	for _, layer := range manifest[0].Layers {
@@ -75,8 +75,8 @@ func (a *archive) add(header *tar.Header, body []byte) {
 	}
 	a.files[name] = header.FileInfo()
 	a.size += header.Size
-	if name == "manager" {
-		a.manager = body
+	if header.FileInfo().Mode().IsRegular() && header.FileInfo().Mode()&0o111 != 0 {
+		a.programs[name] = body
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -19,7 +20,8 @@ import (
 	"time"
 )
 
-const maxSize = 60_000_000
+// Bounds of the image and of the agent, in bytes.
+const maxSize, maxAgent = 60_000_000, 10_000_000
 
 func TestConfig(t *testing.T) {
 	image := readArchive(t)
@@ -56,16 +58,16 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// Nothing in the image can be run but the manager: no shell, no package manager.
+// Nothing in the image can be run but its two programs: no shell, no package manager.
 func TestFiles(t *testing.T) {
 	image := readArchive(t)
-	for name, info := range image.files {
-		if info.Mode().IsRegular() && info.Mode()&0o111 != 0 && name != "manager" {
-			t.Errorf("/%s can be executed", name)
-		}
+	if got := slices.Sorted(maps.Keys(image.programs)); !slices.Equal(got, []string{"manager", "stscred-agent"}) {
+		t.Errorf("%q can be executed", got)
 	}
-	if info := image.files["manager"]; info == nil || info.Mode().Perm() != 0o755 {
-		t.Errorf("/manager is %v, want it executable for everybody", info)
+	for name := range image.programs {
+		if mode := image.files[name].Mode(); mode.Perm() != 0o755 {
+			t.Errorf("/%s is %v, want it executable for everybody", name, mode)
+		}
 	}
 	for _, name := range []string{"etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/UTC", "etc/passwd"} {
 		if image.files[name] == nil {
@@ -74,41 +76,66 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func TestManagerIsStatic(t *testing.T) {
+func TestProgramsAreStatic(t *testing.T) {
 	image := readArchive(t)
-	binary, err := elf.NewFile(bytes.NewReader(image.manager))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range binary.Progs {
-		if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
-			t.Errorf("the manager is linked dynamically: %v", part.Type)
+	for name, program := range image.programs {
+		binary, err := elf.NewFile(bytes.NewReader(program))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if binary.Section(".symtab") != nil || binary.Section(".debug_info") != nil || binary.Section(".zdebug_info") != nil {
-		t.Error("the manager has symbols or debugging data")
-	}
-	info, err := buildinfo.Read(bytes.NewReader(image.manager))
-	if err != nil {
-		t.Fatal(err)
-	}
-	built := map[string]string{}
-	for _, setting := range info.Settings {
-		built[setting.Key] = setting.Value
-	}
-	for key, want := range map[string]string{
-		"CGO_ENABLED": "0", "-trimpath": "true", "GOOS": "linux", "GOARCH": image.config.Architecture,
-	} {
-		if built[key] != want {
-			t.Errorf("built with %s=%s, want %s", key, built[key], want)
+		for _, part := range binary.Progs {
+			if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
+				t.Errorf("%s is linked dynamically: %v", name, part.Type)
+			}
 		}
-	}
-	if bytes.Contains(image.manager, []byte("test/stsemulator")) {
-		t.Error("the emulator is linked in")
+		if binary.Section(".symtab") != nil || binary.Section(".debug_info") != nil || binary.Section(".zdebug_info") != nil {
+			t.Errorf("%s has symbols or debugging data", name)
+		}
+		built := map[string]string{}
+		for _, setting := range buildOf(t, program).Settings {
+			built[setting.Key] = setting.Value
+		}
+		for key, want := range map[string]string{
+			"CGO_ENABLED": "0", "-trimpath": "true", "GOOS": "linux", "GOARCH": image.config.Architecture,
+		} {
+			if built[key] != want {
+				t.Errorf("%s is built with %s=%s, want %s", name, key, built[key], want)
+			}
+		}
+		if bytes.Contains(program, []byte("test/stsemulator")) {
+			t.Errorf("the emulator is linked into %s", name)
+		}
 	}
 }
 
-// The manager starts under any user, with a root file system that cannot be written, and says what it is.
+func buildOf(t *testing.T, program []byte) *buildinfo.BuildInfo {
+	t.Helper()
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// The agent runs in many pods, so it is small. The list of the manager's modules is the list of the image's.
+func TestAgentIsSmall(t *testing.T) {
+	image := readArchive(t)
+	agent := image.programs["stscred-agent"]
+	if len(agent) == 0 || len(agent) > maxAgent {
+		t.Errorf("/stscred-agent has %d bytes, want at most %d", len(agent), maxAgent)
+	}
+	modules := map[string]string{}
+	for _, module := range buildOf(t, image.programs["manager"]).Deps {
+		modules[module.Path] = module.Version
+	}
+	for _, module := range buildOf(t, agent).Deps {
+		if modules[module.Path] != module.Version {
+			t.Errorf("/stscred-agent has %s %s, which the manager does not have", module.Path, module.Version)
+		}
+	}
+}
+
+// The programs start under any user, with a root file system that cannot be written, and print what they are.
 func TestRuns(t *testing.T) {
 	image := readArchive(t)
 	if image.config.Architecture != runtime.GOARCH {
@@ -124,12 +151,15 @@ func TestRuns(t *testing.T) {
 	}
 	docker("load", "--input", os.Getenv("IMAGE_ARCHIVE"))
 	labels := image.config.Config.Labels
-	want := fmt.Sprintf("sts-credential-operator %s, commit %s, go", labels["org.opencontainers.image.version"], labels["org.opencontainers.image.revision"])
+	want := fmt.Sprintf(" %s, commit %s, go", labels["org.opencontainers.image.version"], labels["org.opencontainers.image.revision"])
 	for _, user := range []string{"", "65532:65532", "1000680000:0"} {
-		got := docker("run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
-			"--user="+user, "sha256:"+image.id, "--version")
-		if !strings.HasPrefix(got, want) {
-			t.Errorf("as user %q it says %q, want %q…", user, got, want)
+		options := []string{"run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=" + user}
+		if got := docker(append(options, "sha256:"+image.id, "--version")...); !strings.HasPrefix(got, "sts-credential-operator"+want) {
+			t.Errorf("as user %q the manager prints %q, want …%q…", user, got, want)
+		}
+		got := docker(append(options, "--entrypoint=/stscred-agent", "sha256:"+image.id, "version")...)
+		if !strings.HasPrefix(got, "stscred-agent"+want) {
+			t.Errorf("as user %q the agent prints %q, want …%q…", user, got, want)
 		}
 	}
 }

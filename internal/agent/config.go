@@ -1,0 +1,40 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+)
+
+// goodToken makes a token one path segment that nobody guesses. The UID of a pod has 36 characters.
+var goodToken = regexp.MustCompile(`^[A-Za-z0-9._-]{16,128}$`)
+
+func (c Config) validate() error {
+	if c.Dir == "" {
+		return errors.New("no directory. Set " + EnvDir + " to where the Secret is mounted")
+	}
+	if c.Token == "" {
+		return errors.New("no token. Set " + EnvToken + " to the pod's UID (fieldRef metadata.uid)")
+	}
+	if !goodToken.MatchString(c.Token) {
+		return errors.New(EnvToken + " must be 16 to 128 letters, digits, '.', '_' and '-'. Set it to the pod's UID (fieldRef metadata.uid)")
+	}
+	address, err := netip.ParseAddrPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("%s %q is not an IP address with a port. Write for example %s", EnvListen, c.Listen, DefaultListen)
+	}
+	if !isLoopback(address.Addr()) && !c.AllowNonLoopback {
+		return fmt.Errorf("%s %s is not a loopback address, so other pods could ask for the credentials. "+
+			"Write for example %s, or set --allow-non-loopback", EnvListen, c.Listen, DefaultListen)
+	}
+	return nil
+}
+
+func isLoopback(address netip.Addr) bool { return address.Unmap().IsLoopback() }
+
+// path is the only one that is answered.
+func (c Config) path() string { return "/v1/" + c.Token + "/credentials" }

@@ -1,0 +1,55 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"net"
+	"sync"
+)
+
+// limitedListener accepts a connection only when there are less than its limit.
+type limitedListener struct {
+	net.Listener
+	open   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func limit(listener net.Listener, connections int) *limitedListener {
+	return &limitedListener{Listener: listener, open: make(chan struct{}, connections), closed: make(chan struct{})}
+}
+
+// crowded reports whether more than half of the connections are open.
+func (l *limitedListener) crowded() bool { return len(l.open) > cap(l.open)/2 }
+
+// Accept waits for a connection, and for one to end where the limit is reached.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	select {
+	case l.open <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.open
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, done: sync.OnceFunc(func() { <-l.open })}, nil
+}
+
+// Close ends waiting in Accept, too.
+func (l *limitedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	done func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.done()
+	return c.Conn.Close()
+}
