@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,6 +65,9 @@ func (c *StsCredential) SecretName() string {
 	}
 	return c.Name
 }
+
+// WritesURI reports whether the Secret has what stscred-agent serves.
+func (c *StsCredential) WritesURI() bool { return slices.Contains(c.Spec.Secret.Formats, FormatURI) }
 
 // DefaultFormats is the default of spec.secret.formats.
 func DefaultFormats() []SecretFormat { return []SecretFormat{FormatSDK} }

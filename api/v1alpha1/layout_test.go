@@ -14,7 +14,7 @@ func TestStsCredentialLayoutRules(t *testing.T) {
 }
 
 // everyFormat is a list of all formats.
-const everyFormat = "[SDK, Tablestore, OSS, Terraform, LogService, Plain, CLI, INI, External]"
+const everyFormat = "[SDK, Tablestore, OSS, Terraform, LogService, Plain, STS, CLI, INI, External, URI]"
 
 var layoutRows = []row{
 	{"one format", "secret: {formats: [OSS]}", ""},

@@ -33,7 +33,7 @@ type SecretSpec struct {
 	// formats are predefined sets of keys for the programs that read the Secret. Defaults to [SDK]. With an empty list, the
 	// Secret has only the keys of template.
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=9
+	// +kubebuilder:validation:MaxItems=11
 	// +optional
 	Formats []SecretFormat `json:"formats,omitzero"`
 
@@ -56,11 +56,13 @@ type SecretSpec struct {
 //   - Terraform: ALICLOUD_ACCESS_KEY, ALICLOUD_SECRET_KEY, ALICLOUD_SECURITY_TOKEN
 //   - LogService: ALIYUN_LOG_CLI_ACCESSID, ALIYUN_LOG_CLI_ACCESSKEY, ALIYUN_LOG_CLI_STS_TOKEN
 //   - Plain: accessKeyId, accessKeySecret, securityToken, expiration
+//   - STS: AccessKeyId, AccessKeySecret, SecurityToken, Expiration, as in an answer of AssumeRole
 //   - CLI: config.json for the aliyun CLI, with the operator's region
 //   - INI: credentials, a profile file with type = sts_token
 //   - External: external.json, the output of the process_command of an External profile
+//   - URI: credentials.json, the answer that SDKs expect from ALIBABA_CLOUD_CREDENTIALS_URI, for stscred-agent
 //
-// +kubebuilder:validation:Enum=SDK;Tablestore;OSS;Terraform;LogService;Plain;CLI;INI;External
+// +kubebuilder:validation:Enum=SDK;Tablestore;OSS;Terraform;LogService;Plain;STS;CLI;INI;External;URI
 type SecretFormat string
 
 // The formats.
@@ -71,9 +73,11 @@ const (
 	FormatTerraform  SecretFormat = "Terraform"
 	FormatLogService SecretFormat = "LogService"
 	FormatPlain      SecretFormat = "Plain"
+	FormatSTS        SecretFormat = "STS"
 	FormatCLI        SecretFormat = "CLI"
 	FormatINI        SecretFormat = "INI"
 	FormatExternal   SecretFormat = "External"
+	FormatURI        SecretFormat = "URI"
 )
 
 // SecretTemplate adds custom keys to the Secret.

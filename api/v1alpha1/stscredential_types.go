@@ -113,7 +113,7 @@ type StsCredentialSpec struct {
 
 	// renewBefore is how long before their expiration the credentials are renewed: at least 1m, and at least 5m shorter than
 	// duration. It is reduced in proportion if STS issues a shorter lifetime than duration. Defaults to a third of the
-	// lifetime, or a half if rollout restarts workloads.
+	// lifetime, or a half if rollout restarts workloads; with the format URI at least 20m, if the lifetime is 25m or more.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s)){1,3}$') && duration(self) >= duration('1m')",message="renewBefore must be at least 1m, in whole hours, minutes and seconds such as 20m or 1h30m"

@@ -32,6 +32,7 @@ func (r *Reconciler) decide(t target, e existing) renewal.Decision {
 		Duration:     c.Duration(),
 		RenewBefore:  c.RenewBefore(),
 		Restarts:     c.Restarts(),
+		Served:       c.WritesURI(),
 		RenewRequest: t.renewRequest,
 		Seed:         string(c.UID),
 	}

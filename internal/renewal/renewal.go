@@ -15,6 +15,10 @@ const (
 	minWait = 5 * time.Minute
 	// minMargin is the least time between a planned renewal and expiry, for lifetimes of which it is less than a tenth.
 	minMargin = 30 * time.Second
+	// servedLife is the least life that is left at a planned renewal where the agent serves the credentials, for lifetimes of
+	// which at least minWait is left then. Some SDKs refresh up to 15 minutes before expiry and fail where nothing answers, and
+	// the kubelet takes up to 2½ minutes to update a volume.
+	servedLife = 20 * time.Minute
 	// clockTolerance is how far before its own issue a record may be looked at without doubting the clock.
 	clockTolerance = 10 * time.Second
 )
@@ -26,8 +30,10 @@ type Facts struct {
 	// Duration is the lifetime that is asked for; more than 0.
 	Duration time.Duration
 	// RenewBefore is how long before expiry to renew, at least 5 minutes less than Duration; 0 means a third of the
-	// lifetime, or half of it where workloads are restarted.
+	// lifetime, or half of it where workloads are restarted, and more where Served wants it.
 	RenewBefore time.Duration
+	// Served: the agent serves the credentials, to SDKs that refresh up to 15 minutes before expiry.
+	Served bool
 	// Restarts: workloads are restarted after each renewal, which takes time.
 	Restarts bool
 	// RenewRequest is the value with which a user asks for a renewal, empty if none does.
@@ -148,6 +154,9 @@ func (f Facts) renewAt() time.Time {
 	before := lifetime / 3
 	if f.Restarts {
 		before = lifetime / 2
+	}
+	if f.Served && lifetime >= servedLife+minWait {
+		before = max(before, servedLife)
 	}
 	if f.RenewBefore > 0 {
 		before = time.Duration(float64(f.RenewBefore) * min(1, float64(lifetime)/float64(f.Duration)))

@@ -103,6 +103,48 @@ func TestRenewAt(t *testing.T) {
 	}
 }
 
+// Credentials that the agent serves have 20 minutes left at each planned renewal, wherever a quarter of a short lifetime or five
+// minutes can be between two renewals; others keep the default. A spec's own renewBefore is taken as it is.
+func TestRenewAtOfServedCredentials(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		lifetime, renewBefore time.Duration
+		restarts              bool
+		leastLeft, mostLeft   time.Duration
+		leastWait             time.Duration
+		sameAsWithoutTheAgent bool
+	}{
+		{"an hour", time.Hour, 0, false, 20 * time.Minute, 26 * time.Minute, 34 * time.Minute, true},
+		{"an hour by STS's clock", time.Hour - time.Second, 0, false, 20 * time.Minute, 26 * time.Minute, 33 * time.Minute, false},
+		{"an hour, with restarts", time.Hour, 0, true, 30 * time.Minute, 36 * time.Minute, 24 * time.Minute, true},
+		{"half an hour", 30 * time.Minute, 0, false, 20 * time.Minute, 23 * time.Minute, 7 * time.Minute, false},
+		{"half an hour, with restarts", 30 * time.Minute, 0, true, 20 * time.Minute, 23 * time.Minute, 7 * time.Minute, false},
+		{"the shortest that allows it", 25 * time.Minute, 0, false, 20 * time.Minute, 20 * time.Minute, 5 * time.Minute, false},
+		{"one second less", 25*time.Minute - time.Second, 0, false, 8 * time.Minute, 11 * time.Minute, 14 * time.Minute, true},
+		{"the shortest of STS", 15 * time.Minute, 0, false, 5 * time.Minute, 6*time.Minute + 30*time.Second, 8 * time.Minute, true},
+		{"twelve hours", 12 * time.Hour, 0, false, 240 * time.Minute, 312 * time.Minute, 408 * time.Minute, true},
+		{"renewBefore as asked", time.Hour, 10 * time.Minute, false, 10 * time.Minute, 16 * time.Minute, 44 * time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for i := range 1000 {
+				given := facts(func(f *renewal.Facts) {
+					f.Duration, f.RenewBefore, f.Restarts, f.Served = max(tt.lifetime.Round(time.Minute), 15*time.Minute), tt.renewBefore, tt.restarts, true
+					f.Seed, f.Record.ExpiresAt = fmt.Sprint("uid-", i), issued.Add(tt.lifetime)
+				})
+				at := renewal.Decide(issued, given).RenewAt
+				left, wait := issued.Add(tt.lifetime).Sub(at), at.Sub(issued)
+				if left < tt.leastLeft || left > tt.mostLeft || wait < tt.leastWait {
+					t.Fatalf("%v are left after %v, want between %v and %v after %v or more", left, wait, tt.leastLeft, tt.mostLeft, tt.leastWait)
+				}
+				given.Served = false
+				if unserved := renewal.Decide(issued, given).RenewAt; tt.sameAsWithoutTheAgent != unserved.Equal(at) {
+					t.Fatalf("renewed at %v, without the agent at %v", at, unserved)
+				}
+			}
+		})
+	}
+}
+
 func TestRenewAtSpreadsAHerd(t *testing.T) {
 	const credentials, buckets = 1000, 10
 	for _, request := range []string{"first", "second"} {
@@ -137,11 +179,12 @@ func TestRepair(t *testing.T) {
 // FuzzDecide lives through lifetimes: whatever STS returns and the spec asks, the renewal is planned before expiry, kept
 // until then, and comes at most four times a lifetime, or every five minutes where renewBefore asks for that.
 func FuzzDecide(f *testing.F) {
-	f.Add(int64(10*time.Second), int64(time.Hour), int64(0), "uid", "request")
-	f.Add(int64(time.Hour), int64(time.Hour), int64(20*time.Minute), "uid", "request")
-	f.Add(int64(12*time.Hour), int64(12*time.Hour), int64(715*time.Minute), "", "")
-	f.Add(int64(time.Minute), int64(15*time.Minute), int64(10*time.Minute), "a", "b")
-	f.Fuzz(func(t *testing.T, lifetime, duration, renewBefore int64, seed, requestID string) {
+	f.Add(int64(10*time.Second), int64(time.Hour), int64(0), "uid", "request", false)
+	f.Add(int64(time.Hour), int64(time.Hour), int64(20*time.Minute), "uid", "request", false)
+	f.Add(int64(12*time.Hour), int64(12*time.Hour), int64(715*time.Minute), "", "", false)
+	f.Add(int64(time.Minute), int64(15*time.Minute), int64(10*time.Minute), "a", "b", false)
+	f.Add(int64(30*time.Minute), int64(30*time.Minute), int64(0), "a", "b", true)
+	f.Fuzz(func(t *testing.T, lifetime, duration, renewBefore int64, seed, requestID string, served bool) {
 		within := func(v, low, high int64) time.Duration {
 			return time.Duration(low + int64(uint64(v)%uint64(high-low+1)))
 		}
@@ -151,7 +194,7 @@ func FuzzDecide(f *testing.F) {
 		if renewBefore != 0 {
 			before = within(renewBefore, int64(time.Minute), int64(asked-5*time.Minute))
 		}
-		now := renewal.Facts{Duration: asked, RenewBefore: before, Seed: seed, Record: &renewal.Record{
+		now := renewal.Facts{Duration: asked, RenewBefore: before, Served: served, Seed: seed, Record: &renewal.Record{
 			IssuedAt: issued, ExpiresAt: issued.Add(life), RequestID: requestID,
 		}}
 		at := renewal.Decide(issued, now).RenewAt
@@ -160,6 +203,9 @@ func FuzzDecide(f *testing.F) {
 		}
 		if margin := issued.Add(life).Sub(at); margin < min(30*time.Second, life/10) {
 			t.Errorf("renewed %v before the end of %v: too late", margin, life)
+		}
+		if left := issued.Add(life).Sub(at); served && renewBefore == 0 && life >= 25*time.Minute && left < 20*time.Minute {
+			t.Errorf("%v are left of %v for the clients of the agent", left, life)
 		}
 		if d := renewal.Decide(at.Add(-1), now); d.Renew() || !d.Usable {
 			t.Errorf("just before it is due: %+v, want to keep", d)

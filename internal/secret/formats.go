@@ -28,6 +28,7 @@ const (
 	fieldAccessKeySecret = "AccessKeySecret"
 	fieldSecurityToken   = "SecurityToken"
 	fieldExpiration      = "Expiration"
+	fieldLastUpdated     = "LastUpdated" // of no template
 	fieldRoleARN         = "RoleARN"
 	fieldRegion          = "Region"
 )
@@ -38,6 +39,7 @@ func valuesOf(s credentials.Credentials, role, region string) values {
 		fieldAccessKeySecret: s.AccessKeySecret,
 		fieldSecurityToken:   s.SecurityToken,
 		fieldExpiration:      s.ExpiresAt.UTC().Format(time.RFC3339),
+		fieldLastUpdated:     s.IssuedAt.UTC().Format(time.RFC3339),
 		fieldRoleARN:         role,
 		fieldRegion:          region,
 	}
@@ -55,9 +57,11 @@ var formats = map[v1alpha1.SecretFormat]format{
 	v1alpha1.FormatTerraform:  triple("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
 	v1alpha1.FormatLogService: triple("ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"),
 	v1alpha1.FormatPlain:      plain,
+	v1alpha1.FormatSTS:        answer,
 	v1alpha1.FormatCLI:        cli,
 	v1alpha1.FormatINI:        ini,
 	v1alpha1.FormatExternal:   external,
+	v1alpha1.FormatURI:        uri,
 }
 
 // triple is a format of three keys, as environments have it.
@@ -73,6 +77,16 @@ func plain(v values) map[string]string {
 		"accessKeySecret": v[fieldAccessKeySecret],
 		"securityToken":   v[fieldSecurityToken],
 		"expiration":      v[fieldExpiration],
+	}
+}
+
+// answer has the names of AssumeRole's answer, which the OSS CSI driver, JindoSDK and Fluid read.
+func answer(v values) map[string]string {
+	return map[string]string{
+		"AccessKeyId":     v[fieldAccessKeyID],
+		"AccessKeySecret": v[fieldAccessKeySecret],
+		"SecurityToken":   v[fieldSecurityToken],
+		"Expiration":      v[fieldExpiration],
 	}
 }
 
@@ -118,6 +132,20 @@ func ini(v values) map[string]string {
 		"security_token = " + v[fieldSecurityToken],
 		"",
 	}, "\n")}
+}
+
+// uri is the answer of a credentials URI, which stscred-agent serves as it is. SDKs of Java and Python need the Code, the OSS
+// SDK for Java reads StatusCode and LastUpdated.
+func uri(v values) map[string]string {
+	return map[string]string{"credentials.json": document(struct {
+		Code            string `json:"Code"`
+		StatusCode      string `json:"StatusCode"`
+		AccessKeyID     string `json:"AccessKeyId"`
+		AccessKeySecret string `json:"AccessKeySecret"`
+		SecurityToken   string `json:"SecurityToken"`
+		Expiration      string `json:"Expiration"`
+		LastUpdated     string `json:"LastUpdated"`
+	}{"Success", "200", v[fieldAccessKeyID], v[fieldAccessKeySecret], v[fieldSecurityToken], v[fieldExpiration], v[fieldLastUpdated]})}
 }
 
 // document is JSON for a program to read.

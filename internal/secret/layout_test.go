@@ -18,7 +18,7 @@ import (
 
 var allFormats = []v1alpha1.SecretFormat{
 	v1alpha1.FormatSDK, v1alpha1.FormatTablestore, v1alpha1.FormatOSS, v1alpha1.FormatTerraform, v1alpha1.FormatLogService,
-	v1alpha1.FormatPlain, v1alpha1.FormatCLI, v1alpha1.FormatINI, v1alpha1.FormatExternal,
+	v1alpha1.FormatPlain, v1alpha1.FormatSTS, v1alpha1.FormatCLI, v1alpha1.FormatINI, v1alpha1.FormatExternal, v1alpha1.FormatURI,
 }
 
 func layout(t *testing.T, spec v1alpha1.SecretSpec) secret.Layout {
@@ -55,7 +55,7 @@ func TestFormatsShareNoKey(t *testing.T) {
 	for _, format := range allFormats {
 		sum += len(written([]v1alpha1.SecretFormat{format}, nil).Data)
 	}
-	if together := written(allFormats, nil); len(together.Data) != sum || sum != 5*3+4+3 {
+	if together := written(allFormats, nil); len(together.Data) != sum || sum != 5*3+2*4+4 {
 		t.Errorf("%d keys together, %d one by one", len(together.Data), sum)
 	}
 }
@@ -68,7 +68,7 @@ func TestLargestLayoutReadBack(t *testing.T) {
 	}
 	s := written(allFormats, templates)
 	record, intact := secret.Read(stripped(t, s))
-	if record == nil || !intact || len(s.Data) != 22+32 {
+	if record == nil || !intact || len(s.Data) != 27+32 {
 		t.Errorf("record %v, intact %v, %d keys", record, intact, len(s.Data))
 	}
 }
@@ -88,6 +88,8 @@ func TestLayoutHashGolden(t *testing.T) {
 		{"another format", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"OSS"}}, "v1:7f281bf92296a688cf78ba3d09bd1af742d0af664747d054a829bef8ccf07e0f"},
 		{"two formats", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"SDK", "OSS"}}, "v1:180ee6c50e12d9ac72b9e8c17c00244c3bcd3f0158e5d297c654c5fc5fa3f4fe"},
 		{"a format with the region", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"CLI"}}, "v1:fabe31e1d85ffb538dfaefa138c2af79183a3557ce8faa90078fcd33592e7525"},
+		{"the agent's format", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"URI"}}, "v1:868332bf586f5a9cf1ea7bd606be5e1f236f550b5b8ef7bf900a03279dbdd3e0"},
+		{"the format of AssumeRole's answer", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{"STS"}}, "v1:2971cd8780d317abec019c89d59ea1d727f1b3a4ffc0f57f8d382a56c1634969"},
 		{"a template beside the default", v1alpha1.SecretSpec{Template: v1alpha1.SecretTemplate{Data: templates}}, "v1:e29f54ca92ad18ac9b7ca26ceeaf051362ae5b1609a4e6d117ab6c5854dbe55c"},
 		{"a template alone", v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{}, Template: v1alpha1.SecretTemplate{Data: whole}}, "v1:06a792f81265a614c66ae81b2c985bcc3052aeb8211860691fb1081d0f6a076a"},
 	} {
