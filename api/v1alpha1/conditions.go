@@ -92,5 +92,9 @@ const (
 	AnnotationAdopt = "sts.alibabacloud.com/adopt"
 )
 
+// LabelAgent on a pod names the Secret that stscred-agent serves in it, by format URI. A pod with the label is not stale and is
+// not restarted for the Secret, unless a container also reads it through env, envFrom or subPath.
+const LabelAgent = "sts.alibabacloud.com/agent"
+
 // FinalizerAdoptedSecret keeps an StsCredential until its keys are removed from an adopted Secret.
 const FinalizerAdoptedSecret = "sts.alibabacloud.com/adopted-secret"

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // maxCached is the bound in docs/security.md of a pod in the operator's cache, in bytes, maxCost of what it costs to read a
@@ -67,6 +69,22 @@ func largePods() map[string]func(*corev1.Pod) {
 		},
 		"an owner with a long name": func(p *corev1.Pod) {
 			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: strings.Repeat("x", 1<<20), Controller: ptr.To(true)}}
+		},
+		"a label with a long name, beside variables": func(p *corev1.Pod) {
+			p.Labels = map[string]string{v1alpha1.LabelAgent: strings.Repeat("x", 1<<20)}
+			for i := range MaxReads {
+				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
+					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
+				})
+			}
+		},
+		"a label beside variables": func(p *corev1.Pod) {
+			p.Labels = map[string]string{v1alpha1.LabelAgent: "orders"}
+			for i := range MaxReads {
+				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
+					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
+				})
+			}
 		},
 		"labels": func(p *corev1.Pod) {
 			p.Labels = map[string]string{}

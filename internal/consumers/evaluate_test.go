@@ -89,6 +89,32 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+// Pods in which the agent serves the Secret are counted and never restarted for it, not even as a target, unless a container
+// also holds it for good.
+func TestEvaluatePodsWithTheAgent(t *testing.T) {
+	pods := namespace(t)
+	for i := range pods {
+		for name, read := range pods[i].Reads {
+			read.How |= Agent
+			pods[i].Reads[name] = read
+		}
+	}
+	policy := RestartPolicy{Auto: true, Targets: []Workload{volume}}
+	got := Evaluate(at(t, "11:30:00"), "orders", issuance(t), policy, pods)
+	if got.Pods != 7 || fmt.Sprint(names(got.Stale)) != "[env-1 env-ending env-2 job]" || len(got.Due) != 1 || got.Due[0].Workload != env {
+		t.Errorf("%d pods, stale %v, due %+v: want only those due that hold it in variables", got.Pods, names(got.Stale), got.Due)
+	}
+	for i := range pods {
+		for name := range pods[i].Reads {
+			pods[i].Reads[name] = Read{How: Agent | Volume}
+		}
+	}
+	policy.Targets = append(policy.Targets, env)
+	if got := Evaluate(at(t, "11:30:00"), "orders", issuance(t), policy, pods); got.Pods != 7 || len(got.Stale)+len(got.Left)+len(got.Due) != 0 {
+		t.Errorf("%d pods, stale %v, due %+v: want none", got.Pods, names(got.Stale), got.Due)
+	}
+}
+
 // A Job's pod is counted and reported once a quarter of the life of what it holds is left.
 func TestEvaluateJobs(t *testing.T) {
 	pods := namespace(t)

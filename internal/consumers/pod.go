@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 const (
@@ -210,12 +212,18 @@ func readsOf(pod *corev1.Pod) map[string]Read {
 		return nil
 	}
 	started, all := starts(pod), map[string]Read{}
+	if served := pod.Labels[v1alpha1.LabelAgent]; isName(served) {
+		all[served] = Read{How: Agent}
+	}
 	first := time.Time{}
 	for _, at := range started {
 		first = earliest(first, at)
 	}
 	for r := range reads(&pod.Spec) {
-		known := all[r.secret]
+		known, found := all[r.secret]
+		if !found && len(all) == MaxReads {
+			continue
+		}
 		known.How |= r.how
 		known.Optional = known.Optional || r.optional
 		since := started[r.container]

@@ -67,6 +67,11 @@ status:
 		{"a file of a projected volume", "spec: {volumes: [{name: v, projected: {sources: [{secret: {name: orders}}]}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /v, subPath: id}]}]}" + running, SubPath | Volume, "10:00:00"},
 		{"a file and the whole volume", "spec: {volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /a}, {name: v, mountPath: /b, subPath: id}]}]}" + running, SubPath | Volume, "10:00:00"},
 		{"a file of another volume", "spec: {volumes: [{name: v, secret: {secretName: orders}}, {name: w, emptyDir: {}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /v}, {name: w, mountPath: /w, subPath: id}]}]}" + running, Volume, ""},
+		{"through the agent", "metadata: {labels: {sts.alibabacloud.com/agent: orders}}\nspec: {volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main}]}" + running, Agent | Volume, ""},
+		{"through the agent, before its volume is injected", "metadata: {labels: {sts.alibabacloud.com/agent: orders}}\nspec: {containers: [{name: main}]}" + running, Agent, ""},
+		{"through the agent and by variables", "metadata: {labels: {sts.alibabacloud.com/agent: orders}}\nspec: {volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}]}" + running, Agent | EnvFrom | Volume, "10:05:00"},
+		{"through the agent and a file of the volume", "metadata: {labels: {sts.alibabacloud.com/agent: orders}}\nspec: {volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main, volumeMounts: [{name: v, mountPath: /v, subPath: id}]}]}" + running, Agent | SubPath | Volume, "10:00:00"},
+		{"by variables, and another through the agent", "metadata: {labels: {sts.alibabacloud.com/agent: other}}\nspec: {containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}]}" + running, EnvFrom, "10:05:00"},
 		{"variables and a volume", "spec: {volumes: [{name: v, secret: {secretName: orders}}], containers: [{name: main, envFrom: [{secretRef: {name: orders}}], volumeMounts: [{name: v, mountPath: /v}]}]}" + running, EnvFrom | Volume, "10:05:00"},
 		{"before it runs", "spec: {containers: [{name: main, envFrom: [{secretRef: {name: orders}}]}]}", EnvFrom, ""},
 		{"while it waits for a restart", `
@@ -134,7 +139,7 @@ status:
 			if reads != (tt.how != 0) || r.How != tt.how || !r.Since.Equal(at(t, tt.since)) {
 				t.Errorf("got %v %+v, want %v since %s", reads, r, tt.how, tt.since)
 			}
-			if refreshes := tt.how&^Volume == 0; r.How.Refreshes() != refreshes {
+			if refreshes := tt.how&^(Volume|Agent) == 0; r.How.Refreshes() != refreshes {
 				t.Errorf("refreshes by itself: %v", !refreshes)
 			}
 		})

@@ -23,6 +23,8 @@ const (
 	EnvFrom
 	SubPath
 	Volume
+	// Agent: the agent serves it in the pod, by the pod's label v1alpha1.LabelAgent.
+	Agent
 )
 
 // Refreshes reports whether all that is read this way follows the Secret without a restart.

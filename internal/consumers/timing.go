@@ -53,9 +53,11 @@ func (i Issuance) Stale(pod Pod, read Read) bool {
 }
 
 // TargetStale reports whether a pod of a target started before the issuance was written, however it reads the Secret. A pod
-// that does not refer to the Secret is stale from the second issuance on.
+// that does not refer to the Secret is stale from the second issuance on. One in which the agent serves the Secret never is.
 func (i Issuance) TargetStale(pod Pod, read Read, reads bool) bool {
 	switch {
+	case read.How&Agent != 0:
+		return false
 	case i.Created && !reads:
 		return false
 	case i.Created && !read.Optional:
