@@ -21,74 +21,74 @@ import (
 )
 
 // wantConsumers insists on how many pods read the Secret, and how many hold what it held before until when.
-func (w *world) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, until time.Time) {
-	w.Helper()
+func (env *environment) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, until time.Time) {
+	env.Helper()
 	got := c.Status.Consumers
 	if got == nil || got.Pods != pods || got.Stale != stale || (got.StaleExpireAt == nil) != until.IsZero() ||
 		got.StaleExpireAt != nil && !got.StaleExpireAt.Time.Equal(until) {
-		w.Errorf("consumers = %+v, want %d, of them %d stale until %s", got, pods, stale, until)
+		env.Errorf("consumers = %+v, want %d, of them %d stale until %s", got, pods, stale, until)
 	}
 }
 
-// issued is what a credential's Secret holds, as pods see it.
-func (w *world) issued(c *v1alpha1.StsCredential) consumers.Issuance {
-	w.Helper()
-	w.catchUp(c)
+// issuance is what a credential's Secret holds, as pods see it.
+func (env *environment) issuance(c *v1alpha1.StsCredential) consumers.Issuance {
+	env.Helper()
+	env.WaitForCache(c)
 	held := &corev1.Secret{}
-	w.must(cached.Get(w.ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.SecretName()}, held))
+	env.Must(cached.Get(env.Context(), client.ObjectKey{Namespace: c.Namespace, Name: c.SecretName()}, held))
 	record, _ := secret.Read(held)
 	if record == nil {
-		w.Fatal("there is no record")
+		env.Fatal("there is no record")
 	}
 	return consumers.Issuance{WrittenAt: record.StoredAt, Created: len(record.Replaced) == 0}
 }
 
 func TestConsumersAreTold(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.wantConsumers(c, 0, 0, time.Time{})
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.wantConsumers(c, 0, 0, time.Time{})
 	templates := map[string]corev1.PodSpec{"env": byEnvFrom("orders"), "volume": byVolume("orders"), "file": bySubPath("orders"), "other": byEnvFrom("another")}
 	for name, spec := range templates {
-		w.running(name, nil, corev1.PodTemplateSpec{Spec: spec}, nil)
+		env.createPod(name, nil, corev1.PodTemplateSpec{Spec: spec}, nil)
 	}
-	w.pass(c)
-	w.wantConsumers(c, 3, 0, time.Time{})
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
+	env.reconcile(c)
+	env.wantConsumers(c, 3, 0, time.Time{})
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
 	firstEnds := c.Status.ExpiresAt.Time
-	w.told()
+	env.RecordedEvents()
 
-	w.step(41 * time.Minute)
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantConsumers(c, 3, 2, firstEnds)
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env, file (until "+firstEnds.UTC().Format(time.RFC3339)+")")
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	if told := w.told(); len(told) != 1 || !strings.Contains(told[0], "PodsOutliveCredentials") {
-		t.Errorf("events %v", told)
+	env.Step(41 * time.Minute)
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.wantConsumers(c, 3, 2, firstEnds)
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env, file (until "+firstEnds.UTC().Format(time.RFC3339)+")")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	if recorded := env.RecordedEvents(); len(recorded) != 1 || !strings.Contains(recorded[0], "PodsOutliveCredentials") {
+		t.Errorf("events %v", recorded)
 	}
 
 	// Somebody deletes the Secret: what the pods hold is not forgotten.
-	w.must(api.Delete(w.ctx, w.secret("orders")))
-	w.pass(c)
-	w.wantCalls(3)
-	w.wantConsumers(c, 3, 2, c.Status.Consumers.StaleExpireAt.Time)
+	env.Must(api.Delete(env.Context(), env.Secret("orders")))
+	env.reconcile(c)
+	env.WantCalls(3)
+	env.wantConsumers(c, 3, 2, c.Status.Consumers.StaleExpireAt.Time)
 	if until := c.Status.Consumers.StaleExpireAt.Time; until.Before(firstEnds) {
 		t.Errorf("stale pods expire at %v, before what they can hold", until)
 	}
 
 	// Restarted by hand, the pods are as good as new; one that has ended does not count.
-	w.step(time.Minute)
+	env.Step(time.Minute)
 	for _, name := range []string{"env", "file"} {
-		w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})
-		w.running(name+"-again", nil, corev1.PodTemplateSpec{Spec: templates[name]}, nil)
+		env.deletePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}})
+		env.createPod(name+"-again", nil, corev1.PodTemplateSpec{Spec: templates[name]}, nil)
 	}
-	w.pass(c)
-	w.wantConsumers(c, 3, 0, time.Time{})
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
+	env.reconcile(c)
+	env.wantConsumers(c, 3, 0, time.Time{})
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
 
-	w.issuer.TracksConsumers = false
-	w.reconcile(w.issuer, c)
+	env.issuer.TracksConsumers = false
+	env.reconcileWith(env.issuer, c)
 	if c.Status.Consumers != nil {
 		t.Errorf("consumers = %+v though nobody tracks them", c.Status.Consumers)
 	}
@@ -106,26 +106,26 @@ func (q *requestsAfter) AddAfter(request reconcile.Request, _ time.Duration) {
 
 // A pod wakes the credentials that it reads and those whose target its workload is, when something about it matters.
 func TestPodsWakeWhomTheyConcern(t *testing.T) {
-	w := newWorld(t)
-	w.Rollouts = true
+	env := newEnvironment(t)
+	env.Rollouts = true
 	for _, name := range []string{"orders", "payments", "stock"} {
-		c := w.credential(name, func(c *v1alpha1.StsCredential) {
+		c := env.CreateCredential(name, func(c *v1alpha1.StsCredential) {
 			if name == "stock" {
 				c.Spec.Rollout.Targets = []v1alpha1.RolloutTarget{{Kind: "Deployment", Name: "shop"}}
 			}
 		})
-		w.pass(c)
-		w.pass(c)
+		env.reconcile(c)
+		env.reconcile(c)
 	}
-	pod := w.podOf(w.deployment("shop", byEnvFrom("orders")), "a")
-	w.must(api.Get(w.ctx, requestFor(&v1alpha1.StsCredential{ObjectMeta: pod.ObjectMeta}).NamespacedName, pod))
+	pod := env.createPodOf(env.createDeployment("shop", byEnvFrom("orders")), "a")
+	env.Must(api.Get(env.Context(), requestFor(&v1alpha1.StsCredential{ObjectMeta: pod.ObjectMeta}).NamespacedName, pod))
 	strip := func(p *corev1.Pod) *corev1.Pod {
 		out, err := consumers.Strip(p.DeepCopy())
-		w.must(err)
+		env.Must(err)
 		return out.(*corev1.Pod)
 	}
 	restarted := pod.DeepCopy()
-	restarted.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(w.clock.Now().Add(time.Hour))
+	restarted.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(env.OperatorClock.Now().Add(time.Hour))
 	relabelled := pod.DeepCopy()
 	relabelled.ResourceVersion, relabelled.Labels["x"] = "9", "y"
 	for _, tt := range []struct {
@@ -133,14 +133,14 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 		wake func(q queue)
 		want int
 	}{
-		{"a new pod", func(q queue) { w.podHandler().Create(w.ctx, event.CreateEvent{Object: strip(pod)}, q) }, 2},
+		{"a new pod", func(q queue) { env.podHandler().Create(env.Context(), event.CreateEvent{Object: strip(pod)}, q) }, 2},
 		{"a restarted container", func(q queue) {
-			w.podHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(restarted)}, q)
+			env.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(restarted)}, q)
 		}, 2},
 		{"a label", func(q queue) {
-			w.podHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(relabelled)}, q)
+			env.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(relabelled)}, q)
 		}, 0},
-		{"a pod that goes", func(q queue) { w.podHandler().Delete(w.ctx, event.DeleteEvent{Object: strip(pod)}, q) }, 2},
+		{"a pod that goes", func(q queue) { env.podHandler().Delete(env.Context(), event.DeleteEvent{Object: strip(pod)}, q) }, 2},
 	} {
 		q := &requestsAfter{got: map[string]bool{}}
 		tt.wake(q)

@@ -15,44 +15,44 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// manifest writes a Deployment as it might stand in Git, and returns what runs kubectl with it.
-func (w *world) manifest(d *appsv1.Deployment) (kubectl func(args ...string)) {
-	w.Helper()
+// writeManifest writes a Deployment as it might stand in Git, and returns what runs kubectl with it.
+func (env *environment) writeManifest(d *appsv1.Deployment) (kubectl func(args ...string)) {
+	env.Helper()
 	fromGit := &appsv1.Deployment{TypeMeta: d.TypeMeta, Spec: *d.Spec.DeepCopy()}
 	fromGit.APIVersion, fromGit.Kind, fromGit.Namespace, fromGit.Name = "apps/v1", "Deployment", d.Namespace, d.Name
 	content, err := json.Marshal(fromGit)
-	w.must(err)
-	dir := w.TempDir()
+	env.Must(err)
+	dir := env.TempDir()
 	file, kubeconfig := filepath.Join(dir, "deployment.json"), filepath.Join(dir, "kubeconfig")
-	w.must(os.WriteFile(file, content, 0o600))
-	w.must(plane.WriteKubeconfig(kubeconfig))
+	env.Must(os.WriteFile(file, content, 0o600))
+	env.Must(cluster.WriteKubeconfig(kubeconfig))
 	return func(args ...string) {
-		w.Helper()
-		command := exec.CommandContext(w.ctx, filepath.Join(plane.Assets(), "kubectl"), append(args, "--filename="+file, "--kubeconfig="+kubeconfig)...)
+		env.Helper()
+		command := exec.CommandContext(env.Context(), filepath.Join(cluster.Assets(), "kubectl"), append(args, "--filename="+file, "--kubeconfig="+kubeconfig)...)
 		if output, err := command.CombinedOutput(); err != nil {
-			w.Fatalf("kubectl %v: %v: %s", args, err, output)
+			env.Fatalf("kubectl %v: %v: %s", args, err, output)
 		}
 	}
 }
 
-// restarted is a world in which a Deployment, of which a tool applies a manifest, was restarted after a renewal.
-func restarted(t *testing.T, apply ...string) (w *world, d *appsv1.Deployment, kubectl func(args ...string)) {
-	w = restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d = w.deployment("env", byEnvFrom("orders"))
-	kubectl = w.manifest(d)
+// restarted returns an environment in which a Deployment, of which a tool applies a manifest, was restarted after a renewal.
+func restarted(t *testing.T, apply ...string) (env *environment, d *appsv1.Deployment, kubectl func(args ...string)) {
+	env = newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	d = env.createDeployment("env", byEnvFrom("orders"))
+	kubectl = env.writeManifest(d)
 	kubectl(apply...)
-	pod := w.podOf(d, "a")
-	w.step(halfway)
-	w.pass(c)
-	if len(w.stamps("Deployment", "env")) == 0 {
+	pod := env.createPodOf(d, "a")
+	env.Step(halfway)
+	env.reconcile(c)
+	if len(env.restartAnnotations("Deployment", "env")) == 0 {
 		t.Fatal("it was not restarted")
 	}
-	w.step(time.Minute)
-	w.gone(pod)
-	w.podOf(d, "b")
-	return w, d, kubectl
+	env.Step(time.Minute)
+	env.deletePod(pod)
+	env.createPodOf(d, "b")
+	return env, d, kubectl
 }
 
 // Tools that apply leave the stamp on a workload, on the client's side as on the server's.
@@ -62,30 +62,30 @@ func TestStampsSurviveApplying(t *testing.T) {
 		"by the server": {"apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, _, kubectl := restarted(t, apply...)
-			before := w.stamps("Deployment", "env")
+			env, _, kubectl := restarted(t, apply...)
+			before := env.restartAnnotations("Deployment", "env")
 			kubectl(apply...)
-			w.wantStamps("Deployment", "env", before)
+			env.wantRestartAnnotations("Deployment", "env", before)
 		})
 	}
 }
 
 // A tool that takes the stamp away restarts the workload once, by doing so, and the operator does not answer.
 func TestNoLoopWithToolsThatRevert(t *testing.T) {
-	w, d, kubectl := restarted(t, "apply")
+	env, d, kubectl := restarted(t, "apply")
 	kubectl("replace")
-	w.wantStamps("Deployment", "env", map[string]string{})
-	w.podOf(d, "c")
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(d), d))
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{})
+	env.createPodOf(d, "c")
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(d), d))
 	reverted := d.ResourceVersion
-	c := w.credentialNamed(w.ctx, w.namespace, "orders")
+	c := env.credentialNamed(env.Context(), env.Namespace, "orders")
 	for range 3 {
-		w.pass(c)
-		w.step(10 * time.Minute)
+		env.reconcile(c)
+		env.Step(10 * time.Minute)
 	}
-	if now := w.version(d); now != reverted {
+	if now := env.resourceVersion(d); now != reverted {
 		t.Error("the operator wrote to the workload again")
 	}
-	w.wantConsumers(c, 2, 0, time.Time{})
-	w.wantCalls(2)
+	env.wantConsumers(c, 2, 0, time.Time{})
+	env.WantCalls(2)
 }

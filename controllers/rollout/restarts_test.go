@@ -26,17 +26,17 @@ func byOptional(secret string) corev1.PodSpec {
 }
 
 func TestPodsFromBeforeTheFirstIssueAreRestarted(t *testing.T) {
-	w := restarting(t)
-	w.podOf(w.deployment("optional", byOptional("orders")), "a")
-	w.step(time.Hour)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.wantStamps("Deployment", "optional", map[string]string{"orders": c.Status.RequestID})
-	w.wantConsumers(c, 1, 1, time.Time{})
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.step(unservedFor)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutUnfinished, "optional-a-x")
+	env := newRestartingEnvironment(t)
+	env.createPodOf(env.createDeployment("optional", byOptional("orders")), "a")
+	env.Step(time.Hour)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "optional", map[string]string{"orders": c.Status.RequestID})
+	env.wantConsumers(c, 1, 1, time.Time{})
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.Step(unservedFor)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutUnfinished, "optional-a-x")
 }
 
 // unservedFor is how long pods may hold nothing that works before that is reported.
@@ -44,87 +44,87 @@ const unservedFor = 30 * time.Minute
 
 // Without restarts, such pods are reported at once.
 func TestPodsFromBeforeTheFirstIssueAreReported(t *testing.T) {
-	w := newWorld(t)
-	w.running("optional", nil, corev1.PodTemplateSpec{Spec: byOptional("orders")}, nil)
-	w.step(time.Hour)
-	c := w.credential("orders")
-	w.pass(c)
-	w.wantConsumers(c, 1, 1, time.Time{})
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "optional (optional started before")
+	env := newEnvironment(t)
+	env.createPod("optional", nil, corev1.PodTemplateSpec{Spec: byOptional("orders")}, nil)
+	env.Step(time.Hour)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.wantConsumers(c, 1, 1, time.Time{})
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "optional (optional started before")
 }
 
 // A pod that cannot start without the Secret has waited for it.
 func TestPodsThatWaitedForTheFirstIssueAreFresh(t *testing.T) {
-	w := restarting(t)
-	w.step(time.Hour)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.podOf(w.deployment("file", bySubPath("orders")), "a")
-	w.pass(c)
-	w.wantConsumers(c, 2, 0, time.Time{})
-	w.wantStamps("Deployment", "env", nil)
-	w.wantStamps("Deployment", "file", nil)
+	env := newRestartingEnvironment(t)
+	env.Step(time.Hour)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.createPodOf(env.createDeployment("file", bySubPath("orders")), "a")
+	env.reconcile(c)
+	env.wantConsumers(c, 2, 0, time.Time{})
+	env.wantRestartAnnotations("Deployment", "env", nil)
+	env.wantRestartAnnotations("Deployment", "file", nil)
 }
 
 func TestPodsFromBeforeAdoptionAreRestarted(t *testing.T) {
-	w := restarting(t)
-	w.must(api.Create(w.ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders", Annotations: map[string]string{v1alpha1.AnnotationAdopt: "orders"}},
+	env := newRestartingEnvironment(t)
+	env.Must(api.Create(env.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders", Annotations: map[string]string{v1alpha1.AnnotationAdopt: "orders"}},
 		Data:       map[string][]byte{"ALIBABA_CLOUD_ACCESS_KEY_ID": []byte("of its owner")},
 	}))
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.step(time.Hour)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.pass(c)
-	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
-	w.wantConsumers(c, 1, 1, time.Time{})
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.Step(time.Hour)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
+	env.wantConsumers(c, 1, 1, time.Time{})
 }
 
 // Whatever is lost, pods that hold what a deleted Secret held are restarted.
 func TestALostStatusHidesNoStalePods(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.pass(c)
-	w.wantConsumers(c, 1, 0, time.Time{})
-	w.step(time.Hour)
-	w.must(api.Delete(w.ctx, w.secret("orders")))
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.reconcile(c)
+	env.wantConsumers(c, 1, 0, time.Time{})
+	env.Step(time.Hour)
+	env.Must(api.Delete(env.Context(), env.Secret("orders")))
 	c.Status = v1alpha1.StsCredentialStatus{}
-	w.must(api.Status().Update(w.ctx, c))
-	w.restart()
-	w.Rollouts = true
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
+	env.Must(api.Status().Update(env.Context(), c))
+	env.restartOperator()
+	env.Rollouts = true
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
 }
 
 func TestAPartitionIsReportedAtTheFirstRenewal(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	s, _ := w.statefulSet("db", byEnvFrom("orders"))
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	s, _ := env.createStatefulSet("db", byEnvFrom("orders"))
 	owner := metav1.NewControllerRef(s, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))
 	for _, name := range []string{"db-1", "db-2"} {
-		w.running(name, map[string]string{"app": "db"}, s.Spec.Template, owner)
+		env.createPod(name, map[string]string{"app": "db"}, s.Spec.Template, owner)
 	}
 	s.Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To[int32](2)}
-	w.must(api.Update(w.ctx, s))
-	w.step(halfway)
-	w.pass(c)
-	w.wantStamps("StatefulSet", "db", map[string]string{"orders": c.Status.RequestID})
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonStrategyUnsuited, "db-0, db-1: partition is 2")
+	env.Must(api.Update(env.Context(), s))
+	env.Step(halfway)
+	env.reconcile(c)
+	env.wantRestartAnnotations("StatefulSet", "db", map[string]string{"orders": c.Status.RequestID})
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonStrategyUnsuited, "db-0, db-1: partition is 2")
 
 	// What it keeps is no reason to restart the rest.
-	w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "db-2"}})
-	w.step(time.Hour)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(s), s))
-	w.running("db-2", map[string]string{"app": "db"}, s.Spec.Template, owner)
+	env.deletePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "db-2"}})
+	env.Step(time.Hour)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(s), s))
+	env.createPod("db-2", map[string]string{"app": "db"}, s.Spec.Template, owner)
 	before := s.ResourceVersion
-	w.pass(c)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(s), s))
+	env.reconcile(c)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(s), s))
 	if s.ResourceVersion != before {
 		t.Error("the StatefulSet was written to again")
 	}
@@ -134,8 +134,8 @@ func TestAPartitionIsReportedAtTheFirstRenewal(t *testing.T) {
 func TestWrongClocks(t *testing.T) {
 	const wrong = 10 * time.Minute
 	for _, tt := range []struct {
-		name                string
-		apiAhead, nodeAhead time.Duration
+		name              string
+		apiSkew, nodeSkew time.Duration
 	}{
 		{"all clocks are right", 0, 0},
 		{"the operator is behind", wrong, wrong},
@@ -145,30 +145,30 @@ func TestWrongClocks(t *testing.T) {
 		{"operator and node are ahead", -wrong, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := restarting(t)
-			w.step(time.Hour) // ahead of the API server's own clock, which notes when pods are created
-			w.apiAhead, w.nodeAhead = tt.apiAhead, tt.nodeAhead
-			apiSkews.Store(w.namespace, tt.apiAhead)
-			c := w.credential("orders", automatic)
-			w.pass(c)
+			env := newRestartingEnvironment(t)
+			env.Step(time.Hour) // ahead of the API server's own clock, which notes when pods are created
+			env.apiSkew, env.nodeSkew = tt.apiSkew, tt.nodeSkew
+			env.SetServerSkew(tt.apiSkew)
+			c := env.CreateCredential("orders", withAutoRestart)
+			env.reconcile(c)
 			expires := c.Status.ExpiresAt.Time
-			w.step(time.Hour)
-			w.podOf(w.deployment("old", byEnvFrom("orders")), "a")
-			w.pass(c)
-			w.wantCalls(1)
-			w.wantConsumers(c, 1, 0, time.Time{})
-			w.step(time.Minute)
-			w.edit(c, func(c *v1alpha1.StsCredential) {
+			env.Step(time.Hour)
+			env.createPodOf(env.createDeployment("old", byEnvFrom("orders")), "a")
+			env.reconcile(c)
+			env.WantCalls(1)
+			env.wantConsumers(c, 1, 0, time.Time{})
+			env.Step(time.Minute)
+			env.Edit(c, func(c *v1alpha1.StsCredential) {
 				c.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "now"}
 			})
-			w.pass(c)
-			w.wantCalls(2)
-			w.step(time.Minute)
-			w.podOf(w.deployment("new", byEnvFrom("orders")), "a")
-			w.pass(c)
-			w.wantStamps("Deployment", "old", map[string]string{"orders": c.Status.RequestID})
-			w.wantStamps("Deployment", "new", nil)
-			w.wantConsumers(c, 2, 1, expires)
+			env.reconcile(c)
+			env.WantCalls(2)
+			env.Step(time.Minute)
+			env.createPodOf(env.createDeployment("new", byEnvFrom("orders")), "a")
+			env.reconcile(c)
+			env.wantRestartAnnotations("Deployment", "old", map[string]string{"orders": c.Status.RequestID})
+			env.wantRestartAnnotations("Deployment", "new", nil)
+			env.wantConsumers(c, 2, 1, expires)
 		})
 	}
 }
@@ -177,22 +177,22 @@ func TestWrongClocks(t *testing.T) {
 func TestWritesAreTimedByTheAPIServer(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"the operator is behind": -10 * time.Minute, "the operator is ahead": 10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
-			w := restarting(t)
-			apiSkews.Store(w.namespace, realTime)
-			began := w.clock.Now()
-			w.step(ahead)
-			c := w.credential("orders", automatic)
-			w.pass(c)
-			w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"} })
-			w.pass(c)
-			if got := w.secret("orders").Labels["team"]; got != "shop" {
+			env := newRestartingEnvironment(t)
+			env.UseServerTime()
+			began := env.OperatorClock.Now()
+			env.Step(ahead)
+			c := env.CreateCredential("orders", withAutoRestart)
+			env.reconcile(c)
+			env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"} })
+			env.reconcile(c)
+			if got := env.Secret("orders").Labels["team"]; got != "shop" {
 				t.Fatalf("label %q", got)
 			}
-			if took := w.issued(c).WrittenAt.Sub(began); took < 0 || took > 5*time.Minute {
+			if took := env.issuance(c).WrittenAt.Sub(began); took < 0 || took > 5*time.Minute {
 				t.Errorf("written %v after the test began", took)
 			}
 			managers := map[string]bool{}
-			for _, e := range w.secret("orders").ManagedFields {
+			for _, e := range env.Secret("orders").ManagedFields {
 				managers[e.Manager] = true
 			}
 			if !managers[secret.CredentialsManager] || !managers[secret.MetadataManager] {
@@ -204,56 +204,56 @@ func TestWritesAreTimedByTheAPIServer(t *testing.T) {
 
 // A Job's pod ends long before its credentials: it is no alarm until a quarter of their life is left.
 func TestJobsAreNoAlarmWhileTheirCredentialsLive(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour} })
-	w.pass(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour} })
+	env.reconcile(c)
 	expires := c.Status.ExpiresAt.Time
 	spec := byEnvFrom("orders")
 	spec.RestartPolicy = corev1.RestartPolicyNever
-	w.running("job", nil, corev1.PodTemplateSpec{Spec: spec}, nil)
-	w.step(c.Status.RenewAt.Sub(w.clock.Now()) + time.Second)
-	w.told()
-	next := w.pass(c).RequeueAfter
-	w.wantCalls(2)
-	w.wantConsumers(c, 1, 0, time.Time{})
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
-	if told := w.told(); len(told) != 0 {
-		t.Errorf("events %v", told)
+	env.createPod("job", nil, corev1.PodTemplateSpec{Spec: spec}, nil)
+	env.Step(c.Status.RenewAt.Sub(env.OperatorClock.Now()) + time.Second)
+	env.RecordedEvents()
+	next := env.reconcile(c).RequeueAfter
+	env.WantCalls(2)
+	env.wantConsumers(c, 1, 0, time.Time{})
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
+	if recorded := env.RecordedEvents(); len(recorded) != 0 {
+		t.Errorf("events %v", recorded)
 	}
-	if at := w.clock.Now().Add(next); at.After(expires.Add(-time.Hour).Add(time.Minute)) || at.Before(expires.Add(-time.Hour).Add(-time.Minute)) {
+	if at := env.OperatorClock.Now().Add(next); at.After(expires.Add(-time.Hour).Add(time.Minute)) || at.Before(expires.Add(-time.Hour).Add(-time.Minute)) {
 		t.Errorf("looks again at %v, a quarter before %v", at, expires)
 	}
-	w.step(next)
-	w.pass(c)
-	w.wantConsumers(c, 1, 1, expires)
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "job")
+	env.Step(next)
+	env.reconcile(c)
+	env.wantConsumers(c, 1, 1, expires)
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "job")
 }
 
 // The API server takes any text as the name of a volume's Secret; it does not count as another.
 func TestForgedNamesOfSecretsCountForNothing(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.running("forged", nil, corev1.PodTemplateSpec{Spec: byVolume("none 2 1 1,orders 2 1 1")}, nil)
-	w.running("forged-as-before", nil, corev1.PodTemplateSpec{Spec: byVolume("orders 2 1,none")}, nil)
-	w.step(time.Hour)
-	w.pass(c)
-	w.wantConsumers(c, 0, 0, time.Time{})
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.createPod("forged", nil, corev1.PodTemplateSpec{Spec: byVolume("none 2 1 1,orders 2 1 1")}, nil)
+	env.createPod("forged-as-before", nil, corev1.PodTemplateSpec{Spec: byVolume("orders 2 1,none")}, nil)
+	env.Step(time.Hour)
+	env.reconcile(c)
+	env.wantConsumers(c, 0, 0, time.Time{})
 }
 
 // Whatever somebody writes into the restart annotations, a restart is not held off.
 func TestForgedRestartAnnotationsHoldOffNothing(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d := w.deployment("env", byEnvFrom("orders"))
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	d := env.createDeployment("env", byEnvFrom("orders"))
 	d.Spec.Template.Annotations = map[string]string{
-		"sts.alibabacloud.com/restarted-at":  w.clock.Now().Add(1000 * time.Hour).Format(time.RFC3339),
+		"sts.alibabacloud.com/restarted-at":  env.OperatorClock.Now().Add(1000 * time.Hour).Format(time.RFC3339),
 		"sts.alibabacloud.com/restarted-for": strings.Repeat("orders=x,", 10_000),
 	}
-	w.must(api.Update(w.ctx, d))
-	w.podOf(d, "a")
-	w.step(halfway)
-	w.pass(c)
-	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
+	env.Must(api.Update(env.Context(), d))
+	env.createPodOf(d, "a")
+	env.Step(halfway)
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
 }

@@ -24,14 +24,15 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-func automatic(c *v1alpha1.StsCredential) {
+func withAutoRestart(c *v1alpha1.StsCredential) {
 	c.Spec.Rollout.Mode = v1alpha1.RolloutAuto
 	c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour}
 }
 
-func targeting(kind, name string) func(*v1alpha1.StsCredential) {
+func withTarget(kind, name string) func(*v1alpha1.StsCredential) {
 	return func(c *v1alpha1.StsCredential) {
 		c.Spec.Rollout.Targets = []v1alpha1.RolloutTarget{{Kind: kind, Name: name}}
 		c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour}
@@ -41,29 +42,29 @@ func targeting(kind, name string) func(*v1alpha1.StsCredential) {
 // halfway is when a credential of four hours that restarts workloads is due.
 const halfway = 2 * time.Hour
 
-// restarting is a world whose operator restarts workloads.
-func restarting(t *testing.T) *world {
-	w := newWorld(t)
-	w.Rollouts = true
-	return w
+// newRestartingEnvironment returns an environment whose operator restarts workloads.
+func newRestartingEnvironment(t *testing.T) *environment {
+	env := newEnvironment(t)
+	env.Rollouts = true
+	return env
 }
 
 func TestRestartsWhatCannotRefresh(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	env, volume := w.deployment("env", byEnvFrom("orders")), w.deployment("volume", byVolume("orders"))
-	old := w.podOf(env, "a")
-	w.podOf(volume, "a")
-	w.statefulSet("file", bySubPath("orders"))
-	w.pass(c)
-	w.wantStamps("Deployment", "env", nil) // the first issue restarts nothing
-	w.told()
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	readsEnv, volume := env.createDeployment("env", byEnvFrom("orders")), env.createDeployment("volume", byVolume("orders"))
+	old := env.createPodOf(readsEnv, "a")
+	env.createPodOf(volume, "a")
+	env.createStatefulSet("file", bySubPath("orders"))
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "env", nil) // the first issue restarts nothing
+	env.RecordedEvents()
 
 	// The process dies between Secret and stamp.
-	w.step(halfway)
-	alive := w.Client
-	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+	env.Step(halfway)
+	alive := env.Client
+	env.Client = testenv.Intercept(cached, interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 				return context.Canceled
@@ -71,125 +72,125 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 			return c.Patch(ctx, o, p, opts...)
 		},
 	})
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantStamps("Deployment", "env", nil)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutRefused, "did not answer")
-	w.restart()
-	w.Client, w.Rollouts = alive, true
-	w.told()
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.wantRestartAnnotations("Deployment", "env", nil)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutRefused, "did not answer")
+	env.restartOperator()
+	env.Client, env.Rollouts = alive, true
+	env.RecordedEvents()
 
-	w.pass(c)
+	env.reconcile(c)
 	want := map[string]string{"orders": c.Status.RequestID}
-	w.wantStamps("Deployment", "env", want)
-	w.wantStamps("StatefulSet", "file", want)
-	w.wantStamps("Deployment", "volume", nil)
-	w.wantConsumers(c, 3, 2, c.Status.Consumers.StaleExpireAt.Time)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
-	if told := w.told(); len(told) != 2 || !strings.Contains(told[0], "Restarted Deployment env is restarted") || !strings.Contains(told[0], old.Name) {
-		t.Errorf("events %v", told)
+	env.wantRestartAnnotations("Deployment", "env", want)
+	env.wantRestartAnnotations("StatefulSet", "file", want)
+	env.wantRestartAnnotations("Deployment", "volume", nil)
+	env.wantConsumers(c, 3, 2, c.Status.Consumers.StaleExpireAt.Time)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
+	if recorded := env.RecordedEvents(); len(recorded) != 2 || !strings.Contains(recorded[0], "Restarted Deployment env is restarted") || !strings.Contains(recorded[0], old.Name) {
+		t.Errorf("events %v", recorded)
 	}
 
 	// Nothing is restarted twice: not by another look, nor by another process.
-	before := w.version(env)
-	w.pass(c)
-	w.restart()
-	w.Rollouts = true
-	w.pass(c)
-	if w.version(env) != before {
+	before := env.resourceVersion(readsEnv)
+	env.reconcile(c)
+	env.restartOperator()
+	env.Rollouts = true
+	env.reconcile(c)
+	if env.resourceVersion(readsEnv) != before {
 		t.Error("the Deployment was written to again for the same issue")
 	}
 
 	// A pod that was made since is not stale, however slowly the rest goes.
-	w.step(time.Minute)
-	w.podOf(env, "b")
-	w.gone(old)
-	w.pass(c)
-	w.wantConsumers(c, 3, 1, c.Status.Consumers.StaleExpireAt.Time)
-	w.wantCalls(2)
+	env.Step(time.Minute)
+	env.createPodOf(readsEnv, "b")
+	env.deletePod(old)
+	env.reconcile(c)
+	env.wantConsumers(c, 3, 1, c.Status.Consumers.StaleExpireAt.Time)
+	env.WantCalls(2)
 }
 
-func (w *world) version(d *appsv1.Deployment) string {
-	w.Helper()
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(d), d))
+func (env *environment) resourceVersion(d *appsv1.Deployment) string {
+	env.Helper()
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(d), d))
 	return d.ResourceVersion
 }
 
 func TestTargetsAreRestarted(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", targeting("Deployment", "volume"))
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "there is no Deployment volume")
-	w.podOf(w.deployment("volume", byVolume("orders")), "a")
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.wantStamps("Deployment", "volume", nil)
-	w.step(halfway)
-	w.pass(c)
-	w.wantStamps("Deployment", "volume", map[string]string{"orders": c.Status.RequestID})
-	w.wantStamps("Deployment", "env", nil)
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env-a-x")
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withTarget("Deployment", "volume"))
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "there is no Deployment volume")
+	env.createPodOf(env.createDeployment("volume", byVolume("orders")), "a")
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.wantRestartAnnotations("Deployment", "volume", nil)
+	env.Step(halfway)
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "volume", map[string]string{"orders": c.Status.RequestID})
+	env.wantRestartAnnotations("Deployment", "env", nil)
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env-a-x")
 }
 
 func TestBlockedReasonsAreReported(t *testing.T) {
 	for _, tt := range []struct {
 		name, reason, message string
-		given                 func(w *world) func(*v1alpha1.StsCredential)
+		given                 func(env *environment) func(*v1alpha1.StsCredential)
 	}{
-		{"a paused Deployment", v1alpha1.ReasonWorkloadPaused, "Deployment env is paused", func(w *world) func(*v1alpha1.StsCredential) {
-			d := w.deployment("env", byEnvFrom("orders"))
-			w.podOf(d, "a")
+		{"a paused Deployment", v1alpha1.ReasonWorkloadPaused, "Deployment env is paused", func(env *environment) func(*v1alpha1.StsCredential) {
+			d := env.createDeployment("env", byEnvFrom("orders"))
+			env.createPodOf(d, "a")
 			d.Spec.Paused = true
-			w.must(api.Update(w.ctx, d))
-			return automatic
+			env.Must(api.Update(env.Context(), d))
+			return withAutoRestart
 		}},
-		{"a StatefulSet that waits for deletions", v1alpha1.ReasonStrategyUnsuited, "OnDelete", func(w *world) func(*v1alpha1.StsCredential) {
-			s, _ := w.statefulSet("env", byEnvFrom("orders"))
+		{"a StatefulSet that waits for deletions", v1alpha1.ReasonStrategyUnsuited, "OnDelete", func(env *environment) func(*v1alpha1.StsCredential) {
+			s, _ := env.createStatefulSet("env", byEnvFrom("orders"))
 			s.Spec.UpdateStrategy.Type, s.Spec.UpdateStrategy.RollingUpdate = appsv1.OnDeleteStatefulSetStrategyType, nil
-			w.must(api.Update(w.ctx, s))
-			return automatic
+			env.Must(api.Update(env.Context(), s))
+			return withAutoRestart
 		}},
-		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "Kind CloneSet is not installed in this cluster.", func(*world) func(*v1alpha1.StsCredential) {
-			return targeting("CloneSet", "env")
+		{"a kind that is not installed", v1alpha1.ReasonTargetNotFound, "Kind CloneSet is not installed in this cluster.", func(*environment) func(*v1alpha1.StsCredential) {
+			return withTarget("CloneSet", "env")
 		}},
-		{"no right to read", v1alpha1.ReasonRolloutForbidden, "may not read Deployment env", func(w *world) func(*v1alpha1.StsCredential) {
-			w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-			w.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		{"no right to read", v1alpha1.ReasonRolloutForbidden, "may not read Deployment env", func(env *environment) func(*v1alpha1.StsCredential) {
+			env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+			env.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 				if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 					return apierrors.NewForbidden(appsv1.Resource("deployments"), key.Name, nil)
 				}
 				return c.Get(ctx, key, o, opts...)
 			}})
-			return automatic
+			return withAutoRestart
 		}},
-		{"no right to restart anything", v1alpha1.ReasonRolloutsDisabled, "--rollouts", func(w *world) func(*v1alpha1.StsCredential) {
-			w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-			w.Rollouts = false
-			return automatic
+		{"no right to restart anything", v1alpha1.ReasonRolloutsDisabled, "--rollouts", func(env *environment) func(*v1alpha1.StsCredential) {
+			env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+			env.Rollouts = false
+			return withAutoRestart
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := restarting(t)
-			c := w.credential("orders", tt.given(w))
-			w.pass(c)
-			w.step(halfway)
-			next := w.pass(c).RequeueAfter
-			w.wantCalls(2)
-			w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, tt.reason, tt.message)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env := newRestartingEnvironment(t)
+			c := env.CreateCredential("orders", tt.given(env))
+			env.reconcile(c)
+			env.Step(halfway)
+			next := env.reconcile(c).RequeueAfter
+			env.WantCalls(2)
+			env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, tt.reason, tt.message)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > blockedRetry) {
 				t.Errorf("looks again after %v", next)
 			}
-			failing := func(told []string) int {
-				return len(slices.DeleteFunc(told, func(e string) bool { return !strings.Contains(e, tt.reason) }))
+			failing := func(recorded []string) int {
+				return len(slices.DeleteFunc(recorded, func(e string) bool { return !strings.Contains(e, tt.reason) }))
 			}
-			if told := failing(w.told()); told != 1 {
-				t.Errorf("told %d times", told)
+			if reported := failing(env.RecordedEvents()); reported != 1 {
+				t.Errorf("told %d times", reported)
 			}
-			w.pass(c)
-			if told := failing(w.told()); told != 0 {
+			env.reconcile(c)
+			if reported := failing(env.RecordedEvents()); reported != 0 {
 				t.Error("told again though nothing changed")
 			}
 		})
@@ -197,117 +198,117 @@ func TestBlockedReasonsAreReported(t *testing.T) {
 }
 
 func TestUnfinishedRolloutIsTold(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.step(halfway)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.step(4*time.Hour*9/10 - halfway - time.Minute)
-	next := w.pass(c).RequeueAfter
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.step(next)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutUnfinished, "env-a-x")
-	if told := w.told(); !slices.ContainsFunc(told, func(e string) bool { return strings.Contains(e, "Warning RolloutUnfinished") }) {
-		t.Errorf("events %v", told)
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.Step(halfway)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.Step(4*time.Hour*9/10 - halfway - time.Minute)
+	next := env.reconcile(c).RequeueAfter
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.Step(next)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutUnfinished, "env-a-x")
+	if recorded := env.RecordedEvents(); !slices.ContainsFunc(recorded, func(e string) bool { return strings.Contains(e, "Warning RolloutUnfinished") }) {
+		t.Errorf("events %v", recorded)
 	}
 }
 
 // A workload that reads two Secrets is restarted once for both, if the second is due soon.
 func TestOneRestartForTwo(t *testing.T) {
-	w := restarting(t)
-	first, second, far := w.credential("first", automatic), w.credential("second", automatic), w.credential("far", func(c *v1alpha1.StsCredential) {
-		automatic(c)
+	env := newRestartingEnvironment(t)
+	first, second, far := env.CreateCredential("first", withAutoRestart), env.CreateCredential("second", withAutoRestart), env.CreateCredential("far", func(c *v1alpha1.StsCredential) {
+		withAutoRestart(c)
 		c.Spec.Duration = &metav1.Duration{Duration: 12 * time.Hour}
 	})
-	w.pass(first)
-	w.step(40 * time.Minute)
-	w.pass(second)
-	w.pass(far)
+	env.reconcile(first)
+	env.Step(40 * time.Minute)
+	env.reconcile(second)
+	env.reconcile(far)
 	spec := byBoth("first", "second")
 	spec.Containers[0].EnvFrom = append(spec.Containers[0].EnvFrom, byEnvFrom("far").Containers[0].EnvFrom...)
-	w.podOf(w.deployment("both", spec), "a")
-	w.step(halfway - 40*time.Minute)
+	env.createPodOf(env.createDeployment("both", spec), "a")
+	env.Step(halfway - 40*time.Minute)
 	for _, c := range []*v1alpha1.StsCredential{second, far} {
-		w.pass(c)
+		env.reconcile(c)
 	}
-	w.wantCalls(3)
+	env.WantCalls(3)
 
-	next := w.pass(first).RequeueAfter
-	w.wantCalls(4)
-	w.wantStamps("Deployment", "both", nil)
-	if next > time.Second || len(w.Early.Requests()) != 1 || (<-w.Early.Requests()).Name != "second" {
+	next := env.reconcile(first).RequeueAfter
+	env.WantCalls(4)
+	env.wantRestartAnnotations("Deployment", "both", nil)
+	if next > time.Second || len(env.Early.Requests()) != 1 || (<-env.Early.Requests()).Name != "second" {
 		t.Fatalf("looks again after %v, and did not wake the second alone", next)
 	}
-	w.pass(second)
-	w.wantCalls(5)
+	env.reconcile(second)
+	env.WantCalls(5)
 	want := map[string]string{"far": far.Status.RequestID, "first": first.Status.RequestID, "second": second.Status.RequestID}
-	w.wantStamps("Deployment", "both", want)
-	w.step(next)
-	w.pass(first)
-	w.pass(second)
-	w.wantCalls(5)
-	w.wantStamps("Deployment", "both", want)
+	env.wantRestartAnnotations("Deployment", "both", want)
+	env.Step(next)
+	env.reconcile(first)
+	env.reconcile(second)
+	env.WantCalls(5)
+	env.wantRestartAnnotations("Deployment", "both", want)
 }
 
 // What is waited for may not come: then the workload is restarted all the same.
 func TestRestartDoesNotWaitForEver(t *testing.T) {
-	w := restarting(t)
-	first, second := w.credential("first", automatic), w.credential("second", automatic)
-	w.pass(first)
-	w.step(20 * time.Minute)
-	w.pass(second)
-	w.podOf(w.deployment("both", byBoth("first", "second")), "a")
-	w.step(halfway - 20*time.Minute)
-	w.pass(first)
-	w.wantStamps("Deployment", "both", nil)
-	w.step(companionWait)
-	w.pass(first)
-	w.wantStamps("Deployment", "both", map[string]string{"first": first.Status.RequestID, "second": second.Status.RequestID})
+	env := newRestartingEnvironment(t)
+	first, second := env.CreateCredential("first", withAutoRestart), env.CreateCredential("second", withAutoRestart)
+	env.reconcile(first)
+	env.Step(20 * time.Minute)
+	env.reconcile(second)
+	env.createPodOf(env.createDeployment("both", byBoth("first", "second")), "a")
+	env.Step(halfway - 20*time.Minute)
+	env.reconcile(first)
+	env.wantRestartAnnotations("Deployment", "both", nil)
+	env.Step(companionWait)
+	env.reconcile(first)
+	env.wantRestartAnnotations("Deployment", "both", map[string]string{"first": first.Status.RequestID, "second": second.Status.RequestID})
 }
 
 func TestFrequentRestartsAreWarnedOf(t *testing.T) {
-	w := restarting(t)
+	env := newRestartingEnvironment(t)
 	count := func() int {
-		return len(slices.DeleteFunc(w.told(), func(e string) bool { return !strings.Contains(e, "FrequentRestarts") }))
+		return len(slices.DeleteFunc(env.RecordedEvents(), func(e string) bool { return !strings.Contains(e, "FrequentRestarts") }))
 	}
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Rollout.Mode = v1alpha1.RolloutAuto })
-	w.pass(c)
-	if told := count(); told != 1 {
-		t.Errorf("warned %d times of an hour", told)
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Rollout.Mode = v1alpha1.RolloutAuto })
+	env.reconcile(c)
+	if reported := count(); reported != 1 {
+		t.Errorf("warned %d times of an hour", reported)
 	}
-	w.restart()
-	w.Rollouts = true
-	w.step(time.Hour)
-	w.pass(c)
-	if told := count(); told != 0 {
+	env.restartOperator()
+	env.Rollouts = true
+	env.Step(time.Hour)
+	env.reconcile(c)
+	if reported := count(); reported != 0 {
 		t.Error("warned again though the spec is the same")
 	}
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 12 * time.Hour} })
-	w.pass(c)
-	if told := count(); told != 0 {
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 12 * time.Hour} })
+	env.reconcile(c)
+	if reported := count(); reported != 0 {
 		t.Error("warned of twelve hours")
 	}
 }
 
 // A suspended credential is left alone, and so are workloads.
 func TestSuspendedRestartsNothing(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d := w.deployment("env", byEnvFrom("orders"))
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	d := env.createDeployment("env", byEnvFrom("orders"))
 	d.Spec.Replicas = ptr.To[int32](1)
-	w.podOf(d, "a")
-	w.step(halfway)
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
-	w.pass(c)
-	w.wantStamps("Deployment", "env", nil)
-	w.wantCalls(1)
+	env.createPodOf(d, "a")
+	env.Step(halfway)
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
+	env.reconcile(c)
+	env.wantRestartAnnotations("Deployment", "env", nil)
+	env.WantCalls(1)
 	var pods corev1.PodList
-	w.must(api.List(w.ctx, &pods, client.InNamespace(w.namespace)))
-	w.wantConsumers(c, int32(len(pods.Items)), 0, time.Time{})
+	env.Must(api.List(env.Context(), &pods, client.InNamespace(env.Namespace)))
+	env.wantConsumers(c, int32(len(pods.Items)), 0, time.Time{})
 }
 
 // argoRollouts is the CRD of Argo's Rollouts, without their schema.
@@ -328,42 +329,42 @@ spec:
 
 // Rollouts of Argo are restarted by themselves, not by their template, paused or not and wherever that is.
 func TestRestartsArgoRollouts(t *testing.T) {
-	w := restarting(t)
-	file := filepath.Join(w.TempDir(), "rollouts.yaml")
-	w.must(os.WriteFile(file, []byte(argoRollouts), 0o600))
-	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{file}})
-	w.must(err)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	object := consumers.Workload{Kind: "Rollout", Name: "env"}.Object(w.namespace)
+	env := newRestartingEnvironment(t)
+	file := filepath.Join(env.TempDir(), "rollouts.yaml")
+	env.Must(os.WriteFile(file, []byte(argoRollouts), 0o600))
+	_, err := envtest.InstallCRDs(cluster.Config, envtest.CRDInstallOptions{Paths: []string{file}})
+	env.Must(err)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	object := consumers.Workload{Kind: "Rollout", Name: "env"}.Object(env.Namespace)
 	object.Object["spec"] = map[string]any{"paused": true, "workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "env"}}
-	w.must(api.Create(w.ctx, object))
+	env.Must(api.Create(env.Context(), object))
 	labels := map[string]string{"rollouts-pod-template-hash": "a"}
 	set := &appsv1.ReplicaSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "env-a", OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(object, object.GroupVersionKind())}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "env-a", OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(object, object.GroupVersionKind())}},
 		Spec: appsv1.ReplicaSetSpec{
 			Replicas: ptr.To[int32](0), Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: byEnvFrom("orders")},
 		},
 	}
-	w.must(api.Create(w.ctx, set))
-	w.running("env-a-x", labels, set.Spec.Template, metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
-	w.step(halfway)
-	w.pass(c)
-	w.wantStamps("Rollout", "env", map[string]string{"orders": c.Status.RequestID})
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
+	env.Must(api.Create(env.Context(), set))
+	env.createPod("env-a-x", labels, set.Spec.Template, metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
+	env.Step(halfway)
+	env.reconcile(c)
+	env.wantRestartAnnotations("Rollout", "env", map[string]string{"orders": c.Status.RequestID})
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(object), object))
 	restartAt, _, _ := unstructured.NestedString(object.Object, "spec", "restartAt")
 	annotations, _, _ := unstructured.NestedStringMap(object.Object, "spec", "template", "metadata", "annotations")
-	if want := w.issued(c).WrittenAt.Add(10 * time.Second).UTC().Format(time.RFC3339); restartAt != want || len(annotations) > 0 {
+	if want := env.issuance(c).WrittenAt.Add(10 * time.Second).UTC().Format(time.RFC3339); restartAt != want || len(annotations) > 0 {
 		t.Errorf("restartAt %s, want %s; the template has annotations %v", restartAt, want, annotations)
 	}
 	before := object.GetResourceVersion()
-	w.restart()
-	w.Rollouts = true
-	w.step(10 * time.Minute)
-	w.pass(c)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
+	env.restartOperator()
+	env.Rollouts = true
+	env.Step(10 * time.Minute)
+	env.reconcile(c)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(object), object))
 	if object.GetResourceVersion() != before {
 		t.Error("the Rollout was restarted again for the same issue")
 	}

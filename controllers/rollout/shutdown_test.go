@@ -15,21 +15,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
 // A restart under way when the process is asked to end is finished, with its event; nothing is begun after that.
 func TestShutdownFinishesARestart(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	w.podOf(w.deployment("env", byEnvFrom("orders")), "a")
-	w.step(halfway)
-	w.reconcile(w.issuer, c)
-	w.catchUp(c)
-	w.told()
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	env.createPodOf(env.createDeployment("env", byEnvFrom("orders")), "a")
+	env.Step(halfway)
+	env.reconcileWith(env.issuer, c)
+	env.WaitForCache(c)
+	env.RecordedEvents()
 
-	ctx, stop := context.WithCancel(w.ctx)
-	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+	ctx, stop := context.WithCancel(env.Context())
+	env.Client = testenv.Intercept(cached, interceptor.Funcs{
 		Patch: func(ctx context.Context, cl client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 				stop()
@@ -37,22 +39,22 @@ func TestShutdownFinishesARestart(t *testing.T) {
 			return cl.Patch(ctx, o, p, opts...)
 		},
 	})
-	_, err := w.Reconcile(ctx, requestFor(c))
-	w.must(err)
+	_, err := env.Reconcile(ctx, requestFor(c))
+	env.Must(err)
 	if ctx.Err() == nil {
 		t.Fatal("no workload was restarted")
 	}
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
-	if told := w.told(); len(told) != 1 || !strings.Contains(told[0], "Restarted Deployment env is restarted") {
-		t.Errorf("events %q", told)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
+	if recorded := env.RecordedEvents(); len(recorded) != 1 || !strings.Contains(recorded[0], "Restarted Deployment env is restarted") {
+		t.Errorf("events %q", recorded)
 	}
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
 	before := c.ResourceVersion
-	_, err = w.Reconcile(ctx, requestFor(c))
-	w.must(err)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-	if c.ResourceVersion != before || len(w.told()) != 0 {
+	_, err = env.Reconcile(ctx, requestFor(c))
+	env.Must(err)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+	if c.ResourceVersion != before || len(env.RecordedEvents()) != 0 {
 		t.Error("something was begun after the process was asked to end")
 	}
 }
@@ -67,12 +69,12 @@ func (q *requestsNow) Add(request reconcile.Request) { q.got = append(q.got, req
 
 // The beginning of a namespace's deletion is followed: the conditions on restarts end.
 func TestDeletionOfANamespaceIsFollowed(t *testing.T) {
-	w := newWorld(t)
-	w.catchUp(w.credential("orders"))
-	w.catchUp(w.credential("payments"))
-	was := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+	env := newEnvironment(t)
+	env.WaitForCache(env.CreateCredential("orders"))
+	env.WaitForCache(env.CreateCredential("payments"))
+	was := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: env.Namespace}}
 	is := was.DeepCopy()
-	is.DeletionTimestamp = &metav1.Time{Time: w.clock.Now()}
+	is.DeletionTimestamp = &metav1.Time{Time: env.OperatorClock.Now()}
 	for _, tt := range []struct {
 		name   string
 		change event.UpdateEvent
@@ -82,7 +84,7 @@ func TestDeletionOfANamespaceIsFollowed(t *testing.T) {
 		{"nothing of it", event.UpdateEvent{ObjectOld: is, ObjectNew: is}, 0},
 	} {
 		q := &requestsNow{}
-		w.namespaceHandler().Update(w.ctx, tt.change, q)
+		env.namespaceHandler().Update(env.Context(), tt.change, q)
 		if len(q.got) != tt.want {
 			t.Errorf("%s: %v are reconciled, want %d", tt.name, q.got, tt.want)
 		}

@@ -16,22 +16,22 @@ import (
 // A record whose history STS cannot have issued, with times that a status cannot hold, does not keep consumers from being
 // reported.
 func TestThreatForgedHistoryIsEvaluated(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
 	layout, err := secret.NewLayout(c.Spec.Secret, "")
-	w.must(err)
+	env.Must(err)
 	request := secret.Request{Request: credentials.Request{RoleARN: c.Spec.RoleARN, SessionName: c.SessionName(""), Duration: c.Duration()}}
 	forged, err := secret.Render(c, layout, credentials.Credentials{
 		AccessKeyID: "STS.Nforged", AccessKeySecret: "forged", SecurityToken: "forged", RequestID: "forged",
-		IssuedAt: w.clock.Now(), ExpiresAt: w.clock.Now().Add(time.Hour),
+		IssuedAt: env.OperatorClock.Now(), ExpiresAt: env.OperatorClock.Now().Add(time.Hour),
 	}, request, secret.Occasion{})
-	w.must(err)
+	env.Must(err)
 	forged.Annotations["sts.alibabacloud.com/replaced"] = "2020-01-01T00:00:00Z/9999-12-31T23:59:00-01:00,2020-01-01T00:00:00Z/2030-01-01T00:00:00Z"
-	w.must(api.Create(w.ctx, secret.ForAdopted(forged)))
-	w.pass(c)
-	w.running("env", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
-	w.pass(c)
-	w.wantCalls(0)
+	env.Must(api.Create(env.Context(), secret.ForAdopted(forged)))
+	env.reconcile(c)
+	env.createPod("env", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
+	env.reconcile(c)
+	env.WantCalls(0)
 	if got := c.Status.Consumers; got == nil || got.Pods != 1 {
 		t.Errorf("consumers = %+v, want one pod", got)
 	}

@@ -22,55 +22,55 @@ import (
 // condition.
 func TestThreatMissingTargets(t *testing.T) {
 	const targets, edits = 32, 20
-	w := restarting(t)
-	user := w.user("edit")
+	env := newRestartingEnvironment(t)
+	user := env.user("edit")
 	reads := 0
-	w.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	env.APIReader = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 		if _, isWorkload := o.(*unstructured.Unstructured); isWorkload {
 			reads++
 		}
 		return c.Get(ctx, key, o, opts...)
 	}})
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
 		c.Spec.Duration = &metav1.Duration{Duration: 4 * time.Hour}
 		for i := range targets {
 			c.Spec.Rollout.Targets = append(c.Spec.Rollout.Targets, v1alpha1.RolloutTarget{Kind: "Deployment", Name: fmt.Sprint("missing-", i)})
 		}
 	})
 	for range 10 {
-		w.pass(c)
+		env.reconcile(c)
 	}
 	if reads != targets {
 		t.Errorf("%d reads of %d targets of one spec", reads, targets)
 	}
 	for i := range edits {
-		w.must(user.Patch(w.ctx, c, merge(fmt.Sprintf(`{"spec":{"renewBefore":"%dm"}}`, 60+i))))
-		w.pass(c)
-		w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
+		env.Must(user.Patch(env.Context(), c, merge(fmt.Sprintf(`{"spec":{"renewBefore":"%dm"}}`, 60+i))))
+		env.reconcile(c)
+		env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
 	}
 	if reads != readBurst {
 		t.Errorf("%d reads after %d edits while time stood still, want %d", reads, edits, readBurst)
 	}
-	other := restarting(t) // whose operator is another, but whose reads are another namespace's, too
-	other.reads.buckets = w.reads.buckets
+	other := newRestartingEnvironment(t) // whose operator is another, but whose reads are another namespace's, too
+	other.reads.buckets = env.reads.buckets
 	other.reads.once.Do(func() {})
-	d := other.credential("orders", targeting("Deployment", "none"))
-	other.pass(d)
-	other.wantCondition(d, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "none")
+	d := other.CreateCredential("orders", withTarget("Deployment", "none"))
+	other.reconcile(d)
+	other.WantCondition(d, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "none")
 
 	for i := range targets { // what is deferred is done in the end
-		w.deployment(fmt.Sprint("missing-", i), byVolume("orders"))
+		env.createDeployment(fmt.Sprint("missing-", i), byVolume("orders"))
 	}
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
 	for range 10 {
-		next := w.pass(c).RequeueAfter
+		next := env.reconcile(c).RequeueAfter
 		if meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRolloutFailing) == nil {
 			return
 		}
 		if next == 0 || next > blockedRetry {
 			t.Fatalf("looks again after %v", next)
 		}
-		w.step(next)
+		env.Step(next)
 	}
 	t.Errorf("after 10 retries: %+v", c.Status.Conditions)
 }

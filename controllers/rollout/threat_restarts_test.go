@@ -13,7 +13,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Who may write a StsCredential, but no workload, cannot restart one at will: not one that reads the Secret, nor one that is
+// Who may write an StsCredential, but no workload, cannot restart one at will: not one that reads the Secret, nor one that is
 // named as a target and does not.
 func TestThreatRestartsAtWill(t *testing.T) {
 	for _, tt := range []struct {
@@ -22,31 +22,31 @@ func TestThreatRestartsAtWill(t *testing.T) {
 		pods        corev1.PodSpec
 		least, most int // restarts in two hours
 	}{
-		{"what reads it, of four hours", automatic, byEnvFrom("orders"), 2, 3},
+		{"what reads it, of four hours", withAutoRestart, byEnvFrom("orders"), 2, 3},
 		{"what does not read it, of a quarter of an hour", func(c *v1alpha1.StsCredential) {
-			targeting("Deployment", "env")(c)
+			withTarget("Deployment", "env")(c)
 			c.Spec.Duration = &metav1.Duration{Duration: 15 * time.Minute}
 		}, byEnvFrom("stock"), 20, 24},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := restarting(t)
-			c := w.credential("orders", tt.credential)
-			w.pass(c)
-			d := w.deployment("env", tt.pods)
-			w.podOf(d, "a")
-			restarts, last := 0, w.version(d)
+			env := newRestartingEnvironment(t)
+			c := env.CreateCredential("orders", tt.credential)
+			env.reconcile(c)
+			d := env.createDeployment("env", tt.pods)
+			env.createPodOf(d, "a")
+			restarts, last := 0, env.resourceVersion(d)
 			const minutes = 120
 			for i := range minutes {
-				w.edit(c, func(c *v1alpha1.StsCredential) {
+				env.Edit(c, func(c *v1alpha1.StsCredential) {
 					c.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: time.Duration(i).String()}
 				})
-				w.step(time.Minute)
-				w.pass(c)
-				if now := w.version(d); now != last {
+				env.Step(time.Minute)
+				env.reconcile(c)
+				if now := env.resourceVersion(d); now != last {
 					restarts, last = restarts+1, now
 				}
 			}
-			if calls := w.calls(); calls < minutes {
+			if calls := env.Calls(); calls < minutes {
 				t.Errorf("only %d renewals: the test does not press", calls)
 			}
 			if restarts < tt.least || restarts > tt.most {

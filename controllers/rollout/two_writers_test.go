@@ -27,12 +27,13 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// counted returns a client that counts updates of the status, and how many of them were conflicts.
-func counted(c client.Client) (counting client.Client, updates, conflicts *atomic.Int64) {
+// countStatusUpdates returns a client that counts updates of the status, and how many of them were conflicts.
+func countStatusUpdates(c client.Client) (counting client.Client, updates, conflicts *atomic.Int64) {
 	updates, conflicts = &atomic.Int64{}, &atomic.Int64{}
-	return interceptor.NewClient(cachedWithWatch{c}, interceptor.Funcs{
+	return testenv.Intercept(c, interceptor.Funcs{
 		SubResourceUpdate: func(ctx context.Context, c client.Client, resource string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 			updates.Add(1)
 			err := c.SubResource(resource).Update(ctx, o, opts...)
@@ -44,8 +45,8 @@ func counted(c client.Client) (counting client.Client, updates, conflicts *atomi
 	}), updates, conflicts
 }
 
-// parts splits a status: what the rollout controller owns, and the rest.
-func parts(status v1alpha1.StsCredentialStatus) (rollouts, rest v1alpha1.StsCredentialStatus) {
+// splitStatus splits a status: what the rollout controller owns, and the rest.
+func splitStatus(status v1alpha1.StsCredentialStatus) (rollouts, rest v1alpha1.StsCredentialStatus) {
 	rest = *status.DeepCopy()
 	rollouts.Consumers, rest.Consumers = rest.Consumers, nil
 	for _, kind := range []string{v1alpha1.ConditionPodsStale, v1alpha1.ConditionRolloutFailing} {
@@ -57,81 +58,81 @@ func parts(status v1alpha1.StsCredentialStatus) (rollouts, rest v1alpha1.StsCred
 	return rollouts, rest
 }
 
-// until reconciles, with whatever the cache shows, until something is done.
-func (w *world) until(what string, reconcile func(context.Context, ctrl.Request) (ctrl.Result, error), c *v1alpha1.StsCredential, done func(*v1alpha1.StsCredential) bool) {
+// reconcileUntil reconciles, with whatever the cache shows, until something is done.
+func (env *environment) reconcileUntil(what string, reconcile func(context.Context, ctrl.Request) (ctrl.Result, error), c *v1alpha1.StsCredential, done func(*v1alpha1.StsCredential) bool) {
 	for began := time.Now(); time.Since(began) < time.Minute; {
-		if _, err := reconcile(w.ctx, requestFor(c)); err != nil {
-			w.Errorf("%s: %v", what, err)
+		if _, err := reconcile(env.Context(), requestFor(c)); err != nil {
+			env.Errorf("%s: %v", what, err)
 			return
 		}
 		live := &v1alpha1.StsCredential{}
-		if err := api.Get(w.ctx, client.ObjectKeyFromObject(c), live); err != nil {
-			w.Errorf("%s: %v", what, err)
+		if err := api.Get(env.Context(), client.ObjectKeyFromObject(c), live); err != nil {
+			env.Errorf("%s: %v", what, err)
 			return
 		}
 		if done(live) {
 			return
 		}
 	}
-	w.Errorf("%s: not done in a minute", what)
+	env.Errorf("%s: not done in a minute", what)
 }
 
 // While credentials are renewed and pods come and go all the time, each version of the status differs from the one before in
 // the part of one controller alone, and in the end both parts are right.
 func TestNeitherControllerLosesTheOthersPart(t *testing.T) {
 	const rounds = 60
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.running("env", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
-	w.step(time.Minute)
-	watching, err := api.Watch(w.ctx, &v1alpha1.StsCredentialList{}, client.InNamespace(w.namespace))
-	w.must(err)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.createPod("env", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
+	env.Step(time.Minute)
+	watching, err := api.Watch(env.Context(), &v1alpha1.StsCredentialList{}, client.InNamespace(env.Namespace))
+	env.Must(err)
 	defer watching.Stop()
-	counting, updates, conflicts := counted(cached)
-	w.issuer.Client, w.Client = counting, counting
+	counting, updates, conflicts := countStatusUpdates(cached)
+	env.issuer.Client, env.Client = counting, counting
 
 	var work sync.WaitGroup
 	work.Go(func() {
 		for i := range rounds {
-			if err := api.Patch(w.ctx, c.DeepCopy(), merge(fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.AnnotationRenewRequestedAt, i))); err != nil {
+			if err := api.Patch(env.Context(), c.DeepCopy(), merge(fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.AnnotationRenewRequestedAt, i))); err != nil {
 				t.Error(err)
 				return
 			}
-			w.step(10 * time.Second)
-			calls := w.calls()
-			w.until("a renewal is made and reported", w.issuer.Reconcile, c, func(live *v1alpha1.StsCredential) bool {
-				reported := w.emulator.Calls()
-				return w.calls() > calls && live.Status.RequestID == reported[len(reported)-1].RequestID
+			env.Step(10 * time.Second)
+			calls := env.Calls()
+			env.reconcileUntil("a renewal is made and reported", env.issuer.Reconcile, c, func(live *v1alpha1.StsCredential) bool {
+				reported := env.Emulator.Calls()
+				return env.Calls() > calls && live.Status.RequestID == reported[len(reported)-1].RequestID
 			})
 		}
 	})
 	pods := int32(1)
 	work.Go(func() {
 		for i := range rounds {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprint("pod-", i)}, Spec: byVolume("orders")}
-			if err := api.Create(w.ctx, pod); err != nil {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: fmt.Sprint("pod-", i)}, Spec: byVolume("orders")}
+			if err := api.Create(env.Context(), pod); err != nil {
 				t.Error(err)
 				return
 			}
 			pods++
 			if i%3 == 2 {
-				if err := api.Delete(w.ctx, pod, client.GracePeriodSeconds(0)); err != nil {
+				if err := api.Delete(env.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
 					t.Error(err)
 					return
 				}
 				pods--
 			}
-			w.until("pods are counted", w.Reconcile, c, func(live *v1alpha1.StsCredential) bool {
+			env.reconcileUntil("pods are counted", env.Reconcile, c, func(live *v1alpha1.StsCredential) bool {
 				return live.Status.Consumers != nil && live.Status.Consumers.Pods == pods
 			})
 		}
 	})
 	work.Wait()
-	w.pass(c)
-	w.wantConsumers(c, pods, 1, c.Status.Consumers.StaleExpireAt.Time)
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env")
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.reconcile(c)
+	env.wantConsumers(c, pods, 1, c.Status.Consumers.StaleExpireAt.Time)
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "env")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 	if conflicts.Load() < 5 {
 		t.Errorf("only %d conflicts: the test does not press", conflicts.Load())
 	}
@@ -145,8 +146,8 @@ func TestNeitherControllerLosesTheOthersPart(t *testing.T) {
 			t.Fatalf("watch: %v", e)
 		}
 		if before != nil {
-			rolloutsBefore, restBefore := parts(before.Status)
-			rollouts, rest := parts(now.Status)
+			rolloutsBefore, restBefore := splitStatus(before.Status)
+			rollouts, rest := splitStatus(now.Status)
 			if !equality.Semantic.DeepEqual(rolloutsBefore, rollouts) && !equality.Semantic.DeepEqual(restBefore, rest) {
 				t.Errorf("one write changed both parts:\n%+v\n%+v", before.Status, now.Status)
 			}
@@ -170,22 +171,22 @@ func TestStatusUpdatesOfAFirstIssuance(t *testing.T) {
 		{"a pod started without the Secret", 1, 1, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			env := newEnvironment(t)
 			if tt.pods > 0 {
-				w.running("optional", nil, corev1.PodTemplateSpec{Spec: byOptional("orders")}, nil)
-				w.step(time.Hour)
+				env.createPod("optional", nil, corev1.PodTemplateSpec{Spec: byOptional("orders")}, nil)
+				env.Step(time.Hour)
 			}
-			counting, updates, _ := counted(cached)
-			w.issuer.Client, w.Client = counting, counting
-			c := w.credential("orders")
-			w.reconcile(w.Reconciler, c) // before the credential controller has seen it
+			counting, updates, _ := countStatusUpdates(cached)
+			env.issuer.Client, env.Client = counting, counting
+			c := env.CreateCredential("orders")
+			env.reconcileWith(env.Reconciler, c) // before the credential controller has seen it
 			if c.Status.Consumers != nil || updates.Load() != 0 {
 				t.Errorf("status %+v before anything is issued", c.Status)
 			}
 			for range 3 {
-				w.pass(c)
+				env.reconcile(c)
 			}
-			w.wantConsumers(c, tt.pods, tt.stale, time.Time{})
+			env.wantConsumers(c, tt.pods, tt.stale, time.Time{})
 			if got := updates.Load(); got != tt.want {
 				t.Errorf("%d status updates, want %d", got, tt.want)
 			}
@@ -195,23 +196,23 @@ func TestStatusUpdatesOfAFirstIssuance(t *testing.T) {
 
 // A new process finds everything as the last one left it, and writes nothing.
 func TestARestartedProcessWritesNothing(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d := w.deployment("env", byEnvFrom("orders"))
-	w.podOf(d, "a")
-	w.running("bare", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
-	w.step(halfway)
-	w.pass(c)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "bare")
-	before, version := c.ResourceVersion, w.version(d)
-	w.told()
-	w.restart()
-	w.Rollouts = true
-	w.reconcile(w.Reconciler, c) // whichever controller is first
-	w.pass(c)
-	if c.ResourceVersion != before || w.version(d) != version || len(w.told()) > 0 {
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	d := env.createDeployment("env", byEnvFrom("orders"))
+	env.createPodOf(d, "a")
+	env.createPod("bare", nil, corev1.PodTemplateSpec{Spec: byEnvFrom("orders")}, nil)
+	env.Step(halfway)
+	env.reconcile(c)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, metav1.ConditionTrue, v1alpha1.ReasonPodsOutliveCredentials, "bare")
+	before, version := c.ResourceVersion, env.resourceVersion(d)
+	env.RecordedEvents()
+	env.restartOperator()
+	env.Rollouts = true
+	env.reconcileWith(env.Reconciler, c) // whichever controller is first
+	env.reconcile(c)
+	if c.ResourceVersion != before || env.resourceVersion(d) != version || len(env.RecordedEvents()) > 0 {
 		t.Errorf("a new process wrote: %+v", c.Status)
 	}
 }
@@ -219,26 +220,26 @@ func TestARestartedProcessWritesNothing(t *testing.T) {
 // The rollout controller waits until the credential controller has reported what the Secret holds: neither a renewal that is
 // not reported yet nor one that another cache does not show yet changes anything.
 func TestNothingIsReportedOfUnreportedCredentials(t *testing.T) {
-	w := restarting(t)
-	c := w.credential("orders", automatic)
-	w.pass(c)
-	d := w.deployment("env", byEnvFrom("orders"))
-	w.podOf(d, "a")
-	w.pass(c)
-	w.step(halfway)
+	env := newRestartingEnvironment(t)
+	c := env.CreateCredential("orders", withAutoRestart)
+	env.reconcile(c)
+	d := env.createDeployment("env", byEnvFrom("orders"))
+	env.createPodOf(d, "a")
+	env.reconcile(c)
+	env.Step(halfway)
 	stale := c.DeepCopy()
-	w.reconcile(w.issuer, c)
+	env.reconcileWith(env.issuer, c)
 	renewed := c.Status
 	c.Status = stale.Status // as if the status were not written yet
-	w.must(api.Status().Update(w.ctx, c))
-	w.reconcile(w.Reconciler, c)
-	w.wantConsumers(c, 1, 0, time.Time{})
-	w.wantStamps("Deployment", "env", nil)
+	env.Must(api.Status().Update(env.Context(), c))
+	env.reconcileWith(env.Reconciler, c)
+	env.wantConsumers(c, 1, 0, time.Time{})
+	env.wantRestartAnnotations("Deployment", "env", nil)
 	c.Status = renewed
-	w.must(api.Status().Update(w.ctx, c))
-	w.reconcile(w.Reconciler, c)
-	w.wantConsumers(c, 1, 1, c.Status.Consumers.StaleExpireAt.Time)
-	w.wantStamps("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
+	env.Must(api.Status().Update(env.Context(), c))
+	env.reconcileWith(env.Reconciler, c)
+	env.wantConsumers(c, 1, 1, c.Status.Consumers.StaleExpireAt.Time)
+	env.wantRestartAnnotations("Deployment", "env", map[string]string{"orders": c.Status.RequestID})
 }
 
 // What this controller writes does not trigger it; what the other one reports does.
@@ -277,42 +278,44 @@ func TestReportsTrigger(t *testing.T) {
 
 // In a manager, events alone bring both parts of the status about, and restarts.
 func TestEventsTriggerBothControllers(t *testing.T) {
-	w := restarting(t)
-	options, err := stscredential.CacheOptions([]string{w.namespace}, labels.Everything())
-	w.must(err)
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Cache: options, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+	env := newRestartingEnvironment(t)
+	options, err := stscredential.CacheOptions([]string{env.Namespace}, labels.Everything())
+	env.Must(err)
+	mgr, err := ctrl.NewManager(cluster.Config, ctrl.Options{
+		Scheme: cluster.Scheme, Cache: options, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
-	w.must(err)
-	w.issuer.Client, w.issuer.Live, w.Client, w.APIReader = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient(), mgr.GetAPIReader()
-	w.must(w.issuer.SetupWithManager(w.ctx, mgr, 4))
-	w.must(w.SetupWithManager(w.ctx, mgr, 4))
+	env.Must(err)
+	env.issuer.Client, env.issuer.Live, env.Client, env.APIReader = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient(), mgr.GetAPIReader()
+	env.Must(env.issuer.SetupWithManager(env.Context(), mgr, 4))
+	env.Must(env.SetupWithManager(env.Context(), mgr, 4))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	defer func() {
 		cancel()
-		w.must(<-ended)
+		env.Must(<-ended)
 	}()
-	c := w.credential("orders", automatic)
+	c := env.CreateCredential("orders", withAutoRestart)
 	become := func(what string, done func() bool) {
 		t.Helper()
-		w.eventually(what, func(ctx context.Context) bool { return api.Get(ctx, client.ObjectKeyFromObject(c), c) == nil && done() })
+		env.Eventually(what, func(ctx context.Context) bool { return api.Get(ctx, client.ObjectKeyFromObject(c), c) == nil && done() })
 	}
 	become("it is issued", func() bool { return meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) })
-	d := w.deployment("env", byEnvFrom("orders"))
-	w.podOf(d, "a")
+	d := env.createDeployment("env", byEnvFrom("orders"))
+	env.createPodOf(d, "a")
 	become("the pod is counted", func() bool { return c.Status.Consumers != nil && c.Status.Consumers.Pods == 1 })
-	w.step(time.Hour)
+	env.Step(time.Hour)
 	first := c.Status.RequestID
-	w.must(api.Patch(w.ctx, c, merge(fmt.Sprintf(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.AnnotationRenewRequestedAt))))
+	env.Must(api.Patch(env.Context(), c, merge(fmt.Sprintf(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.AnnotationRenewRequestedAt))))
 	become("it is renewed", func() bool { return c.Status.RequestID != first })
-	w.eventually("the Deployment is restarted", func(context.Context) bool { return w.stamps("Deployment", "env")["orders"] == c.Status.RequestID })
-	w.must(api.Delete(w.ctx, c))
-	w.eventually("what is remembered goes with the object", func(context.Context) bool {
-		w.reads.mu.Lock()
-		defer w.reads.mu.Unlock()
-		return len(w.reads.objects) == 0
+	env.Eventually("the Deployment is restarted", func(context.Context) bool {
+		return env.restartAnnotations("Deployment", "env")["orders"] == c.Status.RequestID
+	})
+	env.Must(api.Delete(env.Context(), c))
+	env.Eventually("what is remembered goes with the object", func(context.Context) bool {
+		env.reads.mu.Lock()
+		defer env.reads.mu.Unlock()
+		return len(env.reads.objects) == 0
 	})
 }

@@ -42,25 +42,25 @@ func byBoth(one, other string) corev1.PodSpec {
 	return spec
 }
 
-// deployment creates a Deployment whose pods nobody makes but the test.
-func (w *world) deployment(name string, spec corev1.PodSpec) *appsv1.Deployment {
-	w.Helper()
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Spec: appsv1.DeploymentSpec{
+// createDeployment creates a Deployment whose pods nobody makes but the test.
+func (env *environment) createDeployment(name string, spec corev1.PodSpec) *appsv1.Deployment {
+	env.Helper()
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}, Spec: appsv1.DeploymentSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}}, Spec: spec},
 	}}
-	w.must(api.Create(w.ctx, d))
+	env.Must(api.Create(env.Context(), d))
 	return d
 }
 
-// podOf is a pod of the Deployment, by a ReplicaSet of this hash, that runs since now. It carries what the template does.
-func (w *world) podOf(d *appsv1.Deployment, hash string) *corev1.Pod {
-	w.Helper()
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(d), d))
+// createPodOf is a pod of the Deployment, by a ReplicaSet of this hash, that runs since now. It carries what the template does.
+func (env *environment) createPodOf(d *appsv1.Deployment, hash string) *corev1.Pod {
+	env.Helper()
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(d), d))
 	labels := map[string]string{"app": d.Name, appsv1.DefaultDeploymentUniqueLabelKey: hash}
 	set := &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.namespace, Name: d.Name + "-" + hash,
+			Namespace: env.Namespace, Name: d.Name + "-" + hash,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))},
 		},
 		Spec: appsv1.ReplicaSetSpec{
@@ -68,31 +68,31 @@ func (w *world) podOf(d *appsv1.Deployment, hash string) *corev1.Pod {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: d.Spec.Template.Spec},
 		},
 	}
-	w.must(api.Create(w.ctx, set))
-	return w.running(d.Name+"-"+hash+"-x", labels, d.Spec.Template, metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
+	env.Must(api.Create(env.Context(), set))
+	return env.createPod(d.Name+"-"+hash+"-x", labels, d.Spec.Template, metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")))
 }
 
-// statefulSet creates a StatefulSet and its only pod, which runs since now.
-func (w *world) statefulSet(name string, spec corev1.PodSpec) (*appsv1.StatefulSet, *corev1.Pod) {
-	w.Helper()
-	s := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Spec: appsv1.StatefulSetSpec{
+// createStatefulSet creates a StatefulSet and its only pod, which runs since now.
+func (env *environment) createStatefulSet(name string, spec corev1.PodSpec) (*appsv1.StatefulSet, *corev1.Pod) {
+	env.Helper()
+	s := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}, Spec: appsv1.StatefulSetSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}}, Spec: spec},
 	}}
-	w.must(api.Create(w.ctx, s))
-	return s, w.running(name+"-0", map[string]string{"app": name}, s.Spec.Template, metav1.NewControllerRef(s, appsv1.SchemeGroupVersion.WithKind("StatefulSet")))
+	env.Must(api.Create(env.Context(), s))
+	return s, env.createPod(name+"-0", map[string]string{"app": name}, s.Spec.Template, metav1.NewControllerRef(s, appsv1.SchemeGroupVersion.WithKind("StatefulSet")))
 }
 
-// running creates a pod that runs since now, owned by somebody or nobody.
-func (w *world) running(name string, labels map[string]string, template corev1.PodTemplateSpec, owner *metav1.OwnerReference) *corev1.Pod {
-	w.Helper()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: labels, Annotations: template.Annotations}, Spec: template.Spec}
+// createPod creates a pod that runs since now, owned by somebody or nobody.
+func (env *environment) createPod(name string, labels map[string]string, template corev1.PodTemplateSpec, owner *metav1.OwnerReference) *corev1.Pod {
+	env.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name, Labels: labels, Annotations: template.Annotations}, Spec: template.Spec}
 	if owner != nil {
 		pod.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "default"}})))
-	w.must(api.Create(w.ctx, pod))
-	now, scheduled := metav1.NewTime(w.clock.Now().Add(w.nodeAhead)), metav1.NewTime(w.clock.Now().Add(w.apiAhead))
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "default"}})))
+	env.Must(api.Create(env.Context(), pod))
+	now, scheduled := metav1.NewTime(env.OperatorClock.Now().Add(env.nodeSkew)), metav1.NewTime(env.OperatorClock.Now().Add(env.apiSkew))
 	pod.Status = corev1.PodStatus{
 		Phase: corev1.PodRunning, StartTime: &now,
 		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: scheduled}},
@@ -100,38 +100,38 @@ func (w *world) running(name string, labels map[string]string, template corev1.P
 			{Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}},
 		},
 	}
-	w.must(api.Status().Update(w.ctx, pod))
-	w.eventually("the cache shows the pod", func(ctx context.Context) bool {
+	env.Must(api.Status().Update(env.Context(), pod))
+	env.Eventually("the cache shows the pod", func(ctx context.Context) bool {
 		seen := &corev1.Pod{}
 		return cached.Get(ctx, client.ObjectKeyFromObject(pod), seen) == nil && !consumers.PodOf(seen).Started.IsZero()
 	})
 	return pod
 }
 
-// gone deletes a pod for good.
-func (w *world) gone(pod *corev1.Pod) {
-	w.Helper()
-	w.must(api.Delete(w.ctx, pod, client.GracePeriodSeconds(0)))
-	w.eventually("the cache shows that the pod is gone", func(ctx context.Context) bool {
+// deletePod deletes a pod for good.
+func (env *environment) deletePod(pod *corev1.Pod) {
+	env.Helper()
+	env.Must(api.Delete(env.Context(), pod, client.GracePeriodSeconds(0)))
+	env.Eventually("the cache shows that the pod is gone", func(ctx context.Context) bool {
 		return client.IgnoreNotFound(cached.Get(ctx, client.ObjectKeyFromObject(pod), &corev1.Pod{})) == nil &&
 			cached.Get(ctx, client.ObjectKeyFromObject(pod), &corev1.Pod{}) != nil
 	})
 }
 
-// stamps reads what a workload was restarted for, by StsCredential.
-func (w *world) stamps(kind, name string) map[string]string {
-	w.Helper()
-	object := consumers.Workload{Kind: kind, Name: name}.Object(w.namespace)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(object), object))
+// restartAnnotations reads what a workload was restarted for, by StsCredential.
+func (env *environment) restartAnnotations(kind, name string) map[string]string {
+	env.Helper()
+	object := consumers.Workload{Kind: kind, Name: name}.Object(env.Namespace)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(object), object))
 	state, err := consumers.StateOf(object)
-	w.must(err)
+	env.Must(err)
 	return state.Restarted.For
 }
 
-// wantStamps insists on what a workload was restarted for.
-func (w *world) wantStamps(kind, name string, want map[string]string) {
-	w.Helper()
-	if got := w.stamps(kind, name); fmt.Sprint(got) != fmt.Sprint(want) {
-		w.Errorf("%s %s is stamped %v, want %v", kind, name, got, want)
+// wantRestartAnnotations insists on what a workload was restarted for.
+func (env *environment) wantRestartAnnotations(kind, name string, want map[string]string) {
+	env.Helper()
+	if got := env.restartAnnotations(kind, name); fmt.Sprint(got) != fmt.Sprint(want) {
+		env.Errorf("%s %s is stamped %v, want %v", kind, name, got, want)
 	}
 }

@@ -19,12 +19,12 @@ import (
 
 // With the rights and behind the fence of an installation, the operator does all of its work.
 func TestAdmissionLetsTheOperatorWork(t *testing.T) {
-	w := newWorld(t)
-	operator := w.fenced()
-	w.Client, w.Live = listsCached{operator}, operator
-	c := w.credential("orders")
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env := newEnvironment(t)
+	operator := env.restrictedClient()
+	env.Client, env.Live = listsCached{operator}, operator
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 	for _, tt := range []struct {
 		name   string
 		damage func(*corev1.Secret)
@@ -35,14 +35,14 @@ func TestAdmissionLetsTheOperatorWork(t *testing.T) {
 		{"owner stripped", func(s *corev1.Secret) { s.OwnerReferences = nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w.step(11 * time.Minute) // repairs are paced
-			w.editSecret("orders", tt.damage)
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			if s := w.secret("orders"); !secret.Owned(s, c) || s.Labels[secret.UIDLabel] == "" {
+			env.Step(11 * time.Minute) // repairs are paced
+			env.EditSecret("orders", tt.damage)
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			if s := env.Secret("orders"); !secret.Owned(s, c) || s.Labels[secret.UIDLabel] == "" {
 				t.Errorf("labels %v, owners %v", s.Labels, s.OwnerReferences)
 			}
-			w.wantWorking("orders")
+			env.wantWorking("orders")
 		})
 	}
 }
@@ -56,59 +56,65 @@ func (listsCached) List(ctx context.Context, list client.ObjectList, options ...
 
 // What somebody who has taken over the operator cannot do with its right to write Secrets, whatever RBAC says.
 func TestAdmissionOfSecrets(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	operator := w.fenced()
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	operator := env.restrictedClient()
 	object := func(name string, kind corev1.SecretType, labels map[string]string) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: labels,
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name, Labels: labels,
 			Annotations: map[string]string{corev1.ServiceAccountNameKey: "orders"}}, Type: kind}
 	}
 	ours := map[string]string{secret.UIDLabel: string(c.UID)}
-	w.must(api.Create(w.ctx, object("foreign", corev1.SecretTypeOpaque, nil)))
-	w.must(api.Create(w.ctx, object("consented", corev1.SecretTypeOpaque, nil)))
-	w.must(api.Patch(w.ctx, object("consented", "", nil), merge(`{"metadata":{"annotations":{"sts.alibabacloud.com/adopt":"orders"}}}`)))
-	w.must(api.Create(w.ctx, object("labelled-token", corev1.SecretTypeServiceAccountToken, ours)))
+	env.Must(api.Create(env.Context(), object("foreign", corev1.SecretTypeOpaque, nil)))
+	env.Must(api.Create(env.Context(), object("consented", corev1.SecretTypeOpaque, nil)))
+	env.Must(api.Patch(env.Context(), object("consented", "", nil), merge(`{"metadata":{"annotations":{"sts.alibabacloud.com/adopt":"orders"}}}`)))
+	env.Must(api.Create(env.Context(), object("labelled-token", corev1.SecretTypeServiceAccountToken, ours)))
 	for name, named := range map[string]string{"copy": "orders", "stripped": "stripped"} {
 		s := object(name, corev1.SecretTypeOpaque, nil)
-		s.Annotations["sts.alibabacloud.com/secret"] = w.namespace + "/" + named
+		s.Annotations["sts.alibabacloud.com/secret"] = env.Namespace + "/" + named
 		if name == "copy" {
 			s.Labels = ours
 		}
-		w.must(api.Create(w.ctx, s))
+		env.Must(api.Create(env.Context(), s))
 	}
-	w.must(api.Create(w.ctx, object("unnamed", corev1.SecretTypeOpaque, ours)))
+	env.Must(api.Create(env.Context(), object("unnamed", corev1.SecretTypeOpaque, ours)))
 	for _, tt := range []struct {
 		name string
 		try  func() error
 		want string
 	}{
 		{"a ServiceAccount's token", func() error {
-			return operator.Create(w.ctx, object("token", corev1.SecretTypeServiceAccountToken, ours))
+			return operator.Create(env.Context(), object("token", corev1.SecretTypeServiceAccountToken, ours))
 		}, "type Opaque alone"},
 		{"a bootstrap token", func() error {
-			return operator.Create(w.ctx, object("bootstrap", corev1.SecretTypeBootstrapToken, ours))
+			return operator.Create(env.Context(), object("bootstrap", corev1.SecretTypeBootstrapToken, ours))
 		}, "type Opaque alone"},
-		{"an unmarked Secret", func() error { return operator.Create(w.ctx, object("unmarked", corev1.SecretTypeOpaque, nil)) }, "not its own"},
+		{"an unmarked Secret", func() error { return operator.Create(env.Context(), object("unmarked", corev1.SecretTypeOpaque, nil)) }, "not its own"},
 		{"a Secret with consent of its own making", func() error {
 			s := object("self-consented", corev1.SecretTypeOpaque, nil)
 			s.Annotations["sts.alibabacloud.com/adopt"] = "orders"
-			return operator.Create(w.ctx, s)
+			return operator.Create(env.Context(), s)
 		}, "not its own"},
-		{"a write to a foreign Secret", func() error { return operator.Patch(w.ctx, object("foreign", "", nil), merge(`{"data":{"x":"eA=="}}`)) }, "not its own"},
+		{"a write to a foreign Secret", func() error {
+			return operator.Patch(env.Context(), object("foreign", "", nil), merge(`{"data":{"x":"eA=="}}`))
+		}, "not its own"},
 		{"a foreign Secret marked in the same write", func() error {
-			return operator.Patch(w.ctx, object("foreign", "", nil), merge(`{"metadata":{"labels":{"`+secret.UIDLabel+`":"x"}}}`))
+			return operator.Patch(env.Context(), object("foreign", "", nil), merge(`{"metadata":{"labels":{"`+secret.UIDLabel+`":"x"}}}`))
 		}, "not its own"},
 		{"a Secret of another type with our label", func() error {
-			return operator.Patch(w.ctx, object("labelled-token", "", nil), merge(`{"data":{"x":"eA=="}}`))
+			return operator.Patch(env.Context(), object("labelled-token", "", nil), merge(`{"data":{"x":"eA=="}}`))
 		}, "type Opaque alone"},
-		{"its own Secret", func() error { return operator.Patch(w.ctx, object("orders", "", nil), merge(`{"data":{"x":"eA=="}}`)) }, ""},
-		{"a copy", func() error { return operator.Patch(w.ctx, object("copy", "", nil), merge(`{"data":{"x":"eA=="}}`)) }, "or are copies"},
+		{"its own Secret", func() error {
+			return operator.Patch(env.Context(), object("orders", "", nil), merge(`{"data":{"x":"eA=="}}`))
+		}, ""},
+		{"a copy", func() error {
+			return operator.Patch(env.Context(), object("copy", "", nil), merge(`{"data":{"x":"eA=="}}`))
+		}, "or are copies"},
 		{"a Secret whose record names it, without label and owner", func() error {
-			return operator.Patch(w.ctx, object("stripped", "", nil), merge(`{"data":{"x":"eA=="}}`))
+			return operator.Patch(env.Context(), object("stripped", "", nil), merge(`{"data":{"x":"eA=="}}`))
 		}, ""},
 		{"a Secret whose owner consents", func() error {
-			return operator.Patch(w.ctx, object("consented", "", nil), merge(`{"data":{"x":"eA=="}}`))
+			return operator.Patch(env.Context(), object("consented", "", nil), merge(`{"data":{"x":"eA=="}}`))
 		}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,14 +125,14 @@ func TestAdmissionOfSecrets(t *testing.T) {
 		})
 	}
 	for _, foreign := range []string{"foreign", "consented", "copy", "unnamed"} {
-		if err := operator.Delete(w.ctx, w.secret(foreign)); !denied(err) {
+		if err := operator.Delete(env.Context(), env.Secret(foreign)); !denied(err) {
 			t.Errorf("the operator deletes the Secret %s: %v, want it denied", foreign, err)
 		}
 	}
-	if err := operator.Delete(w.ctx, w.secret("orders")); err != nil {
+	if err := operator.Delete(env.Context(), env.Secret("orders")); err != nil {
 		t.Errorf("the operator deletes its own Secret: %v", err)
 	}
-	if err := w.as("kubernetes-admin", "system:masters").Create(w.ctx, object("others", corev1.SecretTypeServiceAccountToken, nil)); err != nil {
+	if err := env.impersonate("kubernetes-admin", "system:masters").Create(env.Context(), object("others", corev1.SecretTypeServiceAccountToken, nil)); err != nil {
 		t.Errorf("others' Secrets are fenced too: %v", err)
 	}
 }
@@ -137,13 +143,13 @@ func merge(patch string) client.Patch {
 
 // With the right to patch StsCredentials, the operator can put a finalizer on them and do nothing else.
 func TestAdmissionOfStsCredentials(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	operator := w.fenced()
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	operator := env.restrictedClient()
 	patch := func(patch string) error {
-		return operator.Patch(w.ctx, &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: c.Name}}, merge(patch))
+		return operator.Patch(env.Context(), &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: c.Name}}, merge(patch))
 	}
-	w.eventually("the policy is in force", func(context.Context) bool { return denied(patch(`{"metadata":{"labels":{"probe":"x"}}}`)) })
+	env.Eventually("the policy is in force", func(context.Context) bool { return denied(patch(`{"metadata":{"labels":{"probe":"x"}}}`)) })
 	for _, refused := range []string{
 		`{"spec":{"roleARN":"acs:ram::1234567890123456:role/admin"}}`,
 		`{"spec":{"suspend":true},"metadata":{"finalizers":["sts.alibabacloud.com/adopted-secret"]}}`,
@@ -164,19 +170,19 @@ func TestAdmissionOfStsCredentials(t *testing.T) {
 
 // Behind the fence, the operator adopts, releases and takes former Secrets away.
 func TestAdmissionLetsTheOperatorAdopt(t *testing.T) {
-	w := newWorld(t)
-	operator := w.fenced()
-	w.Client, w.Live = listsCached{operator}, operator
-	w.somebodys("theirs", "orders")
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "theirs" })
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.renamed(c, "orders")
-	w.renamed(c, "orders-v2")
-	w.step(time.Hour)
-	w.pass(c)
-	if s := w.secret("theirs"); len(s.Data) != 1 || w.secret("orders") != nil {
-		t.Errorf("former Secrets: %v and %v", s, w.secret("orders"))
+	env := newEnvironment(t)
+	operator := env.restrictedClient()
+	env.Client, env.Live = listsCached{operator}, operator
+	env.createForeignSecret("theirs", "orders")
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "theirs" })
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.renameSecret(c, "orders")
+	env.renameSecret(c, "orders-v2")
+	env.Step(time.Hour)
+	env.reconcile(c)
+	if s := env.Secret("theirs"); len(s.Data) != 1 || env.Secret("orders") != nil {
+		t.Errorf("former Secrets: %v and %v", s, env.Secret("orders"))
 	}
-	w.deleted(c)
+	env.deleteCredential(c)
 }

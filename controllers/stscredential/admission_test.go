@@ -52,50 +52,50 @@ func kustomize(t *testing.T, folder, overlay string) []*unstructured.Unstructure
 			t.Fatal(err)
 		}
 	}
-	document, err := exec.CommandContext(t.Context(), filepath.Join(plane.Assets(), "kubectl"), "kustomize", path).Output()
+	document, err := exec.CommandContext(t.Context(), filepath.Join(cluster.Assets(), "kubectl"), "kustomize", path).Output()
 	if err != nil {
 		t.Fatalf("kubectl kustomize: %v", err)
 	}
 	return objects(t, document)
 }
 
-// install creates those of the objects that are of these kinds, for the time of the test. Bindings of rights to the
+// createAll creates those of the objects that are of these kinds, for the time of the test. Bindings of rights to the
 // operator's ServiceAccount need no ServiceAccount.
-func (w *world) install(all []*unstructured.Unstructured, kinds ...string) {
-	w.Helper()
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sts-system"}})))
+func (env *environment) createAll(all []*unstructured.Unstructured, kinds ...string) {
+	env.Helper()
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sts-system"}})))
 	for _, o := range all {
 		if slices.Contains(kinds, o.GetKind()) {
-			err := api.Create(w.ctx, o)
-			w.must(client.IgnoreAlreadyExists(err))
+			err := api.Create(env.Context(), o)
+			env.Must(client.IgnoreAlreadyExists(err))
 			if err == nil {
-				w.Cleanup(func() { _ = api.Delete(context.Background(), o) })
+				env.Cleanup(func() { _ = api.Delete(context.Background(), o) })
 			}
 		}
 	}
 }
 
-// as is a client of another user, without a cache.
-func (w *world) as(user string, groups ...string) client.Client {
-	w.Helper()
-	impersonating := rest.CopyConfig(config)
+// impersonate is a client of another user, without a cache.
+func (env *environment) impersonate(user string, groups ...string) client.Client {
+	env.Helper()
+	impersonating := rest.CopyConfig(cluster.Config)
 	impersonating.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
-	c, err := client.New(impersonating, client.Options{Scheme: scheme})
-	w.must(err)
+	c, err := client.New(impersonating, client.Options{Scheme: cluster.Scheme})
+	env.Must(err)
 	return c
 }
 
-// fenced installs what config/default says about the operator's rights, with leave to request tokens from
+// restrictedClient installs what config/default says about the operator's rights, with leave to request tokens from
 // everybody, and returns the operator's client, once the policies are in force.
-func (w *world) fenced() client.Client {
-	w.Helper()
-	all := kustomize(w.T, "", "resources: [config/default]\ncomponents: [config/components/service-account-identity-cluster-wide]\n")
-	w.install(all, "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders"}})))
-	operator := w.as(operatorUser)
-	w.eventually("both policies are in force", func(ctx context.Context) bool {
-		token := w.token(operator, "orders", authenticationv1.TokenRequestSpec{})
-		tls := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "probe"}, Type: "example.com/probe"}
+func (env *environment) restrictedClient() client.Client {
+	env.Helper()
+	all := kustomize(env.T, "", "resources: [config/default]\ncomponents: [config/components/service-account-identity-cluster-wide]\n")
+	env.createAll(all, "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders"}})))
+	operator := env.impersonate(operatorUser)
+	env.Eventually("both policies are in force", func(ctx context.Context) bool {
+		token := env.requestToken(operator, "orders", authenticationv1.TokenRequestSpec{})
+		tls := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "probe"}, Type: "example.com/probe"}
 		written := operator.Create(ctx, tls, client.DryRunAll)
 		return denied(token) && denied(written)
 	})
@@ -107,10 +107,10 @@ func denied(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'sts-credential-operator-")
 }
 
-// token requests a token of a ServiceAccount of the namespace.
-func (w *world) token(as client.Client, account string, spec authenticationv1.TokenRequestSpec) error {
+// requestToken requests a token of a ServiceAccount of the namespace.
+func (env *environment) requestToken(as client.Client, account string, spec authenticationv1.TokenRequestSpec) error {
 	request := &authenticationv1.TokenRequest{Spec: spec}
-	err := as.SubResource("token").Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: account}}, request)
+	err := as.SubResource("token").Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: account}}, request)
 	if err == nil && request.Status.Token == "" {
 		return fmt.Errorf("no token in the answer")
 	}
@@ -118,10 +118,10 @@ func (w *world) token(as client.Client, account string, spec authenticationv1.To
 }
 
 func TestAdmissionOfTokenRequests(t *testing.T) {
-	w := newWorld(t)
-	operator := w.fenced()
-	bound := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "bound"}}
-	w.must(api.Create(w.ctx, bound))
+	env := newEnvironment(t)
+	operator := env.restrictedClient()
+	bound := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "bound"}}
+	env.Must(api.Create(env.Context(), bound))
 	toSecret := &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: bound.Name, UID: bound.UID}
 	const apiServer = "https://kubernetes.default.svc"
 	for _, tt := range []struct {
@@ -141,7 +141,7 @@ func TestAdmissionOfTokenRequests(t *testing.T) {
 		{"bound to an object", authenticationv1.TokenRequestSpec{Audiences: []string{stsAudience}, ExpirationSeconds: ptr.To[int64](600), BoundObjectRef: toSecret}, "bound to an object"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := w.token(operator, "orders", tt.given)
+			err := env.requestToken(operator, "orders", tt.given)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -155,31 +155,31 @@ func TestAdmissionOfTokenRequests(t *testing.T) {
 		"kubernetes-admin", "system:serviceaccount:sts-system:other", "system:serviceaccount:sts-system:x-sts-credential-operator",
 		"sts-credential-operator", "system:node:n1",
 	} {
-		if err := w.token(w.as(user, "system:masters"), "orders", unfenced); err != nil {
+		if err := env.requestToken(env.impersonate(user, "system:masters"), "orders", unfenced); err != nil {
 			t.Errorf("%s, who is not the operator: %v", user, err)
 		}
 	}
-	if err := w.token(w.as("system:serviceaccount:elsewhere:sts-credential-operator", "system:masters"), "orders", unfenced); !denied(err) {
+	if err := env.requestToken(env.impersonate("system:serviceaccount:elsewhere:sts-credential-operator", "system:masters"), "orders", unfenced); !denied(err) {
 		t.Errorf("installed in another namespace the operator is not fenced: %v", err)
 	}
 }
 
 // The recommended form: a Role for each ServiceAccount by name, as docs/security.md shows it.
 func TestAdmissionNamedServiceAccount(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	all := kustomize(t, "", "resources: [config/default]\ncomponents: [config/components/service-account-identity]\n")
-	w.install(all, "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+	env.createAll(all, "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 	for _, name := range []string{"orders", "payments"} {
-		w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})))
+		env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}})))
 	}
 	spec := authenticationv1.TokenRequestSpec{Audiences: []string{stsAudience}, ExpirationSeconds: ptr.To[int64](600)}
-	operator := w.as(operatorUser)
-	if err := w.token(operator, "orders", spec); !apierrors.IsForbidden(err) {
+	operator := env.impersonate(operatorUser)
+	if err := env.requestToken(operator, "orders", spec); !apierrors.IsForbidden(err) {
 		t.Errorf("without any Role: %v, want it forbidden", err)
 	}
-	w.createDocumented(filepath.Join("..", "..", "docs", "identity.md"), "kind: Role\n", "shop")
-	w.eventually("the Role is in force", func(context.Context) bool { return w.token(operator, "orders", spec) == nil })
-	if err := w.token(operator, "payments", spec); !apierrors.IsForbidden(err) {
+	env.createExample(filepath.Join("..", "..", "docs", "identity.md"), "kind: Role\n", "shop")
+	env.Eventually("the Role is in force", func(context.Context) bool { return env.requestToken(operator, "orders", spec) == nil })
+	if err := env.requestToken(operator, "payments", spec); !apierrors.IsForbidden(err) {
 		t.Errorf("a ServiceAccount that the Role does not name: %v, want it forbidden", err)
 	}
 	if args := managerArgs(t, all); !slices.Contains(args, "--service-account-identity") || !slices.Contains(args, "--leader-elect") {
@@ -195,23 +195,23 @@ func TestAdmissionNamedServiceAccount(t *testing.T) {
 	}
 }
 
-// createDocumented creates the objects of the YAML example of a document that holds a text, in the world's namespace in place of the example's.
-func (w *world) createDocumented(path, with, namespace string) {
-	w.Helper()
+// createExample creates the objects of the YAML example of a document that holds a text, in the test's namespace in place of the example's.
+func (env *environment) createExample(path, with, namespace string) {
+	env.Helper()
 	document, err := os.ReadFile(path)
-	w.must(err)
+	env.Must(err)
 	for _, block := range regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(string(document), -1) {
 		example := regexp.MustCompile("(?m)^"+block[1]).ReplaceAllString(block[2], "") // it may stand in a list
 		if !strings.HasPrefix(example, "apiVersion:") || !strings.Contains(example, with) {
 			continue
 		}
-		example = strings.ReplaceAll(example, "namespace: "+namespace, "namespace: "+w.namespace)
-		for _, o := range objects(w.T, []byte(example)) {
-			w.must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(w.ctx, o))
+		example = strings.ReplaceAll(example, "namespace: "+namespace, "namespace: "+env.Namespace)
+		for _, o := range objects(env.T, []byte(example)) {
+			env.Must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(env.Context(), o))
 		}
 		return
 	}
-	w.Fatalf("%s has no example with %q", path, with)
+	env.Fatalf("%s has no example with %q", path, with)
 }
 
 func managerArgs(t *testing.T, all []*unstructured.Unstructured) []string {
@@ -241,7 +241,7 @@ func TestAdmissionAggregatedRoles(t *testing.T) {
 			continue
 		}
 		var got rbacv1.ClusterRole
-		if err := scheme.Convert(o, &got, nil); err != nil {
+		if err := cluster.Scheme.Convert(o, &got, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, rule := range got.Rules {

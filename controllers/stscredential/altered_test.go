@@ -19,16 +19,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// mutated has admission change each Secret of the namespace that the operator writes, until lift is called.
-func (w *world) mutated(patch string) (lift func()) {
-	w.Helper()
+// mutateSecrets has admission change each Secret of the namespace that the operator writes, until lift is called.
+func (env *environment) mutateSecrets(patch string) (lift func()) {
+	env.Helper()
 	policy := &admissionv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace},
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
 			FailurePolicy:      ptr.To(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
 			MatchConstraints: &admissionv1.MatchResources{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": w.namespace}},
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": env.Namespace}},
 				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
 					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
 					Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
@@ -41,26 +41,26 @@ func (w *world) mutated(patch string) (lift func()) {
 		},
 	}
 	binding := &admissionv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
-		Spec:       admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: w.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: env.Namespace},
+		Spec:       admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: env.Namespace},
 	}
-	w.must(api.Create(w.ctx, policy))
-	w.must(api.Create(w.ctx, binding))
+	env.Must(api.Create(env.Context(), policy))
+	env.Must(api.Create(env.Context(), binding))
 	remove := func() error {
 		return client.IgnoreNotFound(errors.Join(client.IgnoreNotFound(api.Delete(context.Background(), binding)), client.IgnoreNotFound(api.Delete(context.Background(), policy))))
 	}
-	w.Cleanup(func() { _ = remove() })
+	env.Cleanup(func() { _ = remove() })
 	stands := func(ctx context.Context) bool {
 		probe := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "probe", Labels: map[string]string{"x": "y"}, Annotations: map[string]string{"sts.alibabacloud.com/expires-at": "x"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "probe", Labels: map[string]string{"x": "y"}, Annotations: map[string]string{"sts.alibabacloud.com/expires-at": "x"}},
 			Data:       map[string][]byte{secret.KeySecurityToken: []byte("y"), "x": []byte("y")},
 		}
 		return api.Create(ctx, probe, client.DryRunAll) == nil && probe.Data["mutated"] != nil
 	}
-	w.eventually("admission changes Secrets", stands)
+	env.Eventually("admission changes Secrets", stands)
 	return func() {
-		w.must(remove())
-		w.eventually("admission changes no Secrets", func(ctx context.Context) bool { return !stands(ctx) })
+		env.Must(remove())
+		env.Eventually("admission changes no Secrets", func(ctx context.Context) bool { return !stands(ctx) })
 	}
 }
 
@@ -78,50 +78,50 @@ var mutations = map[string]string{
 func TestSecretsThatAdmissionChanges(t *testing.T) {
 	for name, patch := range mutations {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			lift := w.mutated(patch)
-			c := w.credential("orders")
-			w.wantHeldBack(c, 1)
+			env := newEnvironment(t)
+			lift := env.mutateSecrets(patch)
+			c := env.CreateCredential("orders")
+			env.wantBackoff(c, 1)
 			lift()
-			w.step(time.Minute)
-			w.pass(c)
-			w.wantCalls(1) // what was issued is written
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("orders")
+			env.Step(time.Minute)
+			env.reconcile(c)
+			env.WantCalls(1) // what was issued is written
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("orders")
 
-			lift = w.mutated(patch)
-			w.step(45 * time.Minute)
-			w.wantHeldBack(c, 2)
+			lift = env.mutateSecrets(patch)
+			env.Step(45 * time.Minute)
+			env.wantBackoff(c, 2)
 			lift()
-			w.step(time.Minute)
-			w.pass(c)
-			w.wantCalls(2)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("orders")
-			w.wantSilent(c)
+			env.Step(time.Minute)
+			env.reconcile(c)
+			env.WantCalls(2)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("orders")
+			env.wantNoLeak(c)
 		})
 	}
 }
 
-// wantHeldBack insists that a credential whose Secret admission changes is reported, and that tries are paced: one write, and
+// wantBackoff insists that a credential whose Secret admission changes is reported, and that tries are paced: one write, and
 // no more than the given number of calls.
-func (w *world) wantHeldBack(c *v1alpha1.StsCredential, calls int) {
-	w.Helper()
+func (env *environment) wantBackoff(c *v1alpha1.StsCredential, calls int) {
+	env.Helper()
 	var version string
 	for i := range 6 {
-		next := w.pass(c).RequeueAfter
-		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
-		w.wantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
-		w.wantCalls(calls)
+		next := env.reconcile(c).RequeueAfter
+		env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
+		env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
+		env.WantCalls(calls)
 		if next <= 0 || next > transientMax {
-			w.Fatalf("next look in %v, want within %v", next, transientMax)
+			env.Fatalf("next look in %v, want within %v", next, transientMax)
 		}
-		if s := w.secret("orders"); i == 0 {
+		if s := env.Secret("orders"); i == 0 {
 			version = s.ResourceVersion
 		} else if s.ResourceVersion != version {
-			w.Error("the Secret is written again and again")
+			env.Error("the Secret is written again and again")
 		}
-		w.step(next)
+		env.Step(next)
 	}
 }
 
@@ -133,52 +133,52 @@ func TestMetadataThatAdmissionChanges(t *testing.T) {
 		"a label is edited": `op: "add", path: "/metadata/labels/team", value: "other"`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			lift := w.mutated(patch)
-			c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+			env := newEnvironment(t)
+			lift := env.mutateSecrets(patch)
+			c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
 				c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
 			})
 			for range 4 {
-				next := w.pass(c).RequeueAfter
-				w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-				w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
+				next := env.reconcile(c).RequeueAfter
+				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+				env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
 				if next <= 0 {
-					w.Fatal("it is not looked at again")
+					env.Fatal("it is not looked at again")
 				}
-				w.step(min(next, time.Minute))
+				env.Step(min(next, time.Minute))
 			}
-			w.wantCalls(1)
-			w.wantWorking("orders")
+			env.WantCalls(1)
+			env.wantWorking("orders")
 			lift()
-			w.step(10 * time.Minute)
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-			if s := w.secret("orders"); s.Labels["team"] != "shop" || len(s.OwnerReferences) != 1 {
+			env.Step(10 * time.Minute)
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			if s := env.Secret("orders"); s.Labels["team"] != "shop" || len(s.OwnerReferences) != 1 {
 				t.Errorf("labels %v, owners %v", s.Labels, s.OwnerReferences)
 			}
-			w.wantCalls(1)
+			env.WantCalls(1)
 		})
 	}
 }
 
 // A change of labels that admission uses to take the record away is reported, and what stands there is issued anew.
 func TestAdjustmentsThatAdmissionChanges(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	lift := w.mutated(mutations["all annotations go"])
-	w.edit(c, func(c *v1alpha1.StsCredential) {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	lift := env.mutateSecrets(mutations["all annotations go"])
+	env.Edit(c, func(c *v1alpha1.StsCredential) {
 		c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
 	})
-	next := w.pass(c).RequeueAfter
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
+	next := env.reconcile(c).RequeueAfter
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
 	if next <= 0 {
 		t.Fatal("it is not looked at again")
 	}
 	lift()
-	w.step(next)
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantWorking("orders")
+	env.Step(next)
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.wantWorking("orders")
 }

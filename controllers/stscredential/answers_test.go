@@ -17,33 +17,33 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// serve puts a handler in the place of STS, for a new operator process.
-func (w *world) serve(handler http.HandlerFunc) {
-	w.Helper()
+// replaceSTS puts a handler in the place of STS, for a new operator process.
+func (env *environment) replaceSTS(handler http.HandlerFunc) {
+	env.Helper()
 	server := httptest.NewServer(handler)
-	w.Cleanup(server.Close)
-	w.server = server
-	w.restart()
+	env.Cleanup(server.Close)
+	env.Server = server
+	env.restartOperator()
 }
 
-// rewriting has the answers to AssumeRole changed on their way.
-func (w *world) rewriting(change func(answer map[string]any)) {
-	w.Helper()
-	w.serve(func(out http.ResponseWriter, in *http.Request) {
+// rewriteAnswers has the answers to AssumeRole changed on their way.
+func (env *environment) rewriteAnswers(change func(answer map[string]any)) {
+	env.Helper()
+	env.replaceSTS(func(out http.ResponseWriter, in *http.Request) {
 		if in.Header.Get("x-acs-action") != "AssumeRole" {
-			w.emulator.ServeHTTP(out, in)
+			env.Emulator.ServeHTTP(out, in)
 			return
 		}
 		recorded := httptest.NewRecorder()
-		w.emulator.ServeHTTP(recorded, in)
+		env.Emulator.ServeHTTP(recorded, in)
 		var answer map[string]any
 		if err := json.Unmarshal(recorded.Body.Bytes(), &answer); err != nil {
-			w.Errorf("the emulator answers %q: %v", recorded.Body, err)
+			env.Errorf("the emulator answers %q: %v", recorded.Body, err)
 		}
 		change(answer)
 		raw, err := json.Marshal(answer)
 		if err != nil {
-			w.Error(err)
+			env.Error(err)
 		}
 		maps.Copy(out.Header(), recorded.Header())
 		out.Header().Del("Content-Length")
@@ -52,76 +52,76 @@ func (w *world) rewriting(change func(answer map[string]any)) {
 	})
 }
 
-// in sets a field of a part of an answer.
-func in(part, field string, value any) func(map[string]any) {
+// setField sets a field of a part of an answer.
+func setField(part, field string, value any) func(map[string]any) {
 	return func(answer map[string]any) { answer[part].(map[string]any)[field] = value }
 }
 
-// An answer with a triple that works is used whatever else it holds: what cannot be believed or recorded is left out, and STS
+// An answer with working credentials is used whatever else it holds: what cannot be believed or recorded is left out, and STS
 // is not asked again before the renewal that is due.
 func TestAnswersOutOfBoundsAreUsed(t *testing.T) {
-	for name, change := range map[string]func(w *world) func(map[string]any){
-		"expiration in 13 hours": func(w *world) func(map[string]any) {
-			return in("Credentials", "Expiration", w.stsClock.Now().Add(13*time.Hour).UTC().Format(time.RFC3339))
+	for name, change := range map[string]func(env *environment) func(map[string]any){
+		"expiration in 13 hours": func(env *environment) func(map[string]any) {
+			return setField("Credentials", "Expiration", env.STSClock.Now().Add(13*time.Hour).UTC().Format(time.RFC3339))
 		},
-		"expiration in the year 9999": func(*world) func(map[string]any) {
-			return in("Credentials", "Expiration", "9999-12-31T23:59:59Z")
+		"expiration in the year 9999": func(*environment) func(map[string]any) {
+			return setField("Credentials", "Expiration", "9999-12-31T23:59:59Z")
 		},
-		"ARN of 600 bytes": func(*world) func(map[string]any) {
-			return in("AssumedRoleUser", "Arn", role+"/"+strings.Repeat("x", 600))
+		"ARN of 600 bytes": func(*environment) func(map[string]any) {
+			return setField("AssumedRoleUser", "Arn", role+"/"+strings.Repeat("x", 600))
 		},
-		"ID of 600 bytes": func(*world) func(map[string]any) {
-			return in("AssumedRoleUser", "AssumedRoleId", strings.Repeat("1", 600))
+		"ID of 600 bytes": func(*environment) func(map[string]any) {
+			return setField("AssumedRoleUser", "AssumedRoleId", strings.Repeat("1", 600))
 		},
-		"ARN of several lines": func(*world) func(map[string]any) { return in("AssumedRoleUser", "Arn", "a\nb") },
-		"no user": func(*world) func(map[string]any) {
+		"ARN of several lines": func(*environment) func(map[string]any) { return setField("AssumedRoleUser", "Arn", "a\nb") },
+		"no user": func(*environment) func(map[string]any) {
 			return func(answer map[string]any) { delete(answer, "AssumedRoleUser") }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.rewriting(change(w))
-			c := w.credential("orders")
-			next := w.pass(c).RequeueAfter
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "holds credentials of "+role)
-			w.wantWorking("orders")
-			if c.Status.ExpiresAt == nil || c.Status.ExpiresAt.Sub(w.stsClock.Now()) > time.Hour || next < 15*time.Minute || next > 45*time.Minute {
-				t.Errorf("expiresAt is %v at %v, next look in %v; want within an hour, and a renewal after about 40 minutes", c.Status.ExpiresAt, w.stsClock.Now(), next)
+			env := newEnvironment(t)
+			env.rewriteAnswers(change(env))
+			c := env.CreateCredential("orders")
+			next := env.reconcile(c).RequeueAfter
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "holds credentials of "+role)
+			env.wantWorking("orders")
+			if c.Status.ExpiresAt == nil || c.Status.ExpiresAt.Sub(env.STSClock.Now()) > time.Hour || next < 15*time.Minute || next > 45*time.Minute {
+				t.Errorf("expiresAt is %v at %v, next look in %v; want within an hour, and a renewal after about 40 minutes", c.Status.ExpiresAt, env.STSClock.Now(), next)
 			}
 			for range 5 {
-				w.step(time.Second)
-				w.pass(c)
+				env.Step(time.Second)
+				env.reconcile(c)
 			}
-			w.wantCalls(1)
-			w.step(next)
-			w.pass(c)
-			w.wantCalls(2)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.WantCalls(1)
+			env.Step(next)
+			env.reconcile(c)
+			env.WantCalls(2)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 		})
 	}
 }
 
-// An answer whose triple cannot be used or recorded is a broken one: nothing is written, and it is retried with a backoff.
+// An answer whose credentials cannot be used or recorded is a broken one: nothing is written, and it is retried with a backoff.
 func TestUnusableTriplesAreNotWritten(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
-		"AccessKey ID of 300 bytes":     in("Credentials", "AccessKeyId", "STS."+strings.Repeat("x", 296)),
-		"AccessKey ID of two words":     in("Credentials", "AccessKeyId", "STS.N xyz"),
-		"AccessKey secret of two lines": in("Credentials", "AccessKeySecret", "x\ny"),
-		"security token of two lines":   in("Credentials", "SecurityToken", "x\ny"),
+		"AccessKey ID of 300 bytes":     setField("Credentials", "AccessKeyId", "STS."+strings.Repeat("x", 296)),
+		"AccessKey ID of two words":     setField("Credentials", "AccessKeyId", "STS.N xyz"),
+		"AccessKey secret of two lines": setField("Credentials", "AccessKeySecret", "x\ny"),
+		"security token of two lines":   setField("Credentials", "SecurityToken", "x\ny"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.rewriting(change)
-			c := w.credential("orders")
+			env := newEnvironment(t)
+			env.rewriteAnswers(change)
+			c := env.CreateCredential("orders")
 			for i := range 5 {
-				next := w.pass(c).RequeueAfter
-				w.wantCalls(i + 1)
-				w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSTSUnavailable, "")
-				w.pass(c)
-				w.wantCalls(i + 1)
-				w.step(next)
+				next := env.reconcile(c).RequeueAfter
+				env.WantCalls(i + 1)
+				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSTSUnavailable, "")
+				env.reconcile(c)
+				env.WantCalls(i + 1)
+				env.Step(next)
 			}
-			if w.secret("orders") != nil {
+			if env.Secret("orders") != nil {
 				t.Error("a Secret was written")
 			}
 		})

@@ -42,29 +42,29 @@ const (
 	maxReconcile = 2 << 20
 )
 
-// held is how many bytes of text an object holds, in all its fields.
-func held(value reflect.Value) (n int) {
+// heldBytes is how many bytes of text an object holds, in all its fields.
+func heldBytes(value reflect.Value) (n int) {
 	switch value.Kind() {
 	case reflect.String:
 		return value.Len()
 	case reflect.Pointer, reflect.Interface:
 		if !value.IsNil() {
-			return held(value.Elem())
+			return heldBytes(value.Elem())
 		}
 	case reflect.Struct:
 		for i := range value.NumField() {
-			n += held(value.Field(i))
+			n += heldBytes(value.Field(i))
 		}
 	case reflect.Slice:
 		if value.Type().Elem().Kind() == reflect.Uint8 {
 			return value.Len()
 		}
 		for i := range value.Len() {
-			n += held(value.Index(i))
+			n += heldBytes(value.Index(i))
 		}
 	case reflect.Map:
 		for entries := value.MapRange(); entries.Next(); {
-			n += held(entries.Key()) + held(entries.Value())
+			n += heldBytes(entries.Key()) + heldBytes(entries.Value())
 		}
 	default:
 	}
@@ -128,7 +128,7 @@ func TestStrippedCredentialIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := held(reflect.ValueOf(stripped)); n > maxCachedCredential {
+		if n := heldBytes(reflect.ValueOf(stripped)); n > maxCachedCredential {
 			t.Errorf("%s: the cache holds %d bytes, want at most %d", name, n, maxCachedCredential)
 		}
 		once := c.DeepCopy()
@@ -146,19 +146,19 @@ func TestStrippedMetadataIsBounded(t *testing.T) {
 	grant := &v1alpha1.StsRoleGrant{ObjectMeta: *meta.DeepCopy(), Spec: v1alpha1.StsRoleGrantSpec{Policy: hugePolicy()}}
 	for _, object := range []client.Object{&metav1.PartialObjectMetadata{ObjectMeta: *meta.DeepCopy()}, grant} {
 		stripped, err := strip(object)
-		if err != nil || held(reflect.ValueOf(stripped)) > 1024 || object.GetLabels()["team"] != "a" {
-			t.Errorf("the cache holds %d bytes of a %T, labels %v; %v", held(reflect.ValueOf(stripped)), object, object.GetLabels(), err)
+		if err != nil || heldBytes(reflect.ValueOf(stripped)) > 1024 || object.GetLabels()["team"] != "a" {
+			t.Errorf("the cache holds %d bytes of a %T, labels %v; %v", heldBytes(reflect.ValueOf(stripped)), object, object.GetLabels(), err)
 		}
 	}
 }
 
 // storeUnbounded creates StsCredentials as they were stored before the schema bounded their policies.
-func (w *world) storeUnbounded(credentials ...*v1alpha1.StsCredential) {
-	w.Helper()
+func (env *environment) storeUnbounded(credentials ...*v1alpha1.StsCredential) {
+	env.Helper()
 	path := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "policy"}
-	bounded := w.policySchema(path, map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+	bounded := env.policySchema(path, map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 	for _, c := range credentials {
-		w.eventually("the schema takes a policy of any size", func(ctx context.Context) bool {
+		env.Eventually("the schema takes a policy of any size", func(ctx context.Context) bool {
 			created := c.DeepCopy()
 			err := api.Create(ctx, created)
 			if err == nil {
@@ -167,36 +167,36 @@ func (w *world) storeUnbounded(credentials ...*v1alpha1.StsCredential) {
 			return err == nil
 		})
 	}
-	w.policySchema(path, bounded)
-	w.eventually("the schema is as it was", func(ctx context.Context) bool {
-		again := w.asks("again", func(again *v1alpha1.StsCredential) { again.Spec.Policy = hugePolicy() })
+	env.policySchema(path, bounded)
+	env.Eventually("the schema is as it was", func(ctx context.Context) bool {
+		again := env.NewCredential("again", func(again *v1alpha1.StsCredential) { again.Spec.Policy = hugePolicy() })
 		return apierrors.IsInvalid(api.Create(ctx, again, client.DryRunAll))
 	})
 }
 
 // policySchema replaces the schema of spec.policy in the CRD, and returns what it was.
-func (w *world) policySchema(path []string, schema map[string]any) map[string]any {
-	w.Helper()
+func (env *environment) policySchema(path []string, schema map[string]any) map[string]any {
+	env.Helper()
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
-	w.must(api.Get(w.ctx, client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd))
+	env.Must(api.Get(env.Context(), client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd))
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	w.must(err)
+	env.Must(err)
 	version := versions[0].(map[string]any)
 	was, _, err := unstructured.NestedMap(version, path...)
-	w.must(err)
-	w.must(unstructured.SetNestedMap(version, schema, path...))
-	w.must(unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"))
-	w.must(api.Update(w.ctx, crd))
+	env.Must(err)
+	env.Must(unstructured.SetNestedMap(version, schema, path...))
+	env.Must(unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"))
+	env.Must(api.Update(env.Context(), crd))
 	return was
 }
 
 // A suspended StsCredential, or one without a grant, with a policy of 1.4 MB is reconciled for next to nothing.
 func TestReconcileOfAHugePolicyIsCheap(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	huge := func(name string, change func(*v1alpha1.StsCredential)) *v1alpha1.StsCredential {
-		c := w.asks(name)
+		c := env.NewCredential(name)
 		c.Spec.Policy = hugePolicy()
 		change(c)
 		return c
@@ -207,42 +207,42 @@ func TestReconcileOfAHugePolicyIsCheap(t *testing.T) {
 		huge("granted", func(*v1alpha1.StsCredential) {}),
 		huge("by-an-accesskey", withAccessKey("ram-user")),
 	}
-	w.storeUnbounded(all...)
+	env.storeUnbounded(all...)
 	for _, c := range all {
 		t.Run(c.Name, func(t *testing.T) {
-			w := *w
+			w := *env
 			w.T = t
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "the policy is 1400031 bytes long")
-			w.pass(c)
+			w.reconcile(c)
+			w.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "the policy is 1400031 bytes long")
+			w.reconcile(c)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			w.passWithoutCatchingUp(c)
+			w.reconcileStale(c)
 			runtime.ReadMemStats(&after)
 			if cost := after.TotalAlloc - before.TotalAlloc; cost > maxReconcile {
 				t.Errorf("a reconcile allocates %d bytes, want at most %d", cost, maxReconcile)
 			}
 		})
 	}
-	w.wantCalls(0)
+	env.WantCalls(0)
 }
 
 // The cache does not hold what others write to the metadata of an StsCredential, and no write takes it away.
 func TestWritesKeepForeignMetadata(t *testing.T) {
-	w := newWorld(t)
-	w.must(api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders",
+	env := newEnvironment(t)
+	env.Must(api.Create(env.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders",
 		Annotations: map[string]string{v1alpha1.AnnotationAdopt: "orders"}}}))
-	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "x"}}
-	w.must(api.Create(w.ctx, owner))
+	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "x"}}
+	env.Must(api.Create(env.Context(), owner))
 	foreign := []string{"example.com/first", "example.com/second"}
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
 		c.Labels, c.Annotations, c.Finalizers = map[string]string{"team": "a"}, map[string]string{"example.com/note": "b"}, slices.Clone(foreign)
 		c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: owner.UID}}
 		c.Spec.Policy = policyOf("*")
 	})
 	want := c.DeepCopy()
-	w.pass(c)
-	w.wantWorking("orders")
+	env.reconcile(c)
+	env.wantWorking("orders")
 	same := func(when string, finalizers ...string) {
 		t.Helper()
 		if !slices.Equal(c.Finalizers, finalizers) || !reflect.DeepEqual(c.Labels, want.Labels) || !reflect.DeepEqual(c.Annotations, want.Annotations) ||
@@ -251,10 +251,10 @@ func TestWritesKeepForeignMetadata(t *testing.T) {
 		}
 	}
 	same("after the first write", append(slices.Clone(foreign), v1alpha1.FinalizerAdoptedSecret)...)
-	w.must(api.Delete(w.ctx, c))
-	w.pass(c)
+	env.Must(api.Delete(env.Context(), c))
+	env.reconcile(c)
 	same("after it was let go", foreign...)
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
 }
 
 // noWatchList is an API server that does not stream its lists, as those of Kubernetes 1.30, 1.31 and 1.33 do not.
@@ -277,14 +277,14 @@ func (n noWatchList) WatchWithContext(ctx context.Context, o metav1.ListOptions)
 	return n.ListerWatcherWithContext.WatchWithContext(ctx, o)
 }
 
-// answers counts the lists of Secrets that are asked for and the bytes that are answered.
-type answers struct {
+// cannedAnswers counts the lists of Secrets that are asked for and the bytes that are answered.
+type cannedAnswers struct {
 	mu     sync.Mutex
 	limits []string
 	next   http.RoundTripper
 }
 
-func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *cannedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(r.URL.Path, "/secrets") && r.URL.Query().Get("watch") == "" {
 		a.mu.Lock()
 		a.limits = append(a.limits, r.URL.Query().Get("limit"))
@@ -296,35 +296,35 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 // Where the API server does not stream lists, they are fetched in pages that suit the size of what is in them.
 func TestListsArePaged(t *testing.T) {
 	const large, small, pages = 24, 30, 3 // 22 MB in pages of at most 8 MiB
-	w := newWorld(t)
+	env := newEnvironment(t)
 	for i := range large + small {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprint("s-", i), Labels: map[string]string{secret.UIDLabel: "x"}}}
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: fmt.Sprint("s-", i), Labels: map[string]string{secret.UIDLabel: "x"}}}
 		if i < large {
 			s.Data = map[string][]byte{"x": make([]byte, 900_000)}
 		}
-		w.must(api.Create(w.ctx, s))
+		env.Must(api.Create(env.Context(), s))
 	}
-	options, err := CacheOptions([]string{w.namespace}, labels.Everything())
-	w.must(err)
+	options, err := CacheOptions([]string{env.Namespace}, labels.Everything())
+	env.Must(err)
 	paged := options.NewInformer
 	options.NewInformer = func(lw toolscache.ListerWatcher, o apiruntime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 		return paged(noWatchList{toolscache.ToListerWatcherWithContext(lw)}, o, resync, indexers)
 	}
-	options.Scheme = scheme
-	asked := &answers{}
-	own := rest.CopyConfig(config)
+	options.Scheme = cluster.Scheme
+	asked := &cannedAnswers{}
+	own := rest.CopyConfig(cluster.Config)
 	own.Wrap(func(next http.RoundTripper) http.RoundTripper { asked.next = next; return asked })
 	own.Wrap(paging.RoundTripper)
 	informers, err := cache.New(own, options)
-	w.must(err)
-	_, err = informers.GetInformer(w.ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
-	w.must(err)
-	go func() { _ = informers.Start(w.ctx) }()
-	if !informers.WaitForCacheSync(w.ctx) {
+	env.Must(err)
+	_, err = informers.GetInformer(env.Context(), &corev1.Secret{}, cache.BlockUntilSynced(false))
+	env.Must(err)
+	go func() { _ = informers.Start(env.Context()) }()
+	if !informers.WaitForCacheSync(env.Context()) {
 		t.Fatal("the cache is not filled")
 	}
 	var all corev1.SecretList
-	w.must(informers.List(w.ctx, &all))
+	env.Must(informers.List(env.Context(), &all))
 	if len(all.Items) != large+small {
 		t.Errorf("the cache holds %d Secrets, want %d", len(all.Items), large+small)
 	}
@@ -343,5 +343,5 @@ func TestListsArePaged(t *testing.T) {
 			t.Errorf("the limits of the lists were %v", asked.limits)
 		}
 	}
-	w.must(errors.Join(api.DeleteAllOf(w.ctx, &corev1.Secret{}, client.InNamespace(w.namespace))))
+	env.Must(errors.Join(api.DeleteAllOf(env.Context(), &corev1.Secret{}, client.InNamespace(env.Namespace))))
 }

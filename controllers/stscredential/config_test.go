@@ -43,15 +43,15 @@ func objects(t *testing.T, document []byte) (all []*unstructured.Unstructured) {
 
 // What `kubectl apply -k config/default` sends is taken by a real API server, field by field.
 func TestDefaultConfig(t *testing.T) {
-	w := newWorld(t)
-	document, err := exec.CommandContext(w.ctx, filepath.Join(plane.Assets(), "kubectl"), "kustomize", filepath.Join("..", "..", "config", "default")).Output()
-	w.must(err)
+	env := newEnvironment(t)
+	document, err := exec.CommandContext(env.Context(), filepath.Join(cluster.Assets(), "kubectl"), "kustomize", filepath.Join("..", "..", "config", "default")).Output()
+	env.Must(err)
 	kinds := map[string]int{}
 	strict := client.WithFieldValidation(api, metav1.FieldValidationStrict)
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sts-system"}})))
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sts-system"}})))
 	for _, o := range objects(t, document) {
 		kinds[o.GetKind()]++
-		if err := strict.Create(w.ctx, o, client.DryRunAll); client.IgnoreAlreadyExists(err) != nil {
+		if err := strict.Create(env.Context(), o, client.DryRunAll); client.IgnoreAlreadyExists(err) != nil {
 			t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
@@ -64,36 +64,36 @@ func TestDefaultConfig(t *testing.T) {
 
 // The samples do what their comments say.
 func TestSamples(t *testing.T) {
-	w := newWorld(t)
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})))
+	env := newEnvironment(t)
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})))
 	var credentials []*v1alpha1.StsCredential
 	for _, sample := range []string{"stsrolegrant.yaml", "stscredential.yaml", "stscredential-policy.yaml", "stscredential-serviceaccount.yaml", "stscredential-accesskey.yaml", "stscredential-formats.yaml", "workload.yaml"} {
 		document, err := os.ReadFile(filepath.Join("..", "..", "config", "samples", sample))
-		w.must(err)
+		env.Must(err)
 		for _, o := range objects(t, document) {
 			if o.GetKind() == "Pod" {
-				w.must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(w.ctx, o, client.DryRunAll))
+				env.Must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(env.Context(), o, client.DryRunAll))
 				continue
 			}
-			w.must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(w.ctx, o))
+			env.Must(client.WithFieldValidation(api, metav1.FieldValidationStrict).Create(env.Context(), o))
 			t.Cleanup(func() { _ = api.Delete(t.Context(), o) })
 			if o.GetKind() == "StsCredential" {
 				credentials = append(credentials, &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName()}})
 			}
 		}
 	}
-	w.namespace = "shop"
-	w.trustServiceAccounts("orders", "acs:ram::"+account+":oidc-provider/ack-rrsa-c1", "acs:ram::"+account+":role/orders-writer")
-	w.tenantUser("ram-user")
-	w.Cleanup(func() {
+	env.Namespace = "shop"
+	env.trustServiceAccounts("orders", "acs:ram::"+account+":oidc-provider/ack-rrsa-c1", "acs:ram::"+account+":role/orders-writer")
+	env.addUser("ram-user")
+	env.Cleanup(func() {
 		_ = api.Delete(context.Background(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ram-user"}})
 	})
 	for _, c := range credentials {
-		w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-		w.pass(c)
-		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+		env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+		env.reconcile(c)
+		env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 		if len(c.Spec.Secret.Formats) == 0 { // others have other keys
-			w.wantWorking(c.SecretName())
+			env.wantWorking(c.SecretName())
 		}
 	}
 	if len(credentials) != 5 {

@@ -44,16 +44,16 @@ var copiedBy = map[string]func(s *corev1.Secret){
 	},
 }
 
-// copied makes a copy of a Secret under another name, with a key of its maker's.
-func (w *world) copied(original, name string, change func(*corev1.Secret)) *corev1.Secret {
-	w.Helper()
-	from := w.secret(original)
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name,
+// copySecret makes a copy of a Secret under another name, with a key of its maker's.
+func (env *environment) copySecret(original, name string, change func(*corev1.Secret)) *corev1.Secret {
+	env.Helper()
+	from := env.Secret(original)
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name,
 		Labels: from.Labels, Annotations: from.Annotations, OwnerReferences: from.OwnerReferences}, Data: from.Data, Type: from.Type}
 	s.Data["mine"] = []byte("keep")
 	change(s)
-	w.must(api.Create(w.ctx, s))
-	w.Cleanup(func() { _ = api.Patch(context.Background(), s.DeepCopy(), merge(`{"metadata":{"finalizers":null}}`)) })
+	env.Must(api.Create(env.Context(), s))
+	env.Cleanup(func() { _ = api.Patch(context.Background(), s.DeepCopy(), merge(`{"metadata":{"finalizers":null}}`)) })
 	return s
 }
 
@@ -62,33 +62,33 @@ func (w *world) copied(original, name string, change func(*corev1.Secret)) *core
 func TestCopyIsNobodys(t *testing.T) {
 	for name, change := range copiedBy {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			copied := w.copied("orders", "copy", change)
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			copied := env.copySecret("orders", "copy", change)
 			untouched := func(when string) {
 				t.Helper()
-				if got := w.secret("copy"); got == nil || got.ResourceVersion != copied.ResourceVersion || string(got.Data["mine"]) != "keep" {
+				if got := env.Secret("copy"); got == nil || got.ResourceVersion != copied.ResourceVersion || string(got.Data["mine"]) != "keep" {
 					t.Fatalf("%s, the copy is %v", when, got)
 				}
 			}
 			for range 3 {
-				w.step(40 * time.Minute)
-				w.pass(c)
+				env.Step(40 * time.Minute)
+				env.reconcile(c)
 			}
 			untouched("after it has expired")
-			w.renamed(c, "orders-v2")
-			w.step(2 * time.Hour)
-			w.pass(c)
+			env.renameSecret(c, "orders-v2")
+			env.Step(2 * time.Hour)
+			env.reconcile(c)
 			untouched("after a rename")
-			if w.secret("orders") != nil {
+			if env.Secret("orders") != nil {
 				t.Error("the former Secret stays")
 			}
-			other := w.credential("other", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "copy" })
-			w.pass(other)
+			other := env.CreateCredential("other", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "copy" })
+			env.reconcile(other)
 			untouched("after another StsCredential wanted its name")
-			w.wantCondition(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "delete the Secret")
-			w.deleted(other)
+			env.WantCondition(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "delete the Secret")
+			env.deleteCredential(other)
 			untouched("after that is deleted")
 		})
 	}
@@ -105,29 +105,29 @@ func TestCopyIsTold(t *testing.T) {
 		{"without owner", false, "is a copy of Secret %s/orders, so it is left as it is: choose another spec.secret.name, delete the Secret, or let its owner consent with the annotation sts.alibabacloud.com/adopt: orders"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			w.copied("orders", "copy", func(s *corev1.Secret) {
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.copySecret("orders", "copy", func(s *corev1.Secret) {
 				if !tt.owned {
 					s.OwnerReferences = nil
 				}
 			})
-			w.renamed(c, "copy")
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, strings.ReplaceAll(tt.message, "%s", w.namespace))
-			w.wantCalls(1)
+			env.renameSecret(c, "copy")
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, strings.ReplaceAll(tt.message, "%s", env.Namespace))
+			env.WantCalls(1)
 			if tt.owned {
-				w.must(api.Delete(w.ctx, w.secret("copy")))
+				env.Must(api.Delete(env.Context(), env.Secret("copy")))
 			} else {
-				w.editSecret("copy", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationAdopt] = "orders" })
+				env.EditSecret("copy", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationAdopt] = "orders" })
 			}
-			w.pass(c)
-			w.wantCalls(2)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("copy")
+			env.reconcile(c)
+			env.WantCalls(2)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("copy")
 			if !tt.owned {
-				w.deleted(c)
-				if s := w.secret("copy"); s == nil || len(s.Data) != 1 || string(s.Data["mine"]) != "keep" {
+				env.deleteCredential(c)
+				if s := env.Secret("copy"); s == nil || len(s.Data) != 1 || string(s.Data["mine"]) != "keep" {
 					t.Errorf("left of the adopted copy: %v", s)
 				}
 			}
@@ -142,21 +142,21 @@ func TestRestoredElsewhere(t *testing.T) {
 		"without its owner": func([]metav1.OwnerReference) []metav1.OwnerReference { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			from, to := newWorld(t), newWorld(t)
-			original := from.credential("orders")
-			from.pass(original)
-			s := from.secret("orders")
-			restored := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: to.namespace, Name: "orders", Labels: s.Labels, Annotations: s.Annotations,
+			from, to := newEnvironment(t), newEnvironment(t)
+			original := from.CreateCredential("orders")
+			from.reconcile(original)
+			s := from.Secret("orders")
+			restored := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: to.Namespace, Name: "orders", Labels: s.Labels, Annotations: s.Annotations,
 				OwnerReferences: owners(s.OwnerReferences), Finalizers: []string{"example.com/hold"}}, Data: s.Data, Type: s.Type}
-			to.must(api.Create(to.ctx, restored))
+			to.Must(api.Create(to.Context(), restored))
 			t.Cleanup(func() {
 				_ = api.Patch(context.Background(), restored.DeepCopy(), merge(`{"metadata":{"finalizers":null}}`))
 			})
-			c := to.credential("orders")
-			to.pass(c)
-			to.wantCalls(0)
-			to.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "is a copy of Secret "+from.namespace+"/orders")
-			if got := to.secret("orders"); !equality.Semantic.DeepEqual(got.Data, restored.Data) || got.Labels[secret.UIDLabel] != string(original.UID) {
+			c := to.CreateCredential("orders")
+			to.reconcile(c)
+			to.WantCalls(0)
+			to.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "is a copy of Secret "+from.Namespace+"/orders")
+			if got := to.Secret("orders"); !equality.Semantic.DeepEqual(got.Data, restored.Data) || got.Labels[secret.UIDLabel] != string(original.UID) {
 				t.Errorf("it was written to: %v", got.ObjectMeta)
 			}
 		})
@@ -178,28 +178,28 @@ func TestConsentOnTheOperatorsSecret(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			w.editSecret("orders", change)
-			other := w.credential("other", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders" })
-			w.pass(other)
-			w.wantCondition(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "belongs to StsCredential orders")
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("orders")
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.EditSecret("orders", change)
+			other := env.CreateCredential("other", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders" })
+			env.reconcile(other)
+			env.WantCondition(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "belongs to StsCredential orders")
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("orders")
 			if name == "to another, edited, without its owner" { // adopted in doubt: what was written is taken out
-				w.deleted(c)
-				if s := w.secret("orders"); s != nil && len(s.Data) > 0 {
+				env.deleteCredential(c)
+				if s := env.Secret("orders"); s != nil && len(s.Data) > 0 {
 					t.Errorf("left are %d keys", len(s.Data))
 				}
 				return
 			}
-			if s := w.secret("orders"); !metav1.IsControlledBy(s, c) || s.Annotations["sts.alibabacloud.com/adopted"] != "" {
+			if s := env.Secret("orders"); !metav1.IsControlledBy(s, c) || s.Annotations["sts.alibabacloud.com/adopted"] != "" {
 				t.Errorf("the Secret has lost its owner: %v", s.ObjectMeta)
 			}
-			w.deleted(c)
-			w.eventually("the Secret is garbage collected", func(context.Context) bool { return w.secret("orders") == nil })
+			env.deleteCredential(c)
+			env.Eventually("the Secret is garbage collected", func(context.Context) bool { return env.Secret("orders") == nil })
 		})
 	}
 }
@@ -214,37 +214,37 @@ func earlier(s *corev1.Secret) {
 func TestUpgradeCompletesTheRecord(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		given func(w *world) *v1alpha1.StsCredential
+		given func(env *environment) *v1alpha1.StsCredential
 		gone  bool // after the rename and its expiry
 	}{
-		{"a Secret of its own", func(w *world) *v1alpha1.StsCredential { return w.credential("orders") }, true},
-		{"a retained one", func(w *world) *v1alpha1.StsCredential { return w.credential("orders", retain) }, true},
-		{"an adopted one", func(w *world) *v1alpha1.StsCredential {
-			w.somebodys("orders", "orders")
-			return w.credential("orders")
+		{"a Secret of its own", func(env *environment) *v1alpha1.StsCredential { return env.CreateCredential("orders") }, true},
+		{"a retained one", func(env *environment) *v1alpha1.StsCredential { return env.CreateCredential("orders", withRetain) }, true},
+		{"an adopted one", func(env *environment) *v1alpha1.StsCredential {
+			env.createForeignSecret("orders", "orders")
+			return env.CreateCredential("orders")
 		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := tt.given(w)
-			w.pass(c)
-			now := w.secret("orders").Annotations
-			w.editSecret("orders", earlier)
-			w.restart()
-			w.pass(c)
-			w.wantCalls(1)
-			if got := w.secret("orders"); got.Annotations[namesSecret] != w.namespace+"/orders" || !equality.Semantic.DeepEqual(got.Annotations, now) {
+			env := newEnvironment(t)
+			c := tt.given(env)
+			env.reconcile(c)
+			now := env.Secret("orders").Annotations
+			env.EditSecret("orders", earlier)
+			env.restartOperator()
+			env.reconcile(c)
+			env.WantCalls(1)
+			if got := env.Secret("orders"); got.Annotations[namesSecret] != env.Namespace+"/orders" || !equality.Semantic.DeepEqual(got.Annotations, now) {
 				t.Errorf("the record is %v", got.Annotations)
 			}
-			version := w.secret("orders").ResourceVersion
-			w.pass(c)
-			if w.secret("orders").ResourceVersion != version {
+			version := env.Secret("orders").ResourceVersion
+			env.reconcile(c)
+			if env.Secret("orders").ResourceVersion != version {
 				t.Error("it was written to again")
 			}
-			w.renamed(c, "orders-v2")
-			w.step(time.Hour)
-			w.pass(c)
-			if s := w.secret("orders"); tt.gone != (s == nil) || s != nil && len(s.Data) != 1 {
+			env.renameSecret(c, "orders-v2")
+			env.Step(time.Hour)
+			env.reconcile(c)
+			if s := env.Secret("orders"); tt.gone != (s == nil) || s != nil && len(s.Data) != 1 {
 				t.Errorf("the former Secret is %v", s)
 			}
 		})
@@ -253,9 +253,9 @@ func TestUpgradeCompletesTheRecord(t *testing.T) {
 
 // An adopted Secret whose StsCredential is deleted before its record was completed is cleaned all the same.
 func TestReleaseOfAnEarlierRecord(t *testing.T) {
-	w := newWorld(t)
-	c := w.adopting()
-	w.editSecret("orders", earlier)
-	w.deleted(c)
-	w.wantReleased("orders")
+	env := newEnvironment(t)
+	c := env.adoptSecret()
+	env.EditSecret("orders", earlier)
+	env.deleteCredential(c)
+	env.wantStripped("orders")
 }

@@ -21,12 +21,12 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/drain"
 )
 
-// slow has STS answer AssumeRole when it is released. asked says that a call waits.
-func (w *world) slow() (asked <-chan struct{}, release func()) {
-	w.Helper()
+// blockSTS has STS answer AssumeRole when it is released. asked says that a call waits.
+func (env *environment) blockSTS() (asked <-chan struct{}, release func()) {
+	env.Helper()
 	calls, released := make(chan struct{}, 100), make(chan struct{})
-	w.patient()
-	w.serve(func(out http.ResponseWriter, in *http.Request) {
+	env.raiseTimeout()
+	env.replaceSTS(func(out http.ResponseWriter, in *http.Request) {
 		if in.Header.Get("x-acs-action") == "AssumeRole" {
 			calls <- struct{}{}
 			select {
@@ -35,16 +35,16 @@ func (w *world) slow() (asked <-chan struct{}, release func()) {
 				return
 			}
 		}
-		w.emulator.ServeHTTP(out, in)
+		env.Emulator.ServeHTTP(out, in)
 	})
 	return calls, func() { close(released) }
 }
 
-// stopping ends a manager, and returns once its workers know.
-func (w *world) stopping(mgr ctrl.Manager, stop func()) (stopped <-chan struct{}) {
-	w.Helper()
+// stopManager ends a manager, and returns once its workers know.
+func (env *environment) stopManager(mgr ctrl.Manager, stop func()) (stopped <-chan struct{}) {
+	env.Helper()
 	ends, ended := make(chan struct{}), make(chan struct{})
-	w.must(mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+	env.Must(mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		close(ends)
 		return nil
@@ -60,33 +60,33 @@ func (w *world) stopping(mgr ctrl.Manager, stop func()) (stopped <-chan struct{}
 // A process that is asked to end while STS is asked writes what STS answers, reports it, begins nothing more, and gives its
 // lease back only then.
 func TestWorkUnderWayIsFinishedAtTheEnd(t *testing.T) {
-	w := newWorld(t)
-	asked, release := w.slow()
-	mgr, stop := w.manage(func(o *ctrl.Options) {
-		o.LeaderElection, o.LeaderElectionID, o.LeaderElectionNamespace = true, "drain", w.namespace
+	env := newEnvironment(t)
+	asked, release := env.blockSTS()
+	mgr, stop := env.startManager(func(o *ctrl.Options) {
+		o.LeaderElection, o.LeaderElectionID, o.LeaderElectionNamespace = true, "drain", env.Namespace
 		o.LeaderElectionReleaseOnCancel = true
 	})
-	c := w.credential("orders")
+	c := env.CreateCredential("orders")
 	<-asked
-	stopped := w.stopping(mgr, stop)
-	late := w.credential("late")
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "drain"}}
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(lease), lease))
+	stopped := env.stopManager(mgr, stop)
+	late := env.CreateCredential("late")
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "drain"}}
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(lease), lease))
 	if ptr.Deref(lease.Spec.HolderIdentity, "") == "" {
 		t.Error("the lease is given back while a call is under way")
 	}
 	release()
 	<-stopped
-	w.wantCalls(1)
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	if id := w.wantWorking("orders"); id != c.Status.AccessKeyID {
+	env.WantCalls(1)
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	if id := env.wantWorking("orders"); id != c.Status.AccessKeyID {
 		t.Errorf("the status names %s, the Secret holds %s", c.Status.AccessKeyID, id)
 	}
-	if w.secret(late.Name) != nil {
+	if env.Secret(late.Name) != nil {
 		t.Error("work was begun after the end")
 	}
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(lease), lease))
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(lease), lease))
 	if ptr.Deref(lease.Spec.HolderIdentity, "") != "" {
 		t.Error("the lease is not given back")
 	}
@@ -94,44 +94,44 @@ func TestWorkUnderWayIsFinishedAtTheEnd(t *testing.T) {
 
 // A call that hangs does not keep the process from ending.
 func TestWorkUnderWayEndsWithTheGracePeriod(t *testing.T) {
-	w := newWorld(t)
-	asked, _ := w.slow()
-	mgr, stop := w.manage()
-	w.credential("orders")
+	env := newEnvironment(t)
+	asked, _ := env.blockSTS()
+	mgr, stop := env.startManager()
+	env.CreateCredential("orders")
 	<-asked
-	stopped := w.stopping(mgr, stop)
-	w.eventually("the process ends", func(context.Context) bool {
+	stopped := env.stopManager(mgr, stop)
+	env.Eventually("the process ends", func(context.Context) bool {
 		select {
 		case <-stopped:
 			return true
 		default:
-			w.clock.Step(drain.Timeout)
+			env.OperatorClock.Step(drain.Timeout)
 			return false
 		}
 	})
-	if w.secret("orders") != nil {
+	if env.Secret("orders") != nil {
 		t.Error("there is a Secret without an answer")
 	}
 }
 
 // A panic while one object is worked on is an error of that object: it is tried again, ever later, and the others go on.
 func TestPanicsEndNothing(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	var panics atomic.Int32
 	var healed atomic.Bool
-	through := w.Audit
-	w.Audit = funcr.New(func(_, line string) {
+	through := env.Audit
+	env.Audit = funcr.New(func(_, line string) {
 		through.Info(line)
 		if !healed.Load() {
 			panics.Add(1)
 			panic("out of order")
 		}
 	}, funcr.Options{})
-	w.manage()
-	c := w.credential("orders")
-	w.eventually("it panics again and again", func(context.Context) bool { return panics.Load() >= 3 })
-	w.wantCalls(int(panics.Load()))
+	env.startManager()
+	c := env.CreateCredential("orders")
+	env.Eventually("it panics again and again", func(context.Context) bool { return panics.Load() >= 3 })
+	env.WantCalls(int(panics.Load()))
 	healed.Store(true)
-	w.become(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
-	w.become(w.credential("others"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	env.waitForCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	env.waitForCondition(env.CreateCredential("others"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 }

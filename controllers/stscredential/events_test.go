@@ -15,32 +15,32 @@ import (
 
 // A user who makes a condition change with each edit gets a bounded number of events, and others get theirs.
 func TestThreatEventsWithoutEnd(t *testing.T) {
-	w := newWorld(t)
-	w.Events = eventlimit.New(w.events, w.clock)
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
+	env := newEnvironment(t)
+	env.Events = eventlimit.New(env.Recorder, env.OperatorClock)
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
 	for i := range 2 * eventlimit.Burst {
 		suspended, asked := i%2 == 0, role
 		if !suspended {
 			asked += "-of-others"
 		}
-		w.must(user.Patch(w.ctx, c, merge(fmt.Sprintf(`{"spec":{"suspend":%t,"roleARN":%q}}`, suspended, asked))))
-		w.pass(c)
+		env.Must(user.Patch(env.Context(), c, merge(fmt.Sprintf(`{"spec":{"suspend":%t,"roleARN":%q}}`, suspended, asked))))
+		env.reconcile(c)
 	}
-	if told := w.told(); len(told) != eventlimit.Burst {
-		t.Errorf("%d events while time stood still, want %d", len(told), eventlimit.Burst)
+	if recorded := env.RecordedEvents(); len(recorded) != eventlimit.Burst {
+		t.Errorf("%d events while time stood still, want %d", len(recorded), eventlimit.Burst)
 	}
-	other := w.credential("other", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN += "-of-others" })
-	w.pass(other)
-	if told := w.told(); len(told) != 1 {
-		t.Errorf("another object has events %v", told)
+	other := env.CreateCredential("other", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN += "-of-others" })
+	env.reconcile(other)
+	if recorded := env.RecordedEvents(); len(recorded) != 1 {
+		t.Errorf("another object has events %v", recorded)
 	}
-	w.step(5 * eventlimit.Every)
+	env.Step(5 * eventlimit.Every)
 	for range 10 {
-		w.Events.Eventf(c, nil, corev1.EventTypeNormal, "Reason", "Action", "note")
+		env.Events.Eventf(c, nil, corev1.EventTypeNormal, "Reason", "Action", "note")
 	}
-	if told := w.told(); len(told) != 5 {
-		t.Errorf("%d events after five intervals, want 5", len(told))
+	if recorded := env.RecordedEvents(); len(recorded) != 5 {
+		t.Errorf("%d events after five intervals, want 5", len(recorded))
 	}
 }

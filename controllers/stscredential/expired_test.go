@@ -15,69 +15,69 @@ import (
 
 // Each second that a Secret holds what has expired counts once, whoever scrapes when.
 func TestExpiredSeconds(t *testing.T) {
-	suspend := func(w *world, c *v1alpha1.StsCredential, value bool) {
-		w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = value })
-		w.pass(c)
+	suspend := func(env *environment, c *v1alpha1.StsCredential, value bool) {
+		env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = value })
+		env.reconcile(c)
 	}
 	for _, tt := range []struct {
 		name string
-		then func(w *world, c *v1alpha1.StsCredential) // from a minute past the expiry on, which a pass has seen
+		then func(env *environment, c *v1alpha1.StsCredential) // from a minute past the expiry on, which a pass has seen
 		want float64
 	}{
-		{"it goes on though nobody looks", func(w *world, _ *v1alpha1.StsCredential) { w.step(time.Minute) }, 120},
-		{"it ends with the renewal", func(w *world, c *v1alpha1.StsCredential) {
-			w.step(time.Minute)
-			w.emulator.Clear()
-			w.pass(c)
-			w.step(10 * time.Minute)
-			w.pass(c)
+		{"it goes on though nobody looks", func(env *environment, _ *v1alpha1.StsCredential) { env.Step(time.Minute) }, 120},
+		{"it ends with the renewal", func(env *environment, c *v1alpha1.StsCredential) {
+			env.Step(time.Minute)
+			env.Emulator.Clear()
+			env.reconcile(c)
+			env.Step(10 * time.Minute)
+			env.reconcile(c)
 		}, 120},
-		{"it ends with the object", func(w *world, c *v1alpha1.StsCredential) {
-			w.step(30 * time.Second)
-			w.must(api.Delete(w.ctx, c))
-			w.pass(c)
-			w.step(time.Minute)
+		{"it ends with the object", func(env *environment, c *v1alpha1.StsCredential) {
+			env.Step(30 * time.Second)
+			env.Must(api.Delete(env.Context(), c))
+			env.reconcile(c)
+			env.Step(time.Minute)
 		}, 90},
-		{"a suspended object does not count, and counts on when it is resumed", func(w *world, c *v1alpha1.StsCredential) {
-			suspend(w, c, true)
-			w.step(time.Hour)
-			w.pass(c)
-			w.step(time.Hour)
-			suspend(w, c, false)
-			w.step(5 * time.Second)
+		{"a suspended object does not count, and counts on when it is resumed", func(env *environment, c *v1alpha1.StsCredential) {
+			suspend(env, c, true)
+			env.Step(time.Hour)
+			env.reconcile(c)
+			env.Step(time.Hour)
+			suspend(env, c, false)
+			env.Step(5 * time.Second)
 		}, 65},
-		{"another spec changes nothing", func(w *world, c *v1alpha1.StsCredential) {
-			w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.SessionName = w.namespace + ".other" })
-			w.step(time.Minute)
-			w.pass(c)
+		{"another spec changes nothing", func(env *environment, c *v1alpha1.StsCredential) {
+			env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.SessionName = env.Namespace + ".other" })
+			env.Step(time.Minute)
+			env.reconcile(c)
 		}, 120},
-		{"another process counts what it sees itself", func(w *world, c *v1alpha1.StsCredential) {
-			w.restart()
-			w.step(time.Hour)
-			w.pass(c)
-			w.step(7 * time.Second)
-			w.pass(c)
+		{"another process counts what it sees itself", func(env *environment, c *v1alpha1.StsCredential) {
+			env.restartOperator()
+			env.Step(time.Hour)
+			env.reconcile(c)
+			env.Step(7 * time.Second)
+			env.reconcile(c)
 		}, 7},
-		{"a clock that is set back takes nothing back", func(w *world, _ *v1alpha1.StsCredential) {
-			w.wantMetrics("before", map[string]float64{"expired_seconds_total": 60})
-			w.step(-30 * time.Second)
-			w.wantMetrics("set back", map[string]float64{"expired_seconds_total": 60})
-			w.step(time.Minute)
+		{"a clock that is set back takes nothing back", func(env *environment, _ *v1alpha1.StsCredential) {
+			env.wantMetrics("before", map[string]float64{"expired_seconds_total": 60})
+			env.Step(-30 * time.Second)
+			env.wantMetrics("set back", map[string]float64{"expired_seconds_total": 60})
+			env.Step(time.Minute)
 		}, 90},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "InternalError"})
-			w.step(59 * time.Minute)
-			w.pass(c)
-			w.wantMetrics("not yet", map[string]float64{"expired_seconds_total": 0})
-			w.step(2 * time.Minute)
-			w.pass(c)
-			tt.then(w, c)
-			w.wantMetrics("in the end", map[string]float64{"expired_seconds_total": tt.want})
-			w.wantMetrics("once more", map[string]float64{"expired_seconds_total": tt.want})
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "InternalError"})
+			env.Step(59 * time.Minute)
+			env.reconcile(c)
+			env.wantMetrics("not yet", map[string]float64{"expired_seconds_total": 0})
+			env.Step(2 * time.Minute)
+			env.reconcile(c)
+			tt.then(env, c)
+			env.wantMetrics("in the end", map[string]float64{"expired_seconds_total": tt.want})
+			env.wantMetrics("once more", map[string]float64{"expired_seconds_total": tt.want})
 		})
 	}
 }
@@ -98,25 +98,25 @@ func TestWhatHadExpiredBeforeDoesNotCount(t *testing.T) {
 
 // All that have expired count, those too whose only pass since is the one that renews them.
 func TestExpiredSecondsAddUp(t *testing.T) {
-	w := newWorld(t)
-	one, two := w.credential("one"), w.credential("two")
-	asleep := w.credential("asleep")
+	env := newEnvironment(t)
+	one, two := env.CreateCredential("one"), env.CreateCredential("two")
+	asleep := env.CreateCredential("asleep")
 	for _, c := range []*v1alpha1.StsCredential{one, two, asleep} {
-		w.pass(c)
+		env.reconcile(c)
 	}
-	w.edit(asleep, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
-	w.step(time.Hour)
-	w.pass(asleep)
-	w.pass(two) // at its expiry, to the second
-	w.wantMetrics("none is late", map[string]float64{"expired_seconds_total": 0})
-	w.step(3 * time.Minute)
-	w.pass(one)
-	w.pass(asleep)
-	w.wantMetrics("one was late", map[string]float64{"expired_seconds_total": 180})
-	w.step(10 * time.Minute)
-	w.pass(one)
-	w.wantMetrics("no more", map[string]float64{"expired_seconds_total": 180})
-	if n := len(w.Metrics.expired.since); n != 0 {
+	env.Edit(asleep, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
+	env.Step(time.Hour)
+	env.reconcile(asleep)
+	env.reconcile(two) // at its expiry, to the second
+	env.wantMetrics("none is late", map[string]float64{"expired_seconds_total": 0})
+	env.Step(3 * time.Minute)
+	env.reconcile(one)
+	env.reconcile(asleep)
+	env.wantMetrics("one was late", map[string]float64{"expired_seconds_total": 180})
+	env.Step(10 * time.Minute)
+	env.reconcile(one)
+	env.wantMetrics("no more", map[string]float64{"expired_seconds_total": 180})
+	if n := len(env.Metrics.expired.since); n != 0 {
 		t.Errorf("%d are remembered", n)
 	}
 }

@@ -16,21 +16,21 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// wantSilent insists that nothing secret was told anywhere.
-func (w *world) wantSilent(c *v1alpha1.StsCredential) {
-	w.Helper()
-	hidden := []string{w.key.Secret}
-	if s := w.secret(c.SecretName()); s != nil {
+// wantNoLeak insists that nothing secret was told anywhere.
+func (env *environment) wantNoLeak(c *v1alpha1.StsCredential) {
+	env.Helper()
+	hidden := []string{env.OperatorKey.Secret}
+	if s := env.Secret(c.SecretName()); s != nil {
 		hidden = append(hidden, string(s.Data[secret.KeyAccessKeySecret]), string(s.Data[secret.KeySecurityToken]))
 	}
-	said := w.log.String() + strings.Join(w.told(), "\n") + fmt.Sprintf("%+v", c.Status)
+	said := env.log.String() + strings.Join(env.RecordedEvents(), "\n") + fmt.Sprintf("%+v", c.Status)
 	for _, h := range hidden {
 		if h != "" && strings.Contains(said, h) {
-			w.Error("something secret was told")
+			env.Error("something secret was told")
 		}
 	}
-	if strings.Contains(said, w.server.URL+"/?") {
-		w.Error("a request's URL was told")
+	if strings.Contains(said, env.Server.URL+"/?") {
+		env.Error("a request's URL was told")
 	}
 }
 
@@ -74,34 +74,34 @@ func TestErrorCodes(t *testing.T) {
 		{"ServiceUnavailable", v1alpha1.ReasonSTSUnavailable, "the operator retries", soon, 1},
 	} {
 		t.Run(tt.code, func(t *testing.T) {
-			w := newWorld(t)
-			w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: tt.code})
-			c := w.credential("orders")
-			next := w.pass(c).RequeueAfter
-			calls := w.emulator.Calls()
+			env := newEnvironment(t)
+			env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: tt.code})
+			c := env.CreateCredential("orders")
+			next := env.reconcile(c).RequeueAfter
+			calls := env.Emulator.Calls()
 			message := tt.code + " (RequestId " + calls[len(calls)-1].RequestID + "): "
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, tt.reason, message)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, tt.reason, tt.next)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, tt.reason, message)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, tt.reason, tt.next)
 			acting, waiting := v1alpha1.ConditionStalled, v1alpha1.ConditionReconciling
 			if tt.retry == soon {
 				acting, waiting = waiting, acting
 			}
-			w.wantCondition(c, acting, metav1.ConditionTrue, tt.reason, "")
-			w.wantCondition(c, waiting, "", "", "")
+			env.WantCondition(c, acting, metav1.ConditionTrue, tt.reason, "")
+			env.WantCondition(c, waiting, "", "", "")
 			if next > tt.retry || next < tt.retry*4/5 {
 				t.Errorf("next look in %v, want about %v", next, tt.retry)
 			}
-			w.wantCalls(tt.calls)
-			w.pass(c)
-			w.wantCalls(tt.calls)
-			w.wantSilent(c)
+			env.WantCalls(tt.calls)
+			env.reconcile(c)
+			env.WantCalls(tt.calls)
+			env.wantNoLeak(c)
 
-			w.emulator.Clear()
-			w.step(max(next, time.Minute))
-			w.pass(c)
-			w.wantCalls(tt.calls + 1)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("orders")
+			env.Emulator.Clear()
+			env.Step(max(next, time.Minute))
+			env.reconcile(c)
+			env.WantCalls(tt.calls + 1)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("orders")
 		})
 	}
 }
@@ -117,42 +117,42 @@ func TestBrokenAnswers(t *testing.T) {
 		partial("AccessKeyId"), partial("AccessKeySecret"), partial("SecurityToken"), partial("Expiration"), partial("Credentials"),
 	} {
 		t.Run(string(fault.Kind)+fault.Missing, func(t *testing.T) {
-			w := newWorld(t)
+			env := newEnvironment(t)
 			fault.Action = "AssumeRole"
-			w.emulator.Inject(fault)
-			c := w.credential("orders")
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSTSUnavailable, "")
-			if w.secret("orders") != nil {
+			env.Emulator.Inject(fault)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSTSUnavailable, "")
+			if env.Secret("orders") != nil {
 				t.Error("a Secret was written")
 			}
-			w.emulator.Clear()
-			w.step(time.Second)
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			before := w.secret("orders")
-			w.told()
+			env.Emulator.Clear()
+			env.Step(time.Second)
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			before := env.Secret("orders")
+			env.RecordedEvents()
 
-			w.emulator.Inject(fault)
-			w.step(45 * time.Minute)
-			next := w.pass(c).RequeueAfter
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSTSUnavailable, "")
-			w.wantCondition(c, v1alpha1.ConditionReconciling, "", "", "")
-			if w.secret("orders").ResourceVersion != before.ResourceVersion {
+			env.Emulator.Inject(fault)
+			env.Step(45 * time.Minute)
+			next := env.reconcile(c).RequeueAfter
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSTSUnavailable, "")
+			env.WantCondition(c, v1alpha1.ConditionReconciling, "", "", "")
+			if env.Secret("orders").ResourceVersion != before.ResourceVersion {
 				t.Error("the Secret was written to")
 			}
-			if got := w.told(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning STSUnavailable") {
+			if got := env.RecordedEvents(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning STSUnavailable") {
 				t.Errorf("events = %q, want one warning", got)
 			}
-			w.emulator.Clear()
-			w.step(next)
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-			if got := w.told(); len(got) != 1 || !strings.HasPrefix(got[0], "Normal Issued") {
+			env.Emulator.Clear()
+			env.Step(next)
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			if got := env.RecordedEvents(); len(got) != 1 || !strings.HasPrefix(got[0], "Normal Issued") {
 				t.Errorf("events = %q, want one of the recovery", got)
 			}
-			if id := w.wantWorking("orders"); id == string(before.Data[secret.KeyAccessKeyID]) {
+			if id := env.wantWorking("orders"); id == string(before.Data[secret.KeyAccessKeyID]) {
 				t.Error("not renewed")
 			}
 		})
@@ -167,81 +167,81 @@ func TestRetryTimes(t *testing.T) {
 		last  time.Duration
 	}{{"InternalError", time.Second, time.Minute}, {"NoPermission", time.Minute, 10 * time.Minute}} {
 		t.Run(tt.code, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
 			fault := stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: tt.code}
-			w.emulator.Inject(fault)
+			env.Emulator.Inject(fault)
 			var waits []time.Duration
 			for range 8 {
-				next := w.pass(c).RequeueAfter
+				next := env.reconcile(c).RequeueAfter
 				waits = append(waits, next)
-				w.step(next)
+				env.Step(next)
 			}
 			if waits[0] > tt.first || waits[7] > tt.last || waits[7] < tt.last*4/5 {
 				t.Errorf("waits %v, want from %v to %v", waits, tt.first, tt.last)
 			}
-			w.emulator.Clear()
-			w.step(tt.last)
-			w.pass(c)
+			env.Emulator.Clear()
+			env.Step(tt.last)
+			env.reconcile(c)
 
-			w.emulator.Inject(fault)
-			w.step(59*time.Minute + 30*time.Second)
-			if next := w.pass(c).RequeueAfter; next > 10*time.Second {
+			env.Emulator.Inject(fault)
+			env.Step(59*time.Minute + 30*time.Second)
+			if next := env.reconcile(c).RequeueAfter; next > 10*time.Second {
 				t.Errorf("half a minute before expiry the next try is in %v", next)
 			}
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.step(30 * time.Second)
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, c.Status.Conditions[0].Reason, tt.code)
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.Step(30 * time.Second)
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, c.Status.Conditions[0].Reason, tt.code)
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
 		})
 	}
 }
 
 // A throttling answer slows every caller of the account, not only the one that met it.
 func TestThrottlingSlowsAll(t *testing.T) {
-	w := newWorld(t)
-	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "Throttling.User", Times: 1})
-	first, second := w.credential("first"), w.credential("second")
-	w.pass(first)
-	next := w.pass(second).RequeueAfter
-	w.wantCalls(1)
+	env := newEnvironment(t)
+	env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "Throttling.User", Times: 1})
+	first, second := env.CreateCredential("first"), env.CreateCredential("second")
+	env.reconcile(first)
+	next := env.reconcile(second).RequeueAfter
+	env.WantCalls(1)
 	if next <= 0 || next > 5*time.Second {
 		t.Errorf("the second caller is to come back in %v", next)
 	}
-	w.step(next + time.Second)
-	w.pass(second)
-	w.step(time.Second) // and even then they do not come all at once
-	w.pass(first)
-	w.wantCalls(3)
+	env.Step(next + time.Second)
+	env.reconcile(second)
+	env.Step(time.Second) // and even then they do not come all at once
+	env.reconcile(first)
+	env.WantCalls(3)
 }
 
 // An identity that STS calls stale is fetched anew at once: the new one is used in the same pass.
 func TestStaleIdentityIsFetchedAnew(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	old := w.key
-	w.key = w.emulator.AddUser(account, "sts-operator")
-	w.emulator.DeleteKey(old.ID)
-	w.step(45 * time.Minute)
-	w.pass(c)
-	w.wantCalls(3)
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-	calls := w.emulator.Calls()
-	if got := calls[len(calls)-1]; got.AccessKeyID != w.key.ID || got.Code != "" {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	old := env.OperatorKey
+	env.OperatorKey = env.Emulator.AddUser(account, "sts-operator")
+	env.Emulator.DeleteKey(old.ID)
+	env.Step(45 * time.Minute)
+	env.reconcile(c)
+	env.WantCalls(3)
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+	calls := env.Emulator.Calls()
+	if got := calls[len(calls)-1]; got.AccessKeyID != env.OperatorKey.ID || got.Code != "" {
 		t.Errorf("the last call was %+v, want one with the new key", got)
 	}
 }
 
 func TestNoIdentity(t *testing.T) {
-	w := newWorld(t)
-	w.key = stsemulator.AccessKey{}
-	c := w.credential("orders")
-	w.pass(c)
-	w.wantCalls(0)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "")
-	if w.secret("orders") != nil {
+	env := newEnvironment(t)
+	env.OperatorKey = stsemulator.AccessKey{}
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.WantCalls(0)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "")
+	if env.Secret("orders") != nil {
 		t.Error("a Secret was written")
 	}
 }

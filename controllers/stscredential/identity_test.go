@@ -29,25 +29,25 @@ const (
 )
 
 // trustServiceAccounts switches ServiceAccounts on and makes a role trust one of them, with the API server's own keys.
-func (w *world) trustServiceAccounts(name, provider, role string) {
-	w.Helper()
-	w.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: api, STS: w.client, ProviderARN: provider})
-	published, err := kubernetes.NewForConfigOrDie(config).RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(w.ctx)
-	w.must(err)
+func (env *environment) trustServiceAccounts(name, provider, role string) {
+	env.Helper()
+	env.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{Client: api, STS: env.stsClient, ProviderARN: provider})
+	published, err := kubernetes.NewForConfigOrDie(cluster.Config).RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(env.Context())
+	env.Must(err)
 	keys, err := stsemulator.ParseJWKS(published)
-	w.must(err)
-	w.emulator.AddOIDCProvider(stsemulator.OIDCProvider{ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"}, JWKS: keys})
-	w.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{
+	env.Must(err)
+	env.Emulator.AddOIDCProvider(stsemulator.OIDCProvider{ARN: provider, Issuer: issuer, ClientIDs: []string{"sts.aliyuncs.com"}, JWKS: keys})
+	env.Emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{
 		Federated: []string{provider},
 		StringEquals: map[string][]string{
-			"oidc:iss": {issuer}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:sub": {"system:serviceaccount:" + w.namespace + ":" + name},
+			"oidc:iss": {issuer}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:sub": {"system:serviceaccount:" + env.Namespace + ":" + name},
 		},
 	}}})
 }
 
-func (w *world) serviceAccount(name string) {
-	w.Helper()
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})))
+func (env *environment) serviceAccount(name string) {
+	env.Helper()
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}})))
 }
 
 func asServiceAccount(name string) func(*v1alpha1.StsCredential) {
@@ -59,51 +59,51 @@ func asServiceAccount(name string) func(*v1alpha1.StsCredential) {
 
 // A ServiceAccount asks with a token that the real API server minted, without a key and without a grant.
 func TestServiceAccountIdentity(t *testing.T) {
-	w := newWorld(t)
-	w.revoke()
-	w.trustServiceAccounts("orders", provider, tenantRole)
-	w.serviceAccount("orders")
-	w.serviceAccount("other")
-	c := w.credential("orders", asServiceAccount("orders"))
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, tenantRole)
-	w.wantWorking("orders")
-	w.wantCalls(0)
-	calls := w.emulator.Calls()
-	if got := calls[0]; got.Action != "AssumeRoleWithOIDC" || got.OIDCTokenIn != "body" || got.SessionName != w.namespace+".orders" {
+	env := newEnvironment(t)
+	env.Revoke()
+	env.trustServiceAccounts("orders", provider, tenantRole)
+	env.serviceAccount("orders")
+	env.serviceAccount("other")
+	c := env.CreateCredential("orders", asServiceAccount("orders"))
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, tenantRole)
+	env.wantWorking("orders")
+	env.WantCalls(0)
+	calls := env.Emulator.Calls()
+	if got := calls[0]; got.Action != "AssumeRoleWithOIDC" || got.OIDCTokenIn != "body" || got.SessionName != env.Namespace+".orders" {
 		t.Errorf("STS was asked %+v", got)
 	}
 	if c.Status.GrantName != "" {
 		t.Errorf("grantName = %s: no grant is needed", c.Status.GrantName)
 	}
-	w.pass(c)
-	w.step(45 * time.Minute)
-	w.pass(c)
-	if got := w.counted("AssumeRoleWithOIDC"); got != 2 {
+	env.reconcile(c)
+	env.Step(45 * time.Minute)
+	env.reconcile(c)
+	if got := env.CallsTo("AssumeRoleWithOIDC"); got != 2 {
 		t.Errorf("%d calls after a renewal, want 2", got)
 	}
 
-	refused := w.credential("refused", asServiceAccount("other"))
-	w.pass(refused)
-	w.wantCondition(refused, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, "system:serviceaccount:"+w.namespace+":other")
-	missing := w.credential("missing", asServiceAccount("nobody"))
-	w.pass(missing)
-	w.wantCondition(missing, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "nobody")
-	w.wantSilent(c)
+	refused := env.CreateCredential("refused", asServiceAccount("other"))
+	env.reconcile(refused)
+	env.WantCondition(refused, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, "system:serviceaccount:"+env.Namespace+":other")
+	missing := env.CreateCredential("missing", asServiceAccount("nobody"))
+	env.reconcile(missing)
+	env.WantCondition(missing, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "nobody")
+	env.wantNoLeak(c)
 
-	w.ServiceAccounts = nil
-	off := w.credential("off", asServiceAccount("orders"))
-	w.pass(off)
-	w.wantCondition(off, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "--service-account-identity")
-	w.wantCondition(off, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIdentityUnavailable, "")
+	env.ServiceAccounts = nil
+	off := env.CreateCredential("off", asServiceAccount("orders"))
+	env.reconcile(off)
+	env.WantCondition(off, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "--service-account-identity")
+	env.WantCondition(off, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIdentityUnavailable, "")
 }
 
-// tenantUser makes a RAM user of the tenant's account, which its role trusts, and a Secret with its AccessKey.
-func (w *world) tenantUser(secretName string) stsemulator.AccessKey {
-	w.Helper()
-	key := w.emulator.AddUser(tenant, "shop")
-	w.emulator.AddRole(stsemulator.Role{ARN: tenantRole, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + tenant + ":user/shop"}}}})
-	w.must(api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: secretName},
+// addUser makes a RAM user of the tenant's account, which its role trusts, and a Secret with its AccessKey.
+func (env *environment) addUser(secretName string) stsemulator.AccessKey {
+	env.Helper()
+	key := env.Emulator.AddUser(tenant, "shop")
+	env.Emulator.AddRole(stsemulator.Role{ARN: tenantRole, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + tenant + ":user/shop"}}}})
+	env.Must(api.Create(env.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: secretName},
 		StringData: map[string]string{"accessKeyId": key.ID, "accessKeySecret": key.Secret}}))
 	return key
 }
@@ -116,53 +116,53 @@ func withAccessKey(secretName string) func(*v1alpha1.StsCredential) {
 }
 
 func TestAccessKeyIdentity(t *testing.T) {
-	w := newWorld(t)
-	w.revoke()
-	c := w.credential("orders", withAccessKey("ram-user"))
-	w.pass(c)
-	w.wantCalls(0)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "ram-user")
-	key := w.tenantUser("ram-user")
-	w.step(time.Minute)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, tenantRole)
-	w.wantWorking("orders")
-	if !strings.Contains(w.log.String(), "acs:ram::"+tenant+":user/shop") {
-		t.Errorf("the audit line does not name the caller: %s", w.log)
+	env := newEnvironment(t)
+	env.Revoke()
+	c := env.CreateCredential("orders", withAccessKey("ram-user"))
+	env.reconcile(c)
+	env.WantCalls(0)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, "ram-user")
+	key := env.addUser("ram-user")
+	env.Step(time.Minute)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, tenantRole)
+	env.wantWorking("orders")
+	if !strings.Contains(env.log.String(), "acs:ram::"+tenant+":user/shop") {
+		t.Errorf("the audit line does not name the caller: %s", env.log)
 	}
 
 	// Its key is replaced: the old one is refused, the Secret is read anew at the next renewal.
-	next := w.emulator.AddUser(tenant, "shop")
-	w.emulator.DeleteKey(key.ID)
-	w.editSecret("ram-user", func(s *corev1.Secret) {
+	next := env.Emulator.AddUser(tenant, "shop")
+	env.Emulator.DeleteKey(key.ID)
+	env.EditSecret("ram-user", func(s *corev1.Secret) {
 		s.Data["accessKeyId"], s.Data["accessKeySecret"] = []byte(next.ID), []byte(next.Secret)
 	})
-	w.step(45 * time.Minute)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-	calls := w.emulator.Calls()
+	env.Step(45 * time.Minute)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+	calls := env.Emulator.Calls()
 	if got := calls[len(calls)-1]; got.AccessKeyID != next.ID || got.Code != "" {
 		t.Errorf("the last call was %+v, want one with the new key", got)
 	}
 
-	w.emulator.SetKeyActive(next.ID, false)
-	w.step(45 * time.Minute)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonIdentityUnavailable, "")
-	w.wantSilent(c)
+	env.Emulator.SetKeyActive(next.ID, false)
+	env.Step(45 * time.Minute)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonIdentityUnavailable, "")
+	env.wantNoLeak(c)
 	for _, damaged := range []string{"accessKeyId", "accessKeySecret"} {
 		var whole []byte
-		w.editSecret("ram-user", func(s *corev1.Secret) { whole = s.Data[damaged]; delete(s.Data, damaged) })
-		bad := w.credential("without-"+strings.ToLower(damaged), withAccessKey("ram-user"))
-		w.pass(bad)
-		w.wantCondition(bad, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, damaged)
-		w.editSecret("ram-user", func(s *corev1.Secret) { s.Data[damaged] = whole })
+		env.EditSecret("ram-user", func(s *corev1.Secret) { whole = s.Data[damaged]; delete(s.Data, damaged) })
+		bad := env.CreateCredential("without-"+strings.ToLower(damaged), withAccessKey("ram-user"))
+		env.reconcile(bad)
+		env.WantCondition(bad, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, damaged)
+		env.EditSecret("ram-user", func(s *corev1.Secret) { s.Data[damaged] = whole })
 	}
 }
 
-// asked counts the calls that were made with an AccessKey.
-func (w *world) asked(accessKeyID string) (n int) {
-	for _, c := range w.emulator.Calls() {
+// callsWith counts the calls that were made with an AccessKey.
+func (env *environment) callsWith(accessKeyID string) (n int) {
+	for _, c := range env.Emulator.Calls() {
 		if c.AccessKeyID == accessKeyID {
 			n++
 		}
@@ -189,25 +189,25 @@ func TestTenantsDoNotSlowEachOther(t *testing.T) {
 		}, 16},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.patient()
-			key := w.tenantUser("ram-user")
-			w.Budget.LimitInFlight(2) // one for each of two
-			w.emulator.Inject(tt.fault(key))
-			w.manage() // four workers
+			env := newEnvironment(t)
+			env.raiseTimeout()
+			key := env.addUser("ram-user")
+			env.Budget.LimitInFlight(2) // one for each of two
+			env.Emulator.Inject(tt.fault(key))
+			env.startManager() // four workers
 			var slow []*v1alpha1.StsCredential
 			for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-				slow = append(slow, w.credential(name, withAccessKey("ram-user")))
+				slow = append(slow, env.CreateCredential(name, withAccessKey("ram-user")))
 			}
-			w.eventually("the tenant calls", func(context.Context) bool { return w.asked(key.ID) > 0 })
-			w.become(w.credential("quick"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+			env.Eventually("the tenant calls", func(context.Context) bool { return env.callsWith(key.ID) > 0 })
+			env.waitForCondition(env.CreateCredential("quick"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 			// Had all eight of the tenant been let through, they would have held all four workers before the quick one.
-			if asked := w.asked(key.ID); asked > tt.atMost {
+			if asked := env.callsWith(key.ID); asked > tt.atMost {
 				t.Errorf("%d of the tenant's calls were made before the other tenant's", asked)
 			}
 			for _, c := range slow {
-				w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-				w.wantNotReady(c)
+				env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+				env.wantNotReady(c)
 			}
 		})
 	}
@@ -215,40 +215,40 @@ func TestTenantsDoNotSlowEachOther(t *testing.T) {
 
 // Whoever of an account asks, its calls share one budget; other accounts have their own.
 func TestBudgetIsTheAccounts(t *testing.T) {
-	w := newWorld(t)
-	w.trustServiceAccounts("orders", provider, tenantRole)
-	w.serviceAccount("orders")
-	key := w.emulator.AddUser(tenant, "shop")
+	env := newEnvironment(t)
+	env.trustServiceAccounts("orders", provider, tenantRole)
+	env.serviceAccount("orders")
+	key := env.Emulator.AddUser(tenant, "shop")
 	keyed := "acs:ram::" + tenant + ":role/keyed"
-	w.emulator.AddRole(stsemulator.Role{ARN: keyed, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + tenant + ":user/shop"}}}})
-	w.must(api.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ram-user"},
+	env.Emulator.AddRole(stsemulator.Role{ARN: keyed, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + tenant + ":user/shop"}}}})
+	env.Must(api.Create(env.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "ram-user"},
 		StringData: map[string]string{"accessKeyId": key.ID, "accessKeySecret": key.Secret}}))
-	keyless := w.credential("keyless", asServiceAccount("orders"))
-	w.pass(keyless) // by which the account is known to be its own
+	keyless := env.CreateCredential("keyless", asServiceAccount("orders"))
+	env.reconcile(keyless) // by which the account is known to be its own
 
-	w.Budget = stsBudget(w, 0.1, 1)
-	w.edit(keyless, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 30 * time.Minute} })
-	w.pass(keyless)
-	w.wantCondition(keyless, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	same := w.credential("same-account", withAccessKey("ram-user"), func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = keyed })
-	next := w.pass(same).RequeueAfter
-	if w.Budget.Waiting() != 1 {
+	env.Budget = stsBudget(env, 0.1, 1)
+	env.Edit(keyless, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 30 * time.Minute} })
+	env.reconcile(keyless)
+	env.WantCondition(keyless, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	same := env.CreateCredential("same-account", withAccessKey("ram-user"), func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = keyed })
+	next := env.reconcile(same).RequeueAfter
+	if env.Budget.Waiting() != 1 {
 		t.Error("the account's budget is spent, but the other credential does not wait")
 	}
-	other := w.credential("other-account")
-	w.pass(other)
-	w.wantCondition(other, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.step(next)
-	w.pass(same)
-	w.wantCondition(same, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	other := env.CreateCredential("other-account")
+	env.reconcile(other)
+	env.WantCondition(other, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.Step(next)
+	env.reconcile(same)
+	env.WantCondition(same, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 }
 
 // While the operator's own source of keys fails, it is asked seldom, however many credentials are due, and each
 // credential tells of it once.
 func TestFailingIdentityIsToldOnce(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	fetches := 0
-	w.Operator = identity.NewOperator(identity.Options{STS: w.client, Clock: w.clock, NewFetch: func() identity.Fetch {
+	env.Operator = identity.NewOperator(identity.Options{STS: env.stsClient, Clock: env.OperatorClock, NewFetch: func() identity.Fetch {
 		return func() (credentials.Credentials, error) {
 			fetches++
 			return credentials.Credentials{}, &identity.UnavailableError{Source: "the node's RAM role", Class: sts.Transient, NextStep: "the metadata service did not answer"}
@@ -256,40 +256,40 @@ func TestFailingIdentityIsToldOnce(t *testing.T) {
 	}})
 	var all []*v1alpha1.StsCredential
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		all = append(all, w.credential(name))
+		all = append(all, env.CreateCredential(name))
 	}
 	for range 60 {
 		for _, c := range all {
-			w.pass(c)
+			env.reconcile(c)
 		}
-		w.step(time.Second)
+		env.Step(time.Second)
 	}
 	if fetches > 8 {
 		t.Errorf("the source was asked %d times in a minute", fetches)
 	}
-	if told := w.told(); len(told) != len(all) {
-		t.Errorf("%d events for %d credentials: %q", len(told), len(all), told[:min(3, len(told))])
+	if recorded := env.RecordedEvents(); len(recorded) != len(all) {
+		t.Errorf("%d events for %d credentials: %q", len(recorded), len(all), recorded[:min(3, len(recorded))])
 	}
-	w.wantCalls(0)
+	env.WantCalls(0)
 }
 
 // Nor does a tenant who names many accounts, or makes up many keys, get more of the workers than one.
 func TestInventedAccountsShareOneBound(t *testing.T) {
-	w := newWorld(t)
-	w.patient()
-	w.trustServiceAccounts("orders", provider, tenantRole)
-	w.serviceAccount("orders")
-	w.Budget.LimitInFlight(2) // one for each of two
-	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRoleWithOIDC", Kind: stsemulator.FaultHang})
-	w.manage() // four workers
+	env := newEnvironment(t)
+	env.raiseTimeout()
+	env.trustServiceAccounts("orders", provider, tenantRole)
+	env.serviceAccount("orders")
+	env.Budget.LimitInFlight(2) // one for each of two
+	env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRoleWithOIDC", Kind: stsemulator.FaultHang})
+	env.startManager() // four workers
 	for _, invented := range []string{"1", "2", "3", "4", "5", "6"} {
-		w.credential("slow-"+invented, asServiceAccount("orders"), func(c *v1alpha1.StsCredential) {
+		env.CreateCredential("slow-"+invented, asServiceAccount("orders"), func(c *v1alpha1.StsCredential) {
 			c.Spec.Identity.ServiceAccount.OIDCProviderARN = "acs:ram::" + invented + ":oidc-provider/p"
 		})
 	}
-	w.eventually("the tenant calls", func(context.Context) bool { return w.counted("AssumeRoleWithOIDC") > 0 })
-	w.become(w.credential("quick"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
-	if asked := w.counted("AssumeRoleWithOIDC"); asked > 1 {
+	env.Eventually("the tenant calls", func(context.Context) bool { return env.CallsTo("AssumeRoleWithOIDC") > 0 })
+	env.waitForCondition(env.CreateCredential("quick"), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	if asked := env.CallsTo("AssumeRoleWithOIDC"); asked > 1 {
 		t.Errorf("%d of the tenant's calls were made before the other tenant's", asked)
 	}
 }

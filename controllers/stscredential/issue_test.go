@@ -18,71 +18,71 @@ import (
 )
 
 func TestFirstIssue(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
 		c.Spec.Secret = v1alpha1.SecretSpec{Name: "orders-sts", Labels: map[string]v1alpha1.LabelValue{"team": "shop"}}
 		c.Spec.ExternalID = "ext"
 	})
-	result := w.pass(c)
+	result := env.reconcile(c)
 
-	w.wantCalls(1)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "Secret orders-sts holds credentials of "+role+"/"+w.namespace+".orders until")
+	env.WantCalls(1)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "Secret orders-sts holds credentials of "+role+"/"+env.Namespace+".orders until")
 	for _, absent := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionRenewalFailing} {
-		w.wantCondition(c, absent, "", "", "")
+		env.WantCondition(c, absent, "", "", "")
 	}
-	id := w.wantWorking("orders-sts")
-	s, status := w.secret("orders-sts"), c.Status
+	id := env.wantWorking("orders-sts")
+	s, status := env.Secret("orders-sts"), c.Status
 	if s.Type != corev1.SecretTypeOpaque || len(s.Data) != 3 || s.Labels["team"] != "shop" || !metav1.IsControlledBy(s, c) {
 		t.Errorf("Secret = type %s, keys %d, labels %v, owners %v", s.Type, len(s.Data), s.Labels, s.OwnerReferences)
 	}
 	want := v1alpha1.StsCredentialStatus{
-		ObservedGeneration: 1, Conditions: status.Conditions, RoleName: "orders-reader", SessionName: w.namespace + ".orders",
-		SecretName: "orders-sts", AccessKeyID: id, GrantName: w.namespace, RequestID: w.emulator.Calls()[1].RequestID,
+		ObservedGeneration: 1, Conditions: status.Conditions, RoleName: "orders-reader", SessionName: env.Namespace + ".orders",
+		SecretName: "orders-sts", AccessKeyID: id, GrantName: env.Namespace, RequestID: env.Emulator.Calls()[1].RequestID,
 	}
 	if status.ObservedGeneration != want.ObservedGeneration || status.RoleName != want.RoleName || status.SessionName != want.SessionName ||
 		status.SecretName != want.SecretName || status.AccessKeyID != want.AccessKeyID || status.GrantName != want.GrantName || status.RequestID != want.RequestID {
 		t.Errorf("status = %+v, want %+v", status, want)
 	}
-	if !status.ExpiresAt.Equal(&metav1.Time{Time: w.stsClock.Now().Add(time.Hour)}) || !status.IssuedAt.Equal(&metav1.Time{Time: w.stsClock.Now()}) {
+	if !status.ExpiresAt.Equal(&metav1.Time{Time: env.STSClock.Now().Add(time.Hour)}) || !status.IssuedAt.Equal(&metav1.Time{Time: env.STSClock.Now()}) {
 		t.Errorf("issuedAt, expiresAt = %v, %v", status.IssuedAt, status.ExpiresAt)
 	}
-	if due := status.RenewAt.Sub(w.stsClock.Now()); due < 33*time.Minute || due > 40*time.Minute || (result.RequeueAfter-due).Abs() > time.Second {
+	if due := status.RenewAt.Sub(env.STSClock.Now()); due < 33*time.Minute || due > 40*time.Minute || (result.RequeueAfter-due).Abs() > time.Second {
 		t.Errorf("renewAt in %v, next look in %v", due, result.RequeueAfter)
 	}
-	if got := w.told(); len(got) != 0 {
+	if got := env.RecordedEvents(); len(got) != 0 {
 		t.Errorf("events = %q, want none: the conditions report a first issuance", got)
 	}
 	for _, key := range []string{"namespace", "name", "role", "session", "accessKeyID", "requestID", "expiresAt", "caller", "grant"} {
-		if !strings.Contains(w.log.String(), `"`+key+`"=`) {
-			t.Errorf("the audit line lacks %s: %s", key, w.log)
+		if !strings.Contains(env.log.String(), `"`+key+`"=`) {
+			t.Errorf("the audit line lacks %s: %s", key, env.log)
 		}
 	}
-	if !strings.Contains(w.log.String(), operator) {
-		t.Errorf("the audit line does not name the caller %s: %s", operator, w.log)
+	if !strings.Contains(env.log.String(), operator) {
+		t.Errorf("the audit line does not name the caller %s: %s", operator, env.log)
 	}
 
 	version := c.ResourceVersion
-	w.pass(c)
-	w.wantCalls(1)
-	if c.ResourceVersion != version || len(w.told()) != 0 {
+	env.reconcile(c)
+	env.WantCalls(1)
+	if c.ResourceVersion != version || len(env.RecordedEvents()) != 0 {
 		t.Error("a pass with nothing to do wrote or told something")
 	}
 }
 
 func TestRequestReachesSTSWhole(t *testing.T) {
-	w := newWorld(t)
-	w.ClusterName = "prod"
-	w.grant(func(g *v1alpha1.StsRoleGrantSpec) {
+	env := newEnvironment(t)
+	env.ClusterName = "prod"
+	env.Grant(func(g *v1alpha1.StsRoleGrantSpec) {
 		g.Allow = []v1alpha1.GrantAllowance{v1alpha1.AllowSessionName, v1alpha1.AllowSourceIdentity}
 	})
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) {
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
 		c.Spec.SessionName, c.Spec.ExternalID, c.Spec.SourceIdentity = "free", "ext", "alice"
 		c.Spec.Duration = &metav1.Duration{Duration: 2 * time.Hour}
 		c.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:Get*", "Resource": "*"}]}`)}
 	})
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	calls := w.emulator.Calls()
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	calls := env.Emulator.Calls()
 	got := calls[len(calls)-1]
 	if got.RoleARN != role || got.SessionName != "free" || got.DurationSeconds != 7200 || got.ExternalID != "ext" || got.SourceIdentity != "alice" ||
 		got.Policy != `{"Statement":[{"Action":"oss:Get*","Effect":"Allow","Resource":"*"}],"Version":"1"}` {
@@ -91,52 +91,52 @@ func TestRequestReachesSTSWhole(t *testing.T) {
 }
 
 func TestRenewal(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	result := w.pass(c)
-	first := w.secret("orders").Data
-	w.told()
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	result := env.reconcile(c)
+	first := env.Secret("orders").Data
+	env.RecordedEvents()
 
-	w.step(result.RequeueAfter - time.Second)
-	w.pass(c)
-	w.wantCalls(1)
+	env.Step(result.RequeueAfter - time.Second)
+	env.reconcile(c)
+	env.WantCalls(1)
 
-	w.step(time.Second)
-	w.pass(c)
-	w.wantCalls(2)
-	if id := w.wantWorking("orders"); id == string(first[secret.KeyAccessKeyID]) || id != c.Status.AccessKeyID {
+	env.Step(time.Second)
+	env.reconcile(c)
+	env.WantCalls(2)
+	if id := env.wantWorking("orders"); id == string(first[secret.KeyAccessKeyID]) || id != c.Status.AccessKeyID {
 		t.Errorf("AccessKeyId after the renewal = %s, status %s", id, c.Status.AccessKeyID)
 	}
-	if age := w.stsClock.Now().Sub(c.Status.IssuedAt.Time); age < 0 || age >= time.Second {
-		t.Errorf("issuedAt = %v, now %v", c.Status.IssuedAt, w.stsClock.Now())
+	if age := env.STSClock.Now().Sub(c.Status.IssuedAt.Time); age < 0 || age >= time.Second {
+		t.Errorf("issuedAt = %v, now %v", c.Status.IssuedAt, env.STSClock.Now())
 	}
-	if got := w.told(); len(got) != 0 {
+	if got := env.RecordedEvents(); len(got) != 0 {
 		t.Errorf("a routine renewal made events: %q", got)
 	}
 }
 
-// live goes on for a while as the controller would, and insists that the Secret never holds what has expired.
-func (w *world) live(c *v1alpha1.StsCredential, span time.Duration) {
-	w.Helper()
-	for end := w.stsClock.Now().Add(span); w.stsClock.Now().Before(end); {
-		next := w.pass(c).RequeueAfter
+// runFor goes on for a while as the controller would, and insists that the Secret never holds what has expired.
+func (env *environment) runFor(c *v1alpha1.StsCredential, span time.Duration) {
+	env.Helper()
+	for end := env.STSClock.Now().Add(span); env.STSClock.Now().Before(end); {
+		next := env.reconcile(c).RequeueAfter
 		if next <= 0 {
-			w.Fatalf("no next look; conditions %+v", c.Status.Conditions)
+			env.Fatalf("no next look; conditions %+v", c.Status.Conditions)
 		}
-		w.step(next)
-		if now := w.stsClock.Now(); !now.Before(c.Status.ExpiresAt.Time) {
-			w.Fatalf("expired at %v, next look at %v", c.Status.ExpiresAt, now)
+		env.Step(next)
+		if now := env.STSClock.Now(); !now.Before(c.Status.ExpiresAt.Time) {
+			env.Fatalf("expired at %v, next look at %v", c.Status.ExpiresAt, now)
 		}
-		w.wantWorking(c.SecretName())
+		env.wantWorking(c.SecretName())
 	}
 }
 
 func TestShortLifetime(t *testing.T) {
-	w := newWorld(t)
-	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: time.Minute})
-	c := w.credential("orders")
-	w.live(c, 10*time.Minute)
-	if calls := w.calls(); calls < 10 || calls > 40 {
+	env := newEnvironment(t)
+	env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: time.Minute})
+	c := env.CreateCredential("orders")
+	env.runFor(c, 10*time.Minute)
+	if calls := env.Calls(); calls < 10 || calls > 40 {
 		t.Errorf("%d calls in ten minutes of one-minute credentials", calls)
 	}
 }
@@ -153,30 +153,30 @@ func TestClockOff(t *testing.T) {
 		{"ten minutes ahead, one-minute lifetimes", 10 * time.Minute, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.clock.Step(tt.off)
+			env := newEnvironment(t)
+			env.OperatorClock.Step(tt.off)
 			lifetime := time.Hour
 			if tt.lifetime > 0 {
 				lifetime = tt.lifetime
-				w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: tt.lifetime})
+				env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultShortLifetime, Duration: tt.lifetime})
 			}
-			c := w.credential("orders")
-			w.live(c, 5*lifetime)
-			if calls := w.calls(); calls < 5 || calls > 15 {
+			c := env.CreateCredential("orders")
+			env.runFor(c, 5*lifetime)
+			if calls := env.Calls(); calls < 5 || calls > 15 {
 				t.Errorf("%d calls in five lifetimes", calls)
 			}
 
 			// A new process knows the time before its first decision, if STS answers.
-			w.pass(c)
-			before := w.calls()
-			w.restart()
-			w.must(w.Operator.Identify(w.ctx))
-			w.pass(c)
-			w.wantCalls(before)
+			env.reconcile(c)
+			before := env.Calls()
+			env.restartOperator()
+			env.Must(env.Operator.Identify(env.Context()))
+			env.reconcile(c)
+			env.WantCalls(before)
 			// And if STS does not answer at first, its first call puts it right.
-			w.restart()
-			w.live(c, 2*lifetime)
-			if calls := w.calls() - before; calls > 10 {
+			env.restartOperator()
+			env.runFor(c, 2*lifetime)
+			if calls := env.Calls() - before; calls > 10 {
 				t.Errorf("%d calls in two lifetimes after a restart", calls)
 			}
 		})
@@ -184,76 +184,76 @@ func TestClockOff(t *testing.T) {
 }
 
 func TestRestartMakesNoCall(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	version, secretVersion := c.ResourceVersion, w.secret("orders").ResourceVersion
-	w.restart()
-	w.step(10 * time.Minute)
-	w.pass(c)
-	w.wantCalls(1)
-	if c.ResourceVersion != version || w.secret("orders").ResourceVersion != secretVersion {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	version, secretVersion := c.ResourceVersion, env.Secret("orders").ResourceVersion
+	env.restartOperator()
+	env.Step(10 * time.Minute)
+	env.reconcile(c)
+	env.WantCalls(1)
+	if c.ResourceVersion != version || env.Secret("orders").ResourceVersion != secretVersion {
 		t.Error("a restart wrote to the object or its Secret")
 	}
 }
 
 func TestRenewRequest(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
 	ask := func(value string) {
-		w.edit(c, func(c *v1alpha1.StsCredential) {
+		env.Edit(c, func(c *v1alpha1.StsCredential) {
 			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationRenewRequestedAt, value)
 		})
-		w.pass(c)
-		w.pass(c)
+		env.reconcile(c)
+		env.reconcile(c)
 	}
 	for i, tt := range []struct {
 		value string
 		calls int
 	}{{"a", 2}, {"a", 2}, {"b", 3}, {"a", 4}, {"", 4}, {strings.Repeat("x", 1000), 5}} {
 		ask(tt.value)
-		if got := w.calls(); got != tt.calls {
+		if got := env.Calls(); got != tt.calls {
 			t.Errorf("request %d (%.5s…): %d calls, want %d", i, tt.value, got, tt.calls)
 		}
 	}
 }
 
 func TestSuspend(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	suspend := func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true }
-	never := w.credential("never", suspend)
-	w.pass(never)
-	w.wantCalls(0)
-	w.wantCondition(never, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "set it to false")
-	w.wantCondition(never, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "")
+	never := env.CreateCredential("never", suspend)
+	env.reconcile(never)
+	env.WantCalls(0)
+	env.WantCondition(never, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "set it to false")
+	env.WantCondition(never, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "")
 
-	c := w.credential("orders")
-	w.pass(c)
-	w.edit(c, suspend)
-	w.step(50 * time.Minute)
-	next := w.pass(c)
-	w.wantCalls(1)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.Edit(c, suspend)
+	env.Step(50 * time.Minute)
+	next := env.reconcile(c)
+	env.WantCalls(1)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
 	if next.RequeueAfter != 10*time.Minute {
 		t.Errorf("next look in %v, want at expiry", next.RequeueAfter)
 	}
-	w.step(10 * time.Minute)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "")
+	env.Step(10 * time.Minute)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "")
 
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = false })
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantCondition(c, v1alpha1.ConditionStalled, "", "", "")
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Suspend = false })
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.WantCondition(c, v1alpha1.ConditionStalled, "", "", "")
 }
 
 func TestSpecChanges(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
 	for _, tt := range []struct {
 		name   string
 		change func(*v1alpha1.StsCredential)
@@ -271,17 +271,17 @@ func TestSpecChanges(t *testing.T) {
 		}, 2},
 		{"externalID asks anew", func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "ext" }, 3},
 	} {
-		w.edit(c, tt.change)
-		w.pass(c)
-		if got := w.calls(); got != tt.calls {
+		env.Edit(c, tt.change)
+		env.reconcile(c)
+		if got := env.Calls(); got != tt.calls {
 			t.Errorf("%s: %d calls, want %d", tt.name, got, tt.calls)
 		}
-		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+		env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 		if c.Status.ObservedGeneration != c.Generation {
 			t.Errorf("%s: observedGeneration %d of %d", tt.name, c.Status.ObservedGeneration, c.Generation)
 		}
 	}
-	s := w.secret("orders")
+	s := env.Secret("orders")
 	if s.Labels["team"] != "shop" || s.Annotations["note"] != "x" {
 		t.Errorf("labels %v, annotations %v do not follow the spec", s.Labels, s.Annotations)
 	}
@@ -289,37 +289,37 @@ func TestSpecChanges(t *testing.T) {
 
 // A cache that lags behind the operator's own writes must not make it ask again.
 func TestLaggingCache(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.catchUp(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.WaitForCache(c)
 	for range 50 {
-		w.passWithoutCatchingUp(c)
+		env.reconcileStale(c)
 	}
-	w.wantCalls(1)
+	env.WantCalls(1)
 }
 
 func TestBudgetMakesItWait(t *testing.T) {
-	w := newWorld(t)
-	w.Budget = stsBudget(w, 0.1, 1)
-	first, second := w.credential("first"), w.credential("second")
-	w.pass(first)
+	env := newEnvironment(t)
+	env.Budget = stsBudget(env, 0.1, 1)
+	first, second := env.CreateCredential("first"), env.CreateCredential("second")
+	env.reconcile(first)
 	version := second.ResourceVersion
-	w.pass(second)
-	w.wantCalls(1)
+	env.reconcile(second)
+	env.WantCalls(1)
 	if second.ResourceVersion != version {
 		t.Error("a short wait was written to the status")
 	}
 
-	w.Budget.Throttled(account, 40*time.Second)
-	next := w.pass(second)
-	w.wantCalls(1)
-	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
-	w.wantCondition(second, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonIssuing, "")
+	env.Budget.Throttled(account, 40*time.Second)
+	next := env.reconcile(second)
+	env.WantCalls(1)
+	env.WantCondition(second, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
+	env.WantCondition(second, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonIssuing, "")
 	if next.RequeueAfter < 40*time.Second || next.RequeueAfter > time.Minute {
 		t.Errorf("next look in %v", next.RequeueAfter)
 	}
-	w.step(next.RequeueAfter)
-	w.pass(second)
-	w.wantCalls(2)
-	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.Step(next.RequeueAfter)
+	env.reconcile(second)
+	env.WantCalls(2)
+	env.WantCondition(second, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 }

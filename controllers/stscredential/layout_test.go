@@ -29,11 +29,11 @@ func withTemplate(key, text string) func(*v1alpha1.StsCredential) {
 }
 
 // wantKeys insists on the keys of a Secret.
-func (w *world) wantKeys(name string, want ...string) map[string][]byte {
-	w.Helper()
-	data := w.secret(name).Data
+func (env *environment) wantKeys(name string, want ...string) map[string][]byte {
+	env.Helper()
+	data := env.Secret(name).Data
 	if got := slices.Sorted(maps.Keys(data)); !slices.Equal(got, want) {
-		w.Errorf("Secret %s has the keys %v, want %v", name, got, want)
+		env.Errorf("Secret %s has the keys %v, want %v", name, got, want)
 	}
 	return data
 }
@@ -41,34 +41,34 @@ func (w *world) wantKeys(name string, want ...string) map[string][]byte {
 // The Secret has the keys that the spec names, from the first write on; a change of them is one call, and the keys of
 // others stay.
 func TestLayoutFollowsTheSpec(t *testing.T) {
-	w := newWorld(t)
-	w.Region = "cn-beijing"
-	c := w.credential("orders", withFormats(v1alpha1.FormatPlain), withTemplate("auth.json", `{"id":{{.AccessKeyID|toJson}},"region":"{{.Region}}","role":"{{.RoleARN}}"}`))
-	w.pass(c)
-	data := w.wantKeys("orders", "accessKeyId", "accessKeySecret", "auth.json", "expiration", "securityToken")
+	env := newEnvironment(t)
+	env.Region = "cn-beijing"
+	c := env.CreateCredential("orders", withFormats(v1alpha1.FormatPlain), withTemplate("auth.json", `{"id":{{.AccessKeyID|toJson}},"region":"{{.Region}}","role":"{{.RoleARN}}"}`))
+	env.reconcile(c)
+	data := env.wantKeys("orders", "accessKeyId", "accessKeySecret", "auth.json", "expiration", "securityToken")
 	if want := fmt.Sprintf(`{"id":%q,"region":"cn-beijing","role":%q}`, c.Status.AccessKeyID, role); string(data["auth.json"]) != want {
 		t.Errorf("auth.json = %s, want %s", data["auth.json"], want)
 	}
 	if want := c.Status.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z"); string(data["expiration"]) != want {
 		t.Errorf("expiration = %s, want %s", data["expiration"], want)
 	}
-	w.pass(c)
-	w.wantCalls(1)
+	env.reconcile(c)
+	env.WantCalls(1)
 
-	w.editSecret("orders", func(s *corev1.Secret) { s.Data["other"] = []byte("x") })
-	w.edit(c, withFormats(v1alpha1.FormatOSS, v1alpha1.FormatPlain))
-	w.edit(c, withTemplate("ALIBABA_CLOUD_REGION_ID", "{{.Region}}"))
-	w.pass(c)
-	w.wantCalls(2)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantKeys("orders", "ALIBABA_CLOUD_REGION_ID", "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN",
+	env.EditSecret("orders", func(s *corev1.Secret) { s.Data["other"] = []byte("x") })
+	env.Edit(c, withFormats(v1alpha1.FormatOSS, v1alpha1.FormatPlain))
+	env.Edit(c, withTemplate("ALIBABA_CLOUD_REGION_ID", "{{.Region}}"))
+	env.reconcile(c)
+	env.WantCalls(2)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.wantKeys("orders", "ALIBABA_CLOUD_REGION_ID", "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN",
 		"accessKeyId", "accessKeySecret", "expiration", "other", "securityToken")
 
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret = v1alpha1.SecretSpec{} })
-	w.pass(c)
-	w.wantKeys("orders", "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN", "other")
-	w.wantWorking("orders")
-	w.wantCalls(3)
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret = v1alpha1.SecretSpec{} })
+	env.reconcile(c)
+	env.wantKeys("orders", "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN", "other")
+	env.wantWorking("orders")
+	env.WantCalls(3)
 }
 
 // A template that cannot be used is told before anything is asked or written, by the name of its key, and what the Secret
@@ -80,21 +80,21 @@ func TestUnusableTemplate(t *testing.T) {
 		{"too much", "token", strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200), "data[token]: makes too much"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders", withTemplate(tt.key, tt.text))
-			w.pass(c)
-			w.wantCalls(0)
-			w.wantNotReady(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, tt.want)
-			w.edit(c, withTemplate("token", "{{ .SecurityToken }}"))
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			before := w.secret("orders")
-			w.edit(c, withTemplate(tt.key, tt.text))
-			w.pass(c)
-			w.wantCalls(1)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, tt.want)
-			if w.secret("orders").ResourceVersion != before.ResourceVersion {
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders", withTemplate(tt.key, tt.text))
+			env.reconcile(c)
+			env.WantCalls(0)
+			env.wantNotReady(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, tt.want)
+			env.Edit(c, withTemplate("token", "{{ .SecurityToken }}"))
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			before := env.Secret("orders")
+			env.Edit(c, withTemplate(tt.key, tt.text))
+			env.reconcile(c)
+			env.WantCalls(1)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, tt.want)
+			if env.Secret("orders").ResourceVersion != before.ResourceVersion {
 				t.Error("the Secret was written")
 			}
 		})
@@ -103,18 +103,18 @@ func TestUnusableTemplate(t *testing.T) {
 
 // An operator that starts with another region renews those whose Secrets say it, and no others.
 func TestRegionIsPartOfTheLayout(t *testing.T) {
-	w := newWorld(t)
-	w.Region = "cn-beijing"
-	plain, cli := w.credential("plain"), w.credential("cli", withFormats(v1alpha1.FormatCLI))
-	w.pass(plain)
-	w.pass(cli)
-	w.restart()
-	w.Region = "cn-shanghai"
-	w.pass(plain)
-	w.wantCalls(2)
-	w.pass(cli)
-	w.wantCalls(3)
-	if config := string(w.secret("cli").Data["config.json"]); !strings.Contains(config, `"region_id": "cn-shanghai"`) {
+	env := newEnvironment(t)
+	env.Region = "cn-beijing"
+	plain, cli := env.CreateCredential("plain"), env.CreateCredential("cli", withFormats(v1alpha1.FormatCLI))
+	env.reconcile(plain)
+	env.reconcile(cli)
+	env.restartOperator()
+	env.Region = "cn-shanghai"
+	env.reconcile(plain)
+	env.WantCalls(2)
+	env.reconcile(cli)
+	env.WantCalls(3)
+	if config := string(env.Secret("cli").Data["config.json"]); !strings.Contains(config, `"region_id": "cn-shanghai"`) {
 		t.Errorf("config.json = %s", config)
 	}
 }

@@ -17,37 +17,37 @@ import (
 // Without the rollout controller, nothing is left of what it reported, and restarts that a spec asks for are reported as
 // switched off, once.
 func TestWithoutTheRolloutController(t *testing.T) {
-	w := newWorld(t)
-	w.TracksConsumers = true
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Rollout.Mode = v1alpha1.RolloutAuto })
-	w.pass(c)
+	env := newEnvironment(t)
+	env.TracksConsumers = true
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Rollout.Mode = v1alpha1.RolloutAuto })
+	env.reconcile(c)
 	if got := c.Status.Consumers; got == nil || *got != (v1alpha1.Consumers{}) {
 		t.Errorf("consumers = %+v at the first issuance", got)
 	}
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
 	c.Status.Consumers = &v1alpha1.Consumers{Pods: 3, Stale: 2}
 	meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionPodsStale, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsOutliveCredentials})
-	w.must(api.Status().Update(w.ctx, c))
-	w.pass(c)
+	env.Must(api.Status().Update(env.Context(), c))
+	env.reconcile(c)
 	if got := c.Status.Consumers; got == nil || got.Stale != 2 || !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionPodsStale) {
 		t.Errorf("the rollout controller's part is lost: %+v", c.Status)
 	}
-	w.told()
+	env.RecordedEvents()
 
-	w.restart()
+	env.restartOperator()
 	for range 2 {
-		w.pass(c)
+		env.reconcile(c)
 	}
 	if c.Status.Consumers != nil {
 		t.Errorf("consumers = %+v though nobody counts them", c.Status.Consumers)
 	}
-	w.wantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutsDisabled, "--rollouts")
-	disabled := slices.DeleteFunc(w.told(), func(e string) bool { return !strings.Contains(e, v1alpha1.ReasonRolloutsDisabled) })
+	env.WantCondition(c, v1alpha1.ConditionPodsStale, "", "", "")
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutsDisabled, "--rollouts")
+	disabled := slices.DeleteFunc(env.RecordedEvents(), func(e string) bool { return !strings.Contains(e, v1alpha1.ReasonRolloutsDisabled) })
 	if len(disabled) != 1 {
 		t.Errorf("events %v", disabled)
 	}
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Rollout = v1alpha1.RolloutSpec{} })
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Rollout = v1alpha1.RolloutSpec{} })
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, "", "", "")
 }

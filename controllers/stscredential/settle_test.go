@@ -18,12 +18,13 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
 // beforePatch does something once, just before the first patch of a Secret; an error keeps the patch from being sent.
-func (w *world) beforePatch(do func() error) {
+func (env *environment) beforePatch(do func() error) {
 	once := false
-	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+	env.Client = testenv.Intercept(cached, interceptor.Funcs{
 		Patch: func(ctx context.Context, cl client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			if !once {
 				once = true
@@ -36,7 +37,7 @@ func (w *world) beforePatch(do func() error) {
 	})
 }
 
-func relabel(c *v1alpha1.StsCredential) {
+func withLabel(c *v1alpha1.StsCredential) {
 	c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
 }
 
@@ -45,48 +46,48 @@ func relabel(c *v1alpha1.StsCredential) {
 func TestSettleRaces(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		given func(w *world, c *v1alpha1.StsCredential)
-		race  func(w *world) error
+		given func(env *environment, c *v1alpha1.StsCredential)
+		race  func(env *environment) error
 		calls int
 	}{
-		{"deleted", func(w *world, c *v1alpha1.StsCredential) { w.edit(c, relabel) },
-			func(w *world) error { return api.Delete(w.ctx, w.secret("orders")) }, 2},
-		{"its record stripped", func(w *world, c *v1alpha1.StsCredential) { w.edit(c, relabel) },
-			func(w *world) error {
-				w.editSecret("orders", func(s *corev1.Secret) { s.Annotations = nil })
+		{"deleted", func(env *environment, c *v1alpha1.StsCredential) { env.Edit(c, withLabel) },
+			func(env *environment) error { return api.Delete(env.Context(), env.Secret("orders")) }, 2},
+		{"its record stripped", func(env *environment, c *v1alpha1.StsCredential) { env.Edit(c, withLabel) },
+			func(env *environment) error {
+				env.EditSecret("orders", func(s *corev1.Secret) { s.Annotations = nil })
 				return nil
 			}, 2},
-		{"put right by somebody else", func(w *world, _ *v1alpha1.StsCredential) {
-			w.editSecret("orders", func(s *corev1.Secret) { delete(s.Labels, "app.kubernetes.io/managed-by") })
-		}, func(w *world) error {
-			w.editSecret("orders", func(s *corev1.Secret) { s.Labels["app.kubernetes.io/managed-by"] = "sts-credential-operator" })
+		{"put right by somebody else", func(env *environment, _ *v1alpha1.StsCredential) {
+			env.EditSecret("orders", func(s *corev1.Secret) { delete(s.Labels, "app.kubernetes.io/managed-by") })
+		}, func(env *environment) error {
+			env.EditSecret("orders", func(s *corev1.Secret) { s.Labels["app.kubernetes.io/managed-by"] = "sts-credential-operator" })
 			return nil
 		}, 1},
-		{"the API server does not answer", func(w *world, c *v1alpha1.StsCredential) { w.edit(c, relabel) },
-			func(*world) error { return apierrors.NewTimeoutError("x", 1) }, 1},
+		{"the API server does not answer", func(env *environment, c *v1alpha1.StsCredential) { env.Edit(c, withLabel) },
+			func(*environment) error { return apierrors.NewTimeoutError("x", 1) }, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			tt.given(w, c)
-			w.catchUp(c)
-			w.beforePatch(func() error { return tt.race(w) })
-			next := w.pass(c).RequeueAfter
-			if s := w.secret("orders"); s != nil && len(s.Data) != 3 {
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			tt.given(env, c)
+			env.WaitForCache(c)
+			env.beforePatch(func() error { return tt.race(env) })
+			next := env.reconcile(c).RequeueAfter
+			if s := env.Secret("orders"); s != nil && len(s.Data) != 3 {
 				t.Fatalf("the Secret has %d keys", len(s.Data))
 			}
 			if next > time.Minute {
 				t.Errorf("next look in %v", next)
 			}
-			w.step(next)
-			w.pass(c)
-			w.pass(c)
-			w.wantCalls(tt.calls)
-			w.wantWorking("orders")
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-			if s := w.secret("orders"); s.Labels[secret.UIDLabel] == "" || s.Labels["team"] != string(c.Spec.Secret.Labels["team"]) {
+			env.Step(next)
+			env.reconcile(c)
+			env.reconcile(c)
+			env.WantCalls(tt.calls)
+			env.wantWorking("orders")
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			if s := env.Secret("orders"); s.Labels[secret.UIDLabel] == "" || s.Labels["team"] != string(c.Spec.Secret.Labels["team"]) {
 				t.Errorf("labels = %v", s.Labels)
 			}
 		})
@@ -95,84 +96,84 @@ func TestSettleRaces(t *testing.T) {
 
 // Where other calls of the account occupy it for long, the status does not go on saying what is over.
 func TestOccupiedBudgetIsTold(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.Budget = stsBudget(w, 20, 20)
-	w.Budget.LimitInFlight(1)
-	if wait := w.Budget.Acquire(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.Budget = stsBudget(env, 20, 20)
+	env.Budget.LimitInFlight(1)
+	if wait := env.Budget.Acquire(account, ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: "elsewhere", Name: "other"}}); wait != 0 {
 		t.Fatal(wait)
 	}
-	fresh := w.credential("fresh")
-	w.pass(fresh)
-	w.wantCondition(fresh, v1alpha1.ConditionReady, "", "", "")
-	w.step(50 * time.Minute)
-	for w.stsClock.Now().Before(c.Status.ExpiresAt.Time) {
-		w.step(max(w.pass(c).RequeueAfter, 10*time.Second))
+	fresh := env.CreateCredential("fresh")
+	env.reconcile(fresh)
+	env.WantCondition(fresh, v1alpha1.ConditionReady, "", "", "")
+	env.Step(50 * time.Minute)
+	for env.STSClock.Now().Before(c.Status.ExpiresAt.Time) {
+		env.Step(max(env.reconcile(c).RequeueAfter, 10*time.Second))
 	}
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonExpired, "")
-	w.pass(fresh)
-	w.wantCondition(fresh, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
-	w.Budget.Release(account)
-	w.step(time.Second)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonExpired, "")
+	env.reconcile(fresh)
+	env.WantCondition(fresh, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
+	env.Budget.Release(account)
+	env.Step(time.Second)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 }
 
 // Repairs are paced though their status cannot be written.
 func TestRepairsArePacedWithoutStatus(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.edit(c, relabel)
-	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.Edit(c, withLabel)
+	env.Client = testenv.Intercept(cached, interceptor.Funcs{
 		SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 			return apierrors.NewTimeoutError("x", 1)
 		},
 	})
 	look := func() {
-		w.catchUp(c)
-		_, _ = w.Reconcile(w.ctx, requestFor(c))
+		env.WaitForCache(c)
+		_, _ = env.Reconcile(env.Context(), requestFor(c))
 	}
 	look()
 	for range 20 {
-		if s := w.secret("orders"); s != nil {
-			w.must(api.Delete(w.ctx, s))
+		if s := env.Secret("orders"); s != nil {
+			env.Must(api.Delete(env.Context(), s))
 		}
 		look()
-		w.step(time.Second)
+		env.Step(time.Second)
 	}
-	if calls := w.calls(); calls > 3 {
+	if calls := env.Calls(); calls > 3 {
 		t.Errorf("%d calls", calls)
 	}
 }
 
 // A machine that slept has timers that are late, though its clock is right: everybody is woken.
 func TestSleepIsNoticed(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
 	leading := make(chan struct{})
 	close(leading)
-	w.wake = make(chan wakeUp, 10)
+	env.wake = make(chan wakeUp, 10)
 	followers := make(chan *v1alpha1.StsCredential, 10)
-	w.OnClockChange = func(_ context.Context, c *v1alpha1.StsCredential) { followers <- c }
+	env.OnClockChange = func(_ context.Context, c *v1alpha1.StsCredential) { followers <- c }
 	first := true
-	watch := &clockWatch{Reconciler: w.Reconciler, leading: leading, jump: func(time.Time, time.Time) time.Duration {
+	watch := &clockWatch{Reconciler: env.Reconciler, leading: leading, jump: func(time.Time, time.Time) time.Duration {
 		defer func() { first = false }()
 		if first {
 			return 50 * time.Minute
 		}
 		return 0
 	}}
-	ctx, cancel := context.WithCancel(w.ctx)
+	ctx, cancel := context.WithCancel(env.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- watch.Start(ctx) }()
-	w.eventually("the credential is woken", func(context.Context) bool {
-		w.step(clockInterval)
-		return len(w.wake) > 0 && len(followers) > 0
+	env.Eventually("the credential is woken", func(context.Context) bool {
+		env.Step(clockInterval)
+		return len(env.wake) > 0 && len(followers) > 0
 	})
 	cancel()
-	w.must(<-ended)
+	env.Must(<-ended)
 }

@@ -18,62 +18,62 @@ import (
 func TestAdditionsOfOthersSurvive(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		given func(w *world, c *v1alpha1.StsCredential)
+		given func(env *environment, c *v1alpha1.StsCredential)
 		calls int
 	}{
-		{"a look", func(*world, *v1alpha1.StsCredential) {}, 1},
-		{"a renewal", func(w *world, _ *v1alpha1.StsCredential) { w.step(time.Hour) }, 2},
-		{"a repair", func(w *world, _ *v1alpha1.StsCredential) {
-			w.editSecret("orders", func(s *corev1.Secret) { s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = nil })
+		{"a look", func(*environment, *v1alpha1.StsCredential) {}, 1},
+		{"a renewal", func(env *environment, _ *v1alpha1.StsCredential) { env.Step(time.Hour) }, 2},
+		{"a repair", func(env *environment, _ *v1alpha1.StsCredential) {
+			env.EditSecret("orders", func(s *corev1.Secret) { s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = nil })
 		}, 2},
-		{"other keys", func(w *world, c *v1alpha1.StsCredential) { w.edit(c, withFormats(v1alpha1.FormatPlain)) }, 2},
-		{"other labels and annotations", func(w *world, c *v1alpha1.StsCredential) {
-			w.edit(c, func(c *v1alpha1.StsCredential) {
+		{"other keys", func(env *environment, c *v1alpha1.StsCredential) { env.Edit(c, withFormats(v1alpha1.FormatPlain)) }, 2},
+		{"other labels and annotations", func(env *environment, c *v1alpha1.StsCredential) {
+			env.Edit(c, func(c *v1alpha1.StsCredential) {
 				c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
 				c.Spec.Secret.Annotations = map[string]v1alpha1.AnnotationValue{"example.com/team": "shop"}
 			})
 		}, 1},
-		{"another deletion policy", func(w *world, c *v1alpha1.StsCredential) { w.edit(c, retain) }, 1},
+		{"another deletion policy", func(env *environment, c *v1alpha1.StsCredential) { env.Edit(c, withRetain) }, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			w.editSecret("orders", func(s *corev1.Secret) {
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.EditSecret("orders", func(s *corev1.Secret) {
 				s.Data["other"] = []byte("x")
 				s.Labels["other"], s.Annotations["example.com/other"] = "x", "x"
 				s.Finalizers = []string{"example.com/other"}
 			})
-			tt.given(w, c)
-			w.pass(c)
-			w.wantCalls(tt.calls)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			s := w.secret("orders")
+			tt.given(env, c)
+			env.reconcile(c)
+			env.WantCalls(tt.calls)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			s := env.Secret("orders")
 			if string(s.Data["other"]) != "x" || s.Labels["other"] != "x" || s.Annotations["example.com/other"] != "x" || len(s.Finalizers) != 1 {
 				t.Errorf("left are keys %v, %v", len(s.Data), s.ObjectMeta)
 			}
-			w.editSecret("orders", func(s *corev1.Secret) { s.Finalizers = nil })
+			env.EditSecret("orders", func(s *corev1.Secret) { s.Finalizers = nil })
 		})
 	}
 }
 
 // Of two that name one Secret the first keeps it, and the second gets its turn when the first goes.
 func TestTwoNameOneSecret(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	shared := func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "shared" }
-	first, second := w.credential("first", shared), w.credential("second", shared)
-	w.pass(first)
+	first, second := env.CreateCredential("first", shared), env.CreateCredential("second", shared)
+	env.reconcile(first)
 	for range 3 {
-		w.pass(second)
-		w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "belongs to StsCredential first")
-		w.step(time.Hour)
-		w.pass(first)
-		w.wantCondition(first, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+		env.reconcile(second)
+		env.WantCondition(second, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "belongs to StsCredential first")
+		env.Step(time.Hour)
+		env.reconcile(first)
+		env.WantCondition(first, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 	}
-	w.wantCalls(4)
-	w.deleted(first)
-	w.eventually("the Secret went with the first", func(context.Context) bool { return w.secret("shared") == nil })
-	w.pass(second)
-	w.wantCondition(second, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantCalls(5)
+	env.WantCalls(4)
+	env.deleteCredential(first)
+	env.Eventually("the Secret went with the first", func(context.Context) bool { return env.Secret("shared") == nil })
+	env.reconcile(second)
+	env.WantCondition(second, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.WantCalls(5)
 }

@@ -167,7 +167,7 @@ func TestHastenedTriesDoNotCount(t *testing.T) {
 // A wait is told once it has lasted: since the first look where nothing is told yet, however old the object is.
 func TestQuietWaits(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	told := func(ready metav1.ConditionStatus) []metav1.Condition {
+	reported := func(ready metav1.ConditionStatus) []metav1.Condition {
 		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: ready}}
 	}
 	for name, row := range map[string]struct {
@@ -184,9 +184,9 @@ func TestQuietWaits(t *testing.T) {
 		"seen for half a minute":             {looked: quietWait, wait: time.Second},
 		"a long wait to come":                {wait: quietWait},
 		"an error":                           {wait: time.Second, err: &reconcileError{}},
-		"told Ready, and the Secret works":   {conditions: told(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
-		"told Ready, but the Secret is gone": {conditions: told(metav1.ConditionTrue), wait: time.Second},
-		"told not Ready":                     {conditions: told(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
+		"told Ready, and the Secret works":   {conditions: reported(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
+		"told Ready, but the Secret is gone": {conditions: reported(metav1.ConditionTrue), wait: time.Second},
+		"told not Ready":                     {conditions: reported(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
 	} {
 		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
 		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))

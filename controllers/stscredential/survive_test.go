@@ -21,23 +21,23 @@ import (
 func TestRenewalGoesOnAfterInvalidParameter(t *testing.T) {
 	for _, code := range []string{"InvalidParameter", "InvalidParameter.RoleArn", "InvalidParameter.PolicyGrammar"} {
 		t.Run(code, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.credential("orders")
-			w.pass(c)
-			first := w.wantWorking("orders")
-			w.step(45 * time.Minute)
-			w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: code, Times: 1})
-			next := w.pass(c).RequeueAfter
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, code)
+			env := newEnvironment(t)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			first := env.wantWorking("orders")
+			env.Step(45 * time.Minute)
+			env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: code, Times: 1})
+			next := env.reconcile(c).RequeueAfter
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, code)
 			if next <= 0 || next > time.Minute {
 				t.Fatalf("next look in %v, want within a minute", next)
 			}
-			w.step(next)
-			w.pass(c)
-			w.wantCalls(3)
-			w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
-			if w.wantWorking("orders") == first {
+			env.Step(next)
+			env.reconcile(c)
+			env.WantCalls(3)
+			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+			if env.wantWorking("orders") == first {
 				t.Error("not renewed")
 			}
 		})
@@ -46,41 +46,41 @@ func TestRenewalGoesOnAfterInvalidParameter(t *testing.T) {
 
 // What STS calls invalid stays on trial beyond the expiry of what there is, and its retries thin out as those of refusals do.
 func TestInvalidParameterIsRetriedForEver(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.step(45 * time.Minute)
-	w.emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "InvalidParameter"})
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.Step(45 * time.Minute)
+	env.Emulator.Inject(stsemulator.Fault{Action: "AssumeRole", Kind: stsemulator.FaultError, Code: "InvalidParameter"})
 	for range 40 {
-		next := w.pass(c).RequeueAfter
+		next := env.reconcile(c).RequeueAfter
 		if next <= 0 || next > refusedMax {
 			t.Fatalf("next look in %v, want within %v", next, refusedMax)
 		}
-		w.step(next)
+		env.Step(next)
 	}
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "InvalidParameter")
-	w.wantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "")
-	w.emulator.Clear()
-	w.step(refusedMax)
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantWorking("orders")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "InvalidParameter")
+	env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "")
+	env.Emulator.Clear()
+	env.Step(refusedMax)
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.wantWorking("orders")
 }
 
 // What was judged by a namespace that was being deleted is judged again when one of that name is created.
 func TestNamespaceThatIsCreatedAgainWakesItsCredentials(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.catchUp(c)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.WaitForCache(c)
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer q.ShutDown()
-	created := event.CreateEvent{Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}, IsInInitialList: true}
-	watches{w.Client}.namespaceHandler().Create(w.ctx, created, q)
+	created := event.CreateEvent{Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: env.Namespace}}, IsInInitialList: true}
+	watches{env.Client}.namespaceHandler().Create(env.Context(), created, q)
 	if q.Len() != 0 {
 		t.Error("the initial list wakes every credential once more")
 	}
 	created.IsInInitialList = false
-	watches{w.Client}.namespaceHandler().Create(w.ctx, created, q)
+	watches{env.Client}.namespaceHandler().Create(env.Context(), created, q)
 	if q.Len() != 1 {
 		t.Errorf("%d credentials are woken, want the one there is", q.Len())
 	}

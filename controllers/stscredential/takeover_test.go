@@ -12,78 +12,78 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-func called(secretName string) func(*v1alpha1.StsCredential) {
+func withSecretName(secretName string) func(*v1alpha1.StsCredential) {
 	return func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = secretName }
 }
 
-// holds waits until an StsCredential controls a Secret and its status names the credentials in it.
-func (w *world) holds(c *v1alpha1.StsCredential, name string) {
-	w.Helper()
-	w.eventually(name+" is "+c.Name+"'s", func(context.Context) bool {
-		s := w.secret(name)
+// waitForSecret waits until an StsCredential controls a Secret and its status names the credentials in it.
+func (env *environment) waitForSecret(c *v1alpha1.StsCredential, name string) {
+	env.Helper()
+	env.Eventually(name+" is "+c.Name+"'s", func(context.Context) bool {
+		s := env.Secret(name)
 		if s == nil {
 			return false
 		}
 		owner := metav1.GetControllerOf(s)
 		return owner != nil && owner.UID == c.UID
 	})
-	w.become(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
-	w.wantWorking(name)
+	env.waitForCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	env.wantWorking(name)
 }
 
 // Two StsCredentials that swap the names of their Secrets each get the other's, by events alone.
 func TestSwappedSecretNames(t *testing.T) {
-	w := newWorld(t)
-	w.manage()
-	a, b := w.credential("a", called("x")), w.credential("b", called("y"))
-	w.holds(a, "x")
-	w.holds(b, "y")
-	w.edit(a, called("y"))
-	w.become(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict)
-	w.holds(b, "y") // which it still wants
-	w.edit(b, called("x"))
-	w.holds(a, "y")
-	w.holds(b, "x")
-	w.wantCalls(4)
+	env := newEnvironment(t)
+	env.startManager()
+	a, b := env.CreateCredential("a", withSecretName("x")), env.CreateCredential("b", withSecretName("y"))
+	env.waitForSecret(a, "x")
+	env.waitForSecret(b, "y")
+	env.Edit(a, withSecretName("y"))
+	env.waitForCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict)
+	env.waitForSecret(b, "y") // which it still wants
+	env.Edit(b, withSecretName("x"))
+	env.waitForSecret(a, "y")
+	env.waitForSecret(b, "x")
+	env.WantCalls(4)
 }
 
 // An StsCredential that replaces another gets its Secret, in whatever order the two come and go.
 func TestReplacedStsCredential(t *testing.T) {
 	t.Run("the old one goes first", func(t *testing.T) {
-		w := newWorld(t)
-		w.manage()
-		a := w.credential("a", called("x"))
-		w.holds(a, "x")
-		w.must(api.Delete(w.ctx, a))
-		w.holds(w.credential("b", called("x")), "x")
+		env := newEnvironment(t)
+		env.startManager()
+		a := env.CreateCredential("a", withSecretName("x"))
+		env.waitForSecret(a, "x")
+		env.Must(api.Delete(env.Context(), a))
+		env.waitForSecret(env.CreateCredential("b", withSecretName("x")), "x")
 	})
 	t.Run("the new one comes first", func(t *testing.T) {
-		w := newWorld(t)
-		w.manage()
-		a := w.credential("a", called("x"))
-		w.holds(a, "x")
-		b := w.credential("b", called("x"))
-		w.become(b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict)
-		w.must(api.Delete(w.ctx, a))
-		w.holds(b, "x")
+		env := newEnvironment(t)
+		env.startManager()
+		a := env.CreateCredential("a", withSecretName("x"))
+		env.waitForSecret(a, "x")
+		b := env.CreateCredential("b", withSecretName("x"))
+		env.waitForCondition(b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict)
+		env.Must(api.Delete(env.Context(), a))
+		env.waitForSecret(b, "x")
 	})
 }
 
 // Where STS refuses whoever takes a Secret over, the Secret stays as it was.
 func TestTakeoverWaitsForSTS(t *testing.T) {
-	w := newWorld(t)
-	a := w.credential("a", called("x"))
-	w.pass(a)
-	before := w.secret("x").ResourceVersion
-	w.renamed(a, "x2")
-	b := w.credential("b", called("x"))
-	w.emulator.RemoveRole(role)
-	w.pass(b)
-	w.wantCondition(b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, "")
+	env := newEnvironment(t)
+	a := env.CreateCredential("a", withSecretName("x"))
+	env.reconcile(a)
+	before := env.Secret("x").ResourceVersion
+	env.renameSecret(a, "x2")
+	b := env.CreateCredential("b", withSecretName("x"))
+	env.Emulator.RemoveRole(role)
+	env.reconcile(b)
+	env.WantCondition(b, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleRefused, "")
 	if b.Status.AccessKeyID != "" {
 		t.Error("the status names what another was issued")
 	}
-	if w.secret("x").ResourceVersion != before {
+	if env.Secret("x").ResourceVersion != before {
 		t.Error("the Secret was written to")
 	}
 }

@@ -22,25 +22,21 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// neighbour makes another namespace that is granted the role.
-func (w *world) neighbour() (namespace string) {
-	w.Helper()
-	namespace = w.namespace + "-quiet"
-	w.must(api.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
-	grant := &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: namespace}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(namespace)}},
-		RoleARNs:   []v1alpha1.RoleARNPattern{role},
-	}}
-	w.must(api.Create(w.ctx, grant))
-	w.Cleanup(func() { _ = api.Delete(context.Background(), grant) })
+// createOtherNamespace makes another namespace that is granted the role.
+func (env *environment) createOtherNamespace() (namespace string) {
+	env.Helper()
+	namespace = env.Namespace + "-quiet"
+	env.Must(api.Create(env.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	env.CreateUntilEnd(testenv.GrantTo(namespace))
 	return namespace
 }
 
 // flood has a user edit credentials as fast as the API server takes it, until stop.
-func (w *world) flood(user client.Client, credentials []*v1alpha1.StsCredential) (edits *atomic.Int64, stop func()) {
-	ctx, cancel := context.WithCancel(w.ctx)
+func (env *environment) flood(user client.Client, credentials []*v1alpha1.StsCredential) (edits *atomic.Int64, stop func()) {
+	ctx, cancel := context.WithCancel(env.Context())
 	edits = &atomic.Int64{}
 	var writers sync.WaitGroup
 	for range 8 {
@@ -53,7 +49,7 @@ func (w *world) flood(user client.Client, credentials []*v1alpha1.StsCredential)
 		})
 	}
 	stop = func() { cancel(); writers.Wait() }
-	w.Cleanup(stop)
+	env.Cleanup(stop)
 	return edits, stop
 }
 
@@ -71,37 +67,54 @@ func ready(ctx context.Context, namespace string) (n int) {
 	return n
 }
 
-// The operator is restarted while a user edits all credentials of a namespace all the time, and what it writes there takes
-// long. The credentials of another namespace are issued all the same, and the edits cost a bounded number of writes.
+// The operator is restarted while a user keeps editing all credentials of a namespace, and its writes there are slow. The
+// credentials of another namespace are issued all the same, and the edits cost a bounded number of writes.
 func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 	const objects = 40
 	for _, tt := range []struct {
 		name string
-		slow time.Duration // each write of a status in the user's namespace
-		qps  float32       // of the operator's client, as with --kube-api-qps
+		slow bool    // a write of a status in the user's namespace waits for one in the other namespace
+		qps  float32 // of the operator's client, as with --kube-api-qps
 	}{
-		{name: "writes in the namespace are slow", slow: 50 * time.Millisecond},
+		{name: "writes in the namespace are slow", slow: true},
 		{name: "the client-side limit is low", qps: 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			quiet := w.neighbour()
-			user := w.user("edit")
+			env := newEnvironment(t)
+			quiet := env.createOtherNamespace()
+			user := env.user("edit")
 			var hostile []*v1alpha1.StsCredential
 			for i := range objects {
-				hostile = append(hostile, w.credential(fmt.Sprint("hostile-", i), func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true }))
-				w.credential(fmt.Sprint("orders-", i), func(c *v1alpha1.StsCredential) { c.Namespace = quiet })
+				hostile = append(hostile, env.CreateCredential(fmt.Sprint("hostile-", i), func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true }))
+				env.CreateCredential(fmt.Sprint("orders-", i), func(c *v1alpha1.StsCredential) { c.Namespace = quiet })
 			}
-			edits, stop := w.flood(user, hostile)
-			w.eventually("each has been edited", func(context.Context) bool { return edits.Load() > 2*objects })
+			edits, stop := env.flood(user, hostile)
+			env.Eventually("each has been edited", func(context.Context) bool { return edits.Load() > 2*objects })
 
 			began := time.Now()
-			writes := w.manageTwo(quiet, func() { time.Sleep(tt.slow) }, tt.qps)
-			w.eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == objects })
+			began, other, issued := time.Now(), make(chan struct{}), make(chan struct{})
+			writes := env.startManagerOfTwo(quiet, tt.qps, func(namespace string) {
+				switch {
+				case namespace == quiet:
+					select {
+					case other <- struct{}{}:
+					default: // no write waits
+					}
+				case tt.slow:
+					select {
+					case <-other:
+					case <-issued:
+					}
+				}
+			})
+			release := sync.OnceFunc(func() { close(issued) })
+			env.Cleanup(release)
+			env.Eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == objects })
+			release()
 			if got := writes.Load(); got > 5*objects {
 				t.Errorf("%d writes for edits came before %d others", got, objects)
 			}
-			w.eventually("there were more edits than may be followed", func(context.Context) bool { return edits.Load() > 30*objects })
+			env.Eventually("there were more edits than may be followed", func(context.Context) bool { return edits.Load() > 30*objects })
 			stop()
 			most := objects * (fairqueue.ReconcileBurst + 2 + int64(time.Since(began)/fairqueue.ReconcileEvery))
 			if got := writes.Load(); got == 0 || got > most {
@@ -113,31 +126,35 @@ func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 
 // Writes in a user's namespace hang, as behind a webhook that they have there: that takes half of the workers at most.
 func TestThreatWritesThatHangKeepNobodyWaiting(t *testing.T) {
-	w := newWorld(t)
-	quiet := w.neighbour()
+	env := newEnvironment(t)
+	quiet := env.createOtherNamespace()
 	hang := make(chan struct{})
-	writes := w.manageTwo(quiet, func() { <-hang }, 0)
-	w.Cleanup(func() { close(hang) })
+	writes := env.startManagerOfTwo(quiet, 0, func(namespace string) {
+		if namespace != quiet {
+			<-hang
+		}
+	})
+	env.Cleanup(func() { close(hang) })
 	for i := range 8 {
-		w.credential(fmt.Sprint("hostile-", i), func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
+		env.CreateCredential(fmt.Sprint("hostile-", i), func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
 	}
-	w.eventually("writes hang", func(context.Context) bool { return writes.Load() >= testWorkers/2 })
+	env.Eventually("writes hang", func(context.Context) bool { return writes.Load() >= testWorkers/2 })
 	for i := range 8 {
-		w.credential(fmt.Sprint("orders-", i), func(c *v1alpha1.StsCredential) { c.Namespace = quiet })
+		env.CreateCredential(fmt.Sprint("orders-", i), func(c *v1alpha1.StsCredential) { c.Namespace = quiet })
 	}
-	w.eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == 8 })
+	env.Eventually("all credentials of the other namespace are Ready", func(ctx context.Context) bool { return ready(ctx, quiet) == 8 })
 	if got := writes.Load(); got != testWorkers/2 {
 		t.Errorf("%d of %d workers hang", got, testWorkers)
 	}
 }
 
-// manageTwo runs the operator in the world's namespace and another, and counts the writes of statuses in the former. Each of
-// them calls slow first.
-func (w *world) manageTwo(other string, slow func(), qps float32) *atomic.Int64 {
+// startManagerOfTwo runs the operator in the test's namespace and another one, and counts the writes of statuses in the former.
+// beforeWrite is called before each write of a status, with its namespace.
+func (env *environment) startManagerOfTwo(other string, qps float32, beforeWrite func(namespace string)) *atomic.Int64 {
 	writes := &atomic.Int64{}
-	w.manage(func(o *ctrl.Options) {
-		cache, err := CacheOptions([]string{w.namespace, other}, labels.Everything())
-		w.must(err)
+	env.startManager(func(o *ctrl.Options) {
+		cache, err := CacheOptions([]string{env.Namespace, other}, labels.Everything())
+		env.Must(err)
 		o.Cache = cache
 		o.NewClient = func(config *rest.Config, options client.Options) (client.Client, error) {
 			config = rest.CopyConfig(config)
@@ -145,12 +162,12 @@ func (w *world) manageTwo(other string, slow func(), qps float32) *atomic.Int64 
 				config.QPS, config.Burst = qps, 1
 			}
 			c, err := client.New(config, options)
-			return interceptor.NewClient(cachedWithWatch{c}, interceptor.Funcs{
+			return testenv.Intercept(c, interceptor.Funcs{
 				SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-					if o.GetNamespace() == w.namespace {
+					if o.GetNamespace() == env.Namespace {
 						writes.Add(1)
-						slow()
 					}
+					beforeWrite(o.GetNamespace())
 					return c.SubResource(sub).Update(ctx, o, opts...)
 				},
 			}), err

@@ -21,12 +21,12 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// existing are Secrets of others in the world's namespace.
-func (w *world) existing() map[string]*corev1.Secret {
-	w.Helper()
-	other := w.credential("payments")
-	w.pass(other)
-	w.must(client.IgnoreAlreadyExists(api.Create(w.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders"}})))
+// createForeignSecrets are Secrets of others in the test's namespace.
+func (env *environment) createForeignSecrets() map[string]*corev1.Secret {
+	env.Helper()
+	other := env.CreateCredential("payments")
+	env.reconcile(other)
+	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders"}})))
 	others := map[string]*corev1.Secret{
 		"plain": {Data: map[string][]byte{"password": []byte("hunter2-hunter2!")}},
 		"token": {Type: corev1.SecretTypeServiceAccountToken, ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.ServiceAccountNameKey: "orders"}},
@@ -36,34 +36,34 @@ func (w *world) existing() map[string]*corev1.Secret {
 		"ours-by-name-only":      {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app.kubernetes.io/managed-by": "sts-credential-operator"}}},
 	}
 	for name, s := range others {
-		s.Namespace, s.Name = w.namespace, name
-		w.must(api.Create(w.ctx, s))
+		s.Namespace, s.Name = env.Namespace, name
+		env.Must(api.Create(env.Context(), s))
 	}
-	others["payments"] = w.secret("payments")
+	others["payments"] = env.Secret("payments")
 	return others
 }
 
 // Somebody's Secret is neither overwritten, nor adopted, nor deleted along. It costs at most one call to STS, however often
 // the operator is made to look.
 func TestThreatExistingSecrets(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	others := w.existing()
+	env := newEnvironment(t)
+	user := env.user("edit")
+	others := env.createForeignSecrets()
 	for name, other := range others {
 		t.Run(name, func(t *testing.T) {
-			calls := w.calls()
-			c := w.asks("try-"+name, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = name })
-			w.must(user.Create(w.ctx, c))
+			calls := env.Calls()
+			c := env.NewCredential("try-"+name, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = name })
+			env.Must(user.Create(env.Context(), c))
 			for range 3 {
-				w.pass(c)
-				w.step(conflictRetry)
+				env.reconcile(c)
+				env.Step(conflictRetry)
 			}
-			if w.calls() > calls+1 {
-				t.Errorf("%d calls to STS", w.calls()-calls)
+			if env.Calls() > calls+1 {
+				t.Errorf("%d calls to STS", env.Calls()-calls)
 			}
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
 			// Kubernetes itself fills the token.
-			if got := w.secret(name); got.ResourceVersion != other.ResourceVersion && (name != "token" || len(got.OwnerReferences)+len(got.Labels) > 0) {
+			if got := env.Secret(name); got.ResourceVersion != other.ResourceVersion && (name != "token" || len(got.OwnerReferences)+len(got.Labels) > 0) {
 				t.Errorf("it was written to: %v", got.ObjectMeta)
 			}
 		})
@@ -73,82 +73,82 @@ func TestThreatExistingSecrets(t *testing.T) {
 // A Secret that holds no AccessKey is no identity: STS is not asked, and nothing of it is told, not even to those who may
 // write StsCredentials but not read Secrets.
 func TestThreatIdentitySecrets(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	others := w.existing()
-	asked := len(w.emulator.Calls())
+	env := newEnvironment(t)
+	user := env.user("edit")
+	others := env.createForeignSecrets()
+	asked := len(env.Emulator.Calls())
 	for name, other := range others {
 		for key, value := range other.Data {
-			c := w.asks(strings.ToLower(strings.ReplaceAll("try-"+name+"-"+key, "_", "-")), func(c *v1alpha1.StsCredential) {
+			c := env.NewCredential(strings.ToLower(strings.ReplaceAll("try-"+name+"-"+key, "_", "-")), func(c *v1alpha1.StsCredential) {
 				c.Spec.Identity = &v1alpha1.IdentitySpec{AccessKey: &v1alpha1.AccessKeyIdentity{SecretName: name, AccessKeyIDKey: key, AccessKeySecretKey: key}}
 			})
-			w.must(user.Create(w.ctx, c))
-			w.pass(c)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, name)
-			if told := fmt.Sprint(c.Status, w.told(), w.log); len(value) > 0 && name != "payments" && strings.Contains(told, string(value)) {
-				t.Errorf("%s of Secret %s is told: %s", key, name, told)
+			env.Must(user.Create(env.Context(), c))
+			env.reconcile(c)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, name)
+			if reported := fmt.Sprint(c.Status, env.RecordedEvents(), env.log); len(value) > 0 && name != "payments" && strings.Contains(reported, string(value)) {
+				t.Errorf("%s of Secret %s is told: %s", key, name, reported)
 			}
 		}
 	}
-	if got := w.emulator.Calls()[asked:]; len(got) > 0 {
+	if got := env.Emulator.Calls()[asked:]; len(got) > 0 {
 		t.Errorf("STS was asked: %+v", got)
 	}
-	elsewhere := newWorld(t)
-	elsewhere.tenantUser("ram-user")
-	c := w.asks("elsewhere", withAccessKey("ram-user")) // there is one in the other namespace
-	w.must(user.Create(w.ctx, c))
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, w.namespace+"/ram-user: the Secret does not exist")
+	elsewhere := newEnvironment(t)
+	elsewhere.addUser("ram-user")
+	c := env.NewCredential("elsewhere", withAccessKey("ram-user")) // there is one in the other namespace
+	env.Must(user.Create(env.Context(), c))
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, env.Namespace+"/ram-user: the Secret does not exist")
 }
 
 // forgeries are Secrets that pretend to be an StsCredential's, by what somebody can write who may write Secrets here.
-var forgeries = map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
-	"its names in the record": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
+var forgeries = map[string]func(env *environment, c *v1alpha1.StsCredential, s *corev1.Secret){
+	"its names in the record": func(env *environment, _ *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.Labels = map[string]string{secret.UIDLabel: "x"}
-		s.Annotations = map[string]string{"sts.alibabacloud.com/credential": w.namespace + "/orders", "sts.alibabacloud.com/secret": w.namespace + "/orders"}
+		s.Annotations = map[string]string{"sts.alibabacloud.com/credential": env.Namespace + "/orders", "sts.alibabacloud.com/secret": env.Namespace + "/orders"}
 	},
-	"it as controller": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+	"it as controller": func(_ *environment, c *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("StsCredential"))}
 	},
-	"a controller of its name and another UID": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+	"a controller of its name and another UID": func(_ *environment, c *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("StsCredential"))}
 		s.OwnerReferences[0].UID = "x"
 		s.Finalizers = []string{"example.com/hold"} // or the garbage collector takes it
 	},
-	"a record full of other keys": func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+	"a record full of other keys": func(env *environment, c *v1alpha1.StsCredential, s *corev1.Secret) {
 		s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
 		s.Annotations = map[string]string{"sts.alibabacloud.com/managed-keys": "password,../x,", "sts.alibabacloud.com/managed-labels": "a,b", "sts.alibabacloud.com/data-hash": "v1:",
-			"sts.alibabacloud.com/credential": w.namespace + "/orders", "sts.alibabacloud.com/secret": w.namespace + "/orders"}
+			"sts.alibabacloud.com/credential": env.Namespace + "/orders", "sts.alibabacloud.com/secret": env.Namespace + "/orders"}
 	},
 }
 
 // A label with the UID of an StsCredential, or its name without the Secret's, makes no Secret the operator's: a copy has them, too.
 func TestThreatMarkedSecretIsNobodys(t *testing.T) {
-	for name, mark := range map[string]func(w *world, c *v1alpha1.StsCredential, s *corev1.Secret){
-		"the UID": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+	for name, mark := range map[string]func(env *environment, c *v1alpha1.StsCredential, s *corev1.Secret){
+		"the UID": func(_ *environment, c *v1alpha1.StsCredential, s *corev1.Secret) {
 			s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
 		},
-		"the name": func(w *world, _ *v1alpha1.StsCredential, s *corev1.Secret) {
+		"the name": func(env *environment, _ *v1alpha1.StsCredential, s *corev1.Secret) {
 			s.Labels = map[string]string{secret.UIDLabel: "x"}
-			s.Annotations = map[string]string{"sts.alibabacloud.com/credential": w.namespace + "/orders"}
+			s.Annotations = map[string]string{"sts.alibabacloud.com/credential": env.Namespace + "/orders"}
 		},
-		"the UID, and a record that names neither": func(_ *world, c *v1alpha1.StsCredential, s *corev1.Secret) {
+		"the UID, and a record that names neither": func(_ *environment, c *v1alpha1.StsCredential, s *corev1.Secret) {
 			s.Labels = map[string]string{secret.UIDLabel: string(c.UID)}
 			s.Annotations = map[string]string{"sts.alibabacloud.com/managed-keys": "other", "sts.alibabacloud.com/data-hash": "v1:"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			user := w.user("edit")
-			c := w.asks("orders")
-			w.must(user.Create(w.ctx, c))
-			marked := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders"}, Data: map[string][]byte{"other": []byte("x")}}
-			mark(w, c, marked)
-			w.must(user.Create(w.ctx, marked))
-			w.pass(c)
-			w.wantCalls(0)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "sts.alibabacloud.com/adopt: orders")
-			if got := w.secret("orders"); got.ResourceVersion != marked.ResourceVersion {
+			env := newEnvironment(t)
+			user := env.user("edit")
+			c := env.NewCredential("orders")
+			env.Must(user.Create(env.Context(), c))
+			marked := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders"}, Data: map[string][]byte{"other": []byte("x")}}
+			mark(env, c, marked)
+			env.Must(user.Create(env.Context(), marked))
+			env.reconcile(c)
+			env.WantCalls(0)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "sts.alibabacloud.com/adopt: orders")
+			if got := env.Secret("orders"); got.ResourceVersion != marked.ResourceVersion {
 				t.Errorf("it was written to: %v", got.ObjectMeta)
 			}
 		})
@@ -160,152 +160,152 @@ func TestThreatMarkedSecretIsNobodys(t *testing.T) {
 func TestThreatForgedSecrets(t *testing.T) {
 	for name, forge := range forgeries {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.revoke()
-			user := w.user("edit")
-			c := w.asks("orders")
-			w.must(user.Create(w.ctx, c))
-			forged := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders"}, Data: map[string][]byte{"other": []byte("x")}}
-			forge(w, c, forged)
-			w.must(user.Create(w.ctx, forged))
-			w.Cleanup(func() { _ = api.Patch(context.Background(), forged, merge(`{"metadata":{"finalizers":null}}`)) })
-			w.pass(c)
-			w.wantCalls(0)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "")
-			if got := w.secret("orders"); len(got.Data) != 1 || got.Annotations["sts.alibabacloud.com/access-key-id"] != "" {
+			env := newEnvironment(t)
+			env.Revoke()
+			user := env.user("edit")
+			c := env.NewCredential("orders")
+			env.Must(user.Create(env.Context(), c))
+			forged := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders"}, Data: map[string][]byte{"other": []byte("x")}}
+			forge(env, c, forged)
+			env.Must(user.Create(env.Context(), forged))
+			env.Cleanup(func() { _ = api.Patch(context.Background(), forged, merge(`{"metadata":{"finalizers":null}}`)) })
+			env.reconcile(c)
+			env.WantCalls(0)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "")
+			if got := env.Secret("orders"); len(got.Data) != 1 || got.Annotations["sts.alibabacloud.com/access-key-id"] != "" {
 				t.Errorf("credentials were written without a grant: %v", got)
 			}
-			w.grant(nil)
-			w.pass(c)
-			w.wantCalls(1)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			if id := w.wantWorking("orders"); id != c.Status.AccessKeyID || string(w.secret("orders").Data["other"]) != "x" {
+			env.Grant(nil)
+			env.reconcile(c)
+			env.WantCalls(1)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			if id := env.wantWorking("orders"); id != c.Status.AccessKeyID || string(env.Secret("orders").Data["other"]) != "x" {
 				t.Errorf("the Secret holds %s, the status says %s", id, c.Status.AccessKeyID)
 			}
 		})
 	}
 }
 
-// forgedRecord is a Secret with a whole record, made with the operator's own code and a triple of the forger's.
-func (w *world) forgedRecord(c *v1alpha1.StsCredential, change func(*credentials.Credentials)) *corev1.Secret {
+// forgeRecord is a Secret with a whole record, made with the operator's own code and credentials of the forger's.
+func (env *environment) forgeRecord(c *v1alpha1.StsCredential, change func(*credentials.Credentials)) *corev1.Secret {
 	session := credentials.Credentials{AccessKeyID: "STS.Nforged", AccessKeySecret: "forged", SecurityToken: "forged", RequestID: "forged",
-		IssuedAt: w.clock.Now(), ExpiresAt: w.clock.Now().Add(time.Hour), AssumedRoleARN: "acs:ram::1:role/forged/x"}
+		IssuedAt: env.OperatorClock.Now(), ExpiresAt: env.OperatorClock.Now().Add(time.Hour), AssumedRoleARN: "acs:ram::1:role/forged/x"}
 	if change != nil {
 		change(&session)
 	}
-	asked, err := w.readSpec(c)
-	w.must(err)
+	asked, err := env.readSpec(c)
+	env.Must(err)
 	request := target{credential: c, spec: asked}.stsRequest()
 	forged, err := secret.Render(c, asked.layout, session, request, secret.Occasion{})
-	w.must(err)
+	env.Must(err)
 	return forged
 }
 
 // The record is not signed: whoever may write the namespace's Secrets can make one up, and its workloads use what is in it
 // until the record says that it expires. It costs no call and gives no role; docs/security.md says so.
 func TestThreatForgedRecord(t *testing.T) {
-	w := newWorld(t)
-	w.revoke()
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
-	w.must(user.Create(w.ctx, w.forgedRecord(c, nil)))
-	w.pass(c)
-	w.wantCalls(0)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "role/forged/x")
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleNotGranted, "")
-	w.grant(nil)
-	w.step(time.Hour)
-	w.pass(c)
-	w.wantCalls(1)
-	w.wantWorking("orders")
+	env := newEnvironment(t)
+	env.Revoke()
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
+	env.Must(user.Create(env.Context(), env.forgeRecord(c, nil)))
+	env.reconcile(c)
+	env.WantCalls(0)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "role/forged/x")
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleNotGranted, "")
+	env.Grant(nil)
+	env.Step(time.Hour)
+	env.reconcile(c)
+	env.WantCalls(1)
+	env.wantWorking("orders")
 }
 
-// No session lives for decades: a record that says so is forged, and must not keep workloads on a foreign triple for ever.
+// No session lives for decades: a record that says so is forged, and must not keep workloads on a foreign credentials for ever.
 func TestThreatForgedLifetime(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
-	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *credentials.Credentials) { s.ExpiresAt = s.IssuedAt.Add(70 * 365 * 24 * time.Hour) })))
-	w.pass(c)
-	w.wantCalls(1)
-	w.wantWorking("orders")
+	env := newEnvironment(t)
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
+	env.Must(user.Create(env.Context(), env.forgeRecord(c, func(s *credentials.Credentials) { s.ExpiresAt = s.IssuedAt.Add(70 * 365 * 24 * time.Hour) })))
+	env.reconcile(c)
+	env.WantCalls(1)
+	env.wantWorking("orders")
 }
 
 // A record that does not fit into the status must not keep the operator from repairing the Secret.
 func TestThreatForgedNonsense(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
-	w.must(user.Create(w.ctx, w.forgedRecord(c, func(s *credentials.Credentials) { s.AssumedRoleARN = strings.Repeat("x", 40_000) })))
-	w.pass(c)
-	w.wantCalls(1)
-	w.wantWorking("orders")
+	env := newEnvironment(t)
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
+	env.Must(user.Create(env.Context(), env.forgeRecord(c, func(s *credentials.Credentials) { s.AssumedRoleARN = strings.Repeat("x", 40_000) })))
+	env.reconcile(c)
+	env.WantCalls(1)
+	env.wantWorking("orders")
 }
 
 // On other types than Opaque Kubernetes and others act.
 func TestThreatForgedType(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
-	forged := w.forgedRecord(c, nil)
+	env := newEnvironment(t)
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
+	forged := env.forgeRecord(c, nil)
 	forged.Type = "example.com/acted-upon"
-	w.must(user.Create(w.ctx, forged))
-	w.pass(c)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
-	if got := w.secret("orders"); got.ResourceVersion != forged.ResourceVersion {
+	env.Must(user.Create(env.Context(), forged))
+	env.reconcile(c)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "")
+	if got := env.Secret("orders"); got.ResourceVersion != forged.ResourceVersion {
 		t.Error("it was written to")
 	}
 }
 
 // A Secret that was copied to another namespace with all that marks it concerns nobody there or here.
 func TestThreatCopiedSecret(t *testing.T) {
-	victim := newWorld(t)
-	theirs := victim.credential("orders")
-	victim.pass(theirs)
-	original := victim.secret("orders")
-	w := newWorld(t)
-	w.revoke()
-	user := w.user("edit")
+	victim := newEnvironment(t)
+	theirs := victim.CreateCredential("orders")
+	victim.reconcile(theirs)
+	original := victim.Secret("orders")
+	env := newEnvironment(t)
+	env.Revoke()
+	user := env.user("edit")
 	for name, owners := range map[string][]metav1.OwnerReference{"with its owner": original.OwnerReferences, "without its owner": nil} {
 		t.Run(name, func(t *testing.T) {
 			copied := original.DeepCopy()
-			copied.ObjectMeta = metav1.ObjectMeta{Namespace: w.namespace, Name: "orders", Labels: original.Labels, Annotations: original.Annotations, OwnerReferences: owners}
+			copied.ObjectMeta = metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders", Labels: original.Labels, Annotations: original.Annotations, OwnerReferences: owners}
 			copied.Finalizers = []string{"example.com/hold"} // or the garbage collector takes it: its owner is not here
-			w.must(user.Create(w.ctx, copied))
-			for _, request := range credentialOfSecret(w.ctx, copied) {
-				if request.Namespace != w.namespace {
+			env.Must(user.Create(env.Context(), copied))
+			for _, request := range credentialOfSecret(env.Context(), copied) {
+				if request.Namespace != env.Namespace {
 					t.Errorf("it wakes %v", request)
 				}
 			}
-			c := w.asks("orders")
-			w.must(user.Create(w.ctx, c))
-			w.pass(c)
-			w.wantCalls(0)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "")
-			w.must(user.Delete(w.ctx, c))
-			w.must(client.IgnoreNotFound(user.Delete(w.ctx, copied)))
-			w.must(client.IgnoreNotFound(user.Patch(w.ctx, copied, merge(`{"metadata":{"finalizers":null}}`))))
-			w.eventually("the copy is gone", func(context.Context) bool { return w.secret("orders") == nil })
+			c := env.NewCredential("orders")
+			env.Must(user.Create(env.Context(), c))
+			env.reconcile(c)
+			env.WantCalls(0)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "")
+			env.Must(user.Delete(env.Context(), c))
+			env.Must(client.IgnoreNotFound(user.Delete(env.Context(), copied)))
+			env.Must(client.IgnoreNotFound(user.Patch(env.Context(), copied, merge(`{"metadata":{"finalizers":null}}`))))
+			env.Eventually("the copy is gone", func(context.Context) bool { return env.Secret("orders") == nil })
 		})
 	}
-	victim.pass(theirs)
-	victim.wantCalls(1)
-	if got := victim.secret("orders"); got.ResourceVersion != original.ResourceVersion {
+	victim.reconcile(theirs)
+	victim.WantCalls(1)
+	if got := victim.Secret("orders"); got.ResourceVersion != original.ResourceVersion {
 		t.Error("the original was written to")
 	}
 }
 
 func TestThreatTwoControllers(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	c := w.asks("orders")
-	w.must(user.Create(w.ctx, c))
+	env := newEnvironment(t)
+	user := env.user("edit")
+	c := env.NewCredential("orders")
+	env.Must(user.Create(env.Context(), c))
 	ours := *metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind("StsCredential"))
-	err := user.Create(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "orders",
+	err := user.Create(env.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders",
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x", Controller: ptr.To(true)}, ours}}})
 	if !apierrors.IsInvalid(err) {
 		t.Errorf("a Secret of two controllers: %v, want it refused", err)

@@ -20,23 +20,23 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
-// post creates an StsCredential as the user with edit from the JSON of its spec, so that nothing between is in the way. fields says
+// postSpec creates an StsCredential as the user with edit from the JSON of its spec, so that nothing between is in the way. fields says
 // what becomes of fields that are unknown or stand twice: Strict, Warn or Ignore.
-func (w *world) post(name, spec, fields string) error {
-	w.Helper()
+func (env *environment) postSpec(name, spec, fields string) error {
+	env.Helper()
 	raw := fmt.Sprintf(`{"apiVersion":%q,"kind":"StsCredential","metadata":{"namespace":%q,"name":%q},"spec":%s}`,
-		v1alpha1.GroupVersion, w.namespace, name, spec)
-	theirs, err := plane.UserConfig(w.namespace + "-edit")
-	w.must(err)
-	path := []string{"/apis", v1alpha1.GroupVersion.String(), "namespaces", w.namespace, "stscredentials"}
+		v1alpha1.GroupVersion, env.Namespace, name, spec)
+	theirs, err := cluster.UserConfig(env.Namespace + "-edit")
+	env.Must(err)
+	path := []string{"/apis", v1alpha1.GroupVersion.String(), "namespaces", env.Namespace, "stscredentials"}
 	return kubernetes.NewForConfigOrDie(theirs).RESTClient().Post().AbsPath(path...).Param("fieldValidation", fields).
-		SetHeader("Content-Type", "application/json").Body([]byte(raw)).Do(w.ctx).Error()
+		SetHeader("Content-Type", "application/json").Body([]byte(raw)).Do(env.Context()).Error()
 }
 
 // What the schema refuses, so that it is never stored.
 func TestThreatSchema(t *testing.T) {
-	w := newWorld(t)
-	w.user("edit")
+	env := newEnvironment(t)
+	env.user("edit")
 	var tries []string // specs
 	for _, arn := range []string{
 		"*", "acs:ram::*:role/orders-reader", "acs:ram::" + account + ":role/*", "acs:ram::" + account + ":role/orders-*",
@@ -69,12 +69,12 @@ func TestThreatSchema(t *testing.T) {
 	with(`"stsEndpoint":"%s"`, "https://example.com")
 	with(`"duration":"%s"`, "13h", "720m1s", "-1h", "1e3h", "14m", "99999h")
 	for i, spec := range tries {
-		err := w.post(fmt.Sprint("try-", i), spec, metav1.FieldValidationStrict)
+		err := env.postSpec(fmt.Sprint("try-", i), spec, metav1.FieldValidationStrict)
 		if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
 			t.Errorf("%s: %v, want it refused", spec, err)
 		}
 	}
-	if err := w.post("good", fmt.Sprintf(`{"roleARN":%q}`, role), metav1.FieldValidationStrict); err != nil {
+	if err := env.postSpec("good", fmt.Sprintf(`{"roleARN":%q}`, role), metav1.FieldValidationStrict); err != nil {
 		t.Errorf("refused what is right: %v", err)
 	}
 }
@@ -82,8 +82,8 @@ func TestThreatSchema(t *testing.T) {
 // Labels and annotations on the Secret on which Kubernetes, the operator or its record act are refused. Those of Helm, Argo CD
 // and others are not: whoever may write Secrets here can set them anyhow, and what they do is between them and their tools.
 func TestThreatLabels(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
+	env := newEnvironment(t)
+	user := env.user("edit")
 	of := func(kind string, key string) func(*v1alpha1.StsCredential) {
 		return func(c *v1alpha1.StsCredential) {
 			if kind == "labels" {
@@ -100,29 +100,29 @@ func TestThreatLabels(t *testing.T) {
 			"sts.alibabacloud.com/credential-uid", "sts.alibabacloud.com/credential", "sts.alibabacloud.com/expires-at", "sts.alibabacloud.com/adopt",
 			"x.sts.alibabacloud.com/x", "app.kubernetes.io/managed-by", "Kubernetes.io/x", "kubernetes.io/x\n", "kubernetes.io//x", "a,sts.alibabacloud.com/adopt", "",
 		} {
-			err := user.Create(w.ctx, w.asks("try", of(kind, key)))
+			err := user.Create(env.Context(), env.NewCredential("try", of(kind, key)))
 			if !apierrors.IsInvalid(err) {
 				t.Errorf("%s %q: %v, want it refused", kind, key, err)
 			}
 		}
 	}
 	for i, key := range []string{"app.kubernetes.io/part-of", "argocd.argoproj.io/instance", "meta.helm.sh/release-name", "reflector.v1.k8s.emberstack.com/reflection-allowed", "team"} {
-		w.must(user.Create(w.ctx, w.asks(fmt.Sprint("allowed-", i), of("annotations", key))))
+		env.Must(user.Create(env.Context(), env.NewCredential(fmt.Sprint("allowed-", i), of("annotations", key))))
 	}
-	c := w.asks("line-break", func(c *v1alpha1.StsCredential) {
+	c := env.NewCredential("line-break", func(c *v1alpha1.StsCredential) {
 		c.Spec.Secret.Annotations = map[string]v1alpha1.AnnotationValue{"x": "y\nsts.alibabacloud.com/adopt: x"}
 	})
-	w.must(user.Create(w.ctx, c))
-	w.pass(c)
-	if s := w.secret("line-break"); s.Annotations["sts.alibabacloud.com/adopt"] != "" || s.Type != corev1.SecretTypeOpaque {
+	env.Must(user.Create(env.Context(), c))
+	env.reconcile(c)
+	if s := env.Secret("line-break"); s.Annotations["sts.alibabacloud.com/adopt"] != "" || s.Type != corev1.SecretTypeOpaque {
 		t.Errorf("type %s, annotations %v", s.Type, s.Annotations)
 	}
 }
 
 // A policy goes to STS as it is stored, or not at all: there is no second reading of it.
 func TestThreatPolicy(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
+	env := newEnvironment(t)
+	user := env.user("edit")
 	statement := func(inner string) string {
 		return fmt.Sprintf(`{"roleARN":%q,"policy":{"Version":"1","Statement":[%s]}}`, role, inner)
 	}
@@ -146,29 +146,29 @@ func TestThreatPolicy(t *testing.T) {
 		{"more than STS takes", statement(`{"Effect":"Allow","Action":["` + strings.Repeat("a", 2048) + `"],"Resource":"*"}`), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := w.calls()
+			before := env.Calls()
 			name := fmt.Sprint("try-", i)
-			w.must(w.post(name, tt.spec, metav1.FieldValidationIgnore))
-			c := w.asks(name)
-			w.must(user.Get(w.ctx, client.ObjectKeyFromObject(c), c))
-			w.pass(c)
+			env.Must(env.postSpec(name, tt.spec, metav1.FieldValidationIgnore))
+			c := env.NewCredential(name)
+			env.Must(user.Get(env.Context(), client.ObjectKeyFromObject(c), c))
+			env.reconcile(c)
 			if !tt.sent {
-				w.wantCalls(before)
-				w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "spec.policy")
+				env.WantCalls(before)
+				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "spec.policy")
 			} else {
 				stored, err := rampolicy.Compact(c.Spec.Policy.Raw)
-				calls := w.emulator.Calls()
+				calls := env.Emulator.Calls()
 				if err != nil || len(calls) == 0 || calls[len(calls)-1].Policy != stored {
 					t.Errorf("stored %s, sent %+v, %v", c.Spec.Policy.Raw, calls, err)
 				}
-				if err := w.post("strict", tt.spec, metav1.FieldValidationStrict); !apierrors.IsBadRequest(err) {
+				if err := env.postSpec("strict", tt.spec, metav1.FieldValidationStrict); !apierrors.IsBadRequest(err) {
 					t.Errorf("with strict validation, which is kubectl's: %v", err)
 				}
 			}
 		})
 	}
 	for _, policy := range []string{`[]`, `"x"`, `{}`, `1`, `true`} {
-		if err := w.post("shape", fmt.Sprintf(`{"roleARN":%q,"policy":%s}`, role, policy), metav1.FieldValidationStrict); !apierrors.IsInvalid(err) {
+		if err := env.postSpec("shape", fmt.Sprintf(`{"roleARN":%q,"policy":%s}`, role, policy), metav1.FieldValidationStrict); !apierrors.IsInvalid(err) {
 			t.Errorf("policy %s: %v, want it refused", policy, err)
 		}
 	}
@@ -176,48 +176,48 @@ func TestThreatPolicy(t *testing.T) {
 
 // null is, as everywhere in Kubernetes, a field that is left out: no policy at all. docs/security.md warns of it.
 func TestThreatNullPolicy(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
-	w.must(w.post("orders", fmt.Sprintf(`{"roleARN":%q,"policy":null}`, role), metav1.FieldValidationStrict))
+	env := newEnvironment(t)
+	user := env.user("edit")
+	env.Must(env.postSpec("orders", fmt.Sprintf(`{"roleARN":%q,"policy":null}`, role), metav1.FieldValidationStrict))
 	stored := &unstructured.Unstructured{Object: map[string]any{"apiVersion": v1alpha1.GroupVersion.String(), "kind": "StsCredential"}}
-	w.must(user.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "orders"}, stored))
+	env.Must(user.Get(env.Context(), client.ObjectKey{Namespace: env.Namespace, Name: "orders"}, stored))
 	if policy, there, _ := unstructured.NestedFieldNoCopy(stored.Object, "spec", "policy"); there {
 		t.Errorf("stored policy %v: docs/security.md says that null is dropped", policy)
 	}
 }
 
 // createOrStore creates StsCredentials as a user does. What the schema refuses is stored as it was before the schema did.
-func (w *world) createOrStore(user client.Client, credentials ...*v1alpha1.StsCredential) {
-	w.Helper()
+func (env *environment) createOrStore(user client.Client, credentials ...*v1alpha1.StsCredential) {
+	env.Helper()
 	var refused []*v1alpha1.StsCredential
 	for _, c := range credentials {
-		if err := user.Create(w.ctx, c); apierrors.IsInvalid(err) {
+		if err := user.Create(env.Context(), c); apierrors.IsInvalid(err) {
 			refused = append(refused, c)
 		} else {
-			w.must(err)
+			env.Must(err)
 		}
 	}
 	if len(refused) > 0 {
-		w.storeUnbounded(refused...)
+		env.storeUnbounded(refused...)
 	}
 }
 
 // Objects as large as the API server takes make no call, and are told.
 func TestThreatHugeObjects(t *testing.T) {
-	w := newWorld(t)
-	user := w.user("edit")
+	env := newEnvironment(t)
+	user := env.user("edit")
 	var all []*v1alpha1.StsCredential
 	for name, policy := range map[string]string{
 		"list": `{"Version":"1","Statement":[{"Effect":"Allow","Action":["` + strings.Repeat(`a","`, 50_000) + `a"],"Resource":"*"}]}`,
 		"text": `{"Version":"1","Statement":[{"Effect":"Allow","Action":"` + strings.Repeat("a", 500_000) + `","Resource":"*"}]}`,
 	} {
-		all = append(all, w.asks(name, func(c *v1alpha1.StsCredential) { c.Spec.Policy = &runtime.RawExtension{Raw: []byte(policy)} }))
+		all = append(all, env.NewCredential(name, func(c *v1alpha1.StsCredential) { c.Spec.Policy = &runtime.RawExtension{Raw: []byte(policy)} }))
 	}
-	w.createOrStore(user, all...)
+	env.createOrStore(user, all...)
 	for _, c := range all {
-		w.pass(c)
-		w.wantCalls(0)
-		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "")
+		env.reconcile(c)
+		env.WantCalls(0)
+		env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "")
 	}
 	for name, change := range map[string]func(*v1alpha1.StsCredential){
 		"a policy of 4 MiB": func(c *v1alpha1.StsCredential) {
@@ -227,7 +227,7 @@ func TestThreatHugeObjects(t *testing.T) {
 			c.Annotations = map[string]string{"x": strings.Repeat("a", 300<<10)}
 		},
 	} {
-		if err := user.Create(w.ctx, w.asks("orders", change)); err == nil {
+		if err := user.Create(env.Context(), env.NewCredential("orders", change)); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -240,13 +240,13 @@ func TestThreatLongMessages(t *testing.T) {
 		{"a long operator", `{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"` + strings.Repeat("a", 500_000) + `":1}}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			user := w.user("edit")
-			c := w.asks("orders", func(c *v1alpha1.StsCredential) { c.Spec.Policy = &runtime.RawExtension{Raw: []byte(tt.policy)} })
-			w.createOrStore(user, c)
-			w.pass(c)
-			w.wantCalls(0)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "")
+			env := newEnvironment(t)
+			user := env.user("edit")
+			c := env.NewCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Policy = &runtime.RawExtension{Raw: []byte(tt.policy)} })
+			env.createOrStore(user, c)
+			env.reconcile(c)
+			env.WantCalls(0)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "")
 		})
 	}
 }

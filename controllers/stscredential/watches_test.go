@@ -18,8 +18,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// woken runs a handler and returns the names of the credentials of these namespaces that it queued.
-func woken(worlds []*world, handle func(q queue)) []string {
+// enqueued runs a handler and returns the names of the credentials of these namespaces that it queued.
+func enqueued(environments []*environment, handle func(q queue)) []string {
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer q.ShutDown()
 	handle(q)
@@ -27,8 +27,8 @@ func woken(worlds []*world, handle func(q queue)) []string {
 	for q.Len() > 0 {
 		request, _ := q.Get()
 		q.Done(request)
-		for _, w := range worlds {
-			if request.Namespace == w.namespace {
+		for _, env := range environments {
+			if request.Namespace == env.Namespace {
 				names = append(names, request.Name)
 			}
 		}
@@ -38,14 +38,14 @@ func woken(worlds []*world, handle func(q queue)) []string {
 }
 
 func TestGrantsWakeWhomTheyConcern(t *testing.T) {
-	here, there := newWorld(t), newWorld(t)
+	here, there := newEnvironment(t), newEnvironment(t)
 	suspended := func(arn string) func(*v1alpha1.StsCredential) {
 		return func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }
 	}
 	for _, c := range []*v1alpha1.StsCredential{
-		here.credential("a", suspended(role)), here.credential("b", suspended(role+"-b")), there.credential("c", suspended(role)),
+		here.CreateCredential("a", suspended(role)), here.CreateCredential("b", suspended(role+"-b")), there.CreateCredential("c", suspended(role)),
 	} {
-		here.catchUp(c)
+		here.WaitForCache(c)
 	}
 	grant := func(generation int64, namespace string, roles ...v1alpha1.RoleARNPattern) *v1alpha1.StsRoleGrant {
 		return &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Generation: generation}, Spec: v1alpha1.StsRoleGrantSpec{
@@ -59,41 +59,41 @@ func TestGrantsWakeWhomTheyConcern(t *testing.T) {
 		want   []string
 	}{
 		{"created", func(q queue) {
-			h.Create(here.ctx, event.CreateEvent{Object: grant(1, here.namespace, role)}, q)
+			h.Create(here.Context(), event.CreateEvent{Object: grant(1, here.Namespace, role)}, q)
 		}, []string{"a"}},
 		{"deleted", func(q queue) {
-			h.Delete(here.ctx, event.DeleteEvent{Object: grant(1, here.namespace, role+"*")}, q)
+			h.Delete(here.Context(), event.DeleteEvent{Object: grant(1, here.Namespace, role+"*")}, q)
 		}, []string{"a", "b"}},
 		{"role withdrawn", func(q queue) {
-			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role, role+"-b"), ObjectNew: grant(2, here.namespace, role+"-b")}, q)
+			h.Update(here.Context(), event.UpdateEvent{ObjectOld: grant(1, here.Namespace, role, role+"-b"), ObjectNew: grant(2, here.Namespace, role+"-b")}, q)
 		}, []string{"a", "b"}},
 		{"namespace exchanged", func(q queue) {
-			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role), ObjectNew: grant(2, there.namespace, role)}, q)
+			h.Update(here.Context(), event.UpdateEvent{ObjectOld: grant(1, here.Namespace, role), ObjectNew: grant(2, there.Namespace, role)}, q)
 		}, []string{"a", "c"}},
 		{"nothing but metadata", func(q queue) {
-			h.Update(here.ctx, event.UpdateEvent{ObjectOld: grant(1, here.namespace, role), ObjectNew: grant(1, here.namespace, role)}, q)
+			h.Update(here.Context(), event.UpdateEvent{ObjectOld: grant(1, here.Namespace, role), ObjectNew: grant(1, here.Namespace, role)}, q)
 		}, nil},
 		{"nobody's", func(q queue) {
-			h.Create(here.ctx, event.CreateEvent{Object: grant(1, "nobody", role)}, q)
+			h.Create(here.Context(), event.CreateEvent{Object: grant(1, "nobody", role)}, q)
 		}, nil},
 	} {
-		if got := woken([]*world{here, there}, tt.handle); !slices.Equal(got, tt.want) {
+		if got := enqueued([]*environment{here, there}, tt.handle); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: woke %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
 
 func TestNamespacesWakeWhomTheyConcern(t *testing.T) {
-	w := newWorld(t)
-	w.grant(func(g *v1alpha1.StsRoleGrantSpec) {
-		g.Namespaces = v1alpha1.GrantNamespaces{Selector: &v1alpha1.GrantSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": v1alpha1.LabelValue(w.namespace)}}}
+	env := newEnvironment(t)
+	env.Grant(func(g *v1alpha1.StsRoleGrantSpec) {
+		g.Namespaces = v1alpha1.GrantNamespaces{Selector: &v1alpha1.GrantSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": v1alpha1.LabelValue(env.Namespace)}}}
 	})
 	for name, arn := range map[string]string{"a": role, "b": role + "-b"} {
-		w.catchUp(w.credential(name, func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }))
+		env.WaitForCache(env.CreateCredential(name, func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }))
 	}
 	namespace := func(team string) *metav1.PartialObjectMetadata {
 		m := namespaceMetadata()
-		m.Name = w.namespace
+		m.Name = env.Namespace
 		m.Labels = map[string]string{"team": team}
 		return m
 	}
@@ -104,14 +104,14 @@ func TestNamespacesWakeWhomTheyConcern(t *testing.T) {
 		was, now client.Object
 		want     []string
 	}{
-		{"gains the label", namespace("x"), namespace(w.namespace), []string{"a"}},
-		{"loses it", namespace(w.namespace), namespace("x"), []string{"a"}},
+		{"gains the label", namespace("x"), namespace(env.Namespace), []string{"a"}},
+		{"loses it", namespace(env.Namespace), namespace("x"), []string{"a"}},
 		{"another label", namespace("x"), namespace("y"), nil},
 		{"none", namespace("x"), namespace("x"), nil},
 		{"ends", namespace("x"), ending, []string{"a", "b"}},
 	} {
-		got := woken([]*world{w}, func(q queue) {
-			watches{w.Client}.namespaceHandler().Update(w.ctx, event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}, q)
+		got := enqueued([]*environment{env}, func(q queue) {
+			watches{env.Client}.namespaceHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}, q)
 		})
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: woke %v, want %v", tt.name, got, tt.want)
@@ -140,40 +140,40 @@ func TestSpecOrWish(t *testing.T) {
 }
 
 func TestCredentialOfSecret(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders-sts" })
-	w.pass(c)
-	if got := credentialOfSecret(w.ctx, w.secret("orders-sts")); len(got) != 1 || got[0].NamespacedName != client.ObjectKeyFromObject(c) {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders-sts" })
+	env.reconcile(c)
+	if got := credentialOfSecret(env.Context(), env.Secret("orders-sts")); len(got) != 1 || got[0].NamespacedName != client.ObjectKeyFromObject(c) {
 		t.Errorf("credentialOfSecret = %v", got)
 	}
-	if got := credentialOfSecret(w.ctx, &corev1.Secret{}); got != nil {
+	if got := credentialOfSecret(env.Context(), &corev1.Secret{}); got != nil {
 		t.Errorf("credentialOfSecret of nobody's = %v", got)
 	}
 }
 
 // A watch brings back what was written: nobody looks at it again. What others make of it is looked at.
 func TestOwnWritesWakeNobody(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
 		return [2]bool{r.states.byOthers().Create(event.CreateEvent{Object: s}), r.states.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
 	}
-	c := w.credential("orders")
-	w.pass(c)
-	s := w.secret("orders")
-	if wakes(w.Reconciler, s) != [2]bool{} {
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	s := env.Secret("orders")
+	if wakes(env.Reconciler, s) != [2]bool{} {
 		t.Error("the pass that wrote the Secret is followed by another that looks at it")
 	}
 	if (wakes(&Reconciler{}, s) != [2]bool{true, true}) {
 		t.Error("what another process wrote wakes nobody")
 	}
 	s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = []byte("edited")
-	if err := w.Update(w.ctx, s); err != nil {
+	if err := env.Update(env.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if wakes(w.Reconciler, s) != [2]bool{true, true} {
+	if wakes(env.Reconciler, s) != [2]bool{true, true} {
 		t.Error("an edited Secret wakes nobody")
 	}
-	if !w.states.byOthers().Delete(event.DeleteEvent{Object: s}) {
+	if !env.states.byOthers().Delete(event.DeleteEvent{Object: s}) {
 		t.Error("a deleted Secret wakes nobody")
 	}
 }

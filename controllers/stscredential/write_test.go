@@ -6,7 +6,6 @@ package stscredential
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,48 +14,48 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
+	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// obstacle keeps the API server from taking our Secret, until it is lifted.
-type obstacle struct {
+// writeFault keeps the API server from taking our Secret, until it is lifted.
+type writeFault struct {
 	name    string
 	message string
-	raise   func(w *world) (lift func())
+	cause   func(env *environment) (lift func())
 }
 
-// raised waits until an obstacle stands: Secrets of the name probe are refused, too.
-func (w *world) raised(probe string) {
-	w.Helper()
-	w.eventually("the obstacle stands", func(ctx context.Context) bool {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: probe}}
+// waitForRefusal waits until an obstacle stands: Secrets of the name probe are refused, too.
+func (env *environment) waitForRefusal(probe string) {
+	env.Helper()
+	env.Eventually("the obstacle stands", func(ctx context.Context) bool {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: probe}}
 		return api.Create(ctx, s, client.DryRunAll) != nil
 	})
 }
 
-var obstacles = []obstacle{
-	{"quota", "exceeded quota", func(w *world) func() {
+var writeFaults = []writeFault{
+	{"quota", "exceeded quota", func(env *environment) func() {
 		q := &corev1.ResourceQuota{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "none"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "none"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")}},
 		}
-		w.must(api.Create(w.ctx, q))
-		w.raised("probe")
-		return func() { w.must(api.Delete(w.ctx, q)) }
+		env.Must(api.Create(env.Context(), q))
+		env.waitForRefusal("probe")
+		return func() { env.Must(api.Delete(env.Context(), q)) }
 	}},
-	{"an admission policy", "ValidatingAdmissionPolicy", func(w *world) func() {
+	{"an admission policy", "ValidatingAdmissionPolicy", func(env *environment) func() {
 		policy := &admissionv1.ValidatingAdmissionPolicy{
-			ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+			ObjectMeta: metav1.ObjectMeta{Name: env.Namespace},
 			Spec: admissionv1.ValidatingAdmissionPolicySpec{
 				FailurePolicy: ptr.To(admissionv1.Fail),
 				MatchConstraints: &admissionv1.MatchResources{
-					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": w.namespace}},
+					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": env.Namespace}},
 					ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
 						Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
 						Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
@@ -70,99 +69,99 @@ var obstacles = []obstacle{
 			},
 		}
 		binding := &admissionv1.ValidatingAdmissionPolicyBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
-			Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: w.namespace, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+			ObjectMeta: metav1.ObjectMeta{Name: env.Namespace},
+			Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: env.Namespace, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
 		}
-		w.must(api.Create(w.ctx, policy))
-		w.must(api.Create(w.ctx, binding))
-		w.raised("probe")
+		env.Must(api.Create(env.Context(), policy))
+		env.Must(api.Create(env.Context(), binding))
+		env.waitForRefusal("probe")
 		return func() {
-			w.must(errors.Join(api.Delete(w.ctx, binding), api.Delete(w.ctx, policy)))
+			env.Must(errors.Join(api.Delete(env.Context(), binding), api.Delete(env.Context(), policy)))
 		}
 	}},
 }
 
-// lifted waits until the API server would take the Secret again.
-func (w *world) lifted(name string) {
-	w.Helper()
-	w.eventually("the obstacle is lifted", func(ctx context.Context) bool {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+// waitForAcceptance waits until the API server would take the Secret again.
+func (env *environment) waitForAcceptance(name string) {
+	env.Helper()
+	env.Eventually("the obstacle is lifted", func(ctx context.Context) bool {
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}}
 		return api.Create(ctx, s, client.DryRunAll) == nil
 	})
 }
 
 func TestFirstWriteFails(t *testing.T) {
-	for _, tt := range obstacles {
+	for _, tt := range writeFaults {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			lift := tt.raise(w)
-			c := w.credential("orders")
-			w.pass(c)
-			w.wantCalls(1)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, tt.message)
-			w.wantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
+			env := newEnvironment(t)
+			lift := tt.cause(env)
+			c := env.CreateCredential("orders")
+			env.reconcile(c)
+			env.WantCalls(1)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, tt.message)
+			env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
 			if message := c.Status.Conditions[0].Message; strings.Contains(message, "no credentials here") {
 				t.Errorf("what the API server said was told: %s", message)
 			}
 			for range 5 {
-				w.step(w.pass(c).RequeueAfter)
+				env.Step(env.reconcile(c).RequeueAfter)
 			}
-			w.wantCalls(1)
-			if w.secret("orders") != nil {
+			env.WantCalls(1)
+			if env.Secret("orders") != nil {
 				t.Fatal("a Secret stands")
 			}
 			// Another request would need another session: it is not asked for before a dry run passes.
-			w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "ext" })
-			w.pass(c)
-			w.wantCalls(1)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, tt.message)
-			w.edit(c, func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "" })
+			env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "ext" })
+			env.reconcile(c)
+			env.WantCalls(1)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, tt.message)
+			env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.ExternalID = "" })
 			lift()
-			w.lifted("orders")
-			w.step(time.Minute)
-			w.pass(c)
-			w.wantCalls(2) // the session in hand was given up with its request
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			w.wantWorking("orders")
+			env.waitForAcceptance("orders")
+			env.Step(time.Minute)
+			env.reconcile(c)
+			env.WantCalls(2) // the session in hand was given up with its request
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			env.wantWorking("orders")
 		})
 	}
 }
 
 func TestRenewalCannotBeWritten(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.editSecret("orders", func(s *corev1.Secret) { s.Immutable = ptr.To(true) })
-	before := w.secret("orders")
-	w.step(45 * time.Minute)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.EditSecret("orders", func(s *corev1.Secret) { s.Immutable = ptr.To(true) })
+	before := env.Secret("orders")
+	env.Step(45 * time.Minute)
 	for range 5 {
-		w.step(w.pass(c).RequeueAfter)
+		env.Step(env.reconcile(c).RequeueAfter)
 	}
-	w.wantCalls(2)
-	w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "immutable")
-	if got := w.secret("orders"); got.ResourceVersion != before.ResourceVersion {
+	env.WantCalls(2)
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "immutable")
+	if got := env.Secret("orders"); got.ResourceVersion != before.ResourceVersion {
 		t.Error("the immutable Secret was written to")
 	}
-	w.must(api.Delete(w.ctx, before))
-	w.step(time.Minute)
-	w.pass(c)
-	w.wantCalls(2) // the session in hand is written
-	w.wantWorking("orders")
-	w.wantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
+	env.Must(api.Delete(env.Context(), before))
+	env.Step(time.Minute)
+	env.reconcile(c)
+	env.WantCalls(2) // the session in hand is written
+	env.wantWorking("orders")
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
 }
 
 func TestNamespaceEnding(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders", func(c *v1alpha1.StsCredential) { c.Finalizers = []string{"example.com/hold"} })
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
-	w.must(api.Delete(w.ctx, namespace))
-	w.pass(c)
-	w.wantCalls(0)
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Finalizers = []string{"example.com/hold"} })
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: env.Namespace}}
+	env.Must(api.Delete(env.Context(), namespace))
+	env.reconcile(c)
+	env.WantCalls(0)
 	if c.DeletionTimestamp.IsZero() {
-		w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "is being deleted")
+		env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "is being deleted")
 	}
-	w.edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
 }
 
 // Whatever happens between the steps of a pass, a new process finishes what was not done and asks STS for nothing that
@@ -184,20 +183,20 @@ func TestKilledBetweenSteps(t *testing.T) {
 		}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.Client = interceptor.NewClient(cachedWithWatch{cached}, tt.funcs)
-			c := w.credential("orders")
-			w.catchUp(c)
-			if _, err := w.Reconcile(w.ctx, requestFor(c)); err != nil && !errors.Is(err, killed) {
+			env := newEnvironment(t)
+			env.Client = testenv.Intercept(cached, tt.funcs)
+			c := env.CreateCredential("orders")
+			env.WaitForCache(c)
+			if _, err := env.Reconcile(env.Context(), requestFor(c)); err != nil && !errors.Is(err, killed) {
 				t.Fatal(err)
 			}
-			w.wantCalls(1)
+			env.WantCalls(1)
 
-			w.restart()
-			w.pass(c)
-			w.wantCalls(tt.calls)
-			w.wantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			if id := w.wantWorking("orders"); id != c.Status.AccessKeyID {
+			env.restartOperator()
+			env.reconcile(c)
+			env.WantCalls(tt.calls)
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
+			if id := env.wantWorking("orders"); id != c.Status.AccessKeyID {
 				t.Errorf("status tells of %s, the Secret holds %s", c.Status.AccessKeyID, id)
 			}
 		})
@@ -207,63 +206,56 @@ func TestKilledBetweenSteps(t *testing.T) {
 // Somebody writes to the Secret between the look and the write: the write is repeated on what stands there now, without
 // another call; a Secret that has become somebody else's is left alone.
 func TestWriteRaces(t *testing.T) {
-	race := func(w *world, meddle func(s *corev1.Secret)) {
+	race := func(env *environment, meddle func(s *corev1.Secret)) {
 		once := false
-		w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+		env.Client = testenv.Intercept(cached, interceptor.Funcs{
 			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 				if !once {
 					once = true
-					w.editSecret("orders", meddle)
+					env.EditSecret("orders", meddle)
 				}
 				return c.Patch(ctx, o, p, opts...)
 			},
 		})
 	}
 	t.Run("still ours", func(t *testing.T) {
-		w := newWorld(t)
-		c := w.credential("orders")
-		w.pass(c)
-		race(w, func(s *corev1.Secret) { s.Data["other"] = []byte("x") })
-		w.step(45 * time.Minute)
-		w.pass(c)
-		w.wantCalls(2)
-		if id := w.wantWorking("orders"); id != c.Status.AccessKeyID || string(w.secret("orders").Data["other"]) != "x" {
-			t.Errorf("the Secret holds %s and %d keys, status tells of %s", id, len(w.secret("orders").Data), c.Status.AccessKeyID)
+		env := newEnvironment(t)
+		c := env.CreateCredential("orders")
+		env.reconcile(c)
+		race(env, func(s *corev1.Secret) { s.Data["other"] = []byte("x") })
+		env.Step(45 * time.Minute)
+		env.reconcile(c)
+		env.WantCalls(2)
+		if id := env.wantWorking("orders"); id != c.Status.AccessKeyID || string(env.Secret("orders").Data["other"]) != "x" {
+			t.Errorf("the Secret holds %s and %d keys, status tells of %s", id, len(env.Secret("orders").Data), c.Status.AccessKeyID)
 		}
 	})
 	t.Run("somebody else's", func(t *testing.T) {
-		w := newWorld(t)
-		c := w.credential("orders")
-		w.pass(c)
-		race(w, func(s *corev1.Secret) { s.Labels, s.OwnerReferences, s.Annotations = nil, nil, nil })
-		before := string(w.secret("orders").Data[secret.KeyAccessKeyID])
-		w.step(45 * time.Minute)
-		w.pass(c)
-		w.wantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
-		if got := string(w.secret("orders").Data[secret.KeyAccessKeyID]); got != before {
+		env := newEnvironment(t)
+		c := env.CreateCredential("orders")
+		env.reconcile(c)
+		race(env, func(s *corev1.Secret) { s.Labels, s.OwnerReferences, s.Annotations = nil, nil, nil })
+		before := string(env.Secret("orders").Data[secret.KeyAccessKeyID])
+		env.Step(45 * time.Minute)
+		env.reconcile(c)
+		env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
+		if got := string(env.Secret("orders").Data[secret.KeyAccessKeyID]); got != before {
 			t.Error("a Secret that is not ours was written to")
 		}
 	})
 }
 
-// cachedWithWatch lets the cached client be intercepted; nothing here watches through it.
-type cachedWithWatch struct{ client.Client }
-
-func (cachedWithWatch) Watch(context.Context, client.ObjectList, ...client.ListOption) (watch.Interface, error) {
-	return nil, fmt.Errorf("not watched here")
-}
-
 // A process that was stopped while another went on does not write over what that one has told.
 func TestOldViewIsNotTold(t *testing.T) {
-	w := newWorld(t)
-	c := w.credential("orders")
-	w.pass(c)
-	w.step(45 * time.Minute)
-	w.catchUp(c)
-	told := c.DeepCopy()
-	told.Status.RequestID = "another's"
-	w.must(api.Status().Update(w.ctx, told))
-	w.Client = interceptor.NewClient(cachedWithWatch{cached}, interceptor.Funcs{
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	env.reconcile(c)
+	env.Step(45 * time.Minute)
+	env.WaitForCache(c)
+	reported := c.DeepCopy()
+	reported.Status.RequestID = "another's"
+	env.Must(api.Status().Update(env.Context(), reported))
+	env.Client = testenv.Intercept(cached, interceptor.Funcs{
 		Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if old, ok := o.(*v1alpha1.StsCredential); ok {
 				c.DeepCopyInto(old)
@@ -272,12 +264,12 @@ func TestOldViewIsNotTold(t *testing.T) {
 			return cl.Get(ctx, key, o, opts...)
 		},
 	})
-	result, err := w.Reconcile(w.ctx, requestFor(c))
+	result, err := env.Reconcile(env.Context(), requestFor(c))
 	if err != nil || result.RequeueAfter != contendedRetry {
 		t.Errorf("next look in %s, %v", result.RequeueAfter, err)
 	}
-	w.must(api.Get(w.ctx, client.ObjectKeyFromObject(c), told))
-	if is := told.Status.RequestID; is != "another's" {
+	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), reported))
+	if is := reported.Status.RequestID; is != "another's" {
 		t.Errorf("what the other has told is replaced by %q", is)
 	}
 }
