@@ -26,7 +26,7 @@ FURTHER_MODULES := hack/tools hack/tools/golangci-lint hack/tools/helm hack/tool
 CHART := charts/sts-credential-operator
 CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
 # What a cluster gets, with the image IMG.
-MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed 's|image: sts-credential-operator:dev$$|image: $(IMG)|'
+MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed -e 's|image: sts-credential-operator:dev$$|image: $(IMG)|' -e "s|'sts-credential-operator:dev'|'$(IMG)'|"
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
 ASSETS = $$(go -C hack run ./controlplane/assets kube-controller-manager)
 
@@ -112,6 +112,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's pa
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
 	cp config/crd/sts.alibabacloud.com_*.yaml $(CHART)/files/crds/
 	cp $(filter-out %/kustomization.yaml,$(wildcard config/admission/*.yaml)) $(CHART)/files/admission/
+	cp config/components/agent-injection/policy.yaml $(CHART)/files/agent/
 	go -C hack run ./chartdocs $(CURDIR)/$(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
 	hack/monitoring/generate.sh

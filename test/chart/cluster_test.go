@@ -33,9 +33,9 @@ type cluster struct {
 	programs   string // the folder of kubectl
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, apiServerFlags ...string) *cluster {
 	t.Helper()
-	plane, err := controlplane.Start(context.Background(), controlplane.Options{ControllerManager: true})
+	plane, err := controlplane.Start(context.Background(), controlplane.Options{ControllerManager: true, APIServerFlags: apiServerFlags})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,10 +65,11 @@ func helm(t *testing.T, values string, args ...string) (string, error) {
 	return command(t, values, binary, args...)
 }
 
-// template renders the chart with values in YAML.
+// template renders the chart with values in YAML, for a cluster that serves MutatingAdmissionPolicy.
 func template(t *testing.T, values string, args ...string) (string, error) {
 	t.Helper()
-	return helm(t, values, append([]string{"template", release, chart, "--namespace=" + namespace, "--kube-version=1.36.0", "--values=-"}, args...)...)
+	return helm(t, values, append([]string{"template", release, chart, "--namespace=" + namespace, "--kube-version=1.36.0",
+		"--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy", "--values=-"}, args...)...)
 }
 
 // objects are what a rendering holds, by kind and name, and namespace where they have one.

@@ -32,6 +32,8 @@ serviceAccountIdentity: {enabled: true, serviceAccounts: [{namespace: shop, name
 oidcProviderARN: acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1
 trackConsumers: {enabled: true}
 rollouts: {enabled: true}
+agent: {injection: {enabled: true, namespaces: [shop], namespaceSelector: {matchLabels: {a: b}}, image: "registry.example.com/agent:v1",
+  resources: {requests: {cpu: 1}, limits: {memory: 64Mi}}}}
 sts: {qps: 0.5, burst: 1, timeout: 1m30s}
 leaderElection: {id: shard-1}
 metrics:
@@ -98,6 +100,8 @@ func TestMatrix(t *testing.T) {
 		{name: "a PodMonitor", given: "metrics: {podMonitor: {enabled: true, authorization: {credentials: {name: a, key: b}}}}"},
 		{name: "open metrics", given: "metrics: {secure: false, serviceMonitor: {enabled: true}}"},
 		{name: "nowhere in particular", given: "topologySpreadConstraints: []\npdb: {enabled: false}"},
+		{name: "agents for all pods", given: "agent: {injection: {enabled: true}}\nimage: {pullPolicy: Always}"},
+		{name: "agents without limits", given: "agent: {injection: {enabled: true, resources: {requests: null, limits: null}}}\nnamespaces: [shop]"},
 		{name: "the node's network", given: "hostNetwork: true", refused: "host namespaces"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

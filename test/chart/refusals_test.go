@@ -65,6 +65,8 @@ func TestRefusals(t *testing.T) {
 		{"two monitors", "metrics: {serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}", "count everything twice"},
 		{"alerts without metrics", "metrics: {enabled: false, prometheusRule: {enabled: true}}", "need metrics.enabled"},
 		{"a monitor of nothing", "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}", "needs metrics.service.enabled"},
+		{"code in an agent's image", "agent: {injection: {enabled: true, image: \"a' + 'b\"}}", "at '/agent/injection/image'"},
+		{"a quantity that is none", "agent: {injection: {resources: {limits: {cpu: \"a'b\"}}}}", "at '/agent/injection/resources/limits/cpu'"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,6 +82,12 @@ func TestRefusals(t *testing.T) {
 	t.Run("an old Kubernetes", func(t *testing.T) {
 		_, err := template(t, "", "--kube-version=1.29.9")
 		if err == nil || !strings.Contains(err.Error(), "requires kubeVersion: >=1.30") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("agents without the API", func(t *testing.T) {
+		_, err := helm(t, "agent: {injection: {enabled: true}}", "template", release, chart, "--kube-version=1.33.0", "--values=-")
+		if err == nil || !strings.Contains(err.Error(), "agent.injection.enabled needs the API MutatingAdmissionPolicy") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -45,3 +45,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   name: {{ include "sts.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{- /* The version of MutatingAdmissionPolicy that the cluster serves: v1, v1beta1 or nothing. */ -}}
+{{- define "sts.injectionVersion" -}}
+{{- range list "v1" "v1beta1" -}}
+{{- if $.Capabilities.APIVersions.Has (printf "admissionregistration.k8s.io/%s/MutatingAdmissionPolicy" .) }}{{ . }}{{ break }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The namespaces whose pods may get the agent, as a label selector. Empty means all. */ -}}
+{{- define "sts.injectionNamespaces" -}}
+{{- $injection := .Values.agent.injection }}
+{{- $selector := deepCopy ($injection.namespaceSelector | default dict) }}
+{{- with $injection.namespaces | default .Values.namespaces }}
+{{- $expression := dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" . }}
+{{- $_ := set $selector "matchExpressions" (append ($selector.matchExpressions | default list) $expression) }}
+{{- end }}
+{{- with $selector }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Requests and limits as an expression of CEL, whose maps have values of one type. */ -}}
+{{- define "sts.injectionResources" -}}
+{{- $resources := dict }}
+{{- range $kind, $quantities := .Values.agent.injection.resources | default dict }}
+{{- $strings := dict }}
+{{- range $name, $quantity := $quantities | default dict }}
+{{- if not (kindIs "invalid" $quantity) }}{{ $_ := set $strings $name (toString $quantity) }}{{ end }}
+{{- end }}
+{{- if $strings }}{{ $_ := set $resources $kind $strings }}{{ end }}
+{{- end }}
+{{- $resources | toJson | replace "\"" "'" | replace ":" ": " | replace "," ", " }}
+{{- end }}
