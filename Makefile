@@ -171,6 +171,14 @@ e2e: image-archive ## Test the image and the chart on a real node, with pods tha
 	E2E=1 go -C hack test -count=1 -timeout 20m -v $(ARGS) ./node
 	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go -C test test -count=1 -timeout 20m -v $(ARGS) ./e2e
 
+.PHONY: upgrade-test
+upgrade-test: ## Test that an upgrade from the git revision FROM to this tree, and the rollback, renew nothing.
+	@rm -rf bin/from && mkdir -p bin/from
+	git archive $(or $(FROM),$(error Write FROM=<git revision>)) | tar -x -C bin/from
+	CGO_ENABLED=0 go -C bin/from build -o ../manager-from ./cmd/manager
+	CGO_ENABLED=0 go build -o bin/manager ./cmd/manager
+	OLD_MANAGER=$(CURDIR)/bin/manager-from NEW_MANAGER=$(CURDIR)/bin/manager go -C test test -count=1 -v ./upgrade
+
 .PHONY: sbom
 sbom: image-archive ## List the Go modules in the image in dist/sbom.cdx.json (CycloneDX); the manager has all that the agent has.
 	$(TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -disable-html-escape -version $(VERSION) dist/manager | \
