@@ -119,3 +119,10 @@ func stripMetadata(o client.Object) {
 	o.SetFinalizers(nil)
 	o.SetOwnerReferences(nil)
 }
+
+// namespaceMetadata is what the cache keeps of a namespace.
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return m
+}

@@ -8,10 +8,14 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -25,39 +29,53 @@ const (
 // wakeUp queues one credential.
 type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
-// clockWatch keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
+// STS returns the time by STS's clock, as far as its answers have shown it. Implemented by *sts.Client.
+type STS interface {
+	Now() time.Time
+	Skew() time.Duration
+	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
+}
+
+// clockMonitor keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
 // credential when it changes: the times of their next reconciles are wrong then. Only an answer of STS shows its
 // time, so it asks who the operator is when the local clock was set, and until there was a first answer.
-type clockWatch struct {
-	*Reconciler
+type clockMonitor struct {
+	client.Reader
+	sts      STS
+	operator *identity.Operator
+	budget   *ratelimit.Budget
+	clock    clock.WithTicker
 	// leading is closed once this replica works.
 	leading <-chan struct{}
+	// woken receives each credential, if this replica works, and onChange is called for it; onChange may be nil.
+	woken    chan<- wakeUp
+	onChange func(context.Context, *v1alpha1.StsCredential)
 	// jump is by how much the local clock was set between two readings.
 	jump func(before, after time.Time) time.Duration
 }
 
 // NeedLeaderElection is false: whoever takes over must know the time.
-func (*clockWatch) NeedLeaderElection() bool { return false }
+func (*clockMonitor) NeedLeaderElection() bool { return false }
 
 // Start runs until ctx ends.
-func (w *clockWatch) Start(ctx context.Context) error {
-	ticker := w.Clock.NewTicker(clockInterval)
+func (m *clockMonitor) Start(ctx context.Context) error {
+	ticker := m.clock.NewTicker(clockInterval)
 	defer ticker.Stop()
-	planned, before, doubtful := w.STS.Skew(), w.Clock.Now(), false
+	planned, before, doubtful := m.sts.Skew(), m.clock.Now(), false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			after := w.Clock.Now()
-			jumped := w.jump(before, after).Abs() >= clockStep
+			after := m.clock.Now()
+			jumped := m.jump(before, after).Abs() >= clockStep
 			before = after
-			doubtful = (jumped || doubtful) && !w.asked(ctx)
-			_ = w.Operator.Identify(ctx) // tried again until it is answered, with a backoff of its own
+			doubtful = (jumped || doubtful) && !m.asked(ctx)
+			_ = m.operator.Identify(ctx) // tried again until it is answered, with a backoff of its own
 			// After a jump the timers are wrong even if the difference is not: the machine may have slept.
-			if skew := w.STS.Skew(); jumped || (skew-planned).Abs() >= clockStep {
+			if skew := m.sts.Skew(); jumped || (skew-planned).Abs() >= clockStep {
 				planned = skew
-				w.wakeAll(ctx)
+				m.wakeAll(ctx)
 			}
 		}
 	}
@@ -65,14 +83,14 @@ func (w *clockWatch) Start(ctx context.Context) error {
 
 // asked reports whether STS answered, be it with a refusal, and so told its time; or that the operator has nobody to ask
 // as, so that it is left to the next call.
-func (w *clockWatch) asked(ctx context.Context) bool {
-	keys, err := w.Operator.Credentials(ctx)
+func (m *clockMonitor) asked(ctx context.Context) bool {
+	keys, err := m.operator.Credentials(ctx)
 	if err != nil {
 		return true
 	}
-	caller, _ := w.Operator.Caller()
-	defer w.Budget.Spend(caller.Account)
-	_, err = w.STS.GetCallerIdentity(ctx, keys)
+	caller, _ := m.operator.Caller()
+	defer m.budget.Spend(caller.Account)
+	_, err = m.sts.GetCallerIdentity(ctx, keys)
 	var refused *sts.Error
 	return err == nil || errors.As(err, &refused) && refused.Code != ""
 }
@@ -82,24 +100,24 @@ func wallJump(before, after time.Time) time.Duration {
 	return after.Round(0).Sub(before.Round(0)) - after.Sub(before)
 }
 
-func (w *clockWatch) wakeAll(ctx context.Context) {
+func (m *clockMonitor) wakeAll(ctx context.Context) {
 	select {
-	case <-w.leading:
+	case <-m.leading:
 	default:
 		return
 	}
-	var credentials v1alpha1.StsCredentialList
-	if err := w.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
+	var all v1alpha1.StsCredentialList
+	if err := m.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return
 	}
-	for i := range credentials.Items {
+	for i := range all.Items {
 		select {
-		case w.wake <- wakeUp{Object: &credentials.Items[i]}:
+		case m.woken <- wakeUp{Object: &all.Items[i]}:
 		case <-ctx.Done():
 			return
 		}
-		if w.OnClockChange != nil {
-			w.OnClockChange(ctx, &credentials.Items[i])
+		if m.onChange != nil {
+			m.onChange(ctx, &all.Items[i])
 		}
 	}
 }

@@ -53,17 +53,6 @@ func wayOut(found *corev1.Secret, credential string) string {
 	return fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s", v1alpha1.AnnotationAdopt, credential)
 }
 
-// byIdentity indexes the cached StsCredentials by the Secret whose AccessKey they call STS with.
-const byIdentity = "accessKeyIn"
-
-func accessKeyIn(o client.Object) []string {
-	c, ok := o.(*v1alpha1.StsCredential)
-	if !ok || c.Spec.Identity == nil || c.Spec.Identity.AccessKey == nil {
-		return nil
-	}
-	return []string{c.Spec.Identity.AccessKey.SecretName}
-}
-
 // checkNoIdentity refuses to adopt a Secret that an StsCredential of the namespace reads an AccessKey from: the first write
 // could replace the key, and nobody has another copy.
 func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e existing) error {

@@ -4,7 +4,6 @@
 package stscredential
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,21 +81,4 @@ func (m *Metrics) attempted(err error) {
 		result = failed.reason
 	}
 	m.renewals.WithLabelValues(result).Inc()
-}
-
-// RegisterMetrics registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that
-// two replicas do not count twice; elected is closed once this one leads.
-func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
-	var errs []error
-	for _, collector := range []prometheus.Collector{
-		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "stscredential_clock_skew_seconds",
-			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",
-		}, func() float64 { return (-r.STS.Skew()).Seconds() }),
-		&scrape{Reconciler: r, elected: elected},
-	} {
-		errs = append(errs, registry.Register(collector))
-	}
-	return errors.Join(errs...)
 }

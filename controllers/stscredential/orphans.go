@@ -20,27 +20,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// byCredential indexes the cached Secrets that have another name than the StsCredential that they were written for, by its
-// UID. Most have the same, and need no index.
-const byCredential = "writtenFor"
-
-// IndexSecrets gives the cache the indexes that find the Secrets of an StsCredential whatever their names, the StsCredentials
-// that want a name, and those that read an AccessKey from a Secret.
-func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexSecretNames(ctx, indexer); err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byIdentity, accessKeyIn); err != nil {
-		return err
-	}
-	return indexer.IndexField(ctx, &corev1.Secret{}, byCredential, func(s client.Object) []string {
-		if s.GetName() == secret.CredentialName(s) {
-			return nil
-		}
-		return []string{s.GetLabels()[secret.UIDLabel]}
-	})
-}
-
 // orphanedSecrets are the cached Secrets that were written for this object under other names than its present one.
 func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential) ([]corev1.Secret, error) {
 	var secrets corev1.SecretList

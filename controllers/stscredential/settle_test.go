@@ -156,24 +156,32 @@ func TestSleepIsNoticed(t *testing.T) {
 	env.reconcile(c)
 	leading := make(chan struct{})
 	close(leading)
-	env.wake = make(chan wakeUp, 10)
+	woken := make(chan wakeUp, 10)
 	followers := make(chan *v1alpha1.StsCredential, 10)
 	env.OnClockChange = func(_ context.Context, c *v1alpha1.StsCredential) { followers <- c }
 	first := true
-	watch := &clockWatch{Reconciler: env.Reconciler, leading: leading, jump: func(time.Time, time.Time) time.Duration {
+	watch := env.clockMonitor(leading, woken, func(time.Time, time.Time) time.Duration {
 		defer func() { first = false }()
 		if first {
 			return 50 * time.Minute
 		}
 		return 0
-	}}
+	})
 	ctx, cancel := context.WithCancel(env.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- watch.Start(ctx) }()
 	env.Eventually("the credential is woken", func(context.Context) bool {
 		env.Step(clockInterval)
-		return len(env.wake) > 0 && len(followers) > 0
+		return len(woken) > 0 && len(followers) > 0
 	})
 	cancel()
 	env.Must(<-ended)
+}
+
+// clockMonitor is the operator's, which wakes credentials through a channel of the test's.
+func (env *environment) clockMonitor(leading chan struct{}, woken chan wakeUp, jump func(before, after time.Time) time.Duration) *clockMonitor {
+	return &clockMonitor{
+		Reader: env.Client, sts: env.STS, operator: env.Operator, budget: env.Budget, clock: env.Clock,
+		leading: leading, woken: woken, onChange: env.OnClockChange, jump: jump,
+	}
 }

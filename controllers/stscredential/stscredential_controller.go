@@ -11,37 +11,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
-	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
-	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
-
-// STS returns the time by STS's clock, as far as its answers have shown it. Implemented by *sts.Client.
-type STS interface {
-	Now() time.Time
-	Skew() time.Duration
-	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
-}
 
 // Reconciler keeps the Secret of each StsCredential valid. All fields are required except ServiceAccounts, ClusterName and Region.
 type Reconciler struct {
@@ -76,8 +57,6 @@ type Reconciler struct {
 	OnClockChange func(context.Context, *v1alpha1.StsCredential)
 
 	states   objectStates
-	wake     chan wakeUp
-	requests *fairqueue.Queue
 	underWay atomic.Int64 // reconciles
 }
 
@@ -191,54 +170,4 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Early.Forget(key)
 	r.Budget.Cancel(key)
 	r.Metrics.expired.over(key, r.STS.Now())
-}
-
-// SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, the clock, turns in the budget and requests to renew early; never the status.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
-	r.wake = make(chan wakeUp)
-	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
-		return err
-	}
-	if err := mgr.Add(&clockWatch{Reconciler: r, leading: mgr.Elected(), jump: wallJump}); err != nil {
-		return err
-	}
-	found := watches{r.Client}
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrRenewRequest())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.byOthers())).
-		Watches(&v1alpha1.StsCredential{}, found.releasedHandler()).
-		Watches(&v1alpha1.StsRoleGrant{}, found.grantHandler()).
-		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
-		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
-		WatchesRawSource(r.turnSource()).
-		WatchesRawSource(earlySource(r.Early)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: maxConcurrentReconciles,
-			ReconciliationTimeout:   time.Minute,
-			NewQueue:                r.newQueue(maxConcurrentReconciles),
-			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
-			LogConstructor:          logConstructor(mgr.GetLogger()),
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
-		}).
-		Complete(r)
-}
-
-// logConstructor names the object in a pass's log lines. controller-runtime's own names it twice and its kind three times,
-// which is encoded for each reconcile, whether it logs or not.
-func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
-	log = log.WithName("stscredential")
-	return func(request *reconcile.Request) logr.Logger {
-		if request == nil {
-			return log
-		}
-		return log.WithValues("namespace", request.Namespace, "name", request.Name)
-	}
-}
-
-// namespaceMetadata is what the cache keeps of a namespace.
-func namespaceMetadata() *metav1.PartialObjectMetadata {
-	m := &metav1.PartialObjectMetadata{}
-	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	return m
 }

@@ -147,15 +147,15 @@ func TestClockIsSet(t *testing.T) {
 	jumps <- -10 * time.Minute
 	jumps <- 0
 	leading := make(chan struct{})
-	env.wake = make(chan wakeUp, 10)
-	watch := &clockWatch{Reconciler: env.Reconciler, leading: leading, jump: func(time.Time, time.Time) time.Duration { return <-jumps }}
+	woken := make(chan wakeUp, 10)
+	watch := env.clockMonitor(leading, woken, func(time.Time, time.Time) time.Duration { return <-jumps })
 	close(leading)
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(env.Context())
 	go func() { ended <- watch.Start(ctx) }()
 	env.Eventually("the credential is woken", func(context.Context) bool {
 		env.Step(clockInterval)
-		return len(env.wake) > 0
+		return len(woken) > 0
 	})
 	cancel()
 	close(jumps)

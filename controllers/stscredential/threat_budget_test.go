@@ -137,7 +137,7 @@ func TestTheOperatorsIdentityCountsInItsBudget(t *testing.T) {
 		},
 	})
 	env.Must(env.Operator.Identify(env.Context()))
-	watch := &clockWatch{Reconciler: env.Reconciler}
+	watch := env.clockMonitor(nil, nil, nil)
 	if !watch.asked(env.Context()) {
 		t.Fatal("STS did not answer")
 	}

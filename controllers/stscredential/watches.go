@@ -8,7 +8,6 @@ import (
 	"maps"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -22,8 +21,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
-
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // watches finds the StsCredentials that a change concerns, in the cache.
 type watches struct{ client.Reader }
@@ -55,6 +52,55 @@ func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request 
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
+}
+
+// credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those that want its name.
+func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
+	return append(credentialOfSecret(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
+}
+
+// wanting finds the StsCredentials whose Secret has a name, but for one of them.
+func (w watches) wanting(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
+	var others v1alpha1.StsCredentialList
+	if err := w.List(ctx, &others, client.InNamespace(namespace), client.MatchingFields{bySecretName: secretName}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "list StsCredentials")
+	}
+	add := func(name string) {
+		if name != except {
+			requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}})
+		}
+	}
+	for i := range others.Items {
+		add(others.Items[i].Name)
+	}
+	same := &v1alpha1.StsCredential{}
+	err := w.Get(ctx, types.NamespacedName{Namespace: namespace, Name: secretName}, same)
+	if err == nil && secretName != except && same.SecretName() == secretName {
+		add(secretName)
+	}
+	return requests
+}
+
+// releasedHandler wakes the StsCredentials that wait for the name of a Secret which another one does not want any more.
+func (w watches) releasedHandler() handler.EventHandler {
+	wake := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
+		for _, request := range w.wanting(ctx, c.Namespace, c.SecretName(), c.Name) {
+			q.Add(request)
+		}
+	}
+	return handler.Funcs{
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			was, is := e.ObjectOld.(*v1alpha1.StsCredential), e.ObjectNew.(*v1alpha1.StsCredential)
+			if was.SecretName() != is.SecretName() || was.DeletionTimestamp.IsZero() && !is.DeletionTimestamp.IsZero() {
+				wake(ctx, q, was)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			if c, ok := e.Object.(*v1alpha1.StsCredential); ok {
+				wake(ctx, q, c)
+			}
+		},
+	}
 }
 
 // grantHandler wakes the credentials that a grant speaks of, before or after its change.

@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
 var (
@@ -38,38 +40,42 @@ func ofCredential(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, []string{"namespace", "name"}, nil)
 }
 
-// scrape reads the cache at scrape time, so that series of deleted objects disappear.
-type scrape struct {
-	*Reconciler
-	elected <-chan struct{}
+// collector reads the cache at scrape time, so that series of deleted objects disappear.
+type collector struct {
+	client.Reader
+	sts      STS
+	operator *identity.Operator
+	budget   *ratelimit.Budget
+	expired  *expired
+	elected  <-chan struct{}
 }
 
 // scrapeTimeout bounds the wait for a cache that is not filled yet.
 const scrapeTimeout = 5 * time.Second
 
 // Describe implements prometheus.Collector.
-func (*scrape) Describe(out chan<- *prometheus.Desc) {
+func (*collector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{expirationDesc, renewalDesc, readyDesc, staleDesc, expiredDesc, limitDesc, demandDesc, waitingDesc} {
 		out <- desc
 	}
 }
 
 // Collect reads the cache; it makes no request.
-func (s *scrape) Collect(out chan<- prometheus.Metric) {
+func (c *collector) Collect(out chan<- prometheus.Metric) {
 	select {
-	case <-s.elected:
+	case <-c.elected:
 	default:
 		return
 	}
-	now := s.STS.Now()
-	caller, _ := s.Operator.Caller()
-	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, s.Budget.Limit(caller.Account))
-	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Budget.Waiting()))
-	out <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, s.Metrics.expired.seconds(now))
+	now := c.sts.Now()
+	caller, _ := c.operator.Caller()
+	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, c.budget.Limit(caller.Account))
+	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(c.budget.Waiting()))
+	out <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, c.expired.seconds(now))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	var credentials v1alpha1.StsCredentialList
-	if err := s.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "list StsCredentials for metrics")
 		return
 	}

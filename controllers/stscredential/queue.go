@@ -17,40 +17,47 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
-// noTurns is how long to wait for a notification while nobody waits for a turn.
-const noTurns = time.Minute
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// idleWait is how long to wait for a notification while no call waits for the budget.
+const idleWait = time.Minute
+
+// admissions queues credentials whose call to STS the budget has admitted, before the others of their namespaces: the call is
+// reserved for them meanwhile.
+type admissions struct {
+	budget   *ratelimit.Budget
+	clock    clock.WithTicker
+	requests *fairqueue.Queue
+}
 
 // newQueue returns the constructor of the controller's work queue, for a number of workers.
-func (r *Reconciler) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+func (a *admissions) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
 	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-		r.requests = fairqueue.New(name, workers, r.Clock)
-		return r.requests.RateLimited(limiter)
+		a.requests = fairqueue.New(name, workers, a.clock)
+		return a.requests.RateLimited(limiter)
 	}
 }
 
-// turnSource queues credentials whose turn in the budget has come, before the others of their namespaces: calls are kept for
-// them meanwhile.
-func (r *Reconciler) turnSource() source.Source {
-	return source.Func(func(ctx context.Context, _ queue) error {
-		go queueAdmitted(ctx, r.Budget, r.requests, r.Clock)
-		return nil
-	})
+// Start implements source.Source.
+func (a *admissions) Start(ctx context.Context, _ queue) error {
+	go a.run(ctx)
+	return nil
 }
 
-// queueAdmitted sleeps from turn to turn until ctx ends.
-func queueAdmitted(ctx context.Context, budget *ratelimit.Budget, q *fairqueue.Queue, clock clock.WithTicker) {
+// run sleeps from admission to admission until ctx ends.
+func (a *admissions) run(ctx context.Context) {
 	for {
-		names, next := budget.Admitted()
+		names, next := a.budget.Admitted()
 		for _, name := range names {
-			q.AddFirst(reconcile.Request{NamespacedName: name})
+			a.requests.AddFirst(reconcile.Request{NamespacedName: name})
 		}
 		if next == 0 {
-			next = noTurns
+			next = idleWait
 		}
-		timer := clock.NewTimer(next)
+		timer := a.clock.NewTimer(next)
 		select {
 		case <-timer.C():
-		case <-budget.Notify():
+		case <-a.budget.Notify():
 		case <-ctx.Done():
 		}
 		timer.Stop()

@@ -1,0 +1,89 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
+// Secrets, grants, the labels of namespaces, the clock, turns in the budget and requests to renew early; never the status.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
+	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	woken := make(chan wakeUp)
+	monitor := &clockMonitor{
+		Reader: r.Client, sts: r.STS, operator: r.Operator, budget: r.Budget, clock: r.Clock,
+		leading: mgr.Elected(), woken: woken, onChange: r.OnClockChange, jump: wallJump,
+	}
+	if err := mgr.Add(monitor); err != nil {
+		return err
+	}
+	found := watches{r.Client}
+	admitted := &admissions{budget: r.Budget, clock: r.Clock}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrRenewRequest())).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.byOthers())).
+		Watches(&v1alpha1.StsCredential{}, found.releasedHandler()).
+		Watches(&v1alpha1.StsRoleGrant{}, found.grantHandler()).
+		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
+		WatchesRawSource(source.Channel(woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
+		WatchesRawSource(admitted).
+		WatchesRawSource(earlySource(r.Early)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: maxConcurrentReconciles,
+			ReconciliationTimeout:   time.Minute,
+			NewQueue:                admitted.newQueue(maxConcurrentReconciles),
+			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
+			LogConstructor:          logConstructor(mgr.GetLogger()),
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
+		}).
+		Complete(r)
+}
+
+// logConstructor names the object in a pass's log lines. controller-runtime's own names it twice and its kind three times,
+// which is encoded for each reconcile, whether it logs or not.
+func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
+	log = log.WithName("stscredential")
+	return func(request *reconcile.Request) logr.Logger {
+		if request == nil {
+			return log
+		}
+		return log.WithValues("namespace", request.Namespace, "name", request.Name)
+	}
+}
+
+// RegisterMetrics registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that
+// two replicas do not count twice; elected is closed once this one leads.
+func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
+	var errs []error
+	for _, collector := range []prometheus.Collector{
+		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stscredential_clock_skew_seconds",
+			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",
+		}, func() float64 { return (-r.STS.Skew()).Seconds() }),
+		&collector{r.Client, r.STS, r.Operator, r.Budget, &r.Metrics.expired, elected},
+	} {
+		errs = append(errs, registry.Register(collector))
+	}
+	return errors.Join(errs...)
+}
