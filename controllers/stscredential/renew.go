@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
@@ -22,44 +20,6 @@ type hold struct {
 	wait   time.Duration // 0: it need not wait
 	reason string        // for the condition Ready; empty if there is nothing to say
 	queued bool          // for its turn in the call budget
-}
-
-// decide compares the Secret with what is asked for, and says whether to renew.
-func (r *Reconciler) decide(t target, e existing) renewal.Decision {
-	c := t.credential
-	facts := renewal.Facts{
-		Suspended:    c.Spec.Suspend,
-		Duration:     c.Duration(),
-		RenewBefore:  c.RenewBefore(),
-		Restarts:     c.Restarts(),
-		Served:       c.WritesURI(),
-		RenewRequest: t.renewRequest,
-		Seed:         string(c.UID),
-	}
-	if e.record != nil {
-		request := t.stsRequest()
-		facts.RenewEarly = r.Early.Requested(client.ObjectKeyFromObject(c), e.record.RequestID)
-		facts.Record = &renewal.Record{
-			IssuedAt:            e.record.IssuedAt,
-			ExpiresAt:           e.record.ExpiresAt,
-			RequestID:           e.record.RequestID,
-			HandledRenewRequest: e.record.HandledRenewRequest,
-			Foreign:             e.record.Credential != c.Namespace+"/"+c.Name,
-			Edited:              !e.intact,
-			RequestChanged:      t.specRefused || e.record.RequestChanged(request),
-			PolicyChanged:       t.granted && e.record.PolicyChanged(request),
-			LayoutChanged:       e.record.LayoutChanged(t.layout),
-		}
-	}
-	return renewal.Decide(r.STS.Now(), facts)
-}
-
-// suspended returns an error where the spec is suspended and the Secret holds nothing that works.
-func suspended(t target, d renewal.Decision) error {
-	if !t.credential.Spec.Suspend || d.Usable {
-		return nil
-	}
-	return newError(v1alpha1.ReasonSuspended, "spec.suspend is true and the Secret holds no valid credentials for this spec: set it to false to have them issued")
 }
 
 // renew issues credentials and writes them to the Secret, if the decision is to renew and this is the time for a call. It
@@ -182,19 +142,4 @@ func (r *Reconciler) failed(t target, e existing, d renewal.Decision, class sts.
 	failure.retryAfter = t.state.failed(class, lifeLeft(e, d, r.STS.Now()))
 	t.state.remember(failure, r.Clock.Now())
 	return failure
-}
-
-// lifeLeft is how long the credentials in the Secret go on working; 0 if they do not.
-func lifeLeft(e existing, d renewal.Decision, now time.Time) time.Duration {
-	if !d.Usable {
-		return 0
-	}
-	return e.record.ExpiresAt.Sub(now)
-}
-
-// pacedCorrection says that another client changed part of the Secret, and when the operator corrects it, by STS's clock: not at once,
-// since it has done so shortly before.
-func pacedCorrection(t target, part string, at time.Time) string {
-	return fmt.Sprintf("another client changed Secret %s (%s) again: the operator corrects it at %s, since repeated corrections are paced. Stop the other client",
-		t.credential.SecretName(), part, at.UTC().Truncate(time.Second).Format(time.RFC3339))
 }

@@ -23,23 +23,6 @@ import (
 )
 
 const (
-	// Failures that may pass by themselves are retried after 1s, doubling to 1m; those that wait for an administrator
-	// after 1m, doubling to 10m.
-	transientMin, transientMax = time.Second, time.Minute
-	refusedMin, refusedMax     = time.Minute, 10 * time.Minute
-	// refusedRush is how soon a refusal is retried at most when little life is left.
-	refusedRush = 10 * time.Second
-
-	// Drift corrections of one Secret, and likewise of its metadata: the first at once, then at most one a minute, doubling
-	// to ten, until an hour has passed without one.
-	correctionMin, correctionMax = time.Minute, 10 * time.Minute
-	correctionReset              = time.Hour
-
-	// One object makes this many tries at once, and then one every tryEvery: a user's renew requests and changes are followed
-	// at once, a loop of them is not.
-	tryBurst = 10
-	tryEvery = 5 * time.Second
-
 	// A reconcile that sees an older version of its object than its own last write is repeated after lagRetry, and goes on
 	// with what there is when a watch seems to be broken.
 	lagRetry = 100 * time.Millisecond
@@ -97,29 +80,6 @@ type objectState struct {
 // unsaved is credentials that wait to be written. It hides what it holds from everything that prints.
 type unsaved struct {
 	session func() credentials.Credentials
-}
-
-// pace lets things happen at once the first time, and then ever less often until an hour has passed without one.
-type pace struct {
-	key   string
-	at    time.Time
-	pause time.Duration
-}
-
-// until is how long the next must wait; 0 if it may happen now, as the first of another key always may.
-func (p *pace) until(key string, now time.Time) time.Duration {
-	if p.key != key || now.Sub(p.at) >= correctionReset {
-		return 0
-	}
-	return max(0, p.at.Add(p.pause).Sub(now))
-}
-
-// done counts one.
-func (p *pace) done(key string, now time.Time) {
-	if p.key != key || now.Sub(p.at) >= correctionReset {
-		p.pause = correctionMin / 2
-	}
-	p.key, p.at, p.pause = key, now, min(2*p.pause, correctionMax)
 }
 
 // of returns the state of an object; a new one, from now on, if the object is.

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -18,9 +17,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
-
-// contendedRetry is when an object that changed between read and write is reconciled again.
-const contendedRetry = time.Second
 
 // maxTries bounds how often a write is repeated when another client wrote first.
 const maxTries = 3
@@ -144,67 +140,4 @@ func changedByAdmission(t target, sent *corev1.Secret, what string) error {
 	return newError(v1alpha1.ReasonSecretWriteFailed,
 		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
 		sent.Name, what, secret.UIDLabel)
-}
-
-// syncMetadata brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to
-// the Secret that was read or to none.
-func (r *Reconciler) syncMetadata(ctx context.Context, t target, e existing) (existing, hold, error) {
-	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
-		return e, hold{}, nil
-	}
-	want, now := e.fitted(secret.Frame(t.credential)), r.Clock.Now()
-	if secret.Patch(e.secret, want) == nil {
-		t.state.syncError = nil
-		return e, hold{}, nil
-	}
-	if wait := t.state.syncPace.until(t.backoffKey(), now); wait > 0 {
-		return e, hold{wait: wait, reason: pacedCorrection(t, "its labels, annotations or owner", r.STS.Now().Add(wait))}, t.state.syncError
-	}
-	written, err := r.secrets().put(ctx, e.secret, want, nil)
-	if apiserver.IsConflict(err) {
-		return e, hold{wait: contendedRetry}, t.state.syncError
-	}
-	t.state.syncPace.done(t.backoffKey(), now)
-	held := hold{wait: t.state.syncPace.until(t.backoffKey(), now)}
-	if err != nil {
-		t.state.syncError = writeFailed(t, want, err)
-		return e, held, t.state.syncError
-	}
-	synced, err := checkWritten(t, e, written, want, true)
-	if err == nil && e.intact && !synced.intact {
-		err = changedByAdmission(t, want, "record")
-	}
-	t.state.syncError = err
-	return synced, held, err
-}
-
-// writeOption is an option of both Create and Patch.
-type writeOption interface {
-	client.CreateOption
-	client.PatchOption
-}
-
-// put creates the Secret if none was read, and fails if there is one; otherwise it patches what was read, and fails if that
-// has changed.
-func (s secrets) put(ctx context.Context, base, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
-	manager := client.FieldOwner(secret.FieldManager(want))
-	if base == nil {
-		created := want.DeepCopy()
-		create := []client.CreateOption{manager}
-		for _, o := range options {
-			create = append(create, o)
-		}
-		return created, s.Create(ctx, created, create...)
-	}
-	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
-	patch := []client.PatchOption{manager}
-	for _, o := range options {
-		patch = append(patch, o)
-	}
-	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, want)), patch...)
-}
-
-// objectMeta is a Secret's name.
-func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
 }

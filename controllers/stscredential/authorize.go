@@ -1,0 +1,61 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/grant"
+	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
+)
+
+// authorize finds out whether the namespace may make the request: by a grant where the operator calls STS as itself, and by
+// the role's own trust policy, which STS judges, where an identity of the namespace does.
+func (r *Reconciler) authorize(ctx context.Context, c *v1alpha1.StsCredential, request credentials.Request) (access, error) {
+	namespace := namespaceMetadata()
+	if err := r.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
+		return access{}, fmt.Errorf("read namespace %s: %w", c.Namespace, err)
+	}
+	terminating := !namespace.DeletionTimestamp.IsZero()
+	if c.Spec.Identity != nil {
+		return access{granted: true, terminating: terminating}, nil
+	}
+	var grants v1alpha1.StsRoleGrantList
+	if err := r.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
+		return access{}, fmt.Errorf("list StsRoleGrants: %w", err)
+	}
+	prefix := v1alpha1.SessionPrefix(r.ClusterName, c.Namespace)
+	verdict := grant.Decide(grants.Items, grant.Request{
+		Namespace:       c.Namespace,
+		NamespaceLabels: namespace.Labels,
+		RoleARN:         request.RoleARN,
+		Duration:        request.Duration,
+		SessionPrefix:   prefix,
+		FreeSessionName: c.Spec.SessionName != "" && !strings.HasPrefix(c.Spec.SessionName, prefix),
+		SourceIdentity:  request.SourceIdentity != "",
+		OwnPolicy:       c.Spec.Policy != nil,
+	})
+	allowed := access{granted: verdict.Granted(), grantName: verdict.GrantName, terminating: terminating}
+	switch {
+	case c.Spec.Suspend: // which is reported instead, and makes no call
+		return allowed, nil
+	case !verdict.Granted():
+		return allowed, newError(v1alpha1.ReasonRoleNotGranted, "%s", verdict.Refusal)
+	case verdict.Policy == nil:
+		return allowed, nil
+	}
+	policy, err := rampolicy.Compact(verdict.Policy.Raw)
+	allowed.imposedPolicy = policy
+	if err != nil {
+		return allowed, newError(v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", verdict.GrantName, err)
+	}
+	return allowed, nil
+}

@@ -1,0 +1,73 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stscredential
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// contendedRetry is when an object that changed between read and write is reconciled again.
+const contendedRetry = time.Second
+
+// conflictRetry is when a Secret that is not this StsCredential's is read again: no event comes for it.
+const conflictRetry = 5 * time.Minute
+
+// secrets reads and writes Secrets.
+type secrets struct {
+	client.Client
+	live  client.Reader
+	clock clock.PassiveClock
+	sts   STS
+}
+
+func (r *Reconciler) secrets() secrets { return secrets{r.Client, r.Live, r.Clock, r.STS} }
+
+// getUncached reads a Secret past the cache; nil if there is none.
+func (s secrets) getUncached(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	found := &corev1.Secret{}
+	if err := s.live.Get(ctx, key, found); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return found, nil
+}
+
+// writeOption is an option of both Create and Patch.
+type writeOption interface {
+	client.CreateOption
+	client.PatchOption
+}
+
+// put creates the Secret if none was read, and fails if there is one; otherwise it patches what was read, and fails if that
+// has changed.
+func (s secrets) put(ctx context.Context, base, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
+	manager := client.FieldOwner(secret.FieldManager(want))
+	if base == nil {
+		created := want.DeepCopy()
+		create := []client.CreateOption{manager}
+		for _, o := range options {
+			create = append(create, o)
+		}
+		return created, s.Create(ctx, created, create...)
+	}
+	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
+	patch := []client.PatchOption{manager}
+	for _, o := range options {
+		patch = append(patch, o)
+	}
+	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, want)), patch...)
+}
+
+// objectMeta is a Secret's name.
+func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
+}
