@@ -19,9 +19,9 @@ import (
 
 // authorize finds out whether the namespace may make the request: by a grant where the operator calls STS as itself, and by
 // the role's own trust policy, which STS judges, where an identity of the namespace does.
-func (r *Reconciler) authorize(ctx context.Context, c *v1alpha1.StsCredential, request credentials.Request) (access, error) {
+func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential, request credentials.Request, clusterName string) (access, error) {
 	namespace := namespaceMetadata()
-	if err := r.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
+	if err := cached.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
 		return access{}, fmt.Errorf("read namespace %s: %w", c.Namespace, err)
 	}
 	terminating := !namespace.DeletionTimestamp.IsZero()
@@ -29,10 +29,10 @@ func (r *Reconciler) authorize(ctx context.Context, c *v1alpha1.StsCredential, r
 		return access{granted: true, terminating: terminating}, nil
 	}
 	var grants v1alpha1.StsRoleGrantList
-	if err := r.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
+	if err := cached.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
 		return access{}, fmt.Errorf("list StsRoleGrants: %w", err)
 	}
-	prefix := v1alpha1.SessionPrefix(r.ClusterName, c.Namespace)
+	prefix := v1alpha1.SessionPrefix(clusterName, c.Namespace)
 	verdict := grant.Decide(grants.Items, grant.Request{
 		Namespace:       c.Namespace,
 		NamespaceLabels: namespace.Labels,

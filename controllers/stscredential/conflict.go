@@ -18,8 +18,8 @@ import (
 
 // takeOver decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
 // StsCredential that does not want it any more. Everything else is a conflict. Nothing is written before STS has answered.
-func (r *Reconciler) takeOver(ctx context.Context, t target, found *corev1.Secret) (existing, error) {
-	free, err := superseded(ctx, r.Live, found)
+func takeOver(ctx context.Context, live client.Reader, t target, found *corev1.Secret) (existing, error) {
+	free, err := superseded(ctx, live, found)
 	switch {
 	case err != nil:
 		return existing{}, err
@@ -32,7 +32,7 @@ func (r *Reconciler) takeOver(ctx context.Context, t target, found *corev1.Secre
 }
 
 // superseded reports whether the StsCredential that a stripped Secret was made for is gone or going, or names another Secret.
-// It is read live: the cache may be behind, or select others.
+// It is read uncached: the cache may be behind, or select others.
 func superseded(ctx context.Context, live client.Reader, s *corev1.Secret) (bool, error) {
 	name := secret.Holder(s)
 	if name == "" {

@@ -12,8 +12,14 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
-// decide compares the Secret with what is asked for, and says whether to renew.
-func (r *Reconciler) decide(t target, e existing) renewal.Decision {
+// decider compares the Secret with what is asked for.
+type decider struct {
+	early *renewal.Early
+	sts   STS
+}
+
+// decide says whether to renew.
+func (d decider) decide(t target, e existing) renewal.Decision {
 	c := t.credential
 	facts := renewal.Facts{
 		Suspended:    c.Spec.Suspend,
@@ -26,7 +32,7 @@ func (r *Reconciler) decide(t target, e existing) renewal.Decision {
 	}
 	if e.record != nil {
 		request := t.stsRequest()
-		facts.RenewEarly = r.Early.Requested(client.ObjectKeyFromObject(c), e.record.RequestID)
+		facts.RenewEarly = d.early.Requested(client.ObjectKeyFromObject(c), e.record.RequestID)
 		facts.Record = &renewal.Record{
 			IssuedAt:            e.record.IssuedAt,
 			ExpiresAt:           e.record.ExpiresAt,
@@ -39,7 +45,7 @@ func (r *Reconciler) decide(t target, e existing) renewal.Decision {
 			LayoutChanged:       e.record.LayoutChanged(t.layout),
 		}
 	}
-	return renewal.Decide(r.STS.Now(), facts)
+	return renewal.Decide(d.sts.Now(), facts)
 }
 
 // suspended returns an error where the spec is suspended and the Secret holds nothing that works.

@@ -11,8 +11,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
 )
 
-// reconcileError is returned by a step for what a user or an admin must know of: it becomes a condition. All other errors are
-// the API server's, and end the reconcile; controller-runtime tries again.
+// reconcileError is returned by a step for what a user or an admin must know of: it becomes a condition. A step that must wait
+// returns one, too. All other errors are the API server's, and end the reconcile; controller-runtime tries again.
 type reconcileError struct {
 	// reason is that of the condition.
 	reason string
@@ -22,6 +22,12 @@ type reconcileError struct {
 	retryAfter time.Duration
 	// recoverable: it may pass without a person.
 	recoverable bool
+	// waiting: nothing is wrong, the step waits until its time comes. The message may be empty then.
+	waiting bool
+	// queued: it waits for a call of the budget.
+	queued bool
+	// altered: admission changed what was written.
+	altered bool
 }
 
 // Error implements error.
@@ -31,14 +37,19 @@ func newError(reason, format string, args ...any) *reconcileError {
 	return &reconcileError{reason: reason, message: eventlimit.Bounded(fmt.Sprintf(format, args...))}
 }
 
+// waitFor returns the error of a step that waits for its time. why is for the condition Ready; it may be empty.
+func waitFor(wait time.Duration, why string) *reconcileError {
+	return &reconcileError{message: why, retryAfter: wait, waiting: true}
+}
+
 // retry returns e with the time of the next try.
-func (e *reconcileError) retry(after time.Duration) *reconcileError {
+func (e reconcileError) retry(after time.Duration) *reconcileError {
 	e.retryAfter = after
-	return e
+	return &e
 }
 
 // first returns the first reconcileError, which is the one to report: the errors stand in the order of precedence of their
-// reasons. Any other error ends the reconcile, and is returned as fatal.
+// reasons. A wait is returned only if nothing is wrong. Any other error ends the reconcile, and is returned as fatal.
 func first(errs ...error) (reported *reconcileError, fatal error) {
 	for _, err := range errs {
 		var e *reconcileError
@@ -46,17 +57,20 @@ func first(errs ...error) (reported *reconcileError, fatal error) {
 		case err == nil:
 		case !errors.As(err, &e):
 			return nil, err
-		case reported == nil:
+		case reported == nil, reported.waiting && !e.waiting:
 			reported = e
 		}
 	}
 	return reported, nil
 }
 
-// orNil returns e as an error that is nil if e is.
-func (e *reconcileError) orNil() error {
-	if e == nil {
-		return nil
+// retries returns when what failed or waits is due again.
+func retries(errs []error) (due []time.Duration) {
+	for _, err := range errs {
+		var e *reconcileError
+		if errors.As(err, &e) && e.retryAfter > 0 {
+			due = append(due, e.retryAfter)
+		}
 	}
-	return e
+	return due
 }

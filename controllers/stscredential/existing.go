@@ -5,6 +5,7 @@ package stscredential
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
@@ -44,4 +45,10 @@ func stripped(s *corev1.Secret) *corev1.Secret {
 		_, _ = secret.Strip(s) // in place; of a Secret, it cannot fail
 	}
 	return s
+}
+
+// older reports whether a version of an object is older than another one.
+func older(seen, written string) bool {
+	order, err := resourceversion.CompareResourceVersion(seen, written)
+	return err == nil && order < 0
 }

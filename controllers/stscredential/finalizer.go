@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -18,11 +17,8 @@ import (
 // finalizers puts the finalizer of adopted Secrets on StsCredentials, and takes it off.
 type finalizers struct {
 	client.Client
-	live  client.Reader
-	clock clock.PassiveClock
+	live client.Reader
 }
-
-func (r *Reconciler) finalizers() finalizers { return finalizers{r.Client, r.Live, r.Clock} }
 
 // restore puts the finalizer back where the Secret is an adopted one that was written to before, and another client
 // has removed it.
@@ -30,12 +26,12 @@ func (f finalizers) restore(ctx context.Context, t target, e existing) error {
 	if !e.adopted() || t.terminating || e.isUnmodified() {
 		return nil
 	}
-	return f.restoreFor(ctx, t, e.secret.Name)
+	return f.restoreFor(ctx, t.credential, e.secret.Name)
 }
 
 // restoreFor puts the finalizer back that an adopted Secret needs.
-func (f finalizers) restoreFor(ctx context.Context, t target, secretName string) error {
-	err := f.add(ctx, t, secretName)
+func (f finalizers) restoreFor(ctx context.Context, c *v1alpha1.StsCredential, secretName string) error {
+	err := f.add(ctx, c, secretName)
 	var failure *reconcileError
 	switch {
 	case !errors.As(err, &failure):
@@ -51,8 +47,7 @@ var errDeleting = errors.New("it is being deleted")
 
 // add adds the finalizer to the object as the API server has it, before the first write to an adopted Secret: what is
 // written there is then taken out again when the object goes. The cached object may lack finalizers of others.
-func (f finalizers) add(ctx context.Context, t target, secretName string) error {
-	c := t.credential
+func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretName string) error {
 	if controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
 	}
@@ -67,7 +62,6 @@ func (f finalizers) add(ctx context.Context, t target, secretName string) error 
 				c.ResourceVersion = live.ResourceVersion
 			}
 			c.Finalizers = live.Finalizers
-			t.state.statusVersion, t.state.statusWritten = live.ResourceVersion, f.clock.Now()
 			return nil
 		}
 	}

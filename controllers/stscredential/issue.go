@@ -20,43 +20,45 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// roleAssumer calls STS as the identity that an StsCredential names. Its fields are the Reconciler's.
+// roleAssumer calls STS as the identity that an StsCredential names.
 type roleAssumer struct {
-	Operator        *identity.Operator
-	ServiceAccounts *identity.ServiceAccounts
-	AccessKeys      *identity.AccessKeys
-	Budget          *ratelimit.Budget
-	Clock           clock.PassiveClock
-	Audit           logr.Logger
+	operator        *identity.Operator
+	serviceAccounts *identity.ServiceAccounts // nil where they are switched off
+	accessKeys      *identity.AccessKeys
+	budget          *ratelimit.Budget
+	clock           clock.PassiveClock
+	log             logr.Logger
+	stopping        func() bool // whether the process ends, so that nothing is begun any more
 }
 
-// issue calls STS within the budget, or says how long the call must wait. An identity that STS does not know is fetched anew,
+// issue calls STS within the budget, or returns how long the call must wait. An identity that STS does not know is fetched anew,
 // once.
-func (a roleAssumer) issue(ctx context.Context, t target, e existing, d renewal.Decision) (credentials.Credentials, hold, error) {
-	issued, held, err := a.assumeRole(ctx, t, e, d)
+func (a roleAssumer) issue(ctx context.Context, t target, e existing, d renewal.Decision, pace *callPace) (credentials.Credentials, error) {
+	issued, err := a.assumeRole(ctx, t, e, d, pace)
 	var failed *sts.Error
 	if errors.As(err, &failed) && failed.Class == sts.StaleIdentity {
-		return a.assumeRole(ctx, t, e, d)
+		return a.assumeRole(ctx, t, e, d, pace)
 	}
-	return issued, held, err
+	return issued, err
 }
 
 // assumeRole makes one call. Where STS has not said yet who calls, it is asked that first, which is a call of its own.
-func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d renewal.Decision) (credentials.Credentials, hold, error) {
+func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d renewal.Decision, pace *callPace) (credentials.Credentials, error) {
 	who, err := a.identityOf(ctx, t)
 	if err != nil {
-		return credentials.Credentials{}, hold{}, err
+		return credentials.Credentials{}, err
 	}
-	caller, held, err := a.identify(ctx, t, claimOf(t, e, d), who)
-	if err != nil || held.wait > 0 {
-		return credentials.Credentials{}, held, err
+	claim := claimOf(t, e, d)
+	caller, err := a.identify(ctx, who, claim, pace)
+	if err != nil {
+		return credentials.Credentials{}, err
 	}
-	if held := a.acquire(t, caller.Account, claimOf(t, e, d)); held.wait > 0 {
-		return credentials.Credentials{}, held, nil
+	if err := a.acquire(caller.Account, claim, pace); err != nil {
+		return credentials.Credentials{}, err
 	}
-	defer a.Budget.Release(caller.Account)
-	if t.stopping() {
-		return credentials.Credentials{}, hold{wait: contendedRetry}, nil // by the process that comes after this one
+	defer a.budget.Release(caller.Account)
+	if a.stopping() {
+		return credentials.Credentials{}, waitFor(contendedRetry, "") // by the process that comes after this one
 	}
 	request := t.request
 	request.Policy = cmp.Or(t.imposedPolicy, request.Policy)
@@ -66,15 +68,15 @@ func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d ren
 		if err == nil {
 			a.audit(t, issued, caller.ARN, d.Cause)
 		}
-		return issued, hold{}, err
+		return issued, err
 	}
 	if failed.Class == sts.Throttled {
-		a.Budget.Throttled(caller.Account, failed.RetryAfter)
+		a.budget.Throttled(caller.Account, failed.RetryAfter)
 	}
 	if failed.Class == sts.StaleIdentity {
 		who.Invalidate()
 	}
-	return credentials.Credentials{}, hold{}, failed.WithCaller(caller.ARN).WithOrigin(originOf(t))
+	return credentials.Credentials{}, failed.WithCaller(caller.ARN).WithOrigin(originOf(t))
 }
 
 // identityOf returns who calls STS for this StsCredential.
@@ -82,46 +84,48 @@ func (a roleAssumer) identityOf(ctx context.Context, t target) (identity.Identit
 	who := t.credential.Spec.Identity
 	switch {
 	case who == nil:
-		return a.Operator.Identity(ctx)
+		return a.operator.Identity(ctx)
 	case who.AccessKey != nil:
-		return a.AccessKeys.Identity(ctx, t.credential.Namespace, *who.AccessKey)
-	case a.ServiceAccounts == nil:
+		return a.accessKeys.Identity(ctx, t.credential.Namespace, *who.AccessKey)
+	case a.serviceAccounts == nil:
 		return identity.Identity{}, &identity.UnavailableError{Source: "ServiceAccount " + who.ServiceAccount.Name, Class: sts.Refused,
 			NextStep: "the operator may not ask for tokens of ServiceAccounts: a cluster admin switches it on with the flag --service-account-identity and the right to create serviceaccounts/token"}
 	}
-	return a.ServiceAccounts.Identity(ctx, t.credential.Namespace, *who.ServiceAccount)
+	return a.serviceAccounts.Identity(ctx, t.credential.Namespace, *who.ServiceAccount)
 }
 
-// identify returns the caller. It asks STS for it where that is not known, within the budget, or says how long to wait for
+// identify returns the caller. It asks STS for it where that is not known, within the budget, or returns how long to wait for
 // that. A throttling answer pauses the budget: the next call waits for that.
-func (a roleAssumer) identify(ctx context.Context, t target, claim ratelimit.Claim, who identity.Identity) (sts.Caller, hold, error) {
+func (a roleAssumer) identify(ctx context.Context, who identity.Identity, claim ratelimit.Claim, pace *callPace) (sts.Caller, error) {
 	if who.Identify == nil {
-		return who.Caller, hold{}, nil
+		return who.Caller, nil
 	}
 	account := who.Caller.Account
-	if held := a.acquire(t, account, claim); held.wait > 0 {
-		return who.Caller, held, nil
+	if err := a.acquire(account, claim, pace); err != nil {
+		return who.Caller, err
 	}
-	defer a.Budget.Release(account)
+	defer a.budget.Release(account)
 	caller, err := who.Identify(ctx)
 	var failed *sts.Error
 	switch {
 	case err == nil:
-		return caller, hold{}, nil
+		return caller, nil
 	case errors.As(err, &failed) && failed.Class == sts.Throttled:
-		a.Budget.Throttled(account, failed.RetryAfter)
-		return who.Caller, hold{}, nil
+		a.budget.Throttled(account, failed.RetryAfter)
+		return who.Caller, nil
 	}
-	return who.Caller, hold{}, err
+	return who.Caller, err
 }
 
-// acquire takes a call from the budget of an account, or says how long to wait for it. Each call counts as a try.
-func (a roleAssumer) acquire(t target, account string, claim ratelimit.Claim) hold {
-	if wait := a.Budget.Acquire(account, claim); wait > 0 {
-		return hold{wait: wait, queued: true, reason: "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling"}
+// acquire takes a call from the budget of an account, or returns how long to wait for it. Each call counts for the object's pace.
+func (a roleAssumer) acquire(account string, claim ratelimit.Claim, pace *callPace) error {
+	if wait := a.budget.Acquire(account, claim); wait > 0 {
+		queued := waitFor(wait, "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling")
+		queued.queued = true
+		return queued
 	}
-	t.state.tried(a.Clock.Now())
-	return hold{}
+	pace.recordCall(a.clock.Now())
+	return nil
 }
 
 // claimOf is what decides whose turn in the budget it is. What a renewal that is due, requested or wanted by a grant replaces
@@ -151,7 +155,7 @@ func originOf(t target) sts.Origin {
 // audit writes one line for each issuance, whether it is written to the Secret or not. Its keys are stable: they join
 // ActionTrail's events to the object.
 func (a roleAssumer) audit(t target, issued credentials.Credentials, caller string, cause renewal.Cause) {
-	a.Audit.Info("issued",
+	a.log.Info("issued",
 		"namespace", t.credential.Namespace,
 		"name", t.credential.Name,
 		"role", t.request.RoleARN,

@@ -71,11 +71,11 @@ func (m *Metrics) Called(action, outcome string, took time.Duration) {
 // Waited counts a wait for a turn in the budget. It is the argument of ratelimit.Budget.Observe.
 func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
 
-// attempted counts an attempt to renew, by the reason of its error; nil is success.
+// attempted counts an attempt to renew, by the reason of its error; nil is success. A wait is no attempt.
 func (m *Metrics) attempted(err error) {
 	result := v1alpha1.ReasonIssued
 	switch failed, fatal := first(err); {
-	case fatal != nil: // it ends the reconcile, and is tried again
+	case fatal != nil, failed != nil && failed.waiting: // it is tried again
 		return
 	case failed != nil:
 		result = failed.reason

@@ -5,6 +5,7 @@ package stscredential
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,13 +40,20 @@ func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsC
 	}), nil
 }
 
-// deleteOrphans deletes what was written under other names, once that has expired and the present Secret works: until then,
+// orphans are the Secrets that were written for one StsCredential under other names than its present one.
+type orphans struct {
+	client.Client
+	finalizers finalizers
+	sts        STS
+}
+
+// delete deletes what was written under other names, once that has expired and the present Secret works: until then,
 // pods that are not yet pointed at the new name live on. It returns how long until each is due.
-func (r *Reconciler) deleteOrphans(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
+func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
 	if t.terminating {
 		return nil, nil
 	}
-	secrets, err := orphanedSecrets(ctx, r, t.credential)
+	secrets, err := orphanedSecrets(ctx, o, t.credential)
 	if err != nil {
 		return nil, err
 	}
@@ -56,22 +64,18 @@ func (r *Reconciler) deleteOrphans(ctx context.Context, t target, d renewal.Deci
 			continue
 		}
 		if secret.Adopted(&secrets[i]) {
-			errs = append(errs, r.finalizers().restoreFor(ctx, t, secrets[i].Name))
+			errs = append(errs, o.finalizers.restoreFor(ctx, t.credential, secrets[i].Name))
 		}
 		if !d.Usable || t.credential.Spec.Suspend {
 			continue
 		}
-		left := record.ExpiresAt.Sub(r.STS.Now())
+		left := record.ExpiresAt.Sub(o.sts.Now())
 		if left <= 0 {
-			left = deleteOrphan(ctx, r, &secrets[i])
+			left = deleteOrphan(ctx, o, &secrets[i])
 		}
 		again = append(again, left)
 	}
-	failed, err := first(errs...)
-	if err != nil {
-		return again, err
-	}
-	return again, failed.orNil()
+	return again, errors.Join(errs...)
 }
 
 // deleteOrphan deletes a Secret of whose record nothing was edited or, if it was adopted, takes out what was written to it,

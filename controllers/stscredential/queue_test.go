@@ -137,14 +137,14 @@ func TestClaims(t *testing.T) {
 			env.reconcile(c)
 			tt.change(env, c)
 			env.WaitForCache(c)
-			asked, err := env.readSpec(c)
+			asked, err := readSpec(c, "", "")
 			env.Must(err)
-			allowed, err := env.authorize(env.Context(), c, asked.request)
+			allowed, err := authorize(env.Context(), env.Client, c, asked.request, "")
 			env.Must(err)
-			tg := target{credential: c, state: env.states.of(c, env.Clock.Now()), spec: asked, access: allowed}
-			e, err := env.observe(env.Context(), tg, nil)
+			tg := target{credential: c, spec: asked, access: allowed, history: env.states.of(c, env.Clock.Now()).history(c)}
+			e, err := secrets{env.Client, env.Live, env.Clock, env.STS}.observe(env.Context(), tg, nil)
 			env.Must(err)
-			decision := env.decide(tg, e)
+			decision := decider{env.Early, env.STS}.decide(tg, e)
 			claim := claimOf(tg, e, decision)
 			if claim.Expires.IsZero() == tt.expires || claim.First != tt.first || claim.Name != "orders" || claim.Namespace != env.Namespace {
 				t.Errorf("%s: claim %+v", decision.Cause, claim)

@@ -16,21 +16,20 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// contendedRetry is when an object that changed between read and write is reconciled again.
-const contendedRetry = time.Second
+const (
+	// contendedRetry is when an object that changed between read and write is reconciled again.
+	contendedRetry = time.Second
+	// conflictRetry is when a Secret that is not this StsCredential's is read again: no event comes for it.
+	conflictRetry = 5 * time.Minute
+)
 
-// conflictRetry is when a Secret that is not this StsCredential's is read again: no event comes for it.
-const conflictRetry = 5 * time.Minute
-
-// secrets reads and writes Secrets.
+// secrets reads and writes the Secret of one StsCredential.
 type secrets struct {
 	client.Client
 	live  client.Reader
 	clock clock.PassiveClock
 	sts   STS
 }
-
-func (r *Reconciler) secrets() secrets { return secrets{r.Client, r.Live, r.Clock, r.STS} }
 
 // getUncached reads a Secret past the cache; nil if there is none.
 func (s secrets) getUncached(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {

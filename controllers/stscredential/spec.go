@@ -11,10 +11,10 @@ import (
 )
 
 // readSpec returns what the spec asks for. Its error is InvalidSpec; what the spec asks for beside that is returned, too.
-func (r *Reconciler) readSpec(c *v1alpha1.StsCredential) (spec, error) {
+func readSpec(c *v1alpha1.StsCredential, clusterName, region string) (spec, error) {
 	request := credentials.Request{
 		RoleARN:        c.Spec.RoleARN,
-		SessionName:    c.SessionName(r.ClusterName),
+		SessionName:    c.SessionName(clusterName),
 		Duration:       c.Duration(),
 		ExternalID:     c.Spec.ExternalID,
 		SourceIdentity: c.Spec.SourceIdentity,
@@ -31,7 +31,7 @@ func (r *Reconciler) readSpec(c *v1alpha1.StsCredential) (spec, error) {
 		identityErr = newError(v1alpha1.ReasonInvalidSpec, "identity.accessKey.secretName: the credentials would be written over the AccessKey in Secret %s. "+
 			"Set secret.name to the name of another Secret.", c.SecretName())
 	}
-	layout, err := secret.NewLayout(c.Spec.Secret, r.Region)
+	layout, err := secret.NewLayout(c.Spec.Secret, region)
 	if err != nil {
 		layoutErr = newError(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}

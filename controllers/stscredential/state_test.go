@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -43,13 +43,13 @@ func TestRetryDelay(t *testing.T) {
 		{"invalid, first", sts.Invalid, 0, time.Hour, time.Minute},
 		{"invalid, last", sts.Invalid, 100, 0, 10 * time.Minute},
 	} {
-		m := &objectState{uid: "uid", failures: tt.failures}
-		if got := m.failed(tt.class, tt.lifeLeft); got > tt.want || got < tt.want*4/5 {
+		p := &callPace{seed: "uid", failures: tt.failures}
+		if got := p.delay(tt.class, tt.lifeLeft); got > tt.want || got < tt.want*4/5 {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	a, b := &objectState{uid: "a"}, &objectState{uid: "b"}
-	if a.failed(sts.Refused, 0) == b.failed(sts.Refused, 0) {
+	a, b := &callPace{seed: "a"}, &callPace{seed: "b"}
+	if a.delay(sts.Refused, 0) == b.delay(sts.Refused, 0) {
 		t.Error("two objects retry in step")
 	}
 }
@@ -59,11 +59,11 @@ func TestStateIsOfOneObject(t *testing.T) {
 	object := func(uid types.UID) *v1alpha1.StsCredential {
 		return &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: uid}}
 	}
-	m.of(object("a"), time.Time{}).failures = 3
-	if got := m.of(object("a"), time.Time{}).failures; got != 3 {
+	m.of(object("a"), time.Time{}).renewal.calls.failures = 3
+	if got := m.of(object("a"), time.Time{}).renewal.calls.failures; got != 3 {
 		t.Errorf("failures = %d, want them remembered", got)
 	}
-	if got := m.of(object("b"), time.Time{}).failures; got != 0 {
+	if got := m.of(object("b"), time.Time{}).renewal.calls.failures; got != 0 {
 		t.Errorf("failures = %d, want none: it is another object of that name", got)
 	}
 	m.forget(types.NamespacedName{Namespace: "shop", Name: "orders"})
@@ -74,62 +74,88 @@ func TestStateIsOfOneObject(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	m := &objectState{statusVersion: "100", statusWritten: now}
-	m.secretVersion.Store(ptr.To("100"))
+	s := objectState{version: "100", seen: now}
 	for version, want := range map[string]bool{"99": true, "100": false, "101": false, "1000": false, "not a number": false} {
-		if got := m.secretLags(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}); got != want {
+		if got := older(version, s.version); got != want {
 			t.Errorf("Secret at %s lags: %v", version, got)
 		}
 	}
 	c := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}}
-	if !m.statusLags(c, now.Add(time.Second)) || m.statusLags(c, now.Add(5*time.Second)) {
+	if !s.lags(c, now.Add(time.Second)) || s.lags(c, now.Add(5*time.Second)) {
 		t.Error("an older object is waited for, but not for ever")
 	}
 }
 
-func TestTries(t *testing.T) {
+func TestCallsOfOneObject(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	var m objectStates
-	state := m.of(&v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Name: "orders"}}, time.Time{})
-	for range tryBurst {
-		if wait := state.untilTry(now); wait != 0 {
-			t.Fatalf("a try of the first %d waits %v", tryBurst, wait)
+	pace := newCallPace("orders")
+	for range callBurst {
+		if wait := pace.untilCall(now); wait != 0 {
+			t.Fatalf("a call of the first %d waits %v", callBurst, wait)
 		}
-		state.tried(now)
+		pace.recordCall(now)
 	}
 	for range 3 { // looking takes nothing
-		if wait := state.untilTry(now); wait != tryEvery {
-			t.Errorf("the next waits %v, want %v", wait, tryEvery)
+		if wait := pace.untilCall(now); wait != callEvery {
+			t.Errorf("the next waits %v, want %v", wait, callEvery)
 		}
 	}
-	if wait := state.untilTry(now.Add(tryEvery)); wait != 0 {
+	if wait := pace.untilCall(now.Add(callEvery)); wait != 0 {
 		t.Errorf("at its time it waits %v", wait)
 	}
 }
 
-func TestUnsavedSession(t *testing.T) {
+func TestPendingCredentials(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	keep := func() *objectState {
-		m := &objectState{}
-		m.keep("a", credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
-		return m
+		s := &objectState{}
+		s.renewal.pending.keep("a", credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		return s
 	}
-	m := keep()
-	if s, ok := m.pending("a", now.Add(29*time.Minute)); !ok || s.AccessKeyID != "id" {
+	s := keep()
+	p := &s.renewal.pending
+	p.dropUnless("a", now.Add(29*time.Minute))
+	if issued, ok := p.get(); !ok || issued.AccessKeyID != "id" {
 		t.Errorf("kept = %v", ok)
 	}
-	if said := fmt.Sprintf("%v %+v %#v", m, m, *m.unsaved); strings.Contains(said, "hush") {
+	if said := fmt.Sprintf("%v %+v %#v", s, s, *p); strings.Contains(said, "hush") {
 		t.Errorf("prints what it hides: %s", said)
 	}
-	for name, forget := range map[string]func(m *objectState){
-		"another is sought":        func(m *objectState) { m.pending("b", now) },
-		"half of its life is over": func(m *objectState) { m.pending("a", now.Add(30*time.Minute)) },
-		"it was written":           func(m *objectState) { m.succeeded("id", now) },
-		"nothing is to be renewed": func(m *objectState) { m.observed(existing{}, renewal.Decision{}, nil) },
+	for name, drop := range map[string]func(p *pending){
+		"another is requested":     func(p *pending) { p.dropUnless("b", now) },
+		"half of its life is over": func(p *pending) { p.dropUnless("a", now.Add(30*time.Minute)) },
 	} {
-		m := keep()
-		if forget(m); m.unsaved != nil {
+		p := &keep().renewal.pending
+		if drop(p); p.issued != nil {
 			t.Errorf("kept though %s", name)
+		}
+	}
+}
+
+// Nothing waits to be written where nothing is to be renewed, unless a Secret stands in the way.
+func TestIdleRenewalDropsPendingCredentials(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		blocked *reconcileError
+		want    bool
+	}{
+		"nothing is to be renewed": {nil, false},
+		"the spec is refused":      {newError(v1alpha1.ReasonInvalidSpec, "no"), false},
+		"a Secret is in the way":   {newError(v1alpha1.ReasonSecretConflict, "no"), true},
+	} {
+		client, err := sts.New(sts.Options{Endpoint: "http://sts.invalid", Clock: clocktesting.NewFakeClock(now)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := renewer{decider: decider{sts: client}, calls: roleAssumer{budget: ratelimit.NewBudget(1, 1, clocktesting.NewFakeClock(now))}}
+		var state renewState
+		tg := target{credential: &v1alpha1.StsCredential{}}
+		state.pending.keep(tg.requestKey(), credentials.Credentials{IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		if _, err := step.renew(t.Context(), tg, existing{}, renewal.Decision{}, tt.blocked, &state); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, kept := state.pending.get(); kept != tt.want {
+			t.Errorf("%s: kept = %t, want %t", name, kept, tt.want)
 		}
 	}
 }
@@ -150,16 +176,16 @@ func TestMessagesAreCut(t *testing.T) {
 
 // Tries that were hastened while little life was left do not put off the one after it.
 func TestHastenedTriesDoNotCount(t *testing.T) {
-	m := &objectState{uid: "a"}
+	p := &callPace{seed: "a"}
 	for i := range 6 {
-		if delay := m.failed(sts.Refused, 30*time.Second); delay > refusedRush {
+		if delay := p.delay(sts.Refused, 30*time.Second); delay > refusedRush {
 			t.Errorf("try %d comes after %v", i, delay)
 		}
 	}
-	if delay := m.failed(sts.Refused, 0); delay > refusedMin {
+	if delay := p.delay(sts.Refused, 0); delay > refusedMin {
 		t.Errorf("once it has expired, the next comes after %v", delay)
 	}
-	if delay := m.failed(sts.Refused, 0); delay < refusedMin {
+	if delay := p.delay(sts.Refused, 0); delay < refusedMin {
 		t.Errorf("and the one after that after %v", delay)
 	}
 }
@@ -183,18 +209,18 @@ func TestQuietWaits(t *testing.T) {
 		"seen for almost half a minute":      {looked: quietWait - 1, wait: time.Second, want: true},
 		"seen for half a minute":             {looked: quietWait, wait: time.Second},
 		"a long wait to come":                {wait: quietWait},
-		"an error":                           {wait: time.Second, err: &reconcileError{}},
+		"an error":                           {wait: time.Second, err: newError("Reason", "no")},
 		"told Ready, and the Secret works":   {conditions: reported(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
 		"told Ready, but the Secret is gone": {conditions: reported(metav1.ConditionTrue), wait: time.Second},
 		"told not Ready":                     {conditions: reported(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
 	} {
 		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
 		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-		o := outcome{
-			target: target{credential: c, state: &objectState{since: now.Add(-row.looked)}},
-			call:   hold{wait: row.wait}, err: row.err, decision: renewal.Decision{Usable: row.usable},
+		o := outcome{target: target{credential: c}, err: row.err, decision: renewal.Decision{Cause: renewal.CauseDue, Usable: row.usable}}
+		if row.err == nil && row.wait > 0 {
+			o.err = waitFor(row.wait, "")
 		}
-		if got := o.debounced(now); got != row.want {
+		if got := o.debounced(now.Add(-row.looked), now); got != row.want {
 			t.Errorf("%s: %t, want %t", name, got, row.want)
 		}
 	}

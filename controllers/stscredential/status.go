@@ -16,70 +16,93 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
 // quietWait is how long a call may wait for its turn before the status reports it: from now or, where there is no condition yet,
 // from the first reconcile. Most waits are over before anybody could read the status, and each update is a write.
 const quietWait = 30 * time.Second
 
-// updateStatus is the only place that writes status: once, if anything changed, and an event for each change of condition. It
+// outcome is what a reconcile came to. The conditions are derived from it, and from nothing else.
+type outcome struct {
+	target
+	existing existing // as it is afterwards
+	decision renewal.Decision
+	err      *reconcileError // nil if nothing is wrong, and nothing waits
+	due      []time.Duration // how long until something is due by itself
+}
+
+// statusWriter writes the status of an StsCredential.
+type statusWriter struct {
+	client.Client
+	clock           clock.PassiveClock
+	sts             STS
+	events          events.EventRecorder
+	tracksConsumers bool
+	since           time.Time // of the first reconcile
+}
+
+// update is the only place that writes status: once, if anything changed, and an event for each change of condition. It
 // returns when to reconcile again. An update costs the API server less than a patch, and is refused where the object has
 // changed since it was read: what a process that was stopped in between has to report is no longer so.
-func (r *Reconciler) updateStatus(ctx context.Context, o outcome) (ctrl.Result, error) {
-	next := o.requeue(r.STS.Now())
-	if o.debounced(r.Clock.Now()) {
+func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error) {
+	next := o.requeue(w.sts.Now())
+	if o.debounced(w.since, w.clock.Now()) {
 		return next, nil
 	}
 	c := o.credential
 	before := c.Status.DeepCopy()
 	o.describe(&c.Status)
-	now := metav1.Time{Time: r.Clock.Now()}
-	describeConsumers(o.target, before, r.TracksConsumers, now)
-	o.setConditions(&c.Status.Conditions, r.STS.Now(), now)
+	now := metav1.Time{Time: w.clock.Now()}
+	describeConsumers(o.target, before, w.tracksConsumers, now)
+	o.setConditions(&c.Status.Conditions, w.sts.Now(), now)
 	if equality.Semantic.DeepEqual(*before, c.Status) {
 		return next, nil
 	}
-	switch err := r.Status().Update(ctx, c); {
+	switch err := w.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: contendedRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	o.state.statusVersion, o.state.statusWritten = c.ResourceVersion, r.Clock.Now()
-	recordEvents(r.Events, before, c)
+	recordEvents(w.events, before, c)
 	return next, nil
 }
 
 // debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
 // what the status says holds until then.
-func (o outcome) debounced(now time.Time) bool {
-	if o.err != nil || o.call.wait == 0 || o.call.wait >= quietWait {
+func (o outcome) debounced(since, now time.Time) bool {
+	if !o.decision.Renew() || !o.waits() || o.err.retryAfter >= quietWait {
 		return false
 	}
 	ready := meta.FindStatusCondition(o.credential.Status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil {
-		return now.Sub(o.state.since) < quietWait
+		return now.Sub(since) < quietWait
 	}
 	return o.decision.Usable || ready.Status != metav1.ConditionTrue
 }
 
+// waits reports whether a step waits, though nothing is wrong.
+func (o outcome) waits() bool { return o.err != nil && o.err.waiting }
+
+// fails reports whether something is wrong.
+func (o outcome) fails() bool { return o.err != nil && !o.err.waiting }
+
 // requeue returns when something is due by itself: a retry, a call, a correction, a renewal, an expiry.
 func (o outcome) requeue(now time.Time) ctrl.Result {
-	due := append([]time.Duration{o.call.wait, o.sync.wait}, o.orphans...)
-	if o.err != nil {
-		due = append(due, o.err.retryAfter)
-	}
+	due := slices.Clone(o.due)
 	if o.existing.record != nil {
 		due = append(due, o.existing.record.ExpiresAt.Sub(now))
 	}
 	if !o.decision.RenewAt.IsZero() && !o.credential.Spec.Suspend {
 		renewAfter := o.decision.RenewAt.Sub(now)
-		if o.err == nil && o.call.wait == 0 {
+		if !o.decision.Renew() {
 			renewAfter = max(renewAfter, time.Millisecond) // it has come due since it was decided
 		}
 		due = append(due, renewAfter)
@@ -134,7 +157,7 @@ func (o outcome) setConditions(conditions *[]metav1.Condition, stsNow time.Time,
 	works := ready.Status == metav1.ConditionTrue
 	abnormal(v1alpha1.ConditionReconciling, !works && recoverable, ready.Reason, ready.Message)
 	abnormal(v1alpha1.ConditionStalled, !works && !recoverable, ready.Reason, ready.Message)
-	if o.err == nil {
+	if !o.fails() {
 		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionRenewalFailing)
 		return
 	}
@@ -144,22 +167,25 @@ func (o outcome) setConditions(conditions *[]metav1.Condition, stsNow time.Time,
 // ready returns the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong.
 // recoverable: if it is not True, it may become so without a person.
 func (o outcome) ready(now time.Time) (ready metav1.Condition, recoverable bool) {
-	record, held := o.existing.record, cmp.Or(o.call.reason, o.sync.reason)
+	record, wait := o.existing.record, ""
+	if o.waits() {
+		wait = o.err.message
+	}
 	switch {
 	case o.decision.Usable:
 		message := fmt.Sprintf("Secret %s holds credentials of %s until %s",
 			o.existing.secret.Name, cmp.Or(record.AssumedRoleARN, o.credential.Spec.RoleARN), record.ExpiresAt.Format(time.RFC3339))
-		if held != "" && o.err == nil { // an error is reported beside Ready
-			message += "; " + held
+		if wait != "" { // an error is reported beside Ready
+			message += "; " + wait
 		}
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonIssued, Message: message}, true
-	case o.err != nil:
+	case o.fails():
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: o.err.reason, Message: o.err.message}, o.err.recoverable
 	case record != nil && o.existing.intact && !now.Before(record.ExpiresAt):
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired, Message: fmt.Sprintf(
-			"what Secret %s holds has expired: %s", o.existing.secret.Name, cmp.Or(held, "new credentials are about to be issued"))}, true
+			"what Secret %s holds has expired: %s", o.existing.secret.Name, cmp.Or(wait, "new credentials are about to be issued"))}, true
 	}
-	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(held, "credentials are about to be issued")}, true
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(wait, "credentials are about to be issued")}, true
 }
 
 // recordEvents records an event for each change of a condition; routine renewals change none.

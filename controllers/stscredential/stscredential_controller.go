@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
@@ -88,77 +87,74 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, finalize(ctx, r.secrets(), r.finalizers(), r.Events, credential)
+		return ctrl.Result{}, finalize(ctx, secrets{Client: r.Client, live: r.Live}, finalizers{Client: r.Client, live: r.Live}, r.Events, credential)
 	}
 	state := r.states.of(credential, r.Clock.Now())
-	if state.statusLags(credential, r.Clock.Now()) {
+	if state.lags(credential, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: lagRetry}, nil
 	}
-	began := r.STS.Now()
-	r.Metrics.expired.before(credential, state.generation == credential.Generation, began)
-	done, err := r.reconcile(ctx, credential, state, stopping)
+	defer func() { state.recordVersion(credential, r.Clock.Now()) }()
+	began, history := r.STS.Now(), state.history(credential)
+	r.Metrics.expired.before(credential, !history.specChanged, began)
+	done, err := r.reconcile(ctx, credential, history, state, stopping)
 	if errors.Is(err, errSecretExists) { // what was issued is kept: whose the Secret is decides what becomes of it
-		done, err = r.reconcile(ctx, credential, state, stopping)
+		state.secretInTheWay = true
+		done, err = r.reconcile(ctx, credential, state.history(credential), state, stopping)
 	}
 	if err != nil {
-		return ctrl.Result{}, err // it keeps its place in the budget
+		return ctrl.Result{}, err
 	}
-	if !done.call.queued {
-		r.Budget.Cancel(request.NamespacedName) // whatever it waited for before
-	}
-	next, err := r.updateStatus(ctx, done)
+	state.generation = credential.Generation
+	status := statusWriter{r.Client, r.Clock, r.STS, r.Events, r.TracksConsumers, state.since}
+	next, err := status.update(ctx, done)
 	if err == nil {
 		r.Metrics.expired.note(credential, began, r.STS.Now())
 	}
 	return next, err
 }
 
-// outcome is what a reconcile came to. The conditions are derived from it, and from nothing else.
-type outcome struct {
-	target
-	existing existing // as it is afterwards
-	decision renewal.Decision
-	err      *reconcileError // nil if nothing is wrong
-	call     hold            // of the call to STS
-	sync     hold            // of the metadata
-	orphans  []time.Duration // how long until each is due
-}
-
 // reconcile goes from what is asked for to what is done. The errors of its steps stand in the order of precedence of their
 // reasons. An error that it returns is the API server's.
-func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, state *objectState, stopping func() bool) (outcome, error) {
-	asked, specErr := r.readSpec(c)
-	allowed, accessErr := r.authorize(ctx, c, asked.request)
+func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, earlier history, state *objectState, stopping func() bool) (outcome, error) {
+	asked, specErr := readSpec(c, r.ClusterName, r.Region)
+	allowed, accessErr := authorize(ctx, r.Client, c, asked.request, r.ClusterName)
 	blocked, err := first(specErr, accessErr)
 	if err != nil {
 		return outcome{}, err
 	}
-	t := target{credential: c, state: state, stopping: stopping, spec: asked, access: allowed, specRefused: specErr != nil}
+	t := target{credential: c, spec: asked, access: allowed, history: earlier, specRefused: specErr != nil}
 
-	found, conflictErr := r.observe(ctx, t, blocked)
-	blocked, err = first(blocked.orNil(), conflictErr)
+	secrets := secrets{r.Client, r.Live, r.Clock, r.STS}
+	found, conflictErr := secrets.observe(ctx, t, blocked)
+	blocked, err = first(specErr, accessErr, conflictErr)
 	if err != nil {
 		return outcome{}, err
 	}
-	finalizerErr := r.finalizers().restore(ctx, t, found)
-	decision := r.decide(t, found)
-	blocked, err = first(blocked.orNil(), finalizerErr, suspended(t, decision))
+	finalizers := finalizers{r.Client, r.Live}
+	finalizerErr := finalizers.restore(ctx, t, found)
+	decider := decider{r.Early, r.STS}
+	decision := decider.decide(t, found)
+	blocked, err = first(specErr, accessErr, conflictErr, finalizerErr, suspended(t, decision))
 	if err != nil {
 		return outcome{}, err
 	}
 
-	renewed, call, renewErr := r.renew(ctx, t, found, decision, blocked)
-	failed, err := first(blocked.orNil(), renewErr)
-	if err != nil {
+	calls := roleAssumer{r.Operator, r.ServiceAccounts, r.AccessKeys, r.Budget, r.Clock, r.Audit, stopping}
+	renewer := renewer{decider, calls, secrets, finalizers, r.Clock, r.Metrics}
+	renewed, renewErr := renewer.renew(ctx, t, found, decision, blocked, &state.renewal)
+	state.recordSecret(renewed)
+	if _, err := first(renewErr); err != nil {
 		return outcome{}, err
 	}
-	synced, sync, syncErr := r.syncMetadata(ctx, t, renewed)
-	state.generation = c.Generation
-	decision = r.decide(t, synced)
+	synced, syncErr := syncer{secrets, r.Clock, r.STS}.sync(ctx, t, renewed, &state.sync)
+	state.recordSecret(synced)
+	state.renewal.recordRefusal(syncErr)
+	decision = decider.decide(t, synced)
+	due, orphanErr := orphans{r.Client, finalizers, r.STS}.delete(ctx, t, decision)
 
-	orphans, orphanErr := r.deleteOrphans(ctx, t, decision)
-	failed, err = first(failed.orNil(), syncErr, orphanErr, suspended(t, decision))
-	return outcome{target: t, existing: synced, decision: decision, err: failed, call: call, sync: sync, orphans: orphans}, err
+	errs := []error{specErr, accessErr, conflictErr, finalizerErr, renewErr, syncErr, orphanErr, suspended(t, decision)}
+	failed, err := first(errs...)
+	return outcome{target: t, existing: synced, decision: decision, err: failed, due: append(due, retries(errs)...)}, err
 }
 
 // Busy reports whether a reconcile is under way: what can wait should.

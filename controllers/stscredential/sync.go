@@ -6,38 +6,60 @@ package stscredential
 import (
 	"context"
 
+	"k8s.io/utils/clock"
+
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// syncMetadata brings labels, annotations and owner of a Secret in line with the spec, without a call to STS. It writes to
-// the Secret that was read or to none.
-func (r *Reconciler) syncMetadata(ctx context.Context, t target, e existing) (existing, hold, error) {
+// syncer brings the metadata of a Secret in line with the spec, without a call to STS.
+type syncer struct {
+	secrets secrets
+	clock   clock.PassiveClock
+	sts     STS
+}
+
+// syncState is what is kept of the corrections of a Secret's metadata.
+type syncState struct {
+	pace   pace
+	failed *reconcileError // the last one; nil if it succeeded
+}
+
+// sync corrects labels, annotations and owner of a Secret. It writes to the Secret that was read or to none.
+func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState) (existing, error) {
 	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
-		return e, hold{}, nil
+		return e, nil
 	}
-	want, now := e.fitted(secret.Frame(t.credential)), r.Clock.Now()
+	want, now, key := e.fitted(secret.Frame(t.credential)), s.clock.Now(), t.backoffKey()
 	if secret.Patch(e.secret, want) == nil {
-		t.state.syncError = nil
-		return e, hold{}, nil
+		state.failed = nil
+		return e, nil
 	}
-	if wait := t.state.syncPace.until(t.backoffKey(), now); wait > 0 {
-		return e, hold{wait: wait, reason: pacedCorrection(t, "its labels, annotations or owner", r.STS.Now().Add(wait))}, t.state.syncError
+	if wait := state.pace.until(key, now); wait > 0 {
+		return e, state.again(waitFor(wait, pacedCorrection(t, "its labels, annotations or owner", s.sts.Now().Add(wait))))
 	}
-	written, err := r.secrets().put(ctx, e.secret, want, nil)
+	written, err := s.secrets.put(ctx, e.secret, want, nil)
 	if apiserver.IsConflict(err) {
-		return e, hold{wait: contendedRetry}, t.state.syncError
+		return e, state.again(waitFor(contendedRetry, ""))
 	}
-	t.state.syncPace.done(t.backoffKey(), now)
-	held := hold{wait: t.state.syncPace.until(t.backoffKey(), now)}
+	state.pace.done(key, now)
+	synced, failed := e, error(nil)
 	if err != nil {
-		t.state.syncError = writeFailed(t, want, err)
-		return e, held, t.state.syncError
+		failed = writeFailed(want, err)
+	} else if synced, failed = checkWritten(e, written, want, true); failed == nil && e.intact && !synced.intact {
+		failed = changedByAdmission(want, "record")
 	}
-	synced, err := checkWritten(t, e, written, want, true)
-	if err == nil && e.intact && !synced.intact {
-		err = changedByAdmission(t, want, "record")
+	state.failed, err = first(failed)
+	if state.failed == nil {
+		return synced, err
 	}
-	t.state.syncError = err
-	return synced, held, err
+	return synced, state.failed.retry(state.pace.until(key, now))
+}
+
+// again returns the error of the last correction, with the time of the next one; without an error, that it waits.
+func (s *syncState) again(wait *reconcileError) error {
+	if s.failed == nil {
+		return wait
+	}
+	return s.failed.retry(wait.retryAfter)
 }

@@ -14,10 +14,9 @@ import (
 // target is an StsCredential with what its spec asks for and what it is allowed. It does not change during a reconcile.
 type target struct {
 	credential *v1alpha1.StsCredential
-	state      *objectState
-	stopping   func() bool // whether the process ends, so that nothing is begun any more
 	spec
 	access
+	history
 	specRefused bool // by the operator's own checks
 }
 
@@ -34,6 +33,13 @@ type access struct {
 	grantName     string // empty if the role's trust policy decides alone
 	imposedPolicy string // by the grant; empty if none
 	terminating   bool   // the namespace is being deleted
+}
+
+// history is what earlier reconciles of this process found.
+type history struct {
+	specChanged   bool   // since the last one
+	firstIssuance bool   // nothing was issued as far as is known, and no create has met a Secret
+	secretVersion string // of the Secret, as it was written last; empty if it was not
 }
 
 // stsRequest returns the request to STS, with what a grant imposes on it.

@@ -193,7 +193,7 @@ func (env *environment) forgeRecord(c *v1alpha1.StsCredential, change func(*cred
 	if change != nil {
 		change(&session)
 	}
-	asked, err := env.readSpec(c)
+	asked, err := readSpec(c, "", "")
 	env.Must(err)
 	request := target{credential: c, spec: asked}.stsRequest()
 	forged, err := secret.Render(c, asked.layout, session, request, secret.Occasion{})

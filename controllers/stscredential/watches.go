@@ -40,8 +40,8 @@ func specOrRenewRequest() predicate.Predicate {
 // byOthers passes what other clients do to Secrets. What this process wrote, the reconcile that wrote it has taken in.
 func (s *objectStates) byOthers() predicate.Predicate {
 	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return !s.wrote(e.Object) },
-		UpdateFunc: func(e event.UpdateEvent) bool { return !s.wrote(e.ObjectNew) },
+		CreateFunc: func(e event.CreateEvent) bool { return !s.isOwnWrite(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !s.isOwnWrite(e.ObjectNew) },
 	}
 }
 

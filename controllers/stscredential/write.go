@@ -24,20 +24,19 @@ const maxTries = 3
 // errSecretExists is returned where the create of a first issuance meets a Secret that the cache does not show.
 var errSecretExists = errors.New("the Secret exists")
 
-// write writes credentials to the Secret, whole, and returns the Secret as it is then. What admission has changed before is
-// tried in a dry run first.
-func (r *Reconciler) write(ctx context.Context, t target, e existing, issued credentials.Credentials) (existing, error) {
+// write writes credentials to the Secret, whole, and returns the Secret as it is then. dryRunFirst: a dry run comes first.
+func (s secrets) write(ctx context.Context, f finalizers, t target, e existing, issued credentials.Credentials, dryRunFirst bool) (existing, error) {
 	if e.adopted() {
-		if err := r.finalizers().add(ctx, t, e.secret.Name); err != nil {
+		if err := f.add(ctx, t.credential, e.secret.Name); err != nil {
 			return e, err
 		}
 	}
-	if t.state.altered {
-		if _, err := r.secrets().renderAndApply(ctx, t, e, issued, client.DryRunAll); err != nil {
+	if dryRunFirst {
+		if _, err := s.renderAndApply(ctx, t, e, issued, client.DryRunAll); err != nil {
 			return e, err
 		}
 	}
-	return r.secrets().renderAndApply(ctx, t, e, issued)
+	return s.renderAndApply(ctx, t, e, issued)
 }
 
 // dryRun writes a placeholder without effect: after a failed write, STS is not called before the API server would take the
@@ -76,13 +75,12 @@ func (s secrets) apply(ctx context.Context, t target, e existing, want *corev1.S
 	for range maxTries {
 		var written *corev1.Secret
 		if written, err = s.put(ctx, base, want, options); err == nil {
-			return checkWritten(t, e, written, want, len(options) == 0)
+			return checkWritten(e, written, want, len(options) == 0)
 		}
 		if !apiserver.IsConflict(err) {
 			break
 		}
-		if t.firstIssuance() && apierrors.IsAlreadyExists(err) {
-			t.state.secretInTheWay = true
+		if t.firstIssuance && apierrors.IsAlreadyExists(err) {
 			return e, errSecretExists
 		}
 		if base, err = s.getAgain(ctx, want); err != nil {
@@ -96,7 +94,7 @@ func (s secrets) apply(ctx context.Context, t target, e existing, want *corev1.S
 		}
 		err = apiserver.ErrContended
 	}
-	return e, writeFailed(t, want, err)
+	return e, writeFailed(want, err)
 }
 
 // getAgain reads uncached the Secret that a write has met; nil if there is none any more. It fails where the desired Secret
@@ -111,23 +109,20 @@ func (s secrets) getAgain(ctx context.Context, want *corev1.Secret) (*corev1.Sec
 
 // checkWritten returns the Secret that came back from a write, or that would have been written, and an error where admission
 // has made something else of what was sent.
-func checkWritten(t target, before existing, written, sent *corev1.Secret, forReal bool) (existing, error) {
+func checkWritten(before existing, written, sent *corev1.Secret, forReal bool) (existing, error) {
 	e := before
 	if forReal {
 		e = readExisting(written)
 		e.written = true
-		version := e.secret.ResourceVersion // alone: the Secret itself is not kept
-		t.state.secretVersion.Store(&version)
 	}
 	if what := secret.Altered(stripped(written), sent); what != "" {
-		return e, changedByAdmission(t, sent, what)
+		return e, changedByAdmission(sent, what)
 	}
 	return e, nil
 }
 
 // writeFailed returns the error for a Secret that the API server did not take.
-func writeFailed(t target, want *corev1.Secret, err error) error {
-	t.state.writeFailed = true
+func writeFailed(want *corev1.Secret, err error) *reconcileError {
 	message, transient := apiserver.Describe(err)
 	failure := newError(v1alpha1.ReasonSecretWriteFailed, "Secret %s cannot be written: %s", want.Name, message)
 	failure.recoverable = transient
@@ -135,9 +130,10 @@ func writeFailed(t target, want *corev1.Secret, err error) error {
 }
 
 // changedByAdmission returns the error for a Secret of which the API server made something else.
-func changedByAdmission(t target, sent *corev1.Secret, what string) error {
-	t.state.writeFailed, t.state.altered = true, true
-	return newError(v1alpha1.ReasonSecretWriteFailed,
+func changedByAdmission(sent *corev1.Secret, what string) *reconcileError {
+	failure := newError(v1alpha1.ReasonSecretWriteFailed,
 		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
 		sent.Name, what, secret.UIDLabel)
+	failure.altered = true
+	return failure
 }
