@@ -43,7 +43,7 @@ type Reconciler struct {
 	// Events records events. Audit logs each issuance.
 	Events events.EventRecorder
 	Audit  logr.Logger
-	// Metrics counts what is done; it is to be told of calls and waits, too (see its methods).
+	// Metrics counts what is done. Its methods Called and Waited must be given to the STS client and the budget.
 	Metrics *Metrics
 	// ClusterName stands before the namespace in session names; it may be empty.
 	ClusterName string

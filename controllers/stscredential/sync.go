@@ -43,15 +43,14 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 		return e, state.again(waitFor(contendedRetry, ""))
 	}
 	state.pace.done(key, now)
-	synced, failed := e, error(nil)
+	synced := e
 	if err != nil {
-		failed = writeFailed(want, err)
-	} else if synced, failed = checkWritten(e, written, want, true); failed == nil && e.intact && !synced.intact {
-		failed = changedByAdmission(want, "record")
+		err = writeFailed(want, err)
+	} else if synced, err = checkWritten(e, written, want, true); err == nil && e.intact && !synced.intact {
+		err = changedByAdmission(want, "record")
 	}
-	state.failed, err = first(failed)
-	if state.failed == nil {
-		return synced, err
+	if state.failed, _ = first(err); state.failed == nil {
+		return synced, nil
 	}
 	return synced, state.failed.retry(state.pace.until(key, now))
 }
