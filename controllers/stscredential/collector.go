@@ -46,7 +46,7 @@ type collector struct {
 	sts      STS
 	operator *identity.Operator
 	budget   *ratelimit.Budget
-	expired  *expired
+	expired  *expiredSeconds
 	elected  <-chan struct{}
 }
 

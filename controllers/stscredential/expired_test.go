@@ -86,11 +86,11 @@ func TestExpiredSeconds(t *testing.T) {
 func TestWhatHadExpiredBeforeDoesNotCount(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	c := &v1alpha1.StsCredential{}
-	var e expired
-	e.before(c, true, now)
+	var e expiredSeconds
+	e.reconciling(c, true, now)
 	c.Status.ExpiresAt = &metav1.Time{Time: now.Add(-time.Hour)}
-	e.note(c, now, now.Add(2*time.Second))
-	e.before(c, true, now.Add(5*time.Second))
+	e.reconciled(c, now, now.Add(2*time.Second))
+	e.reconciling(c, true, now.Add(5*time.Second))
 	if got := e.seconds(now.Add(7 * time.Second)); got != 7 {
 		t.Errorf("%v s, want 7", got)
 	}

@@ -54,15 +54,18 @@ func (s secrets) cleanAll(ctx context.Context, recorder events.EventRecorder, c 
 // clean takes what was written out of one Secret, if it was adopted.
 func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential, name string) error {
 	found, err := s.getUncached(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name})
-	if err != nil || found == nil || !secret.Owned(found, c) || !secret.Adopted(found) || neverWritten(found) {
+	if err != nil || found == nil || !secret.Owned(found, c) || !secret.Adopted(found) {
 		return err
 	}
-	if !secret.Removable(found, c) {
+	e := readExisting(found)
+	if e.isUnmodified() {
+		return nil
+	}
+	if !secret.Removable(e.secret, c) {
 		notCleaned(recorder, c, name, "it was edited since")
 		return nil
 	}
-	patch := secret.Release(stripped(found))
-	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, patch))
+	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, secret.Release(e.secret)))
 	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}
@@ -78,10 +81,4 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 func notCleaned(recorder events.EventRecorder, c *v1alpha1.StsCredential, name, why string) {
 	recorder.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
 		"what was written to Secret %s stays there until it expires, since it cannot be taken out: %s", name, why)
-}
-
-// neverWritten reports whether an adopted Secret has no record: its owner consented, and nothing was written yet.
-func neverWritten(s *corev1.Secret) bool {
-	record, _ := secret.Read(s)
-	return record == nil
 }

@@ -4,9 +4,12 @@
 package stscredential
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -18,7 +21,7 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 	waits     prometheus.Histogram
 	renewals  *prometheus.CounterVec
-	expired   expired
+	expired   expiredSeconds
 }
 
 // renewalResults are what an attempt to renew can end with.
@@ -52,8 +55,8 @@ func NewMetrics() *Metrics {
 	}
 	for _, action := range []string{sts.ActionAssumeRole, sts.ActionAssumeRoleWithOIDC, sts.ActionGetCallerIdentity} {
 		m.durations.WithLabelValues(action)
-		for _, outcome := range sts.Results() {
-			m.requests.WithLabelValues(action, outcome)
+		for _, code := range sts.Results() {
+			m.requests.WithLabelValues(action, code)
 		}
 	}
 	for _, result := range renewalResults {
@@ -63,8 +66,8 @@ func NewMetrics() *Metrics {
 }
 
 // Called counts a call to STS. It is the Observe of sts.Options.
-func (m *Metrics) Called(action, outcome string, took time.Duration) {
-	m.requests.WithLabelValues(action, outcome).Inc()
+func (m *Metrics) Called(action, code string, took time.Duration) {
+	m.requests.WithLabelValues(action, code).Inc()
 	m.durations.WithLabelValues(action).Observe(took.Seconds())
 }
 
@@ -81,4 +84,67 @@ func (m *Metrics) attempted(err error) {
 		result = failed.reason
 	}
 	m.renewals.WithLabelValues(result).Inc()
+}
+
+// expiredSeconds sums up the time that credentials spend past their expiry. Reconciles report to it: there is one at each
+// expiry, and at each change. It remembers those alone that are expired now.
+type expiredSeconds struct {
+	mu    sync.Mutex
+	since map[types.NamespacedName]time.Time
+	past  float64 // seconds of those that are so no more
+	last  float64 // what seconds returned last
+}
+
+// reconciling takes in an object as the last reconcile left it. What happened before this process saw it, or
+// under another spec, is not counted: that may have been somebody else's to count, or suspended.
+func (e *expiredSeconds) reconciling(c *v1alpha1.StsCredential, seen bool, now time.Time) {
+	var from time.Time
+	if !seen {
+		from = now
+	}
+	e.reconciled(c, from, now)
+}
+
+// reconciled takes in an object that has been as it is since from, as far as is known.
+func (e *expiredSeconds) reconciled(c *v1alpha1.StsCredential, from, now time.Time) {
+	key := client.ObjectKeyFromObject(c)
+	expiry := c.Status.ExpiresAt
+	if c.Spec.Suspend || expiry == nil || now.Before(expiry.Time) {
+		e.over(key, now)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, counting := e.since[key]; counting {
+		return
+	}
+	if expiry.After(from) {
+		from = expiry.Time
+	}
+	if e.since == nil {
+		e.since = map[types.NamespacedName]time.Time{}
+	}
+	e.since[key] = from
+}
+
+// over ends what is counted of an object, if anything is.
+func (e *expiredSeconds) over(key types.NamespacedName, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if since, counting := e.since[key]; counting {
+		e.past += max(0, now.Sub(since)).Seconds()
+		delete(e.since, key)
+	}
+}
+
+// seconds is the sum until now. It never falls, not even if the clock is set back.
+func (e *expiredSeconds) seconds(now time.Time) float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sum := e.past
+	for _, since := range e.since {
+		sum += max(0, now.Sub(since)).Seconds()
+	}
+	e.last = max(e.last, sum)
+	return e.last
 }

@@ -5,11 +5,14 @@ package stscredential
 
 import (
 	"context"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -51,4 +54,93 @@ func (s secrets) getSecret(ctx context.Context, t target, blocked *reconcileErro
 		return nil, nil
 	}
 	return s.getUncached(ctx, key)
+}
+
+// takeOver decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
+// StsCredential that does not want it any more. Everything else is a conflict. Nothing is written before STS has answered.
+func takeOver(ctx context.Context, live client.Reader, t target, found *corev1.Secret) (existing, error) {
+	free, err := superseded(ctx, live, found)
+	switch {
+	case err != nil:
+		return existing{}, err
+	case !free:
+		return existing{}, conflictWith(found, t.credential.Name)
+	}
+	e := readExisting(found)
+	e.takenOver = true
+	return e, nil
+}
+
+// superseded reports whether the StsCredential that a stripped Secret was made for is gone or going, or names another Secret.
+// It is read uncached: the cache may be behind, or select others.
+func superseded(ctx context.Context, live client.Reader, s *corev1.Secret) (bool, error) {
+	name := secret.Holder(s)
+	if name == "" {
+		return false, nil
+	}
+	holder := &v1alpha1.StsCredential{}
+	if err := live.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, holder); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			return true, nil
+		}
+		return false, fmt.Errorf("read StsCredential %s/%s: %w", s.Namespace, name, err)
+	}
+	return !holder.DeletionTimestamp.IsZero() || holder.SecretName() != s.Name, nil
+}
+
+// conflictWith returns the error for a Secret that the StsCredential of this name may not write to: whose it is, and how to
+// go on.
+func conflictWith(found *corev1.Secret, credential string) error {
+	return newError(v1alpha1.ReasonSecretConflict,
+		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(conflictRetry)
+}
+
+// whoseSecret says why a Secret is not this StsCredential's.
+func whoseSecret(found *corev1.Secret) string {
+	controller := metav1.GetControllerOfNoCopy(found)
+	copied := secret.Original(found)
+	switch {
+	case found.Type != corev1.SecretTypeOpaque:
+		return "is not of type Opaque"
+	case copied != "":
+		return "is a copy of Secret " + copied
+	case secret.OriginalCredential(found) != "":
+		return "is a copy of the Secret of StsCredential " + secret.OriginalCredential(found)
+	case controller != nil:
+		return fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name)
+	case secret.RecordedFor(found) != "":
+		return "belongs to StsCredential " + secret.RecordedFor(found) + " by its record"
+	}
+	return "is not this StsCredential's"
+}
+
+// wayOut is what its owner can do beside choosing another name.
+func wayOut(found *corev1.Secret, credential string) string {
+	switch {
+	case found.Type != corev1.SecretTypeOpaque || metav1.GetControllerOfNoCopy(found) != nil:
+		return " or delete the Secret"
+	case secret.RecordedFor(found) != "":
+		return fmt.Sprintf(", delete the Secret, or hand it over: kubectl -n %s annotate secret %s --overwrite %s- %s=%s",
+			found.Namespace, found.Name, secret.CredentialAnnotation, v1alpha1.AnnotationAdopt, credential)
+	}
+	return fmt.Sprintf(", delete the Secret, or let its owner consent with the annotation %s: %s", v1alpha1.AnnotationAdopt, credential)
+}
+
+// checkNoIdentity refuses to adopt a Secret that an StsCredential of the namespace reads an AccessKey from: the first write
+// could replace the key, and nobody has another copy.
+func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e existing) error {
+	if !e.isUnmodified() || t.credential.Spec.Suspend {
+		return nil
+	}
+	var users v1alpha1.StsCredentialList
+	err := cached.List(ctx, &users, client.InNamespace(t.credential.Namespace), client.MatchingFields{byIdentity: e.secret.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("list the StsCredentials that use Secret %s/%s: %w", t.credential.Namespace, e.secret.Name, err)
+	}
+	if len(users.Items) > 0 {
+		return newError(v1alpha1.ReasonSecretConflict,
+			"Secret %s is not adopted: StsCredential %s reads its AccessKey from it (identity.accessKey.secretName). Choose another spec.secret.name.",
+			e.secret.Name, users.Items[0].Name).retry(conflictRetry)
+	}
+	return nil
 }

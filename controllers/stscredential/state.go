@@ -5,7 +5,6 @@ package stscredential
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -42,7 +41,7 @@ type objectState struct {
 	seen    time.Time
 	// secretVersion is that of the Secret when it was written last, to recognise a cache that lags behind and, while a reconcile
 	// may be under way, the Secret that a watch brings back.
-	secretVersion atomic.Pointer[string]
+	secretVersion string // guarded by the lock of objectStates where other goroutines read it
 	// secretInTheWay: the create of a first issuance has met a Secret that the cache does not show. It is read uncached from now on.
 	secretInTheWay bool
 
@@ -77,7 +76,16 @@ func (s *objectStates) isOwnWrite(o client.Object) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := s.byKey[types.NamespacedName{Namespace: o.GetNamespace(), Name: secret.CredentialName(o)}]
-	return of != nil && of.writtenVersion() == o.GetResourceVersion()
+	return of != nil && of.secretVersion == o.GetResourceVersion()
+}
+
+// recordSecret records the version of a Secret, if it was written.
+func (s *objectStates) recordSecret(of *objectState, e existing) {
+	if e.written {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		of.secretVersion = e.secret.ResourceVersion
+	}
 }
 
 // recordVersion records the version of an object.
@@ -90,29 +98,13 @@ func (s *objectState) lags(c *v1alpha1.StsCredential, now time.Time) bool {
 	return older(c.ResourceVersion, s.version) && now.Sub(s.seen) < lagMax
 }
 
-// recordSecret records the version of a Secret, if it was written.
-func (s *objectState) recordSecret(e existing) {
-	if e.written {
-		version := e.secret.ResourceVersion // alone: the Secret itself is not kept
-		s.secretVersion.Store(&version)
-	}
-}
-
-func (s *objectState) writtenVersion() string {
-	if written := s.secretVersion.Load(); written != nil {
-		return *written
-	}
-	return ""
-}
-
 // history returns what a reconcile must know of earlier ones.
 func (s *objectState) history(c *v1alpha1.StsCredential) history {
 	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
 	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && c.Status.AccessKeyID == ""
-	written := s.writtenVersion()
 	return history{
 		specChanged:   s.generation != c.Generation,
-		firstIssuance: waiting && !s.secretInTheWay && written == "",
-		secretVersion: written,
+		firstIssuance: waiting && !s.secretInTheWay && s.secretVersion == "",
+		secretVersion: s.secretVersion,
 	}
 }

@@ -45,7 +45,7 @@ type statusWriter struct {
 	sts             STS
 	events          events.EventRecorder
 	tracksConsumers bool
-	since           time.Time // of the first reconcile
+	firstSeen       time.Time
 }
 
 // update is the only place that writes status: once, if anything changed, and an event for each change of condition. It
@@ -53,7 +53,7 @@ type statusWriter struct {
 // changed since it was read: what a process that was stopped in between has to report is no longer so.
 func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error) {
 	next := o.requeue(w.sts.Now())
-	if o.debounced(w.since, w.clock.Now()) {
+	if o.debounced(w.firstSeen, w.clock.Now()) {
 		return next, nil
 	}
 	c := o.credential
@@ -77,13 +77,13 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 
 // debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
 // what the status says holds until then.
-func (o outcome) debounced(since, now time.Time) bool {
+func (o outcome) debounced(firstSeen, now time.Time) bool {
 	if !o.decision.Renew() || !o.waits() || o.err.retryAfter >= quietWait {
 		return false
 	}
 	ready := meta.FindStatusCondition(o.credential.Status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil {
-		return now.Sub(since) < quietWait
+		return now.Sub(firstSeen) < quietWait
 	}
 	return o.decision.Usable || ready.Status != metav1.ConditionTrue
 }

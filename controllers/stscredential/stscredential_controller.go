@@ -95,7 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	defer func() { state.recordVersion(credential, r.Clock.Now()) }()
 	began, history := r.STS.Now(), state.history(credential)
-	r.Metrics.expired.before(credential, !history.specChanged, began)
+	r.Metrics.expired.reconciling(credential, !history.specChanged, began)
 	done, err := r.reconcile(ctx, credential, history, state, stopping)
 	if errors.Is(err, errSecretExists) { // what was issued is kept: whose the Secret is decides what becomes of it
 		state.secretInTheWay = true
@@ -108,7 +108,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	status := statusWriter{r.Client, r.Clock, r.STS, r.Events, r.TracksConsumers, state.since}
 	next, err := status.update(ctx, done)
 	if err == nil {
-		r.Metrics.expired.note(credential, began, r.STS.Now())
+		r.Metrics.expired.reconciled(credential, began, r.STS.Now())
 	}
 	return next, err
 }
@@ -142,12 +142,12 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	calls := roleAssumer{r.Operator, r.ServiceAccounts, r.AccessKeys, r.Budget, r.Clock, r.Audit, stopping}
 	renewer := renewer{decider, calls, secrets, finalizers, r.Clock, r.Metrics}
 	renewed, renewErr := renewer.renew(ctx, t, found, decision, blocked, &state.renewal)
-	state.recordSecret(renewed)
+	r.states.recordSecret(state, renewed)
 	if _, err := first(renewErr); err != nil {
 		return outcome{}, err
 	}
 	synced, syncErr := syncer{secrets, r.Clock, r.STS}.sync(ctx, t, renewed, &state.sync)
-	state.recordSecret(synced)
+	r.states.recordSecret(state, synced)
 	state.renewal.recordRefusal(syncErr)
 	decision = decider.decide(t, synced)
 	due, orphanErr := orphans{r.Client, finalizers, r.STS}.delete(ctx, t, decision)
