@@ -87,7 +87,7 @@ func run(ctx context.Context, s *settings) error {
 	}
 	uncached := apiserver.BoundReads(mgr.GetAPIReader())
 	reconciler := &stscredential.Reconciler{
-		Client: mgr.GetClient(), Live: uncached,
+		Client: mgr.GetClient(), APIReader: uncached,
 		STS: client, Budget: budget, Operator: operator, Metrics: counts,
 		AccessKeys: identity.NewAccessKeys(identity.AccessKeysOptions{Reader: uncached, STS: client, Clock: clock.RealClock{}}),
 		Early:      renewal.NewEarly(),

@@ -45,7 +45,7 @@ func (env *environment) restartOperator() {
 	metrics, early := stscredential.NewMetrics(), renewal.NewEarly()
 	client := env.NewSTSClient(2*time.Second, metrics.Called)
 	env.issuer = &stscredential.Reconciler{
-		Client: cached, Live: cluster.APIReader(), STS: client, Clock: env.OperatorClock, Events: env.Recorder, Audit: logr.Discard(),
+		Client: cached, APIReader: cluster.APIReader(), STS: client, Clock: env.OperatorClock, Events: env.Recorder, Audit: logr.Discard(),
 		Metrics: metrics, Early: early, Operator: env.NewOperator(client), AccessKeys: env.NewAccessKeys(client),
 		Budget: ratelimit.NewBudget(1000, 1000, env.OperatorClock), TracksConsumers: true,
 	}

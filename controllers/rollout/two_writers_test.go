@@ -286,7 +286,7 @@ func TestEventsTriggerBothControllers(t *testing.T) {
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	env.Must(err)
-	env.issuer.Client, env.issuer.Live, env.Client, env.APIReader = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient(), mgr.GetAPIReader()
+	env.issuer.Client, env.issuer.APIReader, env.Client, env.APIReader = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient(), mgr.GetAPIReader()
 	env.Must(env.issuer.SetupWithManager(env.Context(), mgr, 4))
 	env.Must(env.SetupWithManager(env.Context(), mgr, 4))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,7 +21,7 @@ import (
 func TestAdmissionLetsTheOperatorWork(t *testing.T) {
 	env := newEnvironment(t)
 	operator := env.restrictedClient()
-	env.Client, env.Live = listsCached{operator}, operator
+	env.Client, env.APIReader = listsCached{operator}, operator
 	c := env.CreateCredential("orders")
 	env.reconcile(c)
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
@@ -172,7 +172,7 @@ func TestAdmissionOfStsCredentials(t *testing.T) {
 func TestAdmissionLetsTheOperatorAdopt(t *testing.T) {
 	env := newEnvironment(t)
 	operator := env.restrictedClient()
-	env.Client, env.Live = listsCached{operator}, operator
+	env.Client, env.APIReader = listsCached{operator}, operator
 	env.createForeignSecret("theirs", "orders")
 	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "theirs" })
 	env.reconcile(c)

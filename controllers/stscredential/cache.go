@@ -74,7 +74,7 @@ func strip(object any) (any, error) {
 }
 
 // maxConditions and maxCondition bound the conditions that are kept, and in bytes the message of each. The operator's own
-// are fewer and shorter; nobody else may write to the status.
+// are fewer and shorter; no other client may write to the status.
 const maxConditions, maxCondition = 16, 1024
 
 // stripCredential keeps of an StsCredential what is read. Its metadata is not whole then: a write must take the finalizers

@@ -38,7 +38,7 @@ type STS interface {
 
 // clockMonitor keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
 // credential when it changes: the times of their next reconciles are wrong then. Only an answer of STS shows its
-// time, so it asks who the operator is when the local clock was set, and until there was a first answer.
+// time, so it calls GetCallerIdentity when the local clock was set, and until there was a first answer.
 type clockMonitor struct {
 	client.Reader
 	sts      STS
@@ -70,7 +70,7 @@ func (m *clockMonitor) Start(ctx context.Context) error {
 			after := m.clock.Now()
 			jumped := m.jump(before, after).Abs() >= clockStep
 			before = after
-			doubtful = (jumped || doubtful) && !m.asked(ctx)
+			doubtful = (jumped || doubtful) && !m.synced(ctx)
 			_ = m.operator.Identify(ctx) // tried again until it is answered, with a backoff of its own
 			// After a jump the timers are wrong even if the difference is not: the machine may have slept.
 			if skew := m.sts.Skew(); jumped || (skew-planned).Abs() >= clockStep {
@@ -81,9 +81,9 @@ func (m *clockMonitor) Start(ctx context.Context) error {
 	}
 }
 
-// asked reports whether STS answered, be it with a refusal, and so told its time; or that the operator has nobody to ask
-// as, so that it is left to the next call.
-func (m *clockMonitor) asked(ctx context.Context) bool {
+// synced reports whether STS answered, be it with a refusal, and so showed its time; or that the operator has no identity, so
+// that it is left to the next call.
+func (m *clockMonitor) synced(ctx context.Context) bool {
 	keys, err := m.operator.Credentials(ctx)
 	if err != nil {
 		return true

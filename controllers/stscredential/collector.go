@@ -110,7 +110,7 @@ func collect(c *v1alpha1.StsCredential, now time.Time, out chan<- prometheus.Met
 	if meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) && expires != nil && now.Before(expires.Time) {
 		ready = 1
 	}
-	if ready == 1 || !c.Spec.Suspend { // nobody waits for a suspended one to become ready
+	if ready == 1 || !c.Spec.Suspend { // a suspended one is not expected to become ready
 		gauge(readyDesc, ready)
 	}
 	if c.Status.Consumers != nil {

@@ -187,7 +187,7 @@ func TestRequestsPerPass(t *testing.T) {
 	c := env.CreateCredential("orders")
 	var reads, writes int
 	count := func() {
-		env.Live = interceptor.NewClient(api, interceptor.Funcs{
+		env.APIReader = interceptor.NewClient(api, interceptor.Funcs{
 			Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 				reads++
 				return cl.Get(ctx, key, o, opts...)
@@ -247,7 +247,7 @@ func TestWaitingForATurnReadsNothing(t *testing.T) {
 			env := newEnvironment(t)
 			env.Budget = stsBudget(env, 0.1, 1)
 			reads := 0
-			env.Live = interceptor.NewClient(api, interceptor.Funcs{
+			env.APIReader = interceptor.NewClient(api, interceptor.Funcs{
 				Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 					if key.Name == "late" {
 						reads++

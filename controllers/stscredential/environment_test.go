@@ -79,7 +79,7 @@ func (env *environment) restartOperator() {
 	metrics := NewMetrics()
 	env.stsClient = env.NewSTSClient(env.stsTimeout, metrics.Called)
 	env.Reconciler = &Reconciler{
-		Client: cached, Live: cluster.APIReader(), STS: env.stsClient, Clock: env.OperatorClock, Events: env.Recorder, Audit: env.log.logger(),
+		Client: cached, APIReader: cluster.APIReader(), STS: env.stsClient, Clock: env.OperatorClock, Events: env.Recorder, Audit: env.log.logger(),
 		Metrics: metrics, Early: renewal.NewEarly(), Operator: env.NewOperator(env.stsClient), AccessKeys: env.NewAccessKeys(env.stsClient),
 	}
 	env.Budget = stsBudget(env, 1000, 1000)

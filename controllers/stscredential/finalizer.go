@@ -17,7 +17,7 @@ import (
 // finalizers puts the finalizer of adopted Secrets on StsCredentials, and takes it off.
 type finalizers struct {
 	client.Client
-	live client.Reader
+	uncached client.Reader
 }
 
 // restore puts the finalizer back where the Secret is an adopted one that was written to before, and another client
@@ -51,17 +51,17 @@ func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretNa
 	if controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
 	}
-	live, err := f.getLive(ctx, c)
-	if err == nil && (live == nil || !live.DeletionTimestamp.IsZero()) {
+	current, err := f.getUncached(ctx, c)
+	if err == nil && (current == nil || !current.DeletionTimestamp.IsZero()) {
 		err = errDeleting
 	}
 	if err == nil {
-		seen := live.ResourceVersion
-		if err = f.patch(ctx, live, controllerutil.AddFinalizer); err == nil {
+		seen := current.ResourceVersion
+		if err = f.patch(ctx, current, controllerutil.AddFinalizer); err == nil {
 			if c.ResourceVersion == seen { // otherwise the status is not written: it was worked out for an older spec
-				c.ResourceVersion = live.ResourceVersion
+				c.ResourceVersion = current.ResourceVersion
 			}
-			c.Finalizers = live.Finalizers
+			c.Finalizers = current.Finalizers
 			return nil
 		}
 	}
@@ -77,28 +77,28 @@ func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretNa
 
 // remove lets an object go that is being deleted.
 func (f finalizers) remove(ctx context.Context, c *v1alpha1.StsCredential) error {
-	live, err := f.getLive(ctx, c)
-	if err != nil || live == nil || !controllerutil.ContainsFinalizer(live, v1alpha1.FinalizerAdoptedSecret) {
+	current, err := f.getUncached(ctx, c)
+	if err != nil || current == nil || !controllerutil.ContainsFinalizer(current, v1alpha1.FinalizerAdoptedSecret) {
 		return err
 	}
-	return client.IgnoreNotFound(f.patch(ctx, live, controllerutil.RemoveFinalizer))
+	return client.IgnoreNotFound(f.patch(ctx, current, controllerutil.RemoveFinalizer))
 }
 
-// getLive reads an object past the cache; nil if it is gone, or another one has its name.
-func (f finalizers) getLive(ctx context.Context, c *v1alpha1.StsCredential) (*v1alpha1.StsCredential, error) {
-	live := &v1alpha1.StsCredential{}
-	if err := f.live.Get(ctx, client.ObjectKeyFromObject(c), live); err != nil {
+// getUncached gets an object uncached; nil if it is gone, or another one has its name.
+func (f finalizers) getUncached(ctx context.Context, c *v1alpha1.StsCredential) (*v1alpha1.StsCredential, error) {
+	current := &v1alpha1.StsCredential{}
+	if err := f.uncached.Get(ctx, client.ObjectKeyFromObject(c), current); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	if live.UID != c.UID {
+	if current.UID != c.UID {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	return live, nil
+	return current, nil
 }
 
 // patch changes the finalizer of an object that was read uncached, and fails if it has changed since.
-func (f finalizers) patch(ctx context.Context, live *v1alpha1.StsCredential, change func(client.Object, string) bool) error {
-	seen := live.DeepCopy()
-	change(live, v1alpha1.FinalizerAdoptedSecret)
-	return f.Patch(ctx, live, client.MergeFromWithOptions(seen, client.MergeFromWithOptimisticLock{}))
+func (f finalizers) patch(ctx context.Context, current *v1alpha1.StsCredential, change func(client.Object, string) bool) error {
+	seen := current.DeepCopy()
+	change(current, v1alpha1.FinalizerAdoptedSecret)
+	return f.Patch(ctx, current, client.MergeFromWithOptions(seen, client.MergeFromWithOptimisticLock{}))
 }

@@ -42,7 +42,7 @@ func (a roleAssumer) issue(ctx context.Context, t target, e existing, d renewal.
 	return issued, err
 }
 
-// assumeRole makes one call. Where STS has not said yet who calls, it is asked that first, which is a call of its own.
+// assumeRole makes one call. Where the caller is not known, GetCallerIdentity comes first, which is a call of its own.
 func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d renewal.Decision, pace *callPace) (credentials.Credentials, error) {
 	who, err := a.identityOf(ctx, t)
 	if err != nil {
@@ -94,7 +94,7 @@ func (a roleAssumer) identityOf(ctx context.Context, t target) (identity.Identit
 	return a.serviceAccounts.Identity(ctx, t.credential.Namespace, *who.ServiceAccount)
 }
 
-// identify returns the caller. It asks STS for it where that is not known, within the budget, or returns how long to wait for
+// identify returns the caller. It calls GetCallerIdentity where that is not known, within the budget, or returns how long to wait for
 // that. A throttling answer pauses the budget: the next call waits for that.
 func (a roleAssumer) identify(ctx context.Context, who identity.Identity, claim ratelimit.Claim, pace *callPace) (sts.Caller, error) {
 	if who.Identify == nil {
@@ -128,7 +128,7 @@ func (a roleAssumer) acquire(account string, claim ratelimit.Claim, pace *callPa
 	return nil
 }
 
-// claimOf is what decides whose turn in the budget it is. What a renewal that is due, requested or wanted by a grant replaces
+// claimOf returns what decides the order in the budget. What a renewal that is due, requested or wanted by a grant replaces
 // works on until it expires; everything else is a first issuance. An edited record says nothing.
 func claimOf(t target, e existing, d renewal.Decision) ratelimit.Claim {
 	claim := ratelimit.Claim{NamespacedName: client.ObjectKeyFromObject(t.credential), First: true}

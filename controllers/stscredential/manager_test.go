@@ -40,7 +40,7 @@ func (env *environment) startManager(change ...func(*ctrl.Options)) (mgr ctrl.Ma
 	}
 	mgr, err = ctrl.NewManager(cluster.Config, managed)
 	env.Must(err)
-	env.Client, env.Live = mgr.GetClient(), mgr.GetAPIReader()
+	env.Client, env.APIReader = mgr.GetClient(), mgr.GetAPIReader()
 	env.Must(env.SetupWithManager(env.Context(), mgr, testWorkers))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

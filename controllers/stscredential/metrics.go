@@ -71,7 +71,7 @@ func (m *Metrics) Called(action, code string, took time.Duration) {
 	m.durations.WithLabelValues(action).Observe(took.Seconds())
 }
 
-// Waited counts a wait for a turn in the budget. It is the argument of ratelimit.Budget.Observe.
+// Waited counts a wait for the budget. It is the argument of ratelimit.Budget.Observe.
 func (m *Metrics) Waited(waited time.Duration) { m.waits.Observe(waited.Seconds()) }
 
 // attempted counts an attempt to renew, by the reason of its error; nil is success. A wait is no attempt.
@@ -96,7 +96,7 @@ type expiredSeconds struct {
 }
 
 // reconciling takes in an object as the last reconcile left it. What happened before this process saw it, or
-// under another spec, is not counted: that may have been somebody else's to count, or suspended.
+// under another spec, is not counted: another process may have counted that, or it was suspended.
 func (e *expiredSeconds) reconciling(c *v1alpha1.StsCredential, seen bool, now time.Time) {
 	var from time.Time
 	if !seen {

@@ -32,7 +32,7 @@ func (s secrets) observe(ctx context.Context, t target, blocked *reconcileError)
 	case blocked != nil || t.credential.Spec.Suspend:
 		return existing{}, nil //nolint:nilerr // nothing is written to it: blocked is reported already
 	}
-	return takeOver(ctx, s.live, t, stripped(found))
+	return takeOver(ctx, s.uncached, t, stripped(found))
 }
 
 // getSecret gets the Secret from the cache, or uncached where the cache shows none or an older one than was written last. It
@@ -58,8 +58,8 @@ func (s secrets) getSecret(ctx context.Context, t target, blocked *reconcileErro
 
 // takeOver decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
 // StsCredential that does not want it any more. Everything else is a conflict. Nothing is written before STS has answered.
-func takeOver(ctx context.Context, live client.Reader, t target, found *corev1.Secret) (existing, error) {
-	free, err := superseded(ctx, live, found)
+func takeOver(ctx context.Context, uncached client.Reader, t target, found *corev1.Secret) (existing, error) {
+	free, err := superseded(ctx, uncached, found)
 	switch {
 	case err != nil:
 		return existing{}, err
@@ -73,13 +73,13 @@ func takeOver(ctx context.Context, live client.Reader, t target, found *corev1.S
 
 // superseded reports whether the StsCredential that a stripped Secret was made for is gone or going, or names another Secret.
 // It is read uncached: the cache may be behind, or select others.
-func superseded(ctx context.Context, live client.Reader, s *corev1.Secret) (bool, error) {
+func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (bool, error) {
 	name := secret.Holder(s)
 	if name == "" {
 		return false, nil
 	}
 	holder := &v1alpha1.StsCredential{}
-	if err := live.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, holder); err != nil {
+	if err := uncached.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, holder); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			return true, nil
 		}

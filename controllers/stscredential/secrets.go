@@ -27,15 +27,15 @@ const (
 // secrets reads and writes the Secret of one StsCredential.
 type secrets struct {
 	client.Client
-	live  client.Reader
-	clock clock.PassiveClock
-	sts   STS
+	uncached client.Reader
+	clock    clock.PassiveClock
+	sts      STS
 }
 
-// getUncached reads a Secret past the cache; nil if there is none.
+// getUncached gets a Secret uncached; nil if there is none.
 func (s secrets) getUncached(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
 	found := &corev1.Secret{}
-	if err := s.live.Get(ctx, key, found); err != nil {
+	if err := s.uncached.Get(ctx, key, found); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	return found, nil

@@ -24,7 +24,7 @@ import (
 )
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, the clock, turns in the budget and requests to renew early; never the status.
+// Secrets, grants, the labels of namespaces, the clock, calls that the budget admits and requests to renew early; never the status.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		Complete(r)
 }
 
-// logConstructor names the object in a pass's log lines. controller-runtime's own names it twice and its kind three times,
+// logConstructor names the object in the log lines of a reconcile. controller-runtime's own names it twice and its kind three times,
 // which is encoded for each reconcile, whether it logs or not.
 func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	log = log.WithName("stscredential")

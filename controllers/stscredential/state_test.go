@@ -206,9 +206,9 @@ func TestQuietWaits(t *testing.T) {
 	}{
 		"nothing to wait for":                {looked: time.Second},
 		"just seen":                          {wait: time.Second, want: true},
-		"seen for almost half a minute":      {looked: quietWait - 1, wait: time.Second, want: true},
-		"seen for half a minute":             {looked: quietWait, wait: time.Second},
-		"a long wait to come":                {wait: quietWait},
+		"seen for almost half a minute":      {looked: debouncePeriod - 1, wait: time.Second, want: true},
+		"seen for half a minute":             {looked: debouncePeriod, wait: time.Second},
+		"a long wait to come":                {wait: debouncePeriod},
 		"an error":                           {wait: time.Second, err: newError("Reason", "no")},
 		"told Ready, and the Secret works":   {conditions: reported(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
 		"told Ready, but the Secret is gone": {conditions: reported(metav1.ConditionTrue), wait: time.Second},

@@ -25,9 +25,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
-// quietWait is how long a call may wait for its turn before the status reports it: from now or, where there is no condition yet,
-// from the first reconcile. Most waits are over before anybody could read the status, and each update is a write.
-const quietWait = 30 * time.Second
+// debouncePeriod is how long a call may wait before the status reports it: from now or, where there is no condition yet, from
+// the first reconcile. Most waits end before a person could read the status, and each update is a write.
+const debouncePeriod = 30 * time.Second
 
 // outcome is what a reconcile came to. The conditions are derived from it, and from nothing else.
 type outcome struct {
@@ -78,12 +78,12 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 // debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
 // what the status says holds until then.
 func (o outcome) debounced(firstSeen, now time.Time) bool {
-	if !o.decision.Renew() || !o.waits() || o.err.retryAfter >= quietWait {
+	if !o.decision.Renew() || !o.waits() || o.err.retryAfter >= debouncePeriod {
 		return false
 	}
 	ready := meta.FindStatusCondition(o.credential.Status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil {
-		return now.Sub(firstSeen) < quietWait
+		return now.Sub(firstSeen) < debouncePeriod
 	}
 	return o.decision.Usable || ready.Status != metav1.ConditionTrue
 }

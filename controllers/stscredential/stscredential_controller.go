@@ -27,12 +27,12 @@ import (
 type Reconciler struct {
 	// Client reads from the cache, in which Secrets are stripped (see package secret), and writes.
 	client.Client
-	// Live reads past the cache.
-	Live client.Reader
+	// APIReader reads uncached.
+	APIReader client.Reader
 	// STS has the time by STS's clock. Budget limits the calls to STS.
 	STS    STS
 	Budget *ratelimit.Budget
-	// Operator, ServiceAccounts and AccessKeys are who may ask STS. ServiceAccounts is nil where they are switched off.
+	// Operator, ServiceAccounts and AccessKeys are who may call STS. ServiceAccounts is nil where they are switched off.
 	Operator        *identity.Operator
 	ServiceAccounts *identity.ServiceAccounts
 	AccessKeys      *identity.AccessKeys
@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, finalize(ctx, secrets{Client: r.Client, live: r.Live}, finalizers{Client: r.Client, live: r.Live}, r.Events, credential)
+		return ctrl.Result{}, finalize(ctx, secrets{Client: r.Client, uncached: r.APIReader}, finalizers{Client: r.Client, uncached: r.APIReader}, r.Events, credential)
 	}
 	state := r.states.of(credential, r.Clock.Now())
 	if state.lags(credential, r.Clock.Now()) {
@@ -124,13 +124,13 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	}
 	t := target{credential: c, spec: asked, access: allowed, history: earlier, specRefused: specErr != nil}
 
-	secrets := secrets{r.Client, r.Live, r.Clock, r.STS}
+	secrets := secrets{r.Client, r.APIReader, r.Clock, r.STS}
 	found, conflictErr := secrets.observe(ctx, t, blocked)
 	blocked, err = first(specErr, accessErr, conflictErr)
 	if err != nil {
 		return outcome{}, err
 	}
-	finalizers := finalizers{r.Client, r.Live}
+	finalizers := finalizers{r.Client, r.APIReader}
 	finalizerErr := finalizers.restore(ctx, t, found)
 	decider := decider{r.Early, r.STS}
 	decision := decider.decide(t, found)

@@ -47,10 +47,10 @@ func (t target) stsRequest() secret.Request {
 	return secret.Request{Request: t.request, Identity: t.credential.Spec.Identity, ImposedPolicy: t.imposedPolicy}
 }
 
-// backoffKey tells tries apart: a failed one delays only another like it.
+// backoffKey distinguishes tries: a failed one delays only another like it.
 func (t target) backoffKey() string {
 	return fmt.Sprint(t.credential.Generation, "/", t.grantName, "/", t.imposedPolicy, "/", t.renewRequest)
 }
 
-// requestKey tells issued credentials apart: those that could not be written answer the same request only.
+// requestKey distinguishes issued credentials: those that could not be written answer the same request only.
 func (t target) requestKey() string { return t.stsRequest().Hash() + "/" + t.renewRequest }

@@ -138,7 +138,7 @@ func TestTheOperatorsIdentityCountsInItsBudget(t *testing.T) {
 	})
 	env.Must(env.Operator.Identify(env.Context()))
 	watch := env.clockMonitor(nil, nil, nil)
-	if !watch.asked(env.Context()) {
+	if !watch.synced(env.Context()) {
 		t.Fatal("STS did not answer")
 	}
 	c := env.CreateCredential("orders")
