@@ -51,19 +51,9 @@ func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretNa
 	if controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
 	}
-	current, err := f.getUncached(ctx, c)
-	if err == nil && (current == nil || !current.DeletionTimestamp.IsZero()) {
-		err = errDeleting
-	}
+	err := f.addTo(ctx, c)
 	if err == nil {
-		seen := current.ResourceVersion
-		if err = f.patch(ctx, current, controllerutil.AddFinalizer); err == nil {
-			if c.ResourceVersion == seen { // otherwise the status is not written: it was worked out for an older spec
-				c.ResourceVersion = current.ResourceVersion
-			}
-			c.Finalizers = current.Finalizers
-			return nil
-		}
+		return nil
 	}
 	why, transient := apiserver.Describe(err)
 	if errors.Is(err, errDeleting) {
@@ -73,6 +63,25 @@ func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretNa
 		"Secret %s is not written to: the finalizer that an adopted Secret needs cannot be put on this StsCredential: %s", secretName, why)
 	failure.recoverable = transient
 	return failure
+}
+
+func (f finalizers) addTo(ctx context.Context, c *v1alpha1.StsCredential) error {
+	current, err := f.getUncached(ctx, c)
+	if err != nil {
+		return err
+	}
+	if current == nil || !current.DeletionTimestamp.IsZero() {
+		return errDeleting
+	}
+	seen := current.ResourceVersion
+	if err := f.patch(ctx, current, controllerutil.AddFinalizer); err != nil {
+		return err
+	}
+	if c.ResourceVersion == seen { // otherwise the status is not written: it was worked out for an older spec
+		c.ResourceVersion = current.ResourceVersion
+	}
+	c.Finalizers = current.Finalizers
+	return nil
 }
 
 // remove lets an object go that is being deleted.
