@@ -69,6 +69,9 @@ func (c Config) isOwnHost(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
-	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
+	}
+	address, err := netip.ParseAddr(host)
 	return err == nil && (c.AllowNonLoopback || isLoopback(address))
 }

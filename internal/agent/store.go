@@ -103,7 +103,10 @@ func readFile(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("%s cannot be opened (%s). Mount the Secret there, or set %s", dir, cause(err), EnvDir)
 	}
 	defer func() { _ = root.Close() }()
-	file, err := root.OpenFile(fileName, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block it
+	file, err := open(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = open(root) // the kubelet may have removed the version that ..data led to just before
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing in %s. Add URI to spec.secret.formats of the StsCredential that writes the Secret", fileName, dir)
 	}
@@ -122,6 +125,11 @@ func readFile(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("%s in %s is larger than %d bytes. Let the StsCredential write it, by format URI", fileName, dir, maxFile)
 	}
 	return raw, nil
+}
+
+// open does not block where the file is a FIFO.
+func open(root *os.Root) (*os.File, error) {
+	return root.OpenFile(fileName, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // cause is the error below a path, which the message has already.

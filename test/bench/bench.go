@@ -20,6 +20,10 @@ type bench struct {
 
 // measure goes through all sizes.
 func (b *bench) measure(ctx context.Context) error {
+	var err error
+	if b.results.Agent, err = b.agent(ctx); err != nil || b.onlyAgent {
+		return err
+	}
 	if err := b.build(ctx); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type settings struct {
 	unrelated, unrelatedSize int
 	limit                    time.Duration
 	root, profiles           string
-	short, write             bool
+	short, write, onlyAgent  bool
 }
 
 func main() {
@@ -73,6 +73,7 @@ func parse(arguments []string) (s settings, err error) {
 	flags.DurationVar(&s.limit, "limit", time.Hour, "give up after this time")
 	flags.StringVar(&s.profiles, "profiles", "", "folder for CPU and heap profiles of the manager, which then is built with the tag pprof; they slow it down")
 	flags.BoolVar(&s.short, "short", false, "Check that the benchmark works: small numbers, a minute in total, no file written")
+	flags.BoolVar(&s.onlyAgent, "agent", false, "Measure only the agent, and replace only its section in docs/performance.md")
 	flags.BoolVar(&s.write, "write", true, "write docs/performance.md and the plot")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -124,6 +125,14 @@ func run(ctx context.Context, s settings) (err error) {
 		b.results.Missing = err.Error()
 	}
 	b.results.Took = time.Since(b.began)
+	if b.onlyAgent && b.results.Missing == "" {
+		fmt.Println()
+		fmt.Print(b.results.tables())
+		if s.write {
+			return b.results.saveAgent(filepath.Join(s.root, "docs"))
+		}
+		return nil
+	}
 	if len(b.results.Sizes) > 0 { // if it ended early, what was measured until then is told all the same
 		fmt.Println()
 		fmt.Print(b.results.tables())

@@ -101,12 +101,14 @@ type usage struct {
 	RSS, Peak int // bytes
 }
 
-func (m *manager) usage() (usage, error) {
-	stat, err := m.proc.Stat()
+func (m *manager) usage() (usage, error) { return usageOf(m.proc) }
+
+func usageOf(proc procfs.Proc) (usage, error) {
+	stat, err := proc.Stat()
 	if err != nil {
 		return usage{}, err
 	}
-	status, err := m.proc.NewStatus()
+	status, err := proc.NewStatus()
 	if err != nil {
 		return usage{}, err
 	}

@@ -36,6 +36,25 @@ func (r results) save(docs string) error {
 	return os.WriteFile(filepath.Join(docs, pictureFile), []byte(r.picture()), 0o644)
 }
 
+const agentHeading = "The agent"
+
+// saveAgent replaces the agent's section in the page in the folder of the docs.
+func (r results) saveAgent(docs string) error {
+	page := filepath.Join(docs, pageFile)
+	old, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	const picture = "\n!["
+	before, rest, found := strings.Cut(string(old), picture)
+	if !found {
+		return fmt.Errorf("%s has no picture, behind its tables: write the whole page first", page)
+	}
+	before, _, _ = strings.Cut(before, "## "+agentHeading+"\n")
+	section := fmt.Sprintf("## %s\n\n%s\n", agentHeading, r.agentTable())
+	return os.WriteFile(page, []byte(strings.TrimRight(before, "\n")+"\n\n"+section+picture+rest), 0o644)
+}
+
 // page is the docs' page but for what is written by hand.
 func (r results) page() string {
 	return `<!-- Written by make bench; do not edit above the line that says so. -->
@@ -67,6 +86,7 @@ func (r results) tables() string {
 	section("Restart", r.restartTable())
 	section("Renewal", r.renewalTable())
 	section("Secrets of other owners", r.crowdedTable())
+	section(agentHeading, r.agentTable())
 	return b.String()
 }
 

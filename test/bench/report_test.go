@@ -36,6 +36,11 @@ func measured() results {
 			N: 10000, Rate: 100, Took: 2 * time.Minute, Renewals: 12000, STSCalls: 12001, P99: 300 * time.Millisecond, Cores: 0.4,
 			Requests: requests{"PATCH secrets": 12001, "PUT stscredentials/status": 12000},
 		},
+		Agent: agentCost{
+			Binary: 7_000_000, FirstAnswer: 12 * time.Millisecond, IdleRSS: 9 << 20, RSS: 10 << 20, Peak: 10 << 20, CPUPerAnswer: 40 * time.Microsecond,
+			Kept:  agentLoad{Took: time.Second, Answers: 20_000, P50: time.Millisecond, P99: 2 * time.Millisecond},
+			Fresh: agentLoad{Took: time.Second, Answers: 4_000, P50: time.Millisecond, P99: 3 * time.Millisecond},
+		},
 		Took: 12 * time.Minute,
 	}
 }
@@ -124,6 +129,40 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+}
+
+// The agent's section is replaced alone.
+func TestTheAgentsSectionIsReplaced(t *testing.T) {
+	docs := t.TempDir()
+	if err := os.Mkdir(filepath.Join(docs, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := measured()
+	for _, before := range []agentCost{{}, r.Agent} { // a page without the section, and one with it
+		r.Agent = before
+		if err := r.save(docs); err != nil {
+			t.Fatal(err)
+		}
+		other := results{Agent: measured().Agent}
+		other.Agent.Binary = 11_000_000
+		if err := other.saveAgent(docs); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(docs, pageFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Agent = other.Agent
+		if want := r.page() + byHand + "\n"; string(got) != want {
+			t.Errorf("the page is\n%s\nwant\n%s", got, want)
+		}
+		for _, row := range []string{"| binary | ≤ 10 MB | 11 MB | **missed** |", "a connection each | ≥ 5000 | 4000 | **missed** |", "connections kept | ≥ 5000 | 20000 | met |"} {
+			if strings.Count(string(got), row) != 1 {
+				t.Errorf("the page does not have once %s:\n%s", row, got)
+			}
+		}
+		r.Agent = measured().Agent
 	}
 }
 

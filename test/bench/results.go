@@ -11,6 +11,7 @@ type results struct {
 	Sizes      []sized
 	Crowded    sized
 	Renewal    renewalPhase
+	Agent      agentCost
 	Took       time.Duration
 	Missing    string // why not all was measured; empty if it was
 }

@@ -1,0 +1,254 @@
+//go:build unix
+
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The agent follows the kubelet's update at once, without a poll, and tells of each in one line without a value.
+func TestSwapIsFollowed(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	if got := w.get(); got.status != http.StatusServiceUnavailable {
+		t.Errorf("before the Secret is there: %d %s", got.status, got.body)
+	}
+	for n := 1; n <= 3; n++ {
+		w.swap(n, issuance(n, begin.Add(time.Hour)))
+		w.eventually("swapped", func(a answer) bool { return a.number() == n })
+	}
+	log := w.logged()
+	if strings.Count(log, "Read credentials.") != 3 || strings.Contains(log, "hush") || strings.Contains(log, "STS.") {
+		t.Errorf("the log is\n%s", log)
+	}
+}
+
+// Where the directory cannot be watched, or is replaced by another one, it is followed by polling.
+func TestPollFollows(t *testing.T) {
+	w := newWorld(t)
+	volume := w.dir
+	w.dir = filepath.Join(volume, "mounted")
+	s := newStore(w.config())
+	poll := make(chan time.Time)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { s.follow(ctx, poll); close(ended) }()
+	defer func() { cancel(); <-ended }()
+	for n := 1; n <= 3; n++ {
+		w.must(os.RemoveAll(w.dir))
+		w.must(os.Mkdir(w.dir, 0o700))
+		w.swap(n, issuance(n, begin.Add(time.Hour)))
+		poll <- begin
+		poll <- begin // the first one has been dealt with
+		if got := string(s.current.Load().body); !strings.Contains(got, fmt.Sprintf("hush-%d", n)) {
+			t.Errorf("after a poll the agent holds %q, want issuance %d", got, n)
+		}
+	}
+}
+
+// Ten thousand updates under load: each answer is of one issuance, valid for another minute when it was asked for, and no
+// older than the one before on the same connection.
+func TestSwapsUnderLoad(t *testing.T) {
+	swaps := 10_000
+	if testing.Short() {
+		swaps = 500
+	}
+	w := newWorld(t)
+	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	w.start()
+	var served, refused atomic.Int64
+	var clients sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		clients.Go(func() {
+			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for last := 0; ; {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				asked := w.now()
+				got, err := ask(client, w.address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n := got.number()
+				switch {
+				case got.status == http.StatusServiceUnavailable:
+					refused.Add(1)
+				case n < last || n < 1:
+					t.Errorf("after issuance %d came %d: %s", last, n, got.body)
+					return
+				default:
+					served.Add(1)
+					last = n
+					if expires, err := parse([]byte(got.body)); err != nil || expires.Before(asked.Add(minLife)) {
+						t.Errorf("at %v: %v %s", asked, err, got.body)
+						return
+					}
+				}
+			}
+		})
+	}
+	for n := 2; n <= swaps; n++ {
+		w.step(time.Second)
+		life := time.Hour
+		if n%7 == 0 {
+			life = time.Duration(n%3) * 30 * time.Second // expired, or too close to it
+		}
+		w.swap(n, issuance(n, w.now().Add(life)))
+	}
+	w.swap(swaps+1, issuance(swaps+1, w.now().Add(time.Hour)))
+	w.eventually("the last one", func(a answer) bool { return a.number() == swaps+1 })
+	close(done)
+	clients.Wait()
+	t.Logf("%d swaps, %d answers with credentials, %d without", swaps, served.Load(), refused.Load())
+	if served.Load() < int64(swaps)/100 {
+		t.Errorf("only %d answers", served.Load())
+	}
+}
+
+func ask(client *http.Client, address string) (answer, error) {
+	response, err := client.Get("http://" + address + path) //nolint:noctx // of a test
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(body)}, err
+}
+
+// Whatever the agent is asked and reads, nothing of the credentials or the token is logged.
+func TestNoValueIsLogged(t *testing.T) {
+	w := newWorld(t)
+	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	w.start()
+	w.get()
+	w.raw(request("POST "+path, w.address))
+	w.raw("GET " + path + " HTTP/9.9\r\n\r\n")
+	w.raw(request("GET "+path+"\x00", w.address))
+	w.swap(2, issuance(2, begin.Add(time.Hour))[:150])
+	w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "incomplete") })
+	w.step(2 * time.Hour)
+	w.get()
+	for _, value := range []string{"hush", "STS.", token} {
+		if strings.Contains(w.logged(), value) {
+			t.Errorf("%s is logged:\n%s", value, w.logged())
+		}
+	}
+}
+
+// A request under way is answered when the agent is told to end. Afterwards it is away.
+func TestRequestsUnderWayAreFinished(t *testing.T) {
+	w := newWorld(t)
+	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	w.start()
+	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
+	w.must(err)
+	defer func() { _ = conn.Close() }()
+	whole := request("GET "+path, w.address)
+	_, err = conn.Write([]byte(whole[:len(whole)/2]))
+	w.must(err)
+	w.get() // so that the connection before has been accepted
+	w.stop()
+	w.waitFor("no new connections", func() bool {
+		other, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
+		if err == nil {
+			_ = other.Close()
+		}
+		return err != nil
+	})
+	_, err = conn.Write([]byte(whole[len(whole)/2:]))
+	w.must(err)
+	if got := w.read(bufio.NewReader(conn), whole); got.number() != 1 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// No more connections are accepted than the limit; the next one waits until one ends. Where they are scarce, none is kept.
+func TestConnectionsAreLimited(t *testing.T) {
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := limit(inner, 2)
+	accepted := make(chan net.Conn)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := limited.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	for range 3 {
+		conn, err := net.Dial("tcp", inner.Addr().String()) //nolint:noctx // of a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	first := <-accepted
+	if second := <-accepted; second == nil || !limited.crowded() {
+		t.Fatal("two connections of two do not crowd the listener")
+	}
+	select {
+	case <-accepted:
+		t.Fatal("a third connection of two is accepted")
+	case <-time.After(50 * time.Millisecond):
+	}
+	_ = first.Close()
+	_ = first.Close() // twice counts once
+	<-accepted
+	if err := limited.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, open := <-accepted; open {
+		t.Error("a connection is accepted after the end")
+	}
+	crowded := &handler{store: newStore(Config{}), path: []byte(path), crowded: func() bool { return true }}
+	recorder := &recorder{header: http.Header{}}
+	crowded.ServeHTTP(recorder, &http.Request{Method: http.MethodGet, Host: "evil.example"})
+	if recorder.header.Get("Connection") != "close" {
+		t.Error("a connection is kept where they are scarce")
+	}
+}
+
+// recorder is a response without a connection.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) { r.status = status }
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.body.Write(p)
+}

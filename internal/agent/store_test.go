@@ -1,0 +1,212 @@
+//go:build unix
+
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
+)
+
+// What the operator writes is what the agent serves.
+func TestFormatURIIsServed(t *testing.T) {
+	layout, err := secret.NewLayout(v1alpha1.SecretSpec{Formats: []v1alpha1.SecretFormat{v1alpha1.FormatURI}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := secret.StandIn()
+	given.IssuedAt, given.ExpiresAt = begin, begin.Add(time.Hour)
+	rendered, err := secret.Render(&v1alpha1.StsCredential{}, layout, given, secret.Request{Request: credentials.Request{}}, secret.Occasion{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if expires, err := parse(rendered.Data[fileName]); err != nil || !expires.Equal(given.ExpiresAt) {
+		t.Errorf("expires at %v, %v", expires, err)
+	}
+}
+
+// Credentials are served as long as they are valid for another minute. A file that the operator no longer renews is not served
+// after that, and a renewed one at once.
+func TestStaleFileIsNotServed(t *testing.T) {
+	w := newWorld(t)
+	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	w.start()
+	for _, tt := range []struct {
+		after  time.Duration
+		status int
+	}{
+		{0, http.StatusOK},
+		{59 * time.Minute, http.StatusOK},
+		{59*time.Minute + time.Nanosecond, http.StatusServiceUnavailable},
+		{time.Hour, http.StatusServiceUnavailable},
+		{1000 * time.Hour, http.StatusServiceUnavailable},
+	} {
+		w.step(begin.Add(tt.after).Sub(w.now()))
+		got := w.get()
+		if got.status != tt.status || (tt.status == http.StatusOK) != (got.number() == 1) {
+			t.Errorf("after %v: %d %s", tt.after, got.status, got.body)
+		}
+		if tt.status == http.StatusOK {
+			continue
+		}
+		var body unavailable
+		if err := json.Unmarshal([]byte(got.body), &body); err != nil || body.Code != "Unavailable" ||
+			!strings.Contains(body.Message, "expire at 2026-01-01T13:00:00Z") || !strings.Contains(body.Message, "conditions of the StsCredential") {
+			t.Errorf("after %v: %s", tt.after, got.body)
+		}
+	}
+	w.swap(2, issuance(2, w.now().Add(time.Minute)))
+	w.eventually("renewed", func(a answer) bool { return a.number() == 2 })
+}
+
+// Where there are no credentials to serve, the answer says why and what to do, and neither it nor the log has a value in it.
+func TestUnavailable(t *testing.T) {
+	valid := issuance(1, begin.Add(time.Hour))
+	for _, tt := range []struct {
+		name  string
+		given func(*world)
+		want  string
+	}{
+		{"no directory", func(w *world) { w.dir = filepath.Join(w.dir, "none") }, "cannot be opened (no such file or directory). Mount the Secret there, or set STSCRED_DIR"},
+		{"a file for a directory", func(w *world) {
+			w.dir = filepath.Join(w.dir, "file")
+			w.must(os.WriteFile(w.dir, []byte(valid), 0o600))
+		}, "cannot be opened (not a directory). Mount"},
+		{"an empty volume", func(*world) {}, "credentials.json is missing in"},
+		{"a Secret without the format", func(w *world) {
+			w.must(os.WriteFile(filepath.Join(w.dir, "ALIBABA_CLOUD_ACCESS_KEY_SECRET"), []byte("hush"), 0o600))
+		}, "Add URI to spec.secret.formats of the StsCredential"},
+		{"a directory", func(w *world) { w.must(os.Mkdir(filepath.Join(w.dir, fileName), 0o700)) }, "is not a regular file"},
+		{"a FIFO", func(w *world) { w.must(syscall.Mkfifo(filepath.Join(w.dir, fileName), 0o600)) }, "is not a regular file"},
+		{"nothing", func(w *world) { w.swap(1, "") }, "incomplete or not what format URI writes"},
+		{"half a file", func(w *world) { w.swap(1, valid[:len(valid)/2]) }, "incomplete or"},
+		{"all but the last brace", func(w *world) { w.swap(1, valid[:len(valid)-1]) }, "incomplete or"},
+		{"two files in one", func(w *world) { w.swap(1, valid+valid) }, "incomplete or"},
+		{"no JSON", func(w *world) { w.swap(1, "hush hush") }, "incomplete or"},
+		{"null", func(w *world) { w.swap(1, "null") }, "incomplete or"},
+		{"no token", func(w *world) { w.swap(1, strings.Replace(valid, "SecurityToken", "Other", 1)) }, "incomplete or"},
+		{"no secret", func(w *world) { w.swap(1, strings.Replace(valid, "hush-1", "", 1)) }, "incomplete or"},
+		{"an error's code", func(w *world) { w.swap(1, strings.Replace(valid, "Success", "Fail", 1)) }, "incomplete or"},
+		{"no expiration", func(w *world) { w.swap(1, strings.Replace(valid, "Expiration", "Expires", 1)) }, "incomplete or"},
+		{"an expiration without a time", func(w *world) { w.swap(1, strings.Replace(valid, "2026-01-01T13:00:00Z", "hush", 1)) }, "incomplete or"},
+		{"more than any Secret of ours", func(w *world) { w.swap(1, valid+strings.Repeat(" ", maxFile)) }, "larger than 65536 bytes"},
+		{"expired", func(w *world) { w.swap(1, issuance(1, begin)) }, "expire at 2026-01-01T12:00:00Z"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.given(w)
+			w.start()
+			got := w.get()
+			if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, `{"Code":"Unavailable","Message":"`) || !strings.Contains(got.body, tt.want) {
+				t.Errorf("%d %s, want %q", got.status, got.body, tt.want)
+			}
+			if all := got.body + w.logged(); strings.Contains(all, "hush") || strings.Contains(all, "STS.") {
+				t.Errorf("a value is told: %s", all)
+			}
+		})
+	}
+}
+
+// The largest file is served.
+func TestLargestFile(t *testing.T) {
+	w := newWorld(t)
+	content := issuance(1, begin.Add(time.Hour))
+	w.swap(1, content+strings.Repeat(" ", maxFile-len(content)))
+	w.start()
+	if got := w.get(); got.number() != 1 || len(got.body) != maxFile {
+		t.Errorf("%d, %d bytes", got.status, len(got.body))
+	}
+}
+
+// A link that somebody has put into the volume leads nowhere but within it, so that the agent shows no other file.
+func TestPlantedLinksLeadNowhere(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), fileName)
+	if err := os.WriteFile(outside, []byte(issuance(1, begin.Add(time.Hour))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, plant := range map[string]func(*world){
+		"an absolute link": func(w *world) { w.must(os.Symlink(outside, filepath.Join(w.dir, fileName))) },
+		"a relative link": func(w *world) {
+			relative, err := filepath.Rel(w.dir, outside)
+			w.must(err)
+			w.must(os.Symlink(relative, filepath.Join(w.dir, fileName)))
+		},
+		"the link of the version": func(w *world) { w.link(filepath.Dir(outside)); w.link(filepath.Dir(outside)) },
+		"a link within the version": func(w *world) {
+			w.must(os.Mkdir(filepath.Join(w.dir, "..2026"), 0o700))
+			w.must(os.Symlink(outside, filepath.Join(w.dir, "..2026", fileName)))
+			w.link("..2026")
+		},
+		"a chain of links": func(w *world) {
+			w.must(os.Symlink(filepath.Dir(outside), filepath.Join(w.dir, "a")))
+			w.must(os.Symlink("a", filepath.Join(w.dir, "b")))
+			w.must(os.Symlink(filepath.Join("b", fileName), filepath.Join(w.dir, fileName)))
+		},
+		"itself": func(w *world) { w.must(os.Symlink(fileName, filepath.Join(w.dir, fileName))) },
+		"the agent's environment": func(w *world) {
+			w.must(os.Symlink("/proc/self/environ", filepath.Join(w.dir, fileName)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			plant(w)
+			w.start()
+			if got := w.get(); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "hush") {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+// A file that cannot be used changes nothing as long as what was read before is valid.
+func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(w.dir, fileName) // a volume that is not the kubelet's
+	w.must(os.WriteFile(file, []byte(issuance(1, begin.Add(time.Hour))), 0o600))
+	w.start()
+	second := issuance(2, begin.Add(2*time.Hour))
+	for _, half := range []string{second[:1], second[:len(second)/2], second[:len(second)-1]} {
+		w.must(os.WriteFile(file, []byte(half), 0o600))
+		w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "incomplete") })
+		if got := w.get(); got.number() != 1 {
+			t.Errorf("while the file is %d bytes long: %d %s", len(half), got.status, got.body)
+		}
+	}
+	w.must(os.Remove(file))
+	w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "is missing") })
+	if got := w.get(); got.number() != 1 {
+		t.Errorf("without a file: %d %s", got.status, got.body)
+	}
+	w.step(time.Hour)
+	if got := w.get(); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "is missing") {
+		t.Errorf("once they expired: %d %s", got.status, got.body)
+	}
+	w.must(os.WriteFile(file, []byte(second), 0o600))
+	w.eventually("the whole file", func(a answer) bool { return a.number() == 2 })
+	w.must(os.WriteFile(file, []byte(second[:9]), 0o600))
+	w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") > 1 })
+	w.must(os.WriteFile(file, []byte(second), 0o600))
+	w.step(time.Hour - time.Minute + 1)
+	w.eventually("the same file again, expired", func(a answer) bool { return strings.Contains(a.body, "expire at 2026-01-01T14:00:00Z") })
+}
+
+func (w *world) waitFor(what string, holds func() bool) {
+	w.Helper()
+	for end := time.Now().Add(5 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("%s: not in time; the log is\n%s", what, w.logged())
+		}
+	}
+}
