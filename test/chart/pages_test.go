@@ -15,7 +15,7 @@ import (
 // What the pages give to paste about Helm works as it stands, each page from top to bottom on a cluster of its own.
 func TestHelmPages(t *testing.T) {
 	for _, path := range []string{
-		"README.md", "docs/install.md", "docs/operations.md", "docs/private-networks.md", "charts/sts-credential-operator/README.md",
+		"README.md", "docs/agent.md", "docs/install.md", "docs/operations.md", "docs/private-networks.md", "charts/sts-credential-operator/README.md",
 	} {
 		t.Run(path, func(t *testing.T) {
 			page, err := docs.Read(root, path)

@@ -20,6 +20,7 @@ import (
 // othersFlags are flags of other programs that the text names.
 var othersFlags = []string{
 	"--api-audiences", "--service-account-issuer", "--set", "--previous", "--track-consumers", "--rollouts",
+	"--dir", "--listen", "--token", "--allow-non-loopback", "--runtime-config", // of the agent and the API server
 }
 
 // The manager's flags are those of the table in docs/configuration.md, and the text names no others.
