@@ -45,6 +45,13 @@ func Check(ctx context.Context, c Config) error {
 	defer func() { _ = response.Body.Close() }()
 	switch response.StatusCode {
 	case http.StatusOK:
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxFile))
+		if err == nil {
+			_, err = parse(body)
+		}
+		if err != nil {
+			return fmt.Errorf("%s does not answer with credentials, so it is another program. Choose another port by %s", address, EnvListen)
+		}
 		return nil
 	case http.StatusServiceUnavailable:
 		return errors.New(problemIn(response.Body))
