@@ -67,7 +67,7 @@ func TestSamples(t *testing.T) {
 	env := newEnvironment(t)
 	env.Must(client.IgnoreAlreadyExists(api.Create(env.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})))
 	var credentials []*v1alpha1.StsCredential
-	for _, sample := range []string{"stsrolegrant.yaml", "stscredential.yaml", "stscredential-policy.yaml", "stscredential-serviceaccount.yaml", "stscredential-accesskey.yaml", "stscredential-formats.yaml", "workload.yaml"} {
+	for _, sample := range []string{"stsrolegrant.yaml", "stscredential.yaml", "stscredential-policy.yaml", "stscredential-serviceaccount.yaml", "stscredential-accesskey.yaml", "stscredential-formats.yaml", "stscredential-agent.yaml", "workload.yaml"} {
 		document, err := os.ReadFile(filepath.Join("..", "..", "config", "samples", sample))
 		env.Must(err)
 		for _, o := range objects(t, document) {
@@ -96,7 +96,7 @@ func TestSamples(t *testing.T) {
 			env.wantWorking(c.SecretName())
 		}
 	}
-	if len(credentials) != 5 {
+	if len(credentials) != 6 {
 		t.Errorf("%d StsCredentials among the samples", len(credentials))
 	}
 }

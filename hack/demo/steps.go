@@ -24,8 +24,8 @@ const (
 )
 
 // wantIssued is how many AssumeRole calls have to succeed in all: a first issue and two renewals of the first
-// StsCredential, and the first issue of the second.
-const wantIssued = 4
+// StsCredential, the first issue of the second, and the first issue and a renewal of the fourth.
+const wantIssued = 6
 
 // steps are the walk, in order.
 var steps = []struct {
@@ -37,6 +37,7 @@ var steps = []struct {
 	{"The Secret holds a triple", (*demo).lookAtSecret},
 	{"The triple works", (*demo).useTriple},
 	{"A renewal on request", (*demo).renew},
+	{"A program follows a renewal through the agent", (*demo).follow},
 	{"A refusal says what to do", (*demo).refuseRole},
 	{"A ServiceAccount needs no key and no grant", (*demo).keyless},
 	{"The Secret goes with its StsCredential", (*demo).discard},

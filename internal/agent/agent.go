@@ -8,6 +8,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,7 +68,7 @@ func Run(ctx context.Context, c Config) error {
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w. Choose another port by %s", err, EnvListen)
 	}
 	return c.serve(ctx, listener)
 }
