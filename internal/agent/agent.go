@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -65,15 +66,14 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", c.Listen)
+	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.Listen)))
 	if err != nil {
 		return fmt.Errorf("%w. Choose another port by %s", err, EnvListen)
 	}
 	return c.serve(ctx, listener)
 }
 
-func (c Config) serve(ctx context.Context, listener net.Listener) error {
+func (c Config) serve(ctx context.Context, listener *net.TCPListener) error {
 	store := newStore(c)
 	store.refresh()
 	poll := time.NewTicker(pollInterval)

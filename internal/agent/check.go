@@ -37,7 +37,10 @@ func Check(ctx context.Context, c Config) error {
 	if err != nil {
 		return errors.New("the address and the token make no URL")
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
+	client := http.Client{ // without a proxy
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("no agent answers on %s. See the log of the agent's container", address)

@@ -161,14 +161,20 @@ func TestNoValueIsLogged(t *testing.T) {
 func TestRequestsUnderWayAreFinished(t *testing.T) {
 	w := newWorld(t)
 	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	asked, release := make(chan struct{}), make(chan struct{})
+	w.clock = func() time.Time { // which a request needs
+		close(asked)
+		<-release
+		return begin
+	}
 	w.start()
 	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
 	w.must(err)
 	defer func() { _ = conn.Close() }()
 	whole := request("GET "+path, w.address)
-	_, err = conn.Write([]byte(whole[:len(whole)/2]))
+	_, err = conn.Write([]byte(whole))
 	w.must(err)
-	w.get() // so that the connection before has been accepted
+	<-asked
 	w.stop()
 	w.waitFor("no new connections", func() bool {
 		other, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
@@ -177,8 +183,7 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 		}
 		return err != nil
 	})
-	_, err = conn.Write([]byte(whole[len(whole)/2:]))
-	w.must(err)
+	close(release)
 	if got := w.read(bufio.NewReader(conn), whole); got.number() != 1 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
@@ -186,7 +191,7 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 
 // No more connections are accepted than the limit; the next one waits until one ends. Where they are scarce, none is kept.
 func TestConnectionsAreLimited(t *testing.T) {
-	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	inner, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

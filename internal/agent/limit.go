@@ -10,14 +10,14 @@ import (
 
 // limitedListener accepts a connection only when there are less than its limit.
 type limitedListener struct {
-	net.Listener
+	*net.TCPListener
 	open   chan struct{}
 	closed chan struct{}
 	once   sync.Once
 }
 
-func limit(listener net.Listener, connections int) *limitedListener {
-	return &limitedListener{Listener: listener, open: make(chan struct{}, connections), closed: make(chan struct{})}
+func limit(listener *net.TCPListener, connections int) *limitedListener {
+	return &limitedListener{TCPListener: listener, open: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
 // crowded reports whether more than half of the connections are open.
@@ -30,26 +30,27 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
+	conn, err := l.AcceptTCP()
 	if err != nil {
 		<-l.open
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, done: sync.OnceFunc(func() { <-l.open })}, nil
+	return &limitedConn{TCPConn: conn, done: sync.OnceFunc(func() { <-l.open })}, nil
 }
 
 // Close ends waiting in Accept, too.
 func (l *limitedListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	return l.TCPListener.Close()
 }
 
+// limitedConn keeps the methods of a TCP connection: the HTTP server closes it in halves, so that a refusal arrives.
 type limitedConn struct {
-	net.Conn
+	*net.TCPConn
 	done func()
 }
 
 func (c *limitedConn) Close() error {
 	defer c.done()
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }

@@ -57,7 +57,7 @@ func newStore(c Config) *store {
 func (s *store) refresh() {
 	last := s.current.Load()
 	raw, err := readFile(s.dir)
-	if err == nil && bytes.Equal(raw, last.body) {
+	if err == nil && last.body != nil && bytes.Equal(raw, last.body) {
 		if last.problem != "" {
 			s.current.Store(newState(last.body, last.expires))
 		}

@@ -176,6 +176,7 @@ func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
 	file := filepath.Join(w.dir, fileName) // a volume that is not the kubelet's
 	w.must(os.WriteFile(file, []byte(issuance(1, begin.Add(time.Hour))), 0o600))
 	w.start()
+	w.eventually("the first file", func(a answer) bool { return a.number() == 1 })
 	second := issuance(2, begin.Add(2*time.Hour))
 	for _, half := range []string{second[:1], second[:len(second)/2], second[:len(second)-1]} {
 		w.must(os.WriteFile(file, []byte(half), 0o600))

@@ -31,9 +31,9 @@ type world struct {
 	*testing.T
 	dir     string
 	address string
-	store   *store
 	stop    context.CancelFunc
 	ended   chan error
+	clock   func() time.Time // instead of its own
 
 	mu  sync.Mutex
 	at  time.Time
@@ -52,7 +52,7 @@ func (w *world) config() Config {
 // start runs the agent until the test ends.
 func (w *world) start() {
 	w.Helper()
-	listener, err := new(net.ListenConfig).Listen(w.Context(), "tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.address, w.stop, w.ended = listener.Addr().String(), cancel, make(chan error, 1)
@@ -73,6 +73,9 @@ func (w *world) must(err error) {
 }
 
 func (w *world) now() time.Time {
+	if w.clock != nil {
+		return w.clock()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.at
