@@ -16,10 +16,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +40,9 @@ const (
 func newInjectingCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := newCluster(t)
+	if !c.serves("admissionregistration.k8s.io/v1") {
+		t.Skip("this Kubernetes has no MutatingAdmissionPolicy")
+	}
 	c.namespaces("shop", "web", "other")
 	c.must(c.api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "node"}}))
 	c.eventually("a ServiceAccount in node", func() bool { return c.has(&corev1.ServiceAccount{}, "node", "default") })
@@ -45,6 +50,18 @@ func newInjectingCluster(t *testing.T) *cluster {
 		"✔ agent: new pods with the label sts.alibabacloud.com/agent: <Secret> get it, by MutatingAdmissionPolicy v1\n")
 	c.injects()
 	return c
+}
+
+// serves tells whether the API server serves MutatingAdmissionPolicy in a version.
+func (c *cluster) serves(apiVersion string) bool {
+	c.Helper()
+	version, err := schema.ParseGroupVersion(apiVersion)
+	c.must(err)
+	_, err = c.api.RESTMapper().RESTMapping(version.WithKind("MutatingAdmissionPolicy").GroupKind(), version.Version)
+	if err != nil && !meta.IsNoMatchError(err) {
+		c.Fatal(err)
+	}
+	return err == nil
 }
 
 // injects waits until the API server has read the policy.
@@ -378,6 +395,9 @@ func TestInjectionIntoWorkloads(t *testing.T) {
 // An API server that serves the beta version takes the policy in that version.
 func TestInjectionBeta(t *testing.T) {
 	c := newCluster(t, "--runtime-config=admissionregistration.k8s.io/v1beta1=true")
+	if !c.serves("admissionregistration.k8s.io/v1beta1") {
+		t.Skip("this Kubernetes has no MutatingAdmissionPolicy")
+	}
 	c.namespaces("shop")
 	out, err := helm(t, agentValues, "template", release, chart, "--kube-version=1.34.0", "--api-versions=admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy",
 		"--show-only=templates/agent.yaml", "--values=-")
