@@ -33,9 +33,15 @@ type cluster struct {
 	programs   string // the folder of kubectl
 }
 
-func newCluster(t *testing.T, apiServerFlags ...string) *cluster {
+func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	plane, err := controlplane.Start(context.Background(), controlplane.Options{ControllerManager: true, APIServerFlags: apiServerFlags})
+	return startCluster(t, controlplane.Options{})
+}
+
+func startCluster(t *testing.T, options controlplane.Options) *cluster {
+	t.Helper()
+	options.ControllerManager = true
+	plane, err := controlplane.Start(context.Background(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
 const (
@@ -39,7 +41,9 @@ const (
 // newInjectingCluster is a cluster whose API server adds the agent to labelled pods.
 func newInjectingCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := newCluster(t)
+	c := startCluster(t, controlplane.Options{Controllers: []string{
+		"serviceaccount-controller", "resourcequota-controller", "deployment-controller", "replicaset-controller", "statefulset-controller", "job-controller",
+	}})
 	if !c.serves("admissionregistration.k8s.io/v1") {
 		t.Skip("this Kubernetes has no MutatingAdmissionPolicy")
 	}
@@ -298,7 +302,7 @@ func TestInjectionLeavesOut(t *testing.T) {
 		{name: "Windows by its node", namespace: "node", secret: "orders", given: "spec: {nodeSelector: {kubernetes.io/os: windows}, containers: [{name: app, image: a}]}"},
 		{name: "a label without a name", namespace: "shop", secret: "", given: "{metadata: {labels: {sts.alibabacloud.com/agent: ''}}, spec: {containers: [{name: app, image: a}]}}", refused: "secret.secretName: Required value"},
 		{name: "a port that is none", namespace: "shop", secret: "orders", given: "{metadata: {annotations: {sts.alibabacloud.com/agent-port: http}}, spec: {containers: [{name: app, image: a}]}}",
-			refused: "sts-credential-operator-agent"},
+			refused: `composited variable "port" fails to evaluate: type conversion error from 'string' to 'int'`},
 		{name: "a port out of range", namespace: "node", secret: "orders", given: `{metadata: {annotations: {sts.alibabacloud.com/agent-port: "70000"}}, spec: {hostNetwork: true, containers: [{name: app, image: a}]}}`,
 			refused: "must be between 1 and 65535"},
 	} {
@@ -394,7 +398,7 @@ func TestInjectionIntoWorkloads(t *testing.T) {
 
 // An API server that serves the beta version takes the policy in that version.
 func TestInjectionBeta(t *testing.T) {
-	c := newCluster(t, "--runtime-config=admissionregistration.k8s.io/v1beta1=true")
+	c := startCluster(t, controlplane.Options{APIServerFlags: []string{"--runtime-config=admissionregistration.k8s.io/v1beta1=true"}})
 	if !c.serves("admissionregistration.k8s.io/v1beta1") {
 		t.Skip("this Kubernetes has no MutatingAdmissionPolicy")
 	}
