@@ -31,9 +31,8 @@ const (
 
 // queue holds the waiting claims of an account, and decides which is next. It knows neither time nor limits.
 type queue struct {
-	earliest *btree.BTree[*waiter] // all claims with an expiration
-	renewals *flow                 // the same, by namespace
-	firsts   *flow                 // first issuances, by namespace; a claim can be in both flows
+	renewals *flow // claims with an expiration
+	firsts   *flow // first issuances; a claim can be in both flows
 	waiting  int
 	turns    uint64 // number of turns so far
 }
@@ -52,11 +51,8 @@ type waiter struct {
 }
 
 func newQueue() *queue {
-	return &queue{earliest: btree.New(degree, expiresFirst), renewals: newFlow(expiresFirst), firsts: newFlow(cameFirst)}
+	return &queue{renewals: newFlow(expiresFirst), firsts: newFlow(cameFirst)}
 }
-
-// degree is for trees that are mostly small.
-const degree = 8
 
 func expiresFirst(a, b *waiter) bool {
 	return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.arrival, b.arrival)) < 0
@@ -68,7 +64,6 @@ func cameFirst(a, b *waiter) bool { return a.arrival < b.arrival }
 func (q *queue) push(w *waiter) {
 	q.waiting++
 	if !w.Expires.IsZero() {
-		q.earliest.ReplaceOrInsert(w)
 		q.renewals.push(w, q.turns)
 	}
 	if w.First || w.Expires.IsZero() {
@@ -79,15 +74,17 @@ func (q *queue) push(w *waiter) {
 // putBack adds w again, which was admitted and made no call. Its namespace gets its earlier position.
 func (q *queue) putBack(w *waiter) {
 	q.push(w)
-	if w.flow != nil {
-		w.flow.restore(w.Namespace, w.before)
+	if w.flow == nil {
+		return
+	}
+	if n := w.flow.namespaces[w.Namespace]; n != nil && w.before.compare(n.position) < 0 {
+		n.position = w.before
 	}
 }
 
 // remove removes w, which must be waiting.
 func (q *queue) remove(w *waiter) {
 	q.waiting--
-	q.earliest.Delete(w)
 	q.renewals.remove(w)
 	q.firsts.remove(w)
 }
@@ -96,23 +93,23 @@ func (q *queue) remove(w *waiter) {
 func (q *queue) pop() *waiter {
 	q.turns++
 	w, of := q.next()
-	w.flow, w.before = of, of.positionOf(w.Namespace)
+	n := of.namespaces[w.Namespace]
+	w.flow, w.before = of, n.position
+	n.turn = q.turns
 	q.remove(w)
-	of.move(w.Namespace, position{q.turns, w.before.arrival})
 	return w
 }
 
 // next returns the next claim and the flow whose turn it is.
 func (q *queue) next() (*waiter, *flow) {
 	turn := q.turns % turnsInAll
-	if !q.firsts.empty() && (turn == 0 || q.renewals.empty()) {
+	if len(q.firsts.namespaces) > 0 && (turn == 0 || len(q.renewals.namespaces) == 0) {
 		return q.firsts.next(), q.firsts
 	}
 	if turn%turnsInOrder == 0 {
 		return q.renewals.next(), q.renewals
 	}
-	w, _ := q.earliest.Min()
-	return w, q.renewals
+	return q.renewals.first(), q.renewals
 }
 
 // maxPositions is the number of namespaces without waiting claims whose position a flow keeps.
@@ -124,11 +121,10 @@ const maxPositions = 1000
 type flow struct {
 	less       btree.LessFunc[*waiter]
 	namespaces map[string]*namespaceQueue // with waiting claims
-	order      *btree.BTree[*namespaceQueue]
-	positions  *lru.Cache // namespace -> position, without waiting claims
+	positions  *lru.Cache                 // namespace -> position, without waiting claims
 }
 
-// position is the position of a namespace in a flow. The zero position is before all others.
+// position is the position of a namespace in a flow.
 type position struct {
 	turn    uint64 // its last turn; of a new namespace, the last turn of all
 	arrival uint64 // of its first claim, which orders new namespaces
@@ -141,76 +137,56 @@ func (p position) compare(other position) int {
 // namespaceQueue holds the waiting claims of a namespace in a flow.
 type namespaceQueue struct {
 	position
-	namespace string
-	waiting   *btree.BTree[*waiter]
+	waiting *btree.BTree[*waiter]
 }
 
 func newFlow(less btree.LessFunc[*waiter]) *flow {
-	return &flow{
-		less: less, namespaces: map[string]*namespaceQueue{}, positions: lru.New(maxPositions),
-		order: btree.New(degree, func(a, b *namespaceQueue) bool { return a.compare(b.position) < 0 }),
-	}
+	return &flow{less: less, namespaces: map[string]*namespaceQueue{}, positions: lru.New(maxPositions)}
 }
 
-func (f *flow) empty() bool { return len(f.namespaces) == 0 }
-
 func (f *flow) push(w *waiter, turn uint64) {
-	t, ok := f.namespaces[w.Namespace]
+	n, ok := f.namespaces[w.Namespace]
 	if !ok {
-		t = &namespaceQueue{namespace: w.Namespace, position: position{turn, w.arrival}, waiting: btree.New(degree, f.less)}
+		const degree = 8 // for trees that are mostly small
+		n = &namespaceQueue{position: position{turn, w.arrival}, waiting: btree.New(degree, f.less)}
 		if known, ok := f.positions.Get(w.Namespace); ok {
-			t.position = known.(position)
-			f.positions.Remove(w.Namespace)
+			n.position = known.(position)
 		}
-		f.namespaces[w.Namespace] = t
-		f.order.ReplaceOrInsert(t)
+		f.namespaces[w.Namespace] = n
 	}
-	t.waiting.ReplaceOrInsert(w)
+	n.waiting.ReplaceOrInsert(w)
 }
 
 // remove removes w, if it is in this flow.
 func (f *flow) remove(w *waiter) {
-	t, ok := f.namespaces[w.Namespace]
+	n, ok := f.namespaces[w.Namespace]
 	if !ok {
 		return
 	}
-	if t.waiting.Delete(w); t.waiting.Len() == 0 {
-		f.order.Delete(t)
+	if n.waiting.Delete(w); n.waiting.Len() == 0 {
 		delete(f.namespaces, w.Namespace)
-		f.positions.Add(w.Namespace, t.position)
-	}
-}
-
-// positionOf returns the position of a namespace with waiting claims.
-func (f *flow) positionOf(namespace string) position {
-	if t, ok := f.namespaces[namespace]; ok {
-		return t.position
-	}
-	return position{}
-}
-
-// move sets the position of a namespace.
-func (f *flow) move(namespace string, to position) {
-	t, ok := f.namespaces[namespace]
-	if !ok {
-		f.positions.Add(namespace, to)
-		return
-	}
-	f.order.Delete(t)
-	t.position = to
-	f.order.ReplaceOrInsert(t)
-}
-
-// restore sets the position of a namespace with waiting claims, if it is earlier.
-func (f *flow) restore(namespace string, to position) {
-	if t, ok := f.namespaces[namespace]; ok && to.compare(t.position) < 0 {
-		f.move(namespace, to)
+		f.positions.Add(w.Namespace, n.position)
 	}
 }
 
 // next returns the first claim of the next namespace; there must be one.
 func (f *flow) next() *waiter {
-	t, _ := f.order.Min()
-	w, _ := t.waiting.Min()
+	var next *namespaceQueue
+	for _, n := range f.namespaces {
+		if next == nil || n.compare(next.position) < 0 {
+			next = n
+		}
+	}
+	w, _ := next.waiting.Min()
 	return w
+}
+
+// first returns the first claim of all namespaces; there must be one.
+func (f *flow) first() (first *waiter) {
+	for _, n := range f.namespaces {
+		if w, _ := n.waiting.Min(); first == nil || f.less(w, first) {
+			first = w
+		}
+	}
+	return first
 }

@@ -95,7 +95,7 @@ func TestTheOrderOfThoseWhoWait(t *testing.T) {
 			if strings.Join(got, " ") != tt.want {
 				t.Errorf("got  %s\nwant %s", strings.Join(got, " "), tt.want)
 			}
-			if !q.renewals.empty() || !q.firsts.empty() || q.earliest.Len()+q.renewals.order.Len()+q.firsts.order.Len() > 0 {
+			if len(q.renewals.namespaces)+len(q.firsts.namespaces) > 0 {
 				t.Error("something is kept of those who are gone")
 			}
 		})
