@@ -219,7 +219,7 @@ func readsOf(pod *corev1.Pod) map[string]Read {
 	for _, at := range started {
 		first = earliest(first, at)
 	}
-	for r := range reads(&pod.Spec) {
+	for _, r := range reads(&pod.Spec) {
 		known, found := all[r.secret]
 		if !found && len(all) == MaxReads {
 			continue

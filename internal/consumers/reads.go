@@ -6,7 +6,6 @@
 package consumers
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
@@ -30,9 +29,9 @@ const (
 // Refreshes reports whether all that is read this way follows the Secret without a restart.
 func (h How) Refreshes() bool { return h&(Env|EnvFrom|SubPath) == 0 }
 
-// HeldBy are the names of the Secrets that pods of a template read in a way that never refreshes.
+// HeldBy returns the names of the Secrets that pods of a template read in a way that never refreshes.
 func HeldBy(template *corev1.PodSpec) (names []string) {
-	for r := range reads(template) {
+	for _, r := range reads(template) {
 		if !r.how.Refreshes() && !slices.Contains(names, r.secret) {
 			names = append(names, r.secret)
 		}
@@ -67,127 +66,88 @@ func isName(text string) bool {
 // of a tenant may name Secrets in tens of thousands. The volumes come first, then the containers, in their order.
 const MaxReads, maxPlaces = 64, 4096
 
-// reads visits each place in a pod's spec that reads a Secret: in containers of all kinds, optional or not. Volumes count
+// reads returns the places in a pod's spec that read a Secret: in containers of all kinds, optional or not. Volumes count
 // mounted or not. What pulls images is the node's.
-func reads(spec *corev1.PodSpec) iter.Seq[read] {
-	return func(yield func(read) bool) {
-		names, places := map[string]bool{}, 0
-		for r := range allReads(spec) {
-			if places++; places > maxPlaces {
-				return
-			}
-			if !names[r.secret] && (len(names) == MaxReads || !isName(r.secret)) {
-				continue
-			}
-			names[r.secret] = true
-			if !yield(r) {
-				return
-			}
+func reads(spec *corev1.PodSpec) []read {
+	found, volumes := places{names: map[string]bool{}}, map[string][]reference{}
+	for i := range spec.Volumes {
+		in := secretsIn(&spec.Volumes[i])
+		volumes[spec.Volumes[i].Name] = in
+		for _, ref := range in {
+			found.add(read{secret: ref.secret, how: Volume, optional: ref.optional})
 		}
+	}
+	for i := range spec.InitContainers {
+		found.addContainer(&spec.InitContainers[i], volumes)
+	}
+	for i := range spec.Containers {
+		found.addContainer(&spec.Containers[i], volumes)
+	}
+	for i := range spec.EphemeralContainers {
+		found.addContainer((*corev1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon), volumes)
+	}
+	return found.reads
+}
+
+// places collects reads within the bounds.
+type places struct {
+	reads []read
+	names map[string]bool
+	seen  int
+}
+
+// full reports whether no further place is looked at.
+func (p *places) full() bool { return p.seen >= maxPlaces }
+
+func (p *places) add(r read) {
+	if p.full() {
+		return
+	}
+	p.seen++
+	if p.names[r.secret] || len(p.names) < MaxReads && isName(r.secret) {
+		p.names[r.secret] = true
+		p.reads = append(p.reads, r)
 	}
 }
 
-// allReads visits them all, whatever is said to be a name.
-func allReads(spec *corev1.PodSpec) iter.Seq[read] {
-	return func(yield func(read) bool) {
-		volumes := map[string]*corev1.Volume{}
-		for i := range spec.Volumes {
-			v := &spec.Volumes[i]
-			volumes[v.Name] = v
-			for in := range secretsIn(v) {
-				if !yield(read{secret: in.secret, how: Volume, optional: in.optional}) {
-					return
-				}
-			}
-		}
-		for c := range containers(spec) {
-			for r := range heldBy(c, volumes) {
-				if !yield(r) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// containers of a pod: those that prepare it, those that it is for, and those that were put into it to debug it.
-func containers(spec *corev1.PodSpec) iter.Seq[*corev1.Container] {
-	return func(yield func(*corev1.Container) bool) {
-		for i := range spec.InitContainers {
-			if !yield(&spec.InitContainers[i]) {
-				return
-			}
-		}
-		for i := range spec.Containers {
-			if !yield(&spec.Containers[i]) {
-				return
-			}
-		}
-		for i := range spec.EphemeralContainers {
-			if !yield((*corev1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon)) {
-				return
-			}
-		}
-	}
-}
-
-// heldBy are the reads of a container that never refresh. volumes are those of its pod, by name.
-func heldBy(c *corev1.Container, volumes map[string]*corev1.Volume) iter.Seq[read] {
-	return func(yield func(read) bool) {
-		_ = yieldEnv(c, yield) && yieldSubPaths(c, volumes, yield)
-	}
-}
-
-// yieldEnv yields the reads of a container's environment. It reports whether yield wants more.
-func yieldEnv(c *corev1.Container, yield func(read) bool) bool {
+// addContainer adds the reads of a container that never refresh. volumes are the Secrets in those of its pod, by name.
+func (p *places) addContainer(c *corev1.Container, volumes map[string][]reference) {
 	for _, e := range c.Env {
-		if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
-			continue
-		}
-		if ref := e.ValueFrom.SecretKeyRef; !yield(read{c.Name, ref.Name, Env, ptr.Deref(ref.Optional, false)}) {
-			return false
+		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
+			p.add(read{c.Name, e.ValueFrom.SecretKeyRef.Name, Env, ptr.Deref(e.ValueFrom.SecretKeyRef.Optional, false)})
 		}
 	}
 	for _, e := range c.EnvFrom {
-		if e.SecretRef != nil && !yield(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)}) {
-			return false
+		if e.SecretRef != nil {
+			p.add(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)})
 		}
 	}
-	return true
-}
-
-// yieldSubPaths yields the reads of a container through subPath mounts. It reports whether yield wants more.
-func yieldSubPaths(c *corev1.Container, volumes map[string]*corev1.Volume, yield func(read) bool) bool {
-	for _, m := range c.VolumeMounts {
-		if m.SubPath == "" && m.SubPathExpr == "" {
+	for _, mount := range c.VolumeMounts {
+		if p.full() {
+			return
+		}
+		if mount.SubPath == "" && mount.SubPathExpr == "" {
 			continue
 		}
-		for in := range secretsIn(volumes[m.Name]) {
-			if !yield(read{c.Name, in.secret, SubPath, in.optional}) {
-				return false
-			}
+		for _, ref := range volumes[mount.Name] {
+			p.add(read{c.Name, ref.secret, SubPath, ref.optional})
 		}
 	}
-	return true
 }
 
-// secretsIn are the Secrets that the kubelet writes into a volume; none if there is no such volume. It does not write again
-// what a volume's driver was given (nodePublishSecretRef and the like): those are not looked at.
-func secretsIn(v *corev1.Volume) iter.Seq[reference] {
-	return func(yield func(reference) bool) {
-		if v == nil {
-			return
-		}
-		if v.Secret != nil && !yield(reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)}) {
-			return
-		}
-		if v.Projected == nil {
-			return
-		}
-		for _, source := range v.Projected.Sources {
-			if source.Secret != nil && !yield(reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)}) {
-				return
-			}
+// secretsIn returns the Secrets that the kubelet writes into a volume. It does not write again what a volume's driver was
+// given (nodePublishSecretRef and the like): those are not looked at.
+func secretsIn(v *corev1.Volume) (found []reference) {
+	if v.Secret != nil {
+		found = append(found, reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)})
+	}
+	if v.Projected == nil {
+		return found
+	}
+	for _, source := range v.Projected.Sources {
+		if source.Secret != nil && len(found) < maxPlaces {
+			found = append(found, reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)})
 		}
 	}
+	return found
 }
