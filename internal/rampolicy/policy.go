@@ -42,7 +42,7 @@ func Compact(raw []byte) (string, error) {
 	}
 	compact := strings.TrimSpace(out.String())
 	if n := utf8.RuneCountInString(compact); n > maxPolicy {
-		return "", fmt.Errorf("the policy is %d characters long when compacted, STS takes %d: shorten it, or attach it to the role", n, maxPolicy)
+		return "", fmt.Errorf("the policy is %d characters long in compact form, and STS accepts at most %d. Shorten it, or attach it to the role", n, maxPolicy)
 	}
 	return compact, nil
 }

@@ -27,47 +27,7 @@ func checkSize(raw []byte) error {
 		size = cut // a placeholder: a number is never a valid policy
 	}
 	if size > MaxBytes {
-		return fmt.Errorf("the policy is %d bytes long, STS takes %d characters: shorten it, or attach it to the role", size, maxPolicy)
-	}
-	if n := leastCharacters(raw); n > maxPolicy {
-		return fmt.Errorf("the policy is %d characters long when compacted, STS takes %d: shorten it, or attach it to the role", n, maxPolicy)
+		return fmt.Errorf("the policy is %d bytes long, and STS accepts at most %d characters. Shorten it, or attach it to the role", size, maxPolicy)
 	}
 	return nil
-}
-
-// leastCharacters returns a lower bound of the number of characters of the compact policy: escaped characters count as one.
-func leastCharacters(raw []byte) (n int) {
-	quoted := false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case quoted && c == '\\':
-			i += escaped(raw[i:])
-			if !halfOfPair(raw[:min(i+1, len(raw))]) {
-				n++
-			}
-		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'), c&0xc0 == 0x80: // white space, or a continuation byte
-		default:
-			quoted = quoted != (c == '"')
-			n++
-		}
-	}
-	return n
-}
-
-// escaped returns the number of bytes after the backslash of an escaped character.
-func escaped(rest []byte) int {
-	if len(rest) > 1 && rest[1] == 'u' {
-		return 5
-	}
-	return 1
-}
-
-// halfOfPair reports whether a text ends with the first of the two escapes that make up one character.
-func halfOfPair(text []byte) bool {
-	if len(text) < 6 {
-		return false
-	}
-	last := text[len(text)-6:]
-	value, err := strconv.ParseUint(string(last[2:]), 16, 16)
-	return err == nil && last[0] == '\\' && last[1] == 'u' && value >= 0xd800 && value < 0xdc00
 }
