@@ -13,10 +13,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// kind of the owner of every Secret, and the version that this operator writes.
+// kind is the kind of the owner of every Secret.
 const kind = "StsCredential"
-
-var apiVersion = v1alpha1.GroupVersion.String()
 
 // Owned reports whether a Secret, stripped or not, is this credential's to write. It is of type Opaque, and one of these
 // holds:

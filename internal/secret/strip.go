@@ -68,27 +68,7 @@ func Strip(object any) (any, error) {
 		CreationTimestamp: s.CreationTimestamp, DeletionTimestamp: s.DeletionTimestamp,
 		Labels: labels, Annotations: boundedAnnotations(s), OwnerReferences: boundedOwners(s.OwnerReferences),
 	}
-	share(s)
 	return s, nil
-}
-
-// share has a Secret hold once what it says several times, and not at all what all of them say: there are many.
-func share(s *corev1.Secret) {
-	if s.Labels[managedByLabel] == managedBy {
-		s.Labels[managedByLabel] = managedBy
-	}
-	for i := range s.OwnerReferences {
-		ref := &s.OwnerReferences[i]
-		if ref.APIVersion == apiVersion && ref.Kind == kind {
-			ref.APIVersion, ref.Kind = apiVersion, kind
-		}
-		if ref.Name == s.Name {
-			ref.Name = s.Name
-		}
-		if uid := string(ref.UID); s.Labels[UIDLabel] == uid {
-			s.Labels[UIDLabel] = uid
-		}
-	}
 }
 
 // cut returns a text, or a copy of its first bytes that is one byte longer than the bound.
@@ -99,8 +79,7 @@ func cut(text string, bound int) string {
 	return strings.Clone(text[:bound+1])
 }
 
-// bounds of the annotations that the operator reads, by name: a cached Secret shares the names with all others. Those of
-// the record are bounded by maxValues.
+// bounds of the annotations that the operator reads, by name. Those of the record are bounded by maxValues.
 var bounds = func() map[string]int {
 	all := map[string]int{
 		secretAnnotation: maxValue, dataHashAnnotation: maxHashes, managedLabelsAnnotation: maxList, managedAnnotationsAnnotation: maxList,
