@@ -4,45 +4,53 @@
 package fairqueue
 
 import (
-	"container/heap"
+	"cmp"
+	"strings"
 	"sync"
 	"time"
 
+	"k8s.io/utils/third_party/forked/golang/btree"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // delayedRequests holds requests until their time comes, at most one per object: the earliest.
 type delayedRequests struct {
 	mu        sync.Mutex
-	byTime    delayedHeap
-	byRequest map[reconcile.Request]*delayedRequest
+	byTime    *btree.BTree[delayedRequest]
+	byRequest map[reconcile.Request]time.Time
 	earlier   chan struct{} // another request has become the first
 }
 
 type delayedRequest struct {
 	reconcile.Request
-	at    time.Time
-	index int
+	at time.Time
 }
 
 // idleDelay is how long to wait while nothing is delayed.
 const idleDelay = time.Hour
 
+func newDelayedRequests() *delayedRequests {
+	const degree = 32
+	return &delayedRequests{
+		byTime: btree.New(degree, func(a, b delayedRequest) bool {
+			return cmp.Or(a.at.Compare(b.at), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name)) < 0
+		}),
+		byRequest: map[reconcile.Request]time.Time{}, earlier: make(chan struct{}, 1),
+	}
+}
+
 func (d *delayedRequests) add(request reconcile.Request, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch known, ok := d.byRequest[request]; {
-	case !ok:
-		known = &delayedRequest{Request: request, at: at}
-		d.byRequest[request] = known
-		heap.Push(&d.byTime, known)
-	case at.Before(known.at):
-		known.at = at
-		heap.Fix(&d.byTime, known.index)
-	default:
-		return
+	if known, ok := d.byRequest[request]; ok {
+		if !at.Before(known) {
+			return
+		}
+		d.byTime.Delete(delayedRequest{request, known})
 	}
-	if d.byTime[0].Request == request {
+	d.byRequest[request] = at
+	d.byTime.ReplaceOrInsert(delayedRequest{request, at})
+	if first, _ := d.byTime.Min(); first.Request == request {
 		select {
 		case d.earlier <- struct{}{}:
 		default:
@@ -53,9 +61,9 @@ func (d *delayedRequests) add(request reconcile.Request, at time.Time) {
 func (d *delayedRequests) remove(request reconcile.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known, ok := d.byRequest[request]; ok {
+	if at, ok := d.byRequest[request]; ok {
 		delete(d.byRequest, request)
-		heap.Remove(&d.byTime, known.index)
+		d.byTime.Delete(delayedRequest{request, at})
 	}
 }
 
@@ -63,40 +71,14 @@ func (d *delayedRequests) remove(request reconcile.Request) {
 func (d *delayedRequests) due(now time.Time) (requests []reconcile.Request, next time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.byTime) > 0 {
-		first := d.byTime[0]
+	for d.byTime.Len() > 0 {
+		first, _ := d.byTime.Min()
 		if wait := first.at.Sub(now); wait > 0 {
 			return requests, wait
 		}
-		heap.Pop(&d.byTime)
+		d.byTime.DeleteMin()
 		delete(d.byRequest, first.Request)
 		requests = append(requests, first.Request)
 	}
 	return requests, idleDelay
-}
-
-// delayedHeap implements heap.Interface.
-type delayedHeap []*delayedRequest
-
-func (h delayedHeap) Len() int           { return len(h) }
-func (h delayedHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h delayedHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (h *delayedHeap) Push(x any) {
-	request := x.(*delayedRequest)
-	request.index = len(*h)
-	*h = append(*h, request)
-}
-
-// Pop implements heap.Interface.
-func (h *delayedHeap) Pop() any {
-	last := len(*h) - 1
-	request := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return request
 }

@@ -15,15 +15,13 @@ import (
 // for requests that are preferred. A namespace has no more requests under way than it leaves free workers for the others: the
 // first has half of the workers, the next half of what is left then, and so on, but at least one while any worker is free. So
 // a namespace whose requests are many, or slow, delays its own. It takes several namespaces whose requests hang, six for 32
-// workers, to occupy them all. Each operation takes constant time, but for a scan of at most as many levels as there are
-// workers. It implements workqueue.Queue, and is safe for concurrent use.
+// workers, to occupy them all. It implements workqueue.Queue, and is safe for concurrent use.
 type fairOrder struct {
 	workers    int
 	mu         sync.Mutex
-	length     int                           // of those that wait
 	underWay   int                           // in all namespaces
 	namespaces map[string]*namespaceRequests // that have requests waiting or under way
-	levels     []*list.List                  // of namespaces that have requests waiting, by the number of those under way
+	turns      list.List                     // of namespaces that have requests waiting: the first has waited longest
 	waiting    map[reconcile.Request]*list.Element
 	preferred  map[reconcile.Request]struct{} // that are not waiting yet
 }
@@ -32,7 +30,7 @@ type fairOrder struct {
 type namespaceRequests struct {
 	underWay    int
 	first, rest list.List     // waiting; those of first go first
-	element     *list.Element // in the level; nil while none waits
+	element     *list.Element // in turns; nil while none waits
 }
 
 func newFairOrder(workers int) *fairOrder {
@@ -54,7 +52,7 @@ func (o *fairOrder) Len() int {
 	if o.next() == nil {
 		return 0
 	}
-	return o.length
+	return len(o.waiting)
 }
 
 // Push lets a request wait that does not yet.
@@ -66,10 +64,9 @@ func (o *fairOrder) Push(request reconcile.Request) {
 		n = &namespaceRequests{}
 		o.namespaces[request.Namespace] = n
 	}
-	o.length++
 	o.insert(n, request)
 	if n.element == nil {
-		n.element = o.level(n.underWay).PushBack(n)
+		n.element = o.turns.PushBack(n)
 	}
 }
 
@@ -97,10 +94,13 @@ func (o *fairOrder) Pop() reconcile.Request {
 		front = n.rest.Front()
 	}
 	request := n.remove(front)
-	o.length--
-	o.underWay++
 	delete(o.waiting, request)
-	o.move(n, n.underWay+1)
+	o.underWay++
+	n.underWay++
+	if o.turns.MoveToBack(n.element); n.first.Len()+n.rest.Len() == 0 {
+		o.turns.Remove(n.element)
+		n.element = nil
+	}
 	return request
 }
 
@@ -113,7 +113,7 @@ func (o *fairOrder) ended(namespace string) {
 		return
 	}
 	o.underWay--
-	if o.move(n, n.underWay-1); n.underWay == 0 && n.element == nil {
+	if n.underWay--; n.underWay == 0 && n.element == nil {
 		delete(o.namespaces, namespace)
 	}
 }
@@ -135,37 +135,19 @@ func (o *fairOrder) insert(n *namespaceRequests, request reconcile.Request) {
 	o.waiting[request] = to.PushBack(request)
 }
 
-// next returns the namespace whose turn it is, or nil if none may start a request.
+// next returns the namespace whose turn it is, or nil if none may start a request. It passes namespaces only that have
+// requests under way: at most as many as there are workers.
 func (o *fairOrder) next() *namespaceRequests {
-	free := o.workers - o.underWay
-	for underWay, level := range o.levels {
-		if underWay >= free {
-			return nil
-		}
-		if front := level.Front(); front != nil {
-			return front.Value.(*namespaceRequests)
+	var next *namespaceRequests
+	for e := o.turns.Front(); e != nil && (next == nil || next.underWay > 0); e = e.Next() {
+		if n := e.Value.(*namespaceRequests); next == nil || n.underWay < next.underWay {
+			next = n
 		}
 	}
-	return nil
-}
-
-// move puts a namespace behind the others that have as many requests under way, if it has requests waiting.
-func (o *fairOrder) move(n *namespaceRequests, underWay int) {
-	if n.element != nil {
-		o.level(n.underWay).Remove(n.element)
-		n.element = nil
+	if next == nil || next.underWay >= o.workers-o.underWay {
+		return nil
 	}
-	n.underWay = underWay
-	if n.first.Len()+n.rest.Len() > 0 {
-		n.element = o.level(underWay).PushBack(n)
-	}
-}
-
-func (o *fairOrder) level(underWay int) *list.List {
-	for len(o.levels) <= underWay {
-		o.levels = append(o.levels, list.New())
-	}
-	return o.levels[underWay]
+	return next
 }
 
 // remove takes out a request, from whichever of the two lists it is in.

@@ -32,7 +32,7 @@ type Queue struct {
 	order   *fairOrder
 	pace    *ratelimit.Buckets[types.NamespacedName]
 	clock   clock.WithTicker
-	delayed delayedRequests
+	delayed *delayedRequests
 	stop    chan struct{}
 	once    sync.Once
 }
@@ -44,9 +44,7 @@ func New(name string, workers int, pace clock.PassiveClock) *Queue {
 
 func newQueue(name string, workers int, clock clock.WithTicker, pace *ratelimit.Buckets[types.NamespacedName]) *Queue {
 	q := &Queue{
-		order: newFairOrder(workers), pace: pace, clock: clock,
-		delayed: delayedRequests{byRequest: map[reconcile.Request]*delayedRequest{}, earlier: make(chan struct{}, 1)},
-		stop:    make(chan struct{}),
+		order: newFairOrder(workers), pace: pace, clock: clock, delayed: newDelayedRequests(), stop: make(chan struct{}),
 	}
 	q.TypedDelayingInterface = workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[reconcile.Request]{
 		Name: name, Clock: clock, Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[reconcile.Request]{Name: name, Clock: clock, Queue: q.order}),

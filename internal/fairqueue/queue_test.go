@@ -69,7 +69,7 @@ func (q *testQueue) step(d time.Duration) {
 	err := wait.PollUntilContextTimeout(q.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
 		q.delayed.mu.Lock()
 		defer q.delayed.mu.Unlock()
-		if len(q.delayed.byTime) > 0 && !q.delayed.byTime[0].at.After(q.clock.Now()) {
+		if first, ok := q.delayed.byTime.Min(); ok && !first.at.After(q.clock.Now()) {
 			select { // a timer that was being set when the clock was stepped does not know
 			case q.delayed.earlier <- struct{}{}:
 			default:
@@ -235,7 +235,7 @@ func TestDelaysLeaveNothingBehind(t *testing.T) {
 		q.Get()
 		q.Done(request)
 	}
-	if left := len(q.delayed.byRequest) + len(q.delayed.byTime); left > 0 {
+	if left := len(q.delayed.byRequest) + q.delayed.byTime.Len(); left > 0 {
 		t.Errorf("%d delayed requests are left", left)
 	}
 	q.AddAfter(requestOf("a/x"), 2*time.Hour)

@@ -97,7 +97,7 @@ func (h *heldWorkers) left() int {
 	h.q.order.mu.Lock()
 	defer h.q.order.mu.Unlock()
 	o := h.q.order
-	return len(h.q.delayed.byRequest) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.length + o.underWay
+	return len(h.q.delayed.byRequest) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.underWay
 }
 
 func (h *heldWorkers) eventually(what string, condition func() bool) {
@@ -107,7 +107,7 @@ func (h *heldWorkers) eventually(what string, condition func() bool) {
 	}) != nil {
 		h.q.order.mu.Lock()
 		defer h.q.order.mu.Unlock()
-		h.Fatalf("%s: %d wait and %d are under way", what, h.q.order.length, h.q.order.underWay)
+		h.Fatalf("%s: %d wait and %d are under way", what, len(h.q.order.waiting), h.q.order.underWay)
 	}
 }
 
