@@ -142,14 +142,7 @@ func (r *Reconciler) subjectOf(ctx context.Context, c *v1alpha1.StsCredential) (
 	if !intact || !secret.Owned(found, c) {
 		return s, nil
 	}
-	s.record = record
-	s.issuance = consumers.Issuance{
-		Credential: c.Name, ID: consumers.ID(record.RequestID, record.AccessKeyID), WrittenAt: record.StoredAt,
-		Created: len(record.Replaced) == 0 && !record.Adopted,
-	}
-	for _, was := range record.Replaced {
-		s.issuance.Replaced = append(s.issuance.Replaced, consumers.Replaced{WrittenAt: was.WrittenAt, ExpiresAt: was.ExpiresAt.Add(-r.Skew())})
-	}
+	s.record, s.issuance = record, consumers.IssuanceOf(c.Name, &record.Record, r.Skew())
 	return s, nil
 }
 

@@ -33,17 +33,12 @@ func (d decider) decide(t target, e existing) renewal.Decision {
 	if e.record != nil {
 		request := t.stsRequest()
 		facts.RenewEarly = d.early.Requested(client.ObjectKeyFromObject(c), e.record.RequestID)
-		facts.Record = &renewal.Record{
-			IssuedAt:            e.record.IssuedAt,
-			ExpiresAt:           e.record.ExpiresAt,
-			RequestID:           e.record.RequestID,
-			HandledRenewRequest: e.record.HandledRenewRequest,
-			Foreign:             e.record.Credential != c.Namespace+"/"+c.Name,
-			Edited:              !e.intact,
-			RequestChanged:      t.specRefused || e.record.RequestChanged(request),
-			PolicyChanged:       t.granted && e.record.PolicyChanged(request),
-			LayoutChanged:       e.record.LayoutChanged(t.layout),
-		}
+		facts.Record = &e.record.Record
+		facts.Foreign = e.record.Credential != c.Namespace+"/"+c.Name
+		facts.Edited = !e.intact
+		facts.RequestChanged = t.specRefused || e.record.RequestChanged(request)
+		facts.PolicyChanged = t.granted && e.record.PolicyChanged(request)
+		facts.LayoutChanged = e.record.LayoutChanged(t.layout)
 	}
 	return renewal.Decide(d.sts.Now(), facts)
 }

@@ -65,7 +65,7 @@ func heldBefore(t target, e existing, skew time.Duration) *secret.Record {
 	if e.record != nil || status.SecretName != t.credential.SecretName() || status.IssuedAt == nil || status.ExpiresAt == nil {
 		return e.record
 	}
-	return &secret.Record{WrittenAt: status.IssuedAt.Add(-skew), ExpiresAt: status.ExpiresAt.Time}
+	return &secret.Record{Record: credentials.Record{WrittenAt: status.IssuedAt.Add(-skew), ExpiresAt: status.ExpiresAt.Time}}
 }
 
 // apply writes a whole Secret. Where another client wrote since it was read, it is read again: the Secret must still be this

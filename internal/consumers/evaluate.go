@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // RestartPolicy is what spec.rollout asks for.
@@ -25,7 +26,7 @@ type RestartPolicy struct {
 // StalePod is a pod that does not hold what a Secret holds.
 type StalePod struct {
 	Name string
-	Held Replaced
+	Held credentials.Replaced
 }
 
 // Due is a workload to restart, because of these pods: the one whose credentials expire first comes first.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 var env, volume = Workload{"Deployment", "env"}, Workload{"Deployment", "volume"}
@@ -133,7 +134,7 @@ func TestEvaluateJobs(t *testing.T) {
 
 // What a StatefulSet's partition keeps is named at once, and what it does not is restarted.
 func TestNextWithAPartition(t *testing.T) {
-	held := Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}
+	held := credentials.Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}
 	for _, tt := range []struct {
 		name    string
 		pods    []string
@@ -165,7 +166,7 @@ func TestNextWithAPartition(t *testing.T) {
 
 // A Rollout is restarted once for an issuance, by its own restartAt, whatever else that was set to.
 func TestNextOfRollouts(t *testing.T) {
-	due := Due{Workload: Workload{"Rollout", "env"}, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
+	due := Due{Workload: Workload{"Rollout", "env"}, Pods: []StalePod{{"env-1", credentials.Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
 	for _, tt := range []struct {
 		name                   string
 		restartAt, restartedAt string
@@ -191,7 +192,7 @@ func TestNextOfRollouts(t *testing.T) {
 }
 
 func TestNext(t *testing.T) {
-	due := Due{Workload: env, Pods: []StalePod{{"env-1", Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
+	due := Due{Workload: env, Pods: []StalePod{{"env-1", credentials.Replaced{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")}}}, Reads: true}
 	for _, tt := range []struct {
 		name   string
 		policy RestartPolicy

@@ -3,7 +3,12 @@
 
 package consumers
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
+)
 
 const (
 	// settle is for how long after a write a container's start does not prove that it read what was written: the kubelet
@@ -30,16 +35,22 @@ type Issuance struct {
 	WrittenAt time.Time
 	// Created: the write made the Secret, as far as is known, so that a container that needs it started after the write.
 	Created bool
-	// Replaced is what the Secret held before, oldest first.
-	Replaced []Replaced
+	// Replaced is what the Secret held before, oldest first, expiring by the operator's clock.
+	Replaced []credentials.Replaced
 }
 
-// Replaced is what a Secret held before: written by the API server's clock, expiring by the operator's. Without a time of
-// writing it is nothing that works, or nothing that is known.
-type Replaced struct{ WrittenAt, ExpiresAt time.Time }
-
-// Unknown reports that it is nothing that works, or nothing that is known.
-func (r Replaced) Unknown() bool { return r.WrittenAt.IsZero() }
+// IssuanceOf returns what a Secret holds by the record of the StsCredential of this name. skew is by how much STS's clock is
+// ahead of the operator's.
+func IssuanceOf(name string, r *credentials.Record, skew time.Duration) Issuance {
+	issuance := Issuance{
+		Credential: name, ID: ID(r.RequestID, r.AccessKeyID), WrittenAt: r.StoredAt,
+		Created: len(r.Replaced) == 0 && !r.Adopted, Replaced: slices.Clone(r.Replaced),
+	}
+	for i := range issuance.Replaced {
+		issuance.Replaced[i].ExpiresAt = issuance.Replaced[i].ExpiresAt.Add(-skew)
+	}
+	return issuance
+}
 
 // Stale reports whether a pod holds something else than the issuance, and cannot refresh it: nothing, what the Secret held
 // before it was adopted, or an earlier issuance.
@@ -80,9 +91,9 @@ func (i Issuance) startedBefore(pod Pod, start time.Time, margin time.Duration) 
 
 // Held is what a pod, or what of it started at since, holds, given that it is not the issuance: what the Secret held then or,
 // where that is in doubt, before. It is the oldest that is known of for what is older.
-func (i Issuance) Held(pod Pod, since time.Time) Replaced {
+func (i Issuance) Held(pod Pod, since time.Time) credentials.Replaced {
 	if len(i.Replaced) == 0 {
-		return Replaced{}
+		return credentials.Replaced{}
 	}
 	held := i.Replaced[0]
 	for _, r := range i.Replaced[1:] {
@@ -94,40 +105,40 @@ func (i Issuance) Held(pod Pod, since time.Time) Replaced {
 }
 
 // restartedAfter reports whether a pod was made for a restart that came after a write, as one does within moments of it.
-func (i Issuance) restartedAfter(r Replaced, pod Pod) bool {
+func (i Issuance) restartedAfter(r credentials.Replaced, pod Pod) bool {
 	return pod.Restarted.For[i.Credential] != "" && !pod.Restarted.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
 }
 
-// share is the time at which a share of its life is left to it.
-func (r Replaced) share(divisor time.Duration) time.Time {
+// shareLeft is the time at which a share of the life of what was replaced is left.
+func shareLeft(r credentials.Replaced, divisor time.Duration) time.Time {
 	return r.ExpiresAt.Add(-r.ExpiresAt.Sub(r.WrittenAt) / divisor)
 }
 
 // LateAt is when pods that still hold it are late: a tenth of its life is left. Pods that hold nothing that works are late
 // half an hour after something was written.
-func (i Issuance) LateAt(held Replaced) time.Time {
+func (i Issuance) LateAt(held credentials.Replaced) time.Time {
 	if held.Unknown() {
 		return i.WrittenAt.Add(unserved)
 	}
-	return held.share(10)
+	return shareLeft(held, 10)
 }
 
 // MattersAt is when it matters that a pod is stale: at once or, if the pod ends by itself, once a quarter of the life of
 // what it holds is left. It never matters if the pod ends before that expires.
-func (i Issuance) MattersAt(pod Pod, held Replaced) (at time.Time, ever bool) {
+func (i Issuance) MattersAt(pod Pod, held credentials.Replaced) (at time.Time, ever bool) {
 	switch {
 	case !pod.Ends || held.Unknown():
 		return time.Time{}, true
 	case !pod.Deadline.IsZero() && pod.Deadline.Before(held.ExpiresAt):
 		return time.Time{}, false
 	}
-	return held.share(4), true
+	return shareLeft(held, 4), true
 }
 
 // NextRestart is when a workload may be restarted that was restarted last at last (zero if never). duration is what
 // credentials are asked for, held what expires first of what its pods hold; reads is false if they do not read the Secret,
 // so that nothing is urgent.
-func NextRestart(last time.Time, duration time.Duration, held Replaced, reads bool) time.Time {
+func NextRestart(last time.Time, duration time.Duration, held credentials.Replaced, reads bool) time.Time {
 	if last.IsZero() {
 		return last
 	}
@@ -138,7 +149,7 @@ func NextRestart(last time.Time, duration time.Duration, held Replaced, reads bo
 	case held.Unknown():
 		return last.Add(minPause)
 	}
-	if urgent := held.share(2); urgent.Before(at) {
+	if urgent := shareLeft(held, 2); urgent.Before(at) {
 		at = last.Add(leastPause)
 		if urgent.After(at) {
 			at = urgent

@@ -6,11 +6,13 @@ package consumers
 import (
 	"testing"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 // issuance is the third of a Secret: written at 10:00, 10:40 and 11:20, each good for an hour.
 func issuance(t *testing.T) Issuance {
-	return Issuance{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []Replaced{
+	return Issuance{Credential: "orders", ID: "R-3", WrittenAt: at(t, "11:20:00"), Replaced: []credentials.Replaced{
 		{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")},
 		{WrittenAt: at(t, "10:40:00"), ExpiresAt: at(t, "11:40:00")},
 	}}
@@ -103,11 +105,11 @@ func TestTargetStaleAtTheFirstIssue(t *testing.T) {
 
 // A pod that ends by itself is no alarm before a quarter of the life of what it holds is left.
 func TestMattersAt(t *testing.T) {
-	held := Replaced{at(t, "10:00:00"), at(t, "11:00:00")}
+	held := credentials.Replaced{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")}
 	for _, tt := range []struct {
 		name string
 		pod  Pod
-		held Replaced
+		held credentials.Replaced
 		want string
 		ever bool
 	}{
@@ -115,7 +117,7 @@ func TestMattersAt(t *testing.T) {
 		{"ends", Pod{Ends: true}, held, "10:45:00", true},
 		{"ends in time", Pod{Ends: true, Deadline: at(t, "10:59:59")}, held, "", false},
 		{"may end too late", Pod{Ends: true, Deadline: at(t, "11:30:00")}, held, "10:45:00", true},
-		{"ends, and holds nothing that works", Pod{Ends: true}, Replaced{}, "", true},
+		{"ends, and holds nothing that works", Pod{Ends: true}, credentials.Replaced{}, "", true},
 	} {
 		if got, ever := issuance(t).MattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
 			t.Errorf("%s: at %v, ever %v", tt.name, got, ever)
@@ -164,20 +166,22 @@ func TestLateAt(t *testing.T) {
 	if got := issuance(t).LateAt(issuance(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
 		t.Errorf("late at %v", got)
 	}
-	if got := issuance(t).LateAt(Replaced{}); !got.Equal(at(t, "11:50:00")) {
+	if got := issuance(t).LateAt(credentials.Replaced{}); !got.Equal(at(t, "11:50:00")) {
 		t.Errorf("late at %v with nothing that works", got)
 	}
 }
 
 func TestNextRestart(t *testing.T) {
-	held := func(written, expires string) Replaced { return Replaced{at(t, written), at(t, expires)} }
+	held := func(written, expires string) credentials.Replaced {
+		return credentials.Replaced{WrittenAt: at(t, written), ExpiresAt: at(t, expires)}
+	}
 	for _, tt := range []struct {
 		name, last string
 		duration   time.Duration
-		held       Replaced
+		held       credentials.Replaced
 		want       string
 	}{
-		{"nothing that works", "10:00:00", 12 * time.Hour, Replaced{}, "10:05:00"},
+		{"nothing that works", "10:00:00", 12 * time.Hour, credentials.Replaced{}, "10:05:00"},
 		{"never restarted", "", time.Hour, held("10:00:00", "11:00:00"), ""},
 		{"a quarter of the duration", "10:00:00", time.Hour, held("10:00:00", "11:00:00"), "10:15:00"},
 		{"five minutes at least", "10:00:00", 15 * time.Minute, held("10:00:00", "10:15:00"), "10:05:00"},

@@ -7,6 +7,8 @@ package renewal
 import (
 	"hash/fnv"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 const (
@@ -44,22 +46,12 @@ type Facts struct {
 	// Seed tells credentials apart, so that they do not renew in step: the object's UID.
 	Seed string
 	// Record is what the Secret says of itself; nil if there is no Secret, or none with a whole record.
-	Record *Record
-}
-
-// Record is what the Secret says of the credentials in it, held against what is wanted now.
-type Record struct {
-	// IssuedAt and ExpiresAt by STS's clock.
-	IssuedAt, ExpiresAt time.Time
-	// RequestID of the STS call.
-	RequestID string
-	// HandledRenewRequest is the last RenewRequest that was answered.
-	HandledRenewRequest string
+	Record *credentials.Record
 	// Foreign: the record is another credential's.
 	Foreign bool
 	// Edited: the data or the record is not what was written.
 	Edited bool
-	// RequestChanged: the spec asks STS for something else now.
+	// RequestChanged: the spec asks STS for something else than the record answers.
 	RequestChanged bool
 	// PolicyChanged: a grant imposes another policy now.
 	PolicyChanged bool
@@ -105,7 +97,7 @@ func (d Decision) Renew() bool { return d.Cause != "" }
 // Decide says whether to renew now, and otherwise when. now is the time by STS's clock.
 func Decide(now time.Time, f Facts) Decision {
 	var decision Decision
-	if f.Record != nil && !f.Record.Foreign {
+	if f.Record != nil && !f.Foreign {
 		decision.RenewAt = f.renewAt()
 		decision.Usable = f.usable(now)
 	}
@@ -116,8 +108,7 @@ func Decide(now time.Time, f Facts) Decision {
 }
 
 func (f Facts) usable(now time.Time) bool {
-	r := f.Record
-	return !r.Edited && !r.RequestChanged && !r.LayoutChanged && now.Before(r.ExpiresAt)
+	return !f.Edited && !f.RequestChanged && !f.LayoutChanged && now.Before(f.Record.ExpiresAt)
 }
 
 func (f Facts) cause(now, renewAt time.Time) Cause {
@@ -129,16 +120,16 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 		cause Cause
 		holds bool
 	}{
-		{CauseForeignRecord, r.Foreign},
-		{CauseRequestChanged, r.RequestChanged},
-		{CausePolicyChanged, r.PolicyChanged},
-		{CauseLayoutChanged, r.LayoutChanged},
+		{CauseForeignRecord, f.Foreign},
+		{CauseRequestChanged, f.RequestChanged},
+		{CausePolicyChanged, f.PolicyChanged},
+		{CauseLayoutChanged, f.LayoutChanged},
 		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
 		{CauseDue, !now.Before(renewAt)},
 		{CauseEarly, f.RenewEarly},
 		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
 		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
-		{CauseEdited, r.Edited},
+		{CauseEdited, f.Edited},
 	} {
 		if candidate.holds {
 			return candidate.cause

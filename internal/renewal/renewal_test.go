@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
@@ -17,7 +18,7 @@ func facts(change func(*renewal.Facts)) renewal.Facts {
 	f := renewal.Facts{
 		Duration: time.Hour,
 		Seed:     "uid",
-		Record:   &renewal.Record{IssuedAt: issued, ExpiresAt: issued.Add(time.Hour), RequestID: "r1"},
+		Record:   &credentials.Record{IssuedAt: issued, ExpiresAt: issued.Add(time.Hour), RequestID: "r1"},
 	}
 	if change != nil {
 		change(&f)
@@ -38,12 +39,12 @@ func TestDecide(t *testing.T) {
 		{"due after two thirds", 40 * time.Minute, nil, renewal.CauseDue, true},
 		{"due and expired", time.Hour, nil, renewal.CauseDue, false},
 		{"no record", 0, func(f *renewal.Facts) { f.Record = nil }, renewal.CauseNoRecord, false},
-		{"foreign record", 0, func(f *renewal.Facts) { f.Record.Foreign = true }, renewal.CauseForeignRecord, false},
-		{"changed request", 0, func(f *renewal.Facts) { f.Record.RequestChanged = true }, renewal.CauseRequestChanged, false},
-		{"changed imposed policy", 0, func(f *renewal.Facts) { f.Record.PolicyChanged = true }, renewal.CausePolicyChanged, true},
-		{"changed layout", 0, func(f *renewal.Facts) { f.Record.LayoutChanged = true }, renewal.CauseLayoutChanged, false},
-		{"edited data", 0, func(f *renewal.Facts) { f.Record.Edited = true }, renewal.CauseEdited, false},
-		{"edited and due: the due renewal comes first", 50 * time.Minute, func(f *renewal.Facts) { f.Record.Edited = true }, renewal.CauseDue, false},
+		{"foreign record", 0, func(f *renewal.Facts) { f.Foreign = true }, renewal.CauseForeignRecord, false},
+		{"changed request", 0, func(f *renewal.Facts) { f.RequestChanged = true }, renewal.CauseRequestChanged, false},
+		{"changed imposed policy", 0, func(f *renewal.Facts) { f.PolicyChanged = true }, renewal.CausePolicyChanged, true},
+		{"changed layout", 0, func(f *renewal.Facts) { f.LayoutChanged = true }, renewal.CauseLayoutChanged, false},
+		{"edited data", 0, func(f *renewal.Facts) { f.Edited = true }, renewal.CauseEdited, false},
+		{"edited and due: the due renewal comes first", 50 * time.Minute, func(f *renewal.Facts) { f.Edited = true }, renewal.CauseDue, false},
 		{"renewal requested", 0, func(f *renewal.Facts) { f.RenewRequest = "now" }, renewal.CauseRequested, true},
 		{"renewal requested and answered", 0, func(f *renewal.Facts) {
 			f.RenewRequest, f.Record.HandledRenewRequest = "now", "now"
@@ -194,7 +195,7 @@ func FuzzDecide(f *testing.F) {
 		if renewBefore != 0 {
 			before = within(renewBefore, int64(time.Minute), int64(asked-5*time.Minute))
 		}
-		now := renewal.Facts{Duration: asked, RenewBefore: before, Served: served, Seed: seed, Record: &renewal.Record{
+		now := renewal.Facts{Duration: asked, RenewBefore: before, Served: served, Seed: seed, Record: &credentials.Record{
 			IssuedAt: issued, ExpiresAt: issued.Add(life), RequestID: requestID,
 		}}
 		at := renewal.Decide(issued, now).RenewAt

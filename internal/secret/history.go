@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
 const (
@@ -27,20 +29,14 @@ type Occasion struct {
 	Before *Record
 }
 
-// Replaced is what a Secret held before what it holds now.
-type Replaced struct {
-	// WrittenAt by the API server's clock, as far as it is known, ExpiresAt by STS's.
-	WrittenAt, ExpiresAt time.Time
-}
-
 // replacedBy is what a Secret has held once something issued at issuedAt replaces this record: what still works then,
 // oldest first, and before it the last that does not, which stands for all that pods may hold from earlier. Where that is
 // too much, what is forgotten passes for something older.
-func (r *Record) replacedBy(issuedAt time.Time) []Replaced {
+func (r *Record) replacedBy(issuedAt time.Time) []credentials.Replaced {
 	if r == nil {
 		return nil
 	}
-	all := append(slices.Clone(r.Replaced), Replaced{WrittenAt: r.storedOrWritten(), ExpiresAt: r.ExpiresAt})
+	all := append(slices.Clone(r.Replaced), credentials.Replaced{WrittenAt: r.storedOrWritten(), ExpiresAt: r.ExpiresAt})
 	for len(all) > 1 && !all[1].ExpiresAt.After(issuedAt) {
 		all = all[1:]
 	}
@@ -50,7 +46,7 @@ func (r *Record) replacedBy(issuedAt time.Time) []Replaced {
 	return all
 }
 
-func encodeReplaced(all []Replaced) string {
+func encodeReplaced(all []credentials.Replaced) string {
 	entries := make([]string, 0, len(all))
 	for _, r := range all {
 		entries = append(entries, r.WrittenAt.UTC().Format(time.RFC3339)+"/"+r.ExpiresAt.UTC().Format(time.RFC3339))
@@ -59,13 +55,13 @@ func encodeReplaced(all []Replaced) string {
 }
 
 // decodeReplaced leaves out what it cannot read, and what claims to live longer than STS issues credentials for.
-func decodeReplaced(encoded string) (all []Replaced) {
+func decodeReplaced(encoded string) (all []credentials.Replaced) {
 	for entry := range strings.SplitSeq(encoded, ",") {
 		written, expires, _ := strings.Cut(entry, "/")
 		writtenAt, okWritten := parseTime(written)
 		expiresAt, okExpires := parseTime(expires)
 		if okWritten && okExpires && expiresAt.Sub(writtenAt) <= maxLifetime && len(all) < maxReplaced {
-			all = append(all, Replaced{WrittenAt: writtenAt, ExpiresAt: expiresAt})
+			all = append(all, credentials.Replaced{WrittenAt: writtenAt, ExpiresAt: expiresAt})
 		}
 	}
 	return all

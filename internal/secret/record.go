@@ -65,26 +65,7 @@ var maxValues = map[string]int{
 
 // Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
 type Record struct {
-	// Credential is the <namespace>/<name> of the StsCredential.
-	Credential string
-	// IssuedAt and ExpiresAt by STS's clock, in whole seconds.
-	IssuedAt, ExpiresAt time.Time
-	// RequestID of the STS call; AccessKeyID of the triple.
-	RequestID, AccessKeyID string
-	// AssumedRoleARN and AssumedRoleID of the session.
-	AssumedRoleARN, AssumedRoleID string
-	// RequestHash of what STS was asked, see Request.
-	RequestHash string
-	// HandledRenewRequest is the last wish for a renewal that was answered, see RenewRequest.
-	HandledRenewRequest string
-	// WrittenAt is when it was written to the Secret, by the operator's clock; IssuedAt where that is not recorded.
-	WrittenAt time.Time
-	// StoredAt is the same by the API server's clock, as far as it is known. It is not in the record, but in the Secret.
-	StoredAt time.Time
-	// Adopted: the Secret was there before, and held something of its owner's.
-	Adopted bool
-	// Replaced is what the Secret held before, oldest first, as far as pods may hold it still; at most 8.
-	Replaced []Replaced
+	credentials.Record
 
 	layoutHash  string
 	managedKeys []string
@@ -92,7 +73,7 @@ type Record struct {
 
 // newRecord is the record of a session, but for the keys that are written.
 func newRecord(credential string, s credentials.Credentials, requestHash string, o Occasion) Record {
-	return Record{
+	return Record{Record: credentials.Record{
 		Credential:          credential,
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
 		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
@@ -104,7 +85,7 @@ func newRecord(credential string, s credentials.Credentials, requestHash string,
 		HandledRenewRequest: o.RenewRequest,
 		WrittenAt:           o.At,
 		Replaced:            o.Before.replacedBy(s.IssuedAt),
-	}
+	}}
 }
 
 // annotations of the record, without the data hash and without what is empty.
@@ -152,19 +133,21 @@ func recordIn(annotations map[string]string) *Record {
 		}
 	}
 	return &Record{
-		Credential:          annotations[CredentialAnnotation],
-		IssuedAt:            issuedAt,
-		ExpiresAt:           expiresAt,
-		RequestID:           annotations[requestIDAnnotation],
-		AccessKeyID:         annotations[accessKeyIDAnnotation],
-		AssumedRoleARN:      annotations[assumedRoleAnnotation],
-		AssumedRoleID:       annotations[assumedRoleIDAnnotation],
-		RequestHash:         annotations[requestHashAnnotation],
-		HandledRenewRequest: annotations[handledRequestAnnotation],
-		WrittenAt:           writtenIn(annotations, issuedAt, expiresAt),
-		Replaced:            decodeReplaced(annotations[replacedAnnotation]),
-		layoutHash:          annotations[layoutHashAnnotation],
-		managedKeys:         listedIn(annotations, managedKeysAnnotation),
+		Record: credentials.Record{
+			Credential:          annotations[CredentialAnnotation],
+			IssuedAt:            issuedAt,
+			ExpiresAt:           expiresAt,
+			RequestID:           annotations[requestIDAnnotation],
+			AccessKeyID:         annotations[accessKeyIDAnnotation],
+			AssumedRoleARN:      annotations[assumedRoleAnnotation],
+			AssumedRoleID:       annotations[assumedRoleIDAnnotation],
+			RequestHash:         annotations[requestHashAnnotation],
+			HandledRenewRequest: annotations[handledRequestAnnotation],
+			WrittenAt:           writtenIn(annotations, issuedAt, expiresAt),
+			Replaced:            decodeReplaced(annotations[replacedAnnotation]),
+		},
+		layoutHash:  annotations[layoutHashAnnotation],
+		managedKeys: listedIn(annotations, managedKeysAnnotation),
 	}
 }
 

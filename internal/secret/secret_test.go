@@ -190,7 +190,7 @@ func TestReadEdited(t *testing.T) {
 }
 
 func TestRequestComparison(t *testing.T) {
-	record := func(hash string) *secret.Record { return &secret.Record{RequestHash: hash} }
+	record := func(hash string) *secret.Record { return &secret.Record{Record: credentials.Record{RequestHash: hash}} }
 	other := input
 	other.Duration = 2 * time.Hour
 	own := secret.Request{Request: input}.Hash()

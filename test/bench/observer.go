@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
@@ -139,7 +140,7 @@ func due(e event) time.Time {
 	status := e.Object.Status
 	return renewal.Decide(status.IssuedAt, renewal.Facts{
 		Duration: v1alpha1.DefaultDuration, Seed: e.Object.Metadata.UID,
-		Record: &renewal.Record{IssuedAt: status.IssuedAt, ExpiresAt: status.ExpiresAt, RequestID: status.RequestID},
+		Record: &credentials.Record{IssuedAt: status.IssuedAt, ExpiresAt: status.ExpiresAt, RequestID: status.RequestID},
 	}).RenewAt
 }
 

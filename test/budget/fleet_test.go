@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
@@ -157,7 +158,7 @@ func (c *credential) settle(now time.Time) {
 func renewAt(c *credential, now time.Time) time.Time {
 	return renewal.Decide(now, renewal.Facts{
 		Duration: c.duration, Seed: uuid.NewSHA1(uuid.NameSpaceURL, []byte(c.String())).String(),
-		Record: &renewal.Record{IssuedAt: now, ExpiresAt: c.expires, RequestID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(fmt.Sprint(c.NamespacedName, c.issues))).String()},
+		Record: &credentials.Record{IssuedAt: now, ExpiresAt: c.expires, RequestID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(fmt.Sprint(c.NamespacedName, c.issues))).String()},
 	}).RenewAt
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
@@ -36,15 +37,15 @@ func TestCosts(t *testing.T) {
 
 // renewalsADay is how often a credential is renewed a day, over many of them and a month, with the default renewBefore.
 func renewalsADay(duration time.Duration) float64 {
-	const credentials, days = 100, 30
+	const objects, days = 100, 30
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	renewals := 0
-	for i := range credentials {
+	for i := range objects {
 		for now := start; now.Before(start.AddDate(0, 0, days)); renewals++ {
-			now = renewal.Decide(now, renewal.Facts{Duration: duration, Seed: fmt.Sprint(i), Record: &renewal.Record{
+			now = renewal.Decide(now, renewal.Facts{Duration: duration, Seed: fmt.Sprint(i), Record: &credentials.Record{
 				IssuedAt: now, ExpiresAt: now.Add(duration), RequestID: fmt.Sprint(renewals),
 			}}).RenewAt
 		}
 	}
-	return float64(renewals) / credentials / days
+	return float64(renewals) / objects / days
 }
