@@ -77,7 +77,7 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 	touch $@
 
 .PHONY: bench
-bench: ## Measure the operator against the floor and write docs/performance.md: half an hour, Linux (ARGS=--short: a minute, no file).
+bench: ## Measure the operator against the baseline and write docs/performance.md: half an hour, Linux (ARGS=--short: five minutes, no file).
 	go -C test build -o $(CURDIR)/bin/bench ./bench
 	bin/bench $(ARGS)
 

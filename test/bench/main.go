@@ -72,7 +72,7 @@ func parse(arguments []string) (s settings, err error) {
 	flags.IntVar(&s.unrelatedSize, "unrelated-size", 10<<10, "bytes in each of them")
 	flags.DurationVar(&s.limit, "limit", time.Hour, "give up after this time")
 	flags.StringVar(&s.profiles, "profiles", "", "folder for CPU and heap profiles of the manager, which then is built with the tag pprof; they slow it down")
-	flags.BoolVar(&s.short, "short", false, "Check that the benchmark works: small numbers, a minute in total, no file written")
+	flags.BoolVar(&s.short, "short", false, "Check that the benchmark works: small numbers, about five minutes in total, no file written")
 	flags.BoolVar(&s.onlyAgent, "agent", false, "Measure only the agent, and replace only its section in docs/performance.md")
 	flags.BoolVar(&s.write, "write", true, "write docs/performance.md and the plot")
 	if err := flags.Parse(arguments); err != nil {
