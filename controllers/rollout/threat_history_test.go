@@ -24,7 +24,7 @@ func TestThreatForgedHistoryIsEvaluated(t *testing.T) {
 	forged, err := secret.Render(c, layout, credentials.Credentials{
 		AccessKeyID: "STS.Nforged", AccessKeySecret: "forged", SecurityToken: "forged", RequestID: "forged",
 		IssuedAt: env.OperatorClock.Now(), ExpiresAt: env.OperatorClock.Now().Add(time.Hour),
-	}, request, secret.Occasion{})
+	}, request, secret.WriteOptions{})
 	env.Must(err)
 	forged.Annotations["sts.alibabacloud.com/replaced"] = "2020-01-01T00:00:00Z/9999-12-31T23:59:00-01:00,2020-01-01T00:00:00Z/2030-01-01T00:00:00Z"
 	env.Must(api.Create(env.Context(), secret.ForAdopted(forged)))

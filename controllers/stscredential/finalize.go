@@ -65,7 +65,7 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 		notCleaned(recorder, c, name, "it was edited since")
 		return nil
 	}
-	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, secret.Release(e.secret)))
+	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, secret.RemovalPatch(e.secret)))
 	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}

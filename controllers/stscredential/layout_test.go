@@ -77,7 +77,7 @@ func TestUnusableTemplate(t *testing.T) {
 	for _, tt := range []struct{ name, key, text, want string }{
 		{"a loop", "token", "x\n{{range .SecurityToken}}{{end}}", "spec.secret.template.data[token]: line 2: write text and fields"},
 		{"a key of the format", "ALIBABA_CLOUD_SECURITY_TOKEN", "x", "data[ALIBABA_CLOUD_SECURITY_TOKEN]: format SDK writes this key"},
-		{"too much", "token", strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200), "data[token]: makes too much"},
+		{"too much", "token", strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200), "data[token]: the output is too long"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := newEnvironment(t)

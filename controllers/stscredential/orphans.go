@@ -83,7 +83,7 @@ func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (agai
 func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry time.Duration) {
 	var err error
 	if orphan := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
-		err = c.Patch(ctx, orphan, client.RawPatch(secret.PatchType, secret.Release(s)))
+		err = c.Patch(ctx, orphan, client.RawPatch(secret.PatchType, secret.RemovalPatch(s)))
 	} else {
 		err = c.Delete(ctx, orphan, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
 	}

@@ -30,7 +30,7 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
 		return e, nil
 	}
-	want, now, key := e.fitted(secret.Frame(t.credential)), s.clock.Now(), t.backoffKey()
+	want, now, key := e.fitted(secret.Metadata(t.credential)), s.clock.Now(), t.backoffKey()
 	if secret.Patch(e.secret, want) == nil {
 		state.failed = nil
 		return e, nil

@@ -196,7 +196,7 @@ func (env *environment) forgeRecord(c *v1alpha1.StsCredential, change func(*cred
 	asked, err := readSpec(c, "", "")
 	env.Must(err)
 	request := target{credential: c, spec: asked}.stsRequest()
-	forged, err := secret.Render(c, asked.layout, session, request, secret.Occasion{})
+	forged, err := secret.Render(c, asked.layout, session, request, secret.WriteOptions{})
 	env.Must(err)
 	return forged
 }

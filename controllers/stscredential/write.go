@@ -42,7 +42,7 @@ func (s secrets) write(ctx context.Context, f finalizers, t target, e existing, 
 // dryRun writes a placeholder without effect: after a failed write, STS is not called before the API server would take the
 // Secret. The placeholder looks like what STS issues.
 func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
-	placeholder := secret.StandIn()
+	placeholder := secret.Placeholder()
 	placeholder.IssuedAt = s.sts.Now()
 	placeholder.ExpiresAt = placeholder.IssuedAt.Add(t.request.Duration)
 	_, err := s.renderAndApply(ctx, t, e, placeholder, client.DryRunAll)
@@ -50,7 +50,7 @@ func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
 }
 
 func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issued credentials.Credentials, options ...writeOption) (existing, error) {
-	occasion := secret.Occasion{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: heldBefore(t, e, s.sts.Skew())}
+	occasion := secret.WriteOptions{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: heldBefore(t, e, s.sts.Skew())}
 	want, err := secret.Render(t.credential, t.layout, issued, t.stsRequest(), occasion)
 	if err != nil {
 		return e, newError(v1alpha1.ReasonInvalidSpec, "%v", err)

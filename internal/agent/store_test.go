@@ -26,9 +26,9 @@ func TestFormatURIIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := secret.StandIn()
+	given := secret.Placeholder()
 	given.IssuedAt, given.ExpiresAt = begin, begin.Add(time.Hour)
-	rendered, err := secret.Render(&v1alpha1.StsCredential{}, layout, given, secret.Request{Request: credentials.Request{}}, secret.Occasion{})
+	rendered, err := secret.Render(&v1alpha1.StsCredential{}, layout, given, secret.Request{Request: credentials.Request{}}, secret.WriteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,8 @@ package secret
 
 import corev1 "k8s.io/api/core/v1"
 
-// Altered compares a Secret that came back from a write, stripped, with the one that was sent: admission may have changed it
-// on the way. It returns what differs, for messages; empty if all of it is as it was sent.
+// Altered compares the stripped response of a write with the Secret that was sent, which admission may have changed. It returns
+// what differs, for messages; empty if nothing does.
 func Altered(got, sent *corev1.Secret) string {
 	if sent.Data != nil {
 		record, intact := Read(got)

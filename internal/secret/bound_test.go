@@ -164,7 +164,7 @@ func TestLongAnnotationsAreCorrected(t *testing.T) {
 	long := strings.Repeat("é", 1_024)
 	c.Spec.Secret.Annotations["example.com/note"] = "short"
 	c.Spec.Secret.Annotations["example.com/long"] = v1alpha1.AnnotationValue(long)
-	frame := secret.Frame(c)
+	frame := secret.Metadata(c)
 	written := apply(t, rendered(), secret.Patch(stripped(t, rendered()), frame))
 	if written.Annotations["example.com/long"] != long {
 		t.Fatalf("annotations = %v", written.Annotations)
@@ -207,7 +207,7 @@ func TestPatchKeepsForeignOwners(t *testing.T) {
 	if len(seen.OwnerReferences) != 1 {
 		t.Errorf("the cache holds %d owners", len(seen.OwnerReferences))
 	}
-	got := apply(t, s, secret.Patch(seen, secret.Frame(credential())))
+	got := apply(t, s, secret.Patch(seen, secret.Metadata(credential())))
 	if len(got.OwnerReferences) != 101 || metav1.GetControllerOf(got).UID != credential().UID {
 		t.Errorf("%d owners, controller %v", len(got.OwnerReferences), metav1.GetControllerOf(got))
 	}

@@ -114,7 +114,7 @@ func TestRecordOfVersion1IsCompleted(t *testing.T) {
 			if record, intact := secret.Read(stripped(t, seen)); record == nil || !intact {
 				t.Fatalf("Read = %+v, %v", record, intact)
 			}
-			patch := secret.Patch(stripped(t, seen), secret.Frame(credential()))
+			patch := secret.Patch(stripped(t, seen), secret.Metadata(credential()))
 			got := apply(t, seen, patch)
 			got.ResourceVersion = ""
 			if !equality.Semantic.DeepEqual(got, rendered()) {
@@ -127,7 +127,7 @@ func TestRecordOfVersion1IsCompleted(t *testing.T) {
 	}
 	edited := writtenByVersion1(t)
 	edited.Data[secret.KeySecurityToken] = []byte("x")
-	if patch := secret.Patch(stripped(t, edited), secret.Frame(credential())); patch != nil {
+	if patch := secret.Patch(stripped(t, edited), secret.Metadata(credential())); patch != nil {
 		t.Errorf("an edited Secret gets %s", patch)
 	}
 }

@@ -17,24 +17,24 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// Hashes are written as "<version>:<hex>". What a version covers is frozen by golden tests. A later version is written
-// beside the earlier one, separated by a space, so that operators of both ages find theirs and neither issues anew.
+// Hashes are written as "<version>:<hex>". Golden tests freeze what a version covers. A later version is written after the
+// earlier one, separated by a space, so that older and newer operators each find theirs, and neither issues new credentials.
 const version = "v1:"
 
-// version2 is the version of a data hash that covers the namespace and name of the Secret, too.
+// version2 is the version of a data hash that also covers the namespace and name of the Secret.
 const version2 = "v2:"
 
-// Request is all that decides what STS answers with.
+// Request is a request to STS with everything that determines the credentials.
 type Request struct {
-	// AssumeRoleInput is what the spec asks for.
+	// Request is what the spec requests.
 	credentials.Request
-	// Identity is who asks; nil is the operator.
+	// Identity is the identity that calls STS; nil is the operator's.
 	Identity *v1alpha1.IdentitySpec
 	// ImposedPolicy is the session policy that a grant imposes; empty if none.
 	ImposedPolicy string
 }
 
-// request is what version 1 covers of the spec. Unset fields are left out, so that a new one changes no old hash.
+// request is what version 1 covers of the spec. Unset fields are left out, so that a new field changes no existing hash.
 type request struct {
 	RoleARN         string                 `json:"roleARN"`
 	SessionName     string                 `json:"sessionName"`
@@ -45,8 +45,8 @@ type request struct {
 	Identity        *v1alpha1.IdentitySpec `json:"identity,omitempty"`
 }
 
-// Hash tells requests apart: what the spec asks for and, after a dot, the imposed policy, if any. The two are kept apart
-// since a grant that is gone says nothing about the spec.
+// Hash returns the hash of what the spec requests and, after a dot, that of the imposed policy, if there is one. They are
+// separate because a deleted grant does not change the spec.
 func (r Request) Hash() string {
 	hash := version + digest(request{
 		RoleARN:         r.RoleARN,
@@ -63,14 +63,14 @@ func (r Request) Hash() string {
 	return hash
 }
 
-// RequestChanged reports whether the record is of another spec than this.
+// RequestChanged reports whether the record is of another spec.
 func (r *Record) RequestChanged(now Request) bool {
 	recorded, _ := splitRequestHash(r.RequestHash)
 	wanted, _ := splitRequestHash(now.Hash())
 	return recorded != wanted
 }
 
-// PolicyChanged reports whether the record is of another imposed policy than this.
+// PolicyChanged reports whether the record is of another imposed policy.
 func (r *Record) PolicyChanged(now Request) bool {
 	_, recorded := splitRequestHash(r.RequestHash)
 	_, wanted := splitRequestHash(now.Hash())
@@ -82,14 +82,14 @@ func splitRequestHash(hash string) (spec, imposed string) {
 	return spec, imposed
 }
 
-// layout is what version 1 covers of which keys are written. The default leaves everything out.
+// layout is what version 1 covers of the keys and their content. By default, everything is left out.
 type layout struct {
 	Formats  *[]v1alpha1.SecretFormat         `json:"formats,omitempty"`
 	Template map[string]v1alpha1.TemplateText `json:"template,omitempty"`
 	Region   string                           `json:"region,omitempty"`
 }
 
-// layoutHash covers which keys are written and what of them does not come from STS.
+// layoutHash returns the hash of the keys that are written, and of their content that is not from STS.
 func layoutHash(spec v1alpha1.SecretSpec, l Layout) string {
 	covered := layout{Template: spec.Template.Data}
 	if chosen := slices.Sorted(slices.Values(l.formats)); !slices.Equal(chosen, v1alpha1.DefaultFormats()) {
@@ -101,8 +101,8 @@ func layoutHash(spec v1alpha1.SecretSpec, l Layout) string {
 	return version + digest(covered)
 }
 
-// dataHash returns version 1 of the data hash. It covers the keys that the record names and the record itself, so that an edited expires-at is seen like an
-// edited token.
+// dataHash returns version 1 of the data hash. It covers the keys that the record names and the record itself: an edited
+// expires-at is detected like an edited token.
 func dataHash(s *corev1.Secret) string {
 	content := struct {
 		Data   map[string][]byte `json:"data"`
@@ -119,8 +119,8 @@ func dataHash(s *corev1.Secret) string {
 	return version + digest(content)
 }
 
-// namedHash returns version 2 of the data hash of a Secret of this name, "<namespace>/<name>". It covers version 1, and so
-// can be computed for a stripped Secret. It is empty where that is.
+// namedHash returns version 2 of the data hash of a Secret of this name, "<namespace>/<name>". It covers version 1, so that it
+// can be computed for a stripped Secret. It is empty if version 1 is.
 func namedHash(version1, name string) string {
 	if version1 == "" {
 		return ""
@@ -137,24 +137,24 @@ func dataHashes(s *corev1.Secret) string {
 	return content + " " + namedHash(content, fullName(s))
 }
 
-// contentHash returns version 1 of the data hash of a Secret, stripped or not; empty where there is too much to hash.
+// contentHash returns version 1 of the data hash of a Secret, stripped or not; empty if its data is too long.
 func contentHash(s *corev1.Secret) string {
 	if s.StringData != nil {
-		return s.Labels[seenHash]
+		return s.Labels[strippedHash]
 	}
 	return boundedHash(s)
 }
 
-// sameHash reports whether two hashes have the same version 1. An empty one is the hash of nothing.
+// sameHash reports whether two hashes have the same version 1. An empty hash equals no other.
 func sameHash(recorded, wanted string) bool {
 	hash := ofThisVersion(recorded)
 	return hash != "" && hash == ofThisVersion(wanted)
 }
 
-// ofThisVersion returns, among hashes of several versions, the one of version 1.
+// ofThisVersion returns the hash of version 1 in a list of hashes.
 func ofThisVersion(hashes string) string { return ofVersion(version, hashes) }
 
-// ofVersion returns, among hashes of several versions, the one of this version; empty if there is none.
+// ofVersion returns the hash of a version in a list of hashes; empty if there is none.
 func ofVersion(version, hashes string) string {
 	for hash := range strings.FieldsSeq(hashes) {
 		if known, ok := strings.CutPrefix(hash, version); ok {

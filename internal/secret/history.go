@@ -16,22 +16,22 @@ const (
 	replacedAnnotation  = prefix + "replaced"
 )
 
-// maxReplaced bounds how many earlier triples a record remembers.
+// maxReplaced bounds how many earlier credentials a record lists.
 const maxReplaced = 8
 
-// Occasion is what of a write is not in the session that is written.
-type Occasion struct {
-	// RenewRequest is the wish that it answers, see RenewRequest; empty if none.
+// WriteOptions are what a write records besides the issued credentials.
+type WriteOptions struct {
+	// RenewRequest is the renew request that the write handles, see the function; empty if there is none.
 	RenewRequest string
-	// At is when it is written, by the operator's clock: what pods that start later read. Zero leaves it out.
+	// At is the time of the write by the operator's clock. Zero leaves it out.
 	At time.Time
-	// Before is what the Secret holds until then; nil if nothing.
+	// Before is the record of the credentials that are replaced; nil if there are none.
 	Before *Record
 }
 
-// replacedBy is what a Secret has held once something issued at issuedAt replaces this record: what still works then,
-// oldest first, and before it the last that does not, which stands for all that pods may hold from earlier. Where that is
-// too much, what is forgotten passes for something older.
+// replacedBy returns the earlier credentials of a Secret after credentials issued at issuedAt replace those of this record: the
+// ones that are still valid then, oldest first, and before them the last one that is not, which stands for all earlier ones. If
+// there are too many, the oldest valid ones are dropped, and pods that use them count as using older ones.
 func (r *Record) replacedBy(issuedAt time.Time) []credentials.Replaced {
 	if r == nil {
 		return nil
@@ -54,7 +54,7 @@ func encodeReplaced(all []credentials.Replaced) string {
 	return strings.Join(entries, ",")
 }
 
-// decodeReplaced leaves out what it cannot read, and what claims to live longer than STS issues credentials for.
+// decodeReplaced leaves out entries that are malformed or have a longer lifetime than STS issues.
 func decodeReplaced(encoded string) (all []credentials.Replaced) {
 	for entry := range strings.SplitSeq(encoded, ",") {
 		written, expires, _ := strings.Cut(entry, "/")

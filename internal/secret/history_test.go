@@ -26,7 +26,7 @@ func history(t *testing.T, every ...time.Duration) *secret.Record {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := secret.Render(c, layout, s, secret.Request{Request: input}, secret.Occasion{At: at.Add(time.Second), Before: record})
+		out, err := secret.Render(c, layout, s, secret.Request{Request: input}, secret.WriteOptions{At: at.Add(time.Second), Before: record})
 		if err != nil {
 			t.Fatal(err)
 		}

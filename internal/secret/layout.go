@@ -14,7 +14,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// Layout is which keys are written and what they are made of. Create it with NewLayout.
+// Layout is the keys of a Secret and their content. Create it with NewLayout.
 type Layout struct {
 	formats   []v1alpha1.SecretFormat
 	templates map[string]text
@@ -22,8 +22,8 @@ type Layout struct {
 	hash      string
 }
 
-// NewLayout reads formats and template of a spec. region is the operator's, for whom .Region and the aliyun CLI's profile
-// need one. An error names the key that cannot be written and says what to write instead.
+// NewLayout returns the layout of a spec. region is the operator's region, for .Region and the format CLI. The error names the
+// key that cannot be written, and the next step.
 func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 	l := Layout{formats: spec.Formats, templates: map[string]text{}, region: region}
 	if l.formats == nil {
@@ -31,16 +31,16 @@ func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 	}
 	for _, name := range l.formats {
 		if formats[name] == nil {
-			return Layout{}, fmt.Errorf("spec.secret.formats: this operator does not know %s: leave it out, or upgrade the operator", name)
+			return Layout{}, fmt.Errorf("spec.secret.formats: format %s is unknown. Leave it out, or upgrade the operator", name)
 		}
 	}
 	if len(l.formats)+len(spec.Template.Data) == 0 {
-		return Layout{}, errors.New("spec.secret.formats: [] writes nothing by itself: name a format, or set template.data")
+		return Layout{}, errors.New("spec.secret.formats: [] writes nothing by itself. Name a format, or set template.data")
 	}
 	taken := l.takenBy()
 	for _, key := range slices.Sorted(maps.Keys(spec.Template.Data)) {
 		if format, clash := taken[key]; clash {
-			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: format %s writes this key: rename yours, or leave the format out", key, format)
+			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: format %s writes this key. Rename yours, or leave the format out", key, format)
 		}
 		t, err := parseText(string(spec.Template.Data[key]))
 		if err != nil {
@@ -54,11 +54,11 @@ func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 			strings.Join(missing, ", ."), missing[0])
 	}
 	l.hash = layoutHash(spec, l)
-	_, err := l.data(StandIn(), strings.Repeat("x", 160))
+	_, err := l.data(Placeholder(), strings.Repeat("x", 160))
 	return l, err
 }
 
-// takenBy are the keys that the formats write.
+// takenBy returns the keys that the formats write.
 func (l Layout) takenBy() map[string]v1alpha1.SecretFormat {
 	taken := map[string]v1alpha1.SecretFormat{}
 	for _, name := range l.formats {
@@ -69,7 +69,7 @@ func (l Layout) takenBy() map[string]v1alpha1.SecretFormat {
 	return taken
 }
 
-// missing are the parts of the credentials that nothing writes: none with a format, which writes all of them.
+// missing returns the parts of the credentials that no key contains. A format contains all of them.
 func (l Layout) missing() (fields []string) {
 	if len(l.formats) > 0 {
 		return nil
@@ -92,12 +92,12 @@ func (l Layout) uses(field string) bool {
 	return false
 }
 
-// usesRegion reports whether the region is part of what is written.
+// usesRegion reports whether a key contains the region.
 func (l Layout) usesRegion() bool {
 	return l.uses(fieldRegion) || slices.Contains(l.formats, v1alpha1.FormatCLI)
 }
 
-// data is the content of a Secret for a session of a role. It fails only where the templates make too much.
+// data returns the data of a Secret for credentials of a role. The error says that the output of the templates is too long.
 func (l Layout) data(s credentials.Credentials, role string) (map[string][]byte, error) {
 	v := valuesOf(s, role, l.region)
 	data := map[string][]byte{}
@@ -118,8 +118,9 @@ func (l Layout) data(s credentials.Credentials, role string) (map[string][]byte,
 	return data, nil
 }
 
-// StandIn looks like a session of STS's, and longer than any that was seen: what can be written for it can be written.
-func StandIn() credentials.Credentials {
+// Placeholder returns invalid credentials for dry runs. They are longer than any that STS is known to issue, so that a Secret
+// that fits them fits real ones.
+func Placeholder() credentials.Credentials {
 	return credentials.Credentials{
 		AccessKeyID:     "STS.N" + strings.Repeat("x", 24),
 		AccessKeySecret: strings.Repeat("x", 44),

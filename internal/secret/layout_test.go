@@ -161,16 +161,16 @@ func TestLayoutRefused(t *testing.T) {
 		want    string // "" if it is taken
 	}{
 		{"a key of the default format", nil, "ALIBABA_CLOUD_SECURITY_TOKEN", "x", "data[ALIBABA_CLOUD_SECURITY_TOKEN]: format SDK writes this key"},
-		{"a key of a format that is chosen", formats{"OSS", "External"}, "external.json", "x", "data[external.json]: format External writes this key: rename yours, or leave the format out"},
+		{"a key of a format that is chosen", formats{"OSS", "External"}, "external.json", "x", "data[external.json]: format External writes this key. Rename yours, or leave the format out"},
 		{"a key of a format that is not", formats{"OSS"}, "external.json", "x", ""},
-		{"a format of tomorrow", formats{"Tomorrow"}, "", "", "spec.secret.formats: this operator does not know Tomorrow"},
+		{"a format of tomorrow", formats{"Tomorrow"}, "", "", "spec.secret.formats: format Tomorrow is unknown"},
 		{"a template that Helm has rendered away", formats{}, "AK", "", "no template uses .AccessKeyID, .AccessKeySecret, .SecurityToken. Helm renders {{ }} away unless it is escaped: write {{ `{{ .AccessKeyID }}` }}"},
 		{"a template without the token", formats{}, "AK", "{{ .AccessKeyID }}:{{ .AccessKeySecret | toJson }}", "no template uses .SecurityToken. Helm"},
 		{"a template of all three", formats{}, "AK", "{{ .AccessKeyID }}:{{ .AccessKeySecret | toJson }}:{{ .SecurityToken }}", ""},
 		{"an empty template beside a format", formats{"OSS"}, "AK", "", ""},
-		{"nothing", formats{}, "", "", "spec.secret.formats: [] writes nothing by itself: name a format, or set template.data"},
+		{"nothing", formats{}, "", "", "spec.secret.formats: [] writes nothing by itself. Name a format, or set template.data"},
 		{"a template that cannot be read", nil, "a.b", "{{", "spec.secret.template.data[a.b]: line 1: write text and fields"},
-		{"more than a Secret holds", nil, "a", v1alpha1.TemplateText(strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200)), "data[a]: makes too much: all templates together may make 256 KiB"},
+		{"more than a Secret holds", nil, "a", v1alpha1.TemplateText(strings.Repeat("{{.SecurityToken|b64enc|b64enc}}", 200)), "data[a]: the output is too long. All templates together may write 256 KiB"},
 	} {
 		spec := v1alpha1.SecretSpec{Formats: tt.formats, Template: v1alpha1.SecretTemplate{Data: map[string]v1alpha1.TemplateText{}}}
 		if tt.key != "" {
@@ -190,11 +190,11 @@ func TestTemplatesShareABound(t *testing.T) {
 	c.Spec.Secret.Template.Data = map[string]v1alpha1.TemplateText{"a": half}
 	one := layout(t, c.Spec.Secret)
 	long := credentials.Credentials{SecurityToken: strings.Repeat("x", 4096)}
-	if _, err := secret.Render(c, one, long, secret.Request{}, secret.Occasion{}); err == nil || !strings.Contains(err.Error(), "data[a]: makes too much") {
+	if _, err := secret.Render(c, one, long, secret.Request{}, secret.WriteOptions{}); err == nil || !strings.Contains(err.Error(), "data[a]: the output is too long") {
 		t.Errorf("Render of a long session = %v", err)
 	}
 	c.Spec.Secret.Template.Data["b"] = half
-	if _, err := secret.NewLayout(c.Spec.Secret, ""); err == nil || !strings.Contains(err.Error(), "data[b]: makes too much") {
+	if _, err := secret.NewLayout(c.Spec.Secret, ""); err == nil || !strings.Contains(err.Error(), "data[b]: the output is too long") {
 		t.Errorf("NewLayout = %v", err)
 	}
 }

@@ -16,9 +16,9 @@ import (
 // kind is the kind of the owner of every Secret.
 const kind = "StsCredential"
 
-// Owned reports whether a Secret, stripped or not, is this credential's to write. It is of type Opaque, and one of these
-// holds:
-//   - Its controller is this object, or a deleted one of the same name, and it is no intact copy of another Secret.
+// Owned reports whether this StsCredential may write to a Secret, stripped or not. Its type must be Opaque, and one of these
+// must hold:
+//   - Its controller is this object, or a deleted one of the same name, and it is not an intact copy of another Secret.
 //   - It has no controller, and its record names this very Secret and this object, edited or not.
 //   - It has neither a controller nor a record of its own, and its owner consents.
 func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
@@ -34,9 +34,9 @@ func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	return s.Annotations[v1alpha1.AnnotationAdopt] == c.Name
 }
 
-// Removable reports whether what was written to an owned Secret may be deleted or taken out again: its record is intact, and
-// names this very Secret and this object. A record of an earlier version names no Secret; it is trusted on the Secret that
-// the spec names.
+// Removable reports whether an owned Secret may be deleted, or the operator's keys removed from it: its record is intact, and
+// names this Secret and this object. A record of an earlier version names no Secret; it is trusted on the Secret that the spec
+// names.
 func Removable(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	record, intact := Read(s)
 	if !intact || record.Credential != c.Namespace+"/"+c.Name || !Owned(s, c) {
@@ -49,9 +49,9 @@ func Removable(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	return named == fullName(s) && namesItself(s)
 }
 
-// Adopted reports whether an owned Secret was there before, and was taken over with its owner's consent. Such a one has no
-// StsCredential as owner, so that it is never deleted with it. In doubt, a Secret without controller is adopted: what was
-// written to it is taken out, and the rest stays.
+// Adopted reports whether an owned Secret existed before and was adopted with its owner's consent. An adopted Secret has no
+// StsCredential as owner, so that it is never deleted with it. In doubt, a Secret without a controller counts as adopted: only
+// the operator's keys are removed from it.
 func Adopted(s *corev1.Secret) bool {
 	recorded, consent := s.Annotations[adoptedAnnotation] != "", s.Annotations[v1alpha1.AnnotationAdopt] != ""
 	controlled := metav1.GetControllerOfNoCopy(s) != nil
@@ -68,7 +68,7 @@ func Adopted(s *corev1.Secret) bool {
 	return !intact || recordedFor(s) == ""
 }
 
-// ForAdopted makes a rendered Secret or frame into one for an adopted Secret.
+// ForAdopted changes a desired Secret, whole or its metadata only, to one for an adopted Secret.
 func ForAdopted(want *corev1.Secret) *corev1.Secret {
 	want.OwnerReferences = nil
 	if want.Data != nil {
@@ -78,8 +78,8 @@ func ForAdopted(want *corev1.Secret) *corev1.Secret {
 	return want
 }
 
-// CredentialName is the name of the StsCredential that a Secret belongs to: its controller's or, if it has none, the one in
-// its own record, the one its owner consents to, or the one in a record that was copied; empty if there is none.
+// CredentialName returns the name of the StsCredential that a Secret belongs to: that of its controller or, if it has none, of
+// its own record, of its owner's consent, or of a copied record; empty if there is none.
 func CredentialName(s metav1.Object) string {
 	if controller := metav1.GetControllerOfNoCopy(s); controller != nil && isCredential(*controller) {
 		return controller.Name
@@ -95,8 +95,8 @@ func CredentialName(s metav1.Object) string {
 	return name
 }
 
-// RecordedFor returns the name of the StsCredential that a Secret without controller belongs to by its own record, which is
-// intact or names this very Secret; empty if there is none.
+// RecordedFor returns the name of the StsCredential in the record of a Secret without a controller, if the record is intact or
+// names this Secret; empty otherwise.
 func RecordedFor(s *corev1.Secret) string {
 	_, name, _ := strings.Cut(recordedFor(s), "/")
 	return name
@@ -120,8 +120,8 @@ func recordedFor(s *corev1.Secret) string {
 // objectName is "<namespace>/<name>".
 var objectName = regexp.MustCompile(`^[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9.]{0,252}$`)
 
-// Original returns the "<namespace>/<name>" of the Secret that a record names, if that is another one than this: its record
-// was copied, or edited. It is empty if the record names this Secret, or no Secret.
+// Original returns the "<namespace>/<name>" of another Secret that the record names: the record was copied or edited. It is
+// empty if the record names this Secret or none.
 func Original(s *corev1.Secret) string {
 	if named := s.Annotations[secretAnnotation]; named != fullName(s) && objectName.MatchString(named) {
 		return named
@@ -139,7 +139,7 @@ func OriginalCredential(s *corev1.Secret) string {
 	return ""
 }
 
-// intactCopy reports whether a Secret holds what was written to another one, with its record: it is not an edited one.
+// intactCopy reports whether a Secret is an unedited copy of another one, with its record.
 func intactCopy(s *corev1.Secret) bool {
 	if OriginalCredential(s) != "" && sameHash(s.Annotations[dataHashAnnotation], contentHash(s)) {
 		return true
@@ -149,12 +149,12 @@ func intactCopy(s *corev1.Secret) bool {
 		version2+ofVersion(version2, s.Annotations[dataHashAnnotation]) == namedHash(contentHash(s), original)
 }
 
-// namesItself reports whether the data hash is that of this very Secret, by its version 2.
+// namesItself reports whether version 2 of the data hash is that of this Secret.
 func namesItself(s *corev1.Secret) bool {
 	return version2+ofVersion(version2, s.Annotations[dataHashAnnotation]) == namedHash(contentHash(s), fullName(s))
 }
 
-// unnamed reports whether an operator wrote the record that records no Secret's name.
+// unnamed reports whether an operator wrote the record that does not record the Secret's name.
 func unnamed(s *corev1.Secret) bool {
 	return s.Annotations[secretAnnotation] == "" && ofVersion(version2, s.Annotations[dataHashAnnotation]) == ""
 }

@@ -15,8 +15,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// PatchType is the type of what Patch and Release return. A strategic merge patch names the owners that change, so that
-// those of others, which a stripped Secret does not have, stay.
+// PatchType is the type of the patches of this package. A strategic merge patch names the owners that change, so that it keeps
+// other owners, which a stripped Secret does not have.
 const PatchType = types.StrategicMergePatchType
 
 // mergePatch is a strategic merge patch of a Secret. A nil value removes its key.
@@ -39,60 +39,60 @@ type ownerPatch struct {
 	UID types.UID `json:"uid"`
 }
 
-// Patch is the strategic merge patch that makes a Secret as seen (stripped) into what is wanted, touching only keys that are
-// or were ours, and only if nobody has written to it since. It is nil if nothing is to be done. Data and record change
-// only if the wanted Secret has data.
-func Patch(seen, want *corev1.Secret) []byte {
-	want = completed(seen, want)
+// Patch returns the strategic merge patch that brings an existing Secret, stripped, in line with the desired one. It changes only
+// keys that the operator manages, and fails if the Secret has changed since it was read. It is nil if nothing differs. Data and
+// record change only if the desired Secret has data.
+func Patch(existing, want *corev1.Secret) []byte {
+	want = completed(existing, want)
 	patch := mergePatch{Metadata: metadataPatch{
-		ResourceVersion: seen.ResourceVersion,
-		Labels:          changes(seen.Labels, want.Labels, noted(seen, managedLabelsAnnotation)),
-		Annotations:     changes(seen.Annotations, want.Annotations, ourAnnotations(seen, want)),
-		OwnerReferences: owners(seen, want),
+		ResourceVersion: existing.ResourceVersion,
+		Labels:          changes(existing.Labels, want.Labels, managedIn(existing, managedLabelsAnnotation)),
+		Annotations:     changes(existing.Annotations, want.Annotations, managedAnnotations(existing, want)),
+		OwnerReferences: owners(existing, want),
 	}}
 	if want.Data != nil {
-		patch.Data = dataChanges(noted(seen, managedKeysAnnotation), want.Data)
+		patch.Data = dataChanges(managedIn(existing, managedKeysAnnotation), want.Data)
 	}
 	return patch.encode()
 }
 
-// Release is the strategic merge patch that takes out of a Secret as seen (stripped) all that was written to it, and leaves what
-// others put there, if nobody has written to it since.
-func Release(seen *corev1.Secret) []byte {
+// RemovalPatch returns the strategic merge patch that removes from an existing Secret, stripped, all that the operator wrote, and
+// keeps the rest. It fails if the Secret has changed since it was read.
+func RemovalPatch(existing *corev1.Secret) []byte {
 	none := &corev1.Secret{}
-	annotations := slices.Concat(noted(seen, managedAnnotationsAnnotation), recordAnnotations,
+	annotations := slices.Concat(managedIn(existing, managedAnnotationsAnnotation), recordAnnotations,
 		[]string{secretAnnotation, dataHashAnnotation, managedLabelsAnnotation, managedAnnotationsAnnotation})
 	return mergePatch{
 		Metadata: metadataPatch{
-			ResourceVersion: seen.ResourceVersion,
-			Labels:          changes(seen.Labels, nil, append(noted(seen, managedLabelsAnnotation), UIDLabel, managedByLabel)),
-			Annotations:     changes(seen.Annotations, nil, annotations),
-			OwnerReferences: owners(seen, none),
+			ResourceVersion: existing.ResourceVersion,
+			Labels:          changes(existing.Labels, nil, append(managedIn(existing, managedLabelsAnnotation), UIDLabel, managedByLabel)),
+			Annotations:     changes(existing.Annotations, nil, annotations),
+			OwnerReferences: owners(existing, none),
 		},
-		Data: dataChanges(noted(seen, managedKeysAnnotation), nil),
+		Data: dataChanges(managedIn(existing, managedKeysAnnotation), nil),
 	}.encode()
 }
 
-// noted are the keys that an annotation of the operator lists. Where nothing but its owner's consent makes a Secret the
-// operator's, the list is not the operator's: it may have been copied.
-func noted(seen *corev1.Secret, annotation string) []string {
-	if metav1.GetControllerOfNoCopy(seen) == nil && recordedFor(seen) == "" {
+// managedIn returns the keys that an annotation of the operator lists. They are not trusted if only the owner's consent makes
+// the Secret writable: the annotation may have been copied.
+func managedIn(existing *corev1.Secret, annotation string) []string {
+	if metav1.GetControllerOfNoCopy(existing) == nil && recordedFor(existing) == "" {
 		return nil
 	}
-	return listedIn(seen.Annotations, annotation)
+	return listedIn(existing.Annotations, annotation)
 }
 
-// completed adds the Secret's own name and all versions of its data hash to a frame, where the record is as written.
-func completed(seen, frame *corev1.Secret) *corev1.Secret {
-	if _, intact := Read(seen); frame.Data != nil || !intact {
-		return frame
+// completed adds the Secret's own name and all versions of its data hash to desired metadata, if the record is as written.
+func completed(existing, want *corev1.Secret) *corev1.Secret {
+	if _, intact := Read(existing); want.Data != nil || !intact {
+		return want
 	}
-	complete := *frame
+	complete := *want
 	complete.Annotations = map[string]string{}
-	maps.Copy(complete.Annotations, frame.Annotations)
-	complete.Annotations[secretAnnotation] = fullName(seen)
-	if !sameHash(seen.Annotations[dataHashAnnotation], contentHash(seen)) || !namesItself(seen) {
-		complete.Annotations[dataHashAnnotation] = dataHashes(seen)
+	maps.Copy(complete.Annotations, want.Annotations)
+	complete.Annotations[secretAnnotation] = fullName(existing)
+	if !sameHash(existing.Annotations[dataHashAnnotation], contentHash(existing)) || !namesItself(existing) {
+		complete.Annotations[dataHashAnnotation] = dataHashes(existing)
 	}
 	return &complete
 }
@@ -109,25 +109,25 @@ func (p mergePatch) encode() []byte {
 	return raw
 }
 
-// ourAnnotations are those on a Secret that go unless they are wanted.
-func ourAnnotations(seen, want *corev1.Secret) []string {
-	ours := append(noted(seen, managedAnnotationsAnnotation), managedLabelsAnnotation, managedAnnotationsAnnotation)
+// managedAnnotations returns the annotations on a Secret that are removed unless they are desired.
+func managedAnnotations(existing, want *corev1.Secret) []string {
+	keys := append(managedIn(existing, managedAnnotationsAnnotation), managedLabelsAnnotation, managedAnnotationsAnnotation)
 	if want.Data != nil {
-		ours = append(ours, recordAnnotations...)
+		keys = append(keys, recordAnnotations...)
 	}
-	return ours
+	return keys
 }
 
-// changes sets what is wanted and different, and removes what is ours and not wanted. Of long values the hash was seen.
-func changes(seen, want map[string]string, ours []string) map[string]*string {
+// changes sets desired values that differ, and removes managed keys that are not desired. Long existing values are hashes.
+func changes(existing, want map[string]string, managed []string) map[string]*string {
 	changed := map[string]*string{}
 	for k, v := range want {
-		if was, set := seen[k]; !set || was != v && was != hashOf(v) {
+		if was, set := existing[k]; !set || was != v && was != hashOf(v) {
 			changed[k] = &v
 		}
 	}
-	for _, k := range ours {
-		_, set := seen[k]
+	for _, k := range managed {
+		_, set := existing[k]
 		_, wanted := want[k]
 		if set && !wanted {
 			changed[k] = nil
@@ -136,9 +136,9 @@ func changes(seen, want map[string]string, ours []string) map[string]*string {
 	return changed
 }
 
-func dataChanges(ours []string, want map[string][]byte) map[string]*[]byte {
+func dataChanges(managed []string, want map[string][]byte) map[string]*[]byte {
 	changed := map[string]*[]byte{}
-	for _, k := range ours {
+	for _, k := range managed {
 		changed[k] = nil
 	}
 	for k, v := range want {
@@ -147,24 +147,20 @@ func dataChanges(ours []string, want map[string][]byte) map[string]*[]byte {
 	return changed
 }
 
-// owners removes the StsCredentials that are the controller, or are called like the one that is wanted, unless they are it,
-// and sets the one that is wanted. Of StsCredentials that are the controller, a Secret that is written to has no other than
-// ours, or one of the same name that is gone.
-func owners(seen, want *corev1.Secret) (changed []ownerPatch) {
+// owners sets the desired owner, and removes other StsCredentials that are the controller or have its name. A Secret that is
+// written to has no other StsCredential as controller than this one, or a deleted one of the same name.
+func owners(existing, want *corev1.Secret) (changed []ownerPatch) {
 	named := func(name string) bool {
 		return slices.ContainsFunc(want.OwnerReferences, func(ours metav1.OwnerReference) bool { return name == ours.Name })
 	}
-	has := func(all []metav1.OwnerReference, same func(metav1.OwnerReference) bool) bool {
-		return slices.ContainsFunc(all, same)
-	}
-	for _, was := range seen.OwnerReferences {
+	for _, was := range existing.OwnerReferences {
 		ours := isCredential(was) && (ptr.Deref(was.Controller, false) || named(was.Name))
-		if ours && !has(want.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == was.UID }) {
+		if ours && !slices.ContainsFunc(want.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == was.UID }) {
 			changed = append(changed, ownerPatch{Directive: "delete", UID: was.UID})
 		}
 	}
 	for _, ref := range want.OwnerReferences {
-		if !has(seen.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) }) {
+		if !slices.ContainsFunc(existing.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) }) {
 			changed = append(changed, ownerPatch{OwnerReference: &ref, UID: ref.UID})
 		}
 	}

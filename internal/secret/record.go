@@ -38,32 +38,31 @@ const (
 	handledRequestAnnotation = prefix + "handled-renew-request"
 	adoptedAnnotation        = prefix + "adopted"
 
-	// What of the Secret's labels and annotations came from the spec, so that they can be taken away again. Not part of
-	// the record: they change without a call to STS.
+	// The keys of the labels and annotations from the spec, so that they can be removed again. They are not part of the record,
+	// because they change without a call to STS.
 	managedLabelsAnnotation      = prefix + "managed-labels"
 	managedAnnotationsAnnotation = prefix + "managed-annotations"
 )
 
-// recordAnnotations are what version 1 of the data hash covers beside the data; the hash itself is not among them. Version 2
-// covers the Secret's own name in addition, see secretAnnotation.
+// recordAnnotations are the annotations that version 1 of the data hash covers. Version 2 also covers the Secret's own name, see
+// secretAnnotation.
 var recordAnnotations = []string{
 	CredentialAnnotation, issuedAtAnnotation, expiresAtAnnotation, requestIDAnnotation, accessKeyIDAnnotation,
 	assumedRoleAnnotation, assumedRoleIDAnnotation, requestHashAnnotation, layoutHashAnnotation, managedKeysAnnotation,
 	handledRequestAnnotation, adoptedAnnotation, writtenAtAnnotation, replacedAnnotation,
 }
 
-// maxLifetime is that of STS's longest session: what claims to live longer was not issued.
+// maxLifetime is the longest lifetime that STS issues: a record with a longer one was edited.
 const maxLifetime = credentials.MaxLifetime
 
-// maxValue bounds each value of a record, in bytes, and maxValues some of them, as the status does: what is longer was not
-// issued.
+// maxValue bounds each value of a record, in bytes, and maxValues some of them, as in the status: a longer value was edited.
 const maxValue = 512
 
 var maxValues = map[string]int{
 	requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxList,
 }
 
-// Record is what a Secret says of the credentials in it. Status can be rebuilt from it alone.
+// Record is the record on a Secret of the credentials in it. The status can be restored from it alone.
 type Record struct {
 	credentials.Record
 
@@ -71,8 +70,8 @@ type Record struct {
 	managedKeys []string
 }
 
-// newRecord is the record of a session, but for the keys that are written.
-func newRecord(credential string, s credentials.Credentials, requestHash string, o Occasion) Record {
+// newRecord returns the record of issued credentials, without the keys that are written.
+func newRecord(credential string, s credentials.Credentials, requestHash string, o WriteOptions) Record {
 	return Record{Record: credentials.Record{
 		Credential:          credential,
 		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
@@ -88,7 +87,7 @@ func newRecord(credential string, s credentials.Credentials, requestHash string,
 	}}
 }
 
-// annotations of the record, without the data hash and without what is empty.
+// annotations returns the annotations of the record that are not empty, without the data hash.
 func (r Record) annotations() map[string]string {
 	all := map[string]string{
 		CredentialAnnotation:     r.Credential,
@@ -115,7 +114,7 @@ func (r Record) annotations() map[string]string {
 	return all
 }
 
-// recordIn reads the record from a Secret's annotations; nil unless it is whole.
+// recordIn returns the record in a Secret's annotations; nil if it is incomplete.
 func recordIn(annotations map[string]string) *Record {
 	issuedAt, okIssued := parseTime(annotations[issuedAtAnnotation])
 	expiresAt, okExpires := parseTime(annotations[expiresAtAnnotation])
@@ -151,15 +150,15 @@ func recordIn(annotations map[string]string) *Record {
 	}
 }
 
-// parseTime reads a time as a record has it: UTC, in whole seconds, from 2000 to 8999. Others could not be written to the
-// status, which has four digits for the year.
+// parseTime parses a time of a record: UTC, in whole seconds, from 2000 to 8999. The status, which has four digits for the
+// year, could not hold others.
 func parseTime(text string) (t time.Time, ok bool) {
 	t, err := time.Parse("2006-01-02T15:04:05Z", text)
 	return t, err == nil && t.Year() >= 2000 && t.Year() < 9000
 }
 
-// writtenIn returns when the record was written: when it was issued where that is not recorded, or is after the expiry, which
-// somebody else must have written.
+// writtenIn returns when the record was written; issuedAt if that is not recorded, or is after the expiration, so that another
+// client must have written it.
 func writtenIn(annotations map[string]string, issuedAt, expiresAt time.Time) time.Time {
 	writtenAt, ok := parseTime(annotations[writtenAtAnnotation])
 	if !ok || writtenAt.After(expiresAt) {
@@ -168,7 +167,7 @@ func writtenIn(annotations map[string]string, issuedAt, expiresAt time.Time) tim
 	return writtenAt
 }
 
-// LayoutChanged reports whether the record is of other keys than are written now.
+// LayoutChanged reports whether the record is of other keys than the layout writes.
 func (r *Record) LayoutChanged(now Layout) bool { return !sameHash(r.layoutHash, now.hash) }
 
 func splitKeys(joined string) []string {
@@ -178,7 +177,8 @@ func splitKeys(joined string) []string {
 	return strings.Split(joined, ",")
 }
 
-// RenewRequest is how a user's wish for a renewal is remembered: as it is, or by its hash when it is longer than 128 bytes.
+// RenewRequest returns the renew request in an annotation as the record holds it: its value, or the hash of a value that is
+// longer than 128 bytes.
 func RenewRequest(annotation string) string {
 	if len(annotation) <= 128 {
 		return annotation

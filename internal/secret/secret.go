@@ -1,8 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package secret turns a session and a spec into the Secret to write, and reads back what a Secret says of itself. It is
-// pure: it talks to nobody.
+// Package secret renders the Secret for issued credentials and a spec, and reads the record on a Secret. It makes no request.
 package secret
 
 import (
@@ -17,14 +16,14 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// Render is the whole Secret for a session: metadata, record and data. request is what the session answers. It fails only
-// where the templates make too much of the session.
-func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, request Request, o Occasion) (*corev1.Secret, error) {
+// Render returns the whole Secret for issued credentials: metadata, record and data. request is the request that STS answered.
+// The error says that the output of the templates is too long.
+func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, request Request, o WriteOptions) (*corev1.Secret, error) {
 	data, err := l.data(s, request.RoleARN)
 	if err != nil {
 		return nil, err
 	}
-	rendered := Frame(c)
+	rendered := Metadata(c)
 	rendered.Data = data
 	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), o)
 	record.layoutHash, record.managedKeys = l.hash, slices.Sorted(maps.Keys(data))
@@ -34,9 +33,9 @@ func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, requ
 	return rendered, nil
 }
 
-// Frame is the Secret without record and data: what changes by patch, without a call to STS.
-func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
-	frame := &corev1.Secret{
+// Metadata returns the desired Secret without record and data: what is written without a call to STS.
+func Metadata(c *v1alpha1.StsCredential) *corev1.Secret {
+	want := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   c.Namespace,
@@ -47,22 +46,22 @@ func Frame(c *v1alpha1.StsCredential) *corev1.Secret {
 		Type: corev1.SecretTypeOpaque,
 	}
 	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
-		frame.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))}
+		want.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))}
 	}
 	for k, v := range c.Spec.Secret.Labels {
-		frame.Labels[k] = string(v)
+		want.Labels[k] = string(v)
 	}
 	for k, v := range c.Spec.Secret.Annotations {
-		frame.Annotations[k] = string(v)
+		want.Annotations[k] = string(v)
 	}
-	note := func(annotation string, keys []string) {
+	list := func(annotation string, keys []string) {
 		if len(keys) > 0 {
-			frame.Annotations[annotation] = strings.Join(keys, ",")
+			want.Annotations[annotation] = strings.Join(keys, ",")
 		}
 	}
-	note(managedLabelsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Labels)))
-	note(managedAnnotationsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Annotations)))
-	frame.Labels[managedByLabel] = managedBy
-	frame.Labels[UIDLabel] = string(c.UID)
-	return frame
+	list(managedLabelsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Labels)))
+	list(managedAnnotationsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Annotations)))
+	want.Labels[managedByLabel] = managedBy
+	want.Labels[UIDLabel] = string(c.UID)
+	return want
 }

@@ -60,7 +60,7 @@ func rendered() *corev1.Secret {
 // render is secret.Render of what cannot fail.
 func render(c *v1alpha1.StsCredential, s credentials.Credentials, request secret.Request, renewRequest string) *corev1.Secret {
 	layout, errLayout := secret.NewLayout(c.Spec.Secret, "cn-shanghai")
-	out, err := secret.Render(c, layout, s, request, secret.Occasion{RenewRequest: renewRequest})
+	out, err := secret.Render(c, layout, s, request, secret.WriteOptions{RenewRequest: renewRequest})
 	if err := errors.Join(errLayout, err); err != nil {
 		panic(err)
 	}
@@ -312,12 +312,12 @@ func TestRelease(t *testing.T) {
 	if owners := written.OwnerReferences; len(owners) != 1 || owners[0].Name != "other" {
 		t.Errorf("owners = %v", owners)
 	}
-	frame := secret.ForAdopted(secret.Frame(credential()))
+	frame := secret.ForAdopted(secret.Metadata(credential()))
 	if again := secret.Patch(stripped(t, written), frame); again != nil {
 		t.Errorf("a second patch is not empty: %s", again)
 	}
 	written.ResourceVersion = "42"
-	patch := secret.Release(stripped(t, written))
+	patch := secret.RemovalPatch(stripped(t, written))
 	if !strings.Contains(string(patch), `"resourceVersion":"42"`) {
 		t.Errorf("patch does not insist on what was seen: %s", patch)
 	}
@@ -326,7 +326,7 @@ func TestRelease(t *testing.T) {
 	if !equality.Semantic.DeepEqual(released, theirs) {
 		t.Errorf("left: %v", released)
 	}
-	if again := secret.Release(stripped(t, released)); again != nil {
+	if again := secret.RemovalPatch(stripped(t, released)); again != nil {
 		t.Errorf("a second release is not empty: %s", again)
 	}
 }
@@ -388,7 +388,7 @@ func TestPatch(t *testing.T) {
 		want  func() *corev1.Secret
 		check func(t *testing.T, got *corev1.Secret)
 	}{
-		{"nothing to do", func(*corev1.Secret) {}, func() *corev1.Secret { return secret.Frame(credential()) },
+		{"nothing to do", func(*corev1.Secret) {}, func() *corev1.Secret { return secret.Metadata(credential()) },
 			func(t *testing.T, got *corev1.Secret) {
 				if !equality.Semantic.DeepEqual(got, rendered()) {
 					t.Errorf("changed: %v", got)
@@ -421,7 +421,7 @@ func TestPatch(t *testing.T) {
 				c := credential()
 				c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "other"}
 				c.Spec.Secret.Annotations = nil
-				return secret.Frame(c)
+				return secret.Metadata(c)
 			}, func(t *testing.T, got *corev1.Secret) {
 				if got.Labels["team"] != "other" || got.Labels["tier"] != "" || got.Annotations["example.com/note"] != "" ||
 					got.Annotations["sts.alibabacloud.com/managed-annotations"] != "" || got.Labels[secret.UIDLabel] == "" {
@@ -433,14 +433,14 @@ func TestPatch(t *testing.T) {
 		}, func() *corev1.Secret {
 			c := credential()
 			c.Spec.Secret.DeletionPolicy = v1alpha1.DeletionPolicyRetain
-			return secret.Frame(c)
+			return secret.Metadata(c)
 		}, func(t *testing.T, got *corev1.Secret) {
 			if len(got.OwnerReferences) != 1 || got.OwnerReferences[0].Name != "other" {
 				t.Errorf("owners = %v", got.OwnerReferences)
 			}
 		}},
 		{"the owner of a predecessor is replaced", func(s *corev1.Secret) { s.OwnerReferences[0].UID = "gone" },
-			func() *corev1.Secret { return secret.Frame(credential()) }, func(t *testing.T, got *corev1.Secret) {
+			func() *corev1.Secret { return secret.Metadata(credential()) }, func(t *testing.T, got *corev1.Secret) {
 				if len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != credential().UID {
 					t.Errorf("owners = %v", got.OwnerReferences)
 				}

@@ -11,15 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Field managers of the operator's writes. The API server notes for each when it wrote last, by its own clock. Labels and
-// owners have one of their own, so that a change of theirs does not look like new credentials. Versions that named no manager
-// wrote everything as "sts-credential-operator", after their user agent; their times say nothing of credentials.
+// Field managers of the operator's writes. The API server records the time of the last write of each, by its own clock. Labels
+// and owners have their own manager, so that a change of theirs does not look like new credentials. Earlier versions wrote
+// everything as "sts-credential-operator", after their user agent: that time is not the time of the credentials.
 const (
 	CredentialsManager = "sts-credential-operator-credentials" //nolint:gosec // it is a name
 	MetadataManager    = "sts-credential-operator-metadata"
 )
 
-// FieldManager is the field manager that writes a Secret or a frame.
+// FieldManager returns the field manager that writes a desired Secret: whole, or its metadata only.
 func FieldManager(want *corev1.Secret) string {
 	if want.Data != nil {
 		return CredentialsManager
@@ -27,15 +27,15 @@ func FieldManager(want *corev1.Secret) string {
 	return MetadataManager
 }
 
-// storedLabel is where a stripped Secret keeps when the API server stored the credentials: among the labels, as what no
-// label can be called.
+// storedLabel is the key, which is no valid label, under which the labels of a stripped Secret hold the time at which the API
+// server stored the credentials.
 const storedLabel = "time of the write"
 
-// ownedWrittenAt is how managed fields list the annotation that changes with each write of credentials.
+// ownedWrittenAt is the entry in managed fields of the annotation that changes with each write of credentials.
 var ownedWrittenAt = []byte(`"f:` + writtenAtAnnotation + `"`)
 
-// storedAt is when the API server stored the credentials in a Secret, by its clock; empty where that is not known, as in a
-// Secret that an older version wrote or that was restored from a copy.
+// storedAt returns when the API server stored the credentials in a Secret, by its clock; empty if that is not known, as for a
+// Secret that an earlier version wrote, or that was restored from a copy.
 func storedAt(managed []metav1.ManagedFieldsEntry) string {
 	for _, e := range managed {
 		if e.Manager == CredentialsManager && e.Operation == metav1.ManagedFieldsOperationUpdate && e.Time != nil && e.FieldsV1 != nil &&
@@ -46,8 +46,8 @@ func storedAt(managed []metav1.ManagedFieldsEntry) string {
 	return ""
 }
 
-// storedAt returns when the API server stored what a stripped Secret holds, by its clock; otherwise, where that is not
-// known, by the operator's.
+// storedAt returns when the API server stored the credentials in a stripped Secret, by its clock; WrittenAt if that is not
+// known.
 func (r *Record) storedAt(stripped map[string]string) time.Time {
 	at, err := time.Parse(time.RFC3339, stripped[storedLabel])
 	if err != nil {
@@ -56,7 +56,7 @@ func (r *Record) storedAt(stripped map[string]string) time.Time {
 	return at
 }
 
-// storedOrWritten is StoredAt of a record that was read, and WrittenAt of one that was made up.
+// storedOrWritten returns StoredAt of a record that was read, and WrittenAt of one that was made from a status.
 func (r *Record) storedOrWritten() time.Time {
 	if r.StoredAt.IsZero() {
 		return r.WrittenAt

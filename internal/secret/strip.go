@@ -18,36 +18,35 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// seenHash is where a stripped Secret keeps the hash of the data that was dropped: among the labels, as what no label can be
-// called.
-const seenHash = "hash of the data"
+// strippedHash is the key, which is no valid label, under which the labels of a stripped Secret hold the hash of its data.
+const strippedHash = "hash of the data"
 
-// hashed stands before the hash of an annotation's value in a stripped Secret.
+// hashed is the prefix of the hash of an annotation's value in a stripped Secret.
 const hashed = "hash of the value: "
 
-// stripped marks such a Secret in the one field that the API server never sends, so that nobody can forge it.
+// stripped marks a stripped Secret, in the one field that the API server never returns, so that it cannot be forged.
 var stripped = map[string]string{}
 
 // Bounds of a stripped Secret. Lengths are in bytes.
 const (
-	// maxListed and maxList bound the lists of keys that stand in annotations: the longest is that of the managed keys, up
-	// to 32 of 253 bytes from templates beside those of the formats.
+	// maxListed and maxList bound the lists of keys in annotations. The longest is that of the managed keys: up to 32 of 253
+	// bytes from templates, and those of the formats.
 	maxListed = 96
 	maxList   = 32*254 + 1024
 	// maxName bounds names of objects, maxHashes the hashes of all versions, maxOwners the number of owners.
 	maxName   = 253
 	maxHashes = 512
 	maxOwners = 8
-	// maxPlain bounds an annotation from the spec that is kept as it is; of a longer one the hash is kept.
+	// maxPlain bounds an annotation from the spec that is kept; a longer one is replaced by its hash.
 	maxPlain = 64
-	// maxHashedData bounds the data that is hashed: the operator writes less, and what is longer was edited.
+	// maxHashedData bounds the data that is hashed: the operator writes less, so longer data was edited.
 	maxHashedData = maxOutput + 64<<10
 )
 
-// Strip is a cache transform: it replaces a Secret's data by its hash, and keeps of the metadata what the operator reads,
-// each value within a bound of its own, so that the operator's memory holds no credential and does not grow with what
-// people write. A value that is longer than its bound stays longer, and is therefore never valid. Every Secret that Read
-// or Patch is given must have gone through Strip. Other objects are returned as they are, as is what was stripped before.
+// Strip is a cache transform. It replaces the data of a Secret by its hash, and keeps only the metadata that the operator
+// reads, each value within a bound. So the operator's memory holds no credentials, and does not grow with the size of Secrets.
+// A value that exceeds its bound still does afterwards, and so is never valid. Read and Patch need stripped Secrets. Other
+// objects, and stripped Secrets, are returned unchanged.
 func Strip(object any) (any, error) {
 	s, ok := object.(*corev1.Secret)
 	if !ok || s.StringData != nil {
@@ -59,7 +58,7 @@ func Strip(object any) (any, error) {
 		s.Type = corev1.SecretType(cut(string(s.Type), maxName))
 	}
 	labels := boundedLabels(s)
-	labels[seenHash] = hash
+	labels[strippedHash] = hash
 	if stored := storedAt(s.ManagedFields); stored != "" {
 		labels[storedLabel] = stored
 	}
@@ -71,7 +70,7 @@ func Strip(object any) (any, error) {
 	return s, nil
 }
 
-// cut returns a text, or a copy of its first bytes that is one byte longer than the bound.
+// cut returns a text or, if it exceeds the bound, a copy of its first bytes that exceeds the bound by one byte.
 func cut(text string, bound int) string {
 	if len(text) <= bound {
 		return text
@@ -91,7 +90,7 @@ var bounds = func() map[string]int {
 	return all
 }()
 
-// boundedAnnotations are the operator's own, cut to their bounds, and those that the spec named.
+// boundedAnnotations returns the operator's annotations, cut to their bounds, and those from the spec.
 func boundedAnnotations(s *corev1.Secret) map[string]string {
 	kept := make(map[string]string, min(len(s.Annotations), len(bounds)))
 	for key, bound := range bounds {
@@ -113,7 +112,7 @@ func boundedAnnotations(s *corev1.Secret) map[string]string {
 	return kept
 }
 
-// boundedLabels are the operator's own and those that the spec named; the API server bounds their values.
+// boundedLabels returns the operator's labels and those from the spec; the API server bounds their values.
 func boundedLabels(s *corev1.Secret) map[string]string {
 	kept := make(map[string]string, 4)
 	for _, key := range append([]string{UIDLabel, managedByLabel}, listedIn(s.Annotations, managedLabelsAnnotation)...) {
@@ -124,7 +123,7 @@ func boundedLabels(s *corev1.Secret) map[string]string {
 	return kept
 }
 
-// boundedOwners are the controller, of whatever kind, and StsCredentials. Patch leaves the others as they are.
+// boundedOwners returns the controller, of any kind, and StsCredentials. Patch does not change other owners.
 func boundedOwners(all []metav1.OwnerReference) (kept []metav1.OwnerReference) {
 	for _, ref := range all {
 		controls := ptr.Deref(ref.Controller, false)
@@ -138,14 +137,14 @@ func boundedOwners(all []metav1.OwnerReference) (kept []metav1.OwnerReference) {
 	return kept
 }
 
-// hashOf is what is kept of a value that is too long to be kept.
+// hashOf returns the hash that replaces a long value.
 func hashOf(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return hashed + hex.EncodeToString(sum[:])
 }
 
-// boundedHash is the hash of a Secret's data and record; empty, which no data has, where they are longer than any that
-// the operator writes.
+// boundedHash returns the hash of a Secret's data and record. It is empty, which is no valid hash, if they are longer than any
+// that the operator writes.
 func boundedHash(s *corev1.Secret) string {
 	for _, key := range recordAnnotations {
 		if len(s.Annotations[key]) > bounds[key] {
@@ -162,8 +161,8 @@ func boundedHash(s *corev1.Secret) string {
 	return dataHash(s)
 }
 
-// listedIn returns the keys that an annotation lists; empty where it is longer than any that the operator writes. A key
-// with a "$", which is none, would be an instruction in a patch.
+// listedIn returns the keys that an annotation lists; none if it is longer than any that the operator writes. Keys that start
+// with "$" are left out: they are not valid, and would be directives in a patch.
 func listedIn(annotations map[string]string, annotation string) []string {
 	joined := annotations[annotation]
 	if len(joined) > maxList || strings.Count(joined, ",") >= maxListed {
@@ -172,8 +171,8 @@ func listedIn(annotations map[string]string, annotation string) []string {
 	return slices.DeleteFunc(splitKeys(joined), func(key string) bool { return strings.HasPrefix(key, "$") })
 }
 
-// Read returns the record of a Secret, stripped or not, and whether data and record are as written. The record is nil unless
-// it is whole, and where it was copied from another Secret.
+// Read returns the record of a Secret, stripped or not, and whether data and record are as written. The record is nil if it is
+// incomplete or was copied from another Secret.
 func Read(s *corev1.Secret) (record *Record, intact bool) {
 	record = recordIn(s.Annotations)
 	if record == nil || Original(s) != "" && !namesItself(s) || intactCopy(s) {
@@ -183,12 +182,12 @@ func Read(s *corev1.Secret) (record *Record, intact bool) {
 	return record, sameHash(s.Annotations[dataHashAnnotation], contentHash(s)) || namesItself(s)
 }
 
-// Newer reports whether a stripped Secret answers the same request as the rendered one, whole and no sooner issued: it
-// was written meanwhile, and must not be replaced by what is older. Of two that were issued within one second nobody can
-// say which is: the one that stands there stays.
-func Newer(seen, rendered *corev1.Secret) bool {
-	record, intact := Read(seen)
-	ours := recordIn(rendered.Annotations)
-	return intact && ours != nil && record.RequestHash == ours.RequestHash && record.layoutHash == ours.layoutHash &&
-		!record.IssuedAt.Before(ours.IssuedAt) && !record.ExpiresAt.Before(ours.ExpiresAt)
+// Newer reports whether an existing Secret, stripped, is intact, answers the same request as the rendered one, and was not
+// issued before it: another client wrote it meanwhile, and older credentials must not replace it. If both were issued within
+// one second, their order is unknown, and the existing one stays.
+func Newer(existing, rendered *corev1.Secret) bool {
+	record, intact := Read(existing)
+	desired := recordIn(rendered.Annotations)
+	return intact && desired != nil && record.RequestHash == desired.RequestHash && record.layoutHash == desired.layoutHash &&
+		!record.IssuedAt.Before(desired.IssuedAt) && !record.ExpiresAt.Before(desired.ExpiresAt)
 }

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// maxFunctions bounds what is done to one field, so that a short template cannot keep the operator busy.
+	// maxFunctions bounds the functions of one field, so that a short template cannot take much CPU time.
 	maxFunctions = 4
-	// maxOutput bounds what all templates of a Secret make together, in bytes. A Secret holds at most 1 MiB.
+	// maxOutput bounds the output of all templates of a Secret, in bytes. A Secret holds at most 1 MiB.
 	maxOutput = 256 << 10
 )
 
-// Of a Go template only text and fields are taken, and nothing that loops, branches or calls: so it ends by itself.
+// Of Go templates, only text and fields with functions are valid. Without loops, branches and calls, each template terminates.
 var (
 	fields    = []string{fieldAccessKeyID, fieldAccessKeySecret, fieldSecurityToken, fieldExpiration, fieldRoleARN, fieldRegion}
 	functions = map[string]any{"b64enc": b64enc, "toJson": toJSON, "quote": strconv.Quote, "urlquery": url.QueryEscape}
@@ -46,10 +46,10 @@ type part struct {
 	functions []func(string) string
 }
 
-// errTooLong is what templates that make too much are refused with.
-var errTooLong = fmt.Errorf("makes too much: all templates together may make %d KiB", maxOutput>>10)
+// errTooLong is returned if the output of the templates exceeds maxOutput.
+var errTooLong = fmt.Errorf("the output is too long. All templates together may write %d KiB", maxOutput>>10)
 
-// execute makes at most the given number of bytes.
+// execute returns the output of the template, of at most the given number of bytes.
 func (t text) execute(v values, most int) (string, error) {
 	var out strings.Builder
 	for _, p := range t {
@@ -68,7 +68,7 @@ func (t text) execute(v values, most int) (string, error) {
 	return out.String(), nil
 }
 
-// parseText reads a template. Its errors quote nothing of it but the line's number: it may hold what is not to be told.
+// parseText parses a template. Its errors contain the line number only, because the text may be confidential.
 func parseText(source string) (text, error) {
 	trees := map[string]*parse.Tree{}
 	tree, err := parse.New("").Parse(source, "", "", trees, functions)
@@ -76,7 +76,7 @@ func parseText(source string) (text, error) {
 		return nil, refusedIn(lineOf(err))
 	}
 	if len(trees) != 1 || trees[""] != tree {
-		return nil, errors.New("defines another template: write it out where it is used")
+		return nil, errors.New("defines another template. Write its text where it is used")
 	}
 	var t text
 	for _, node := range tree.Root.Nodes {
@@ -89,13 +89,13 @@ func parseText(source string) (text, error) {
 	return t, nil
 }
 
-// refusedIn is what a template is refused with that cannot be parsed, or says more than it may.
+// refusedIn returns the error of a template that is malformed, or contains more than text and fields.
 func refusedIn(line int) error {
 	return fmt.Errorf("line %d: write text and fields such as {{ .SecurityToken | toJson }} only; the fields are .%s, "+
 		"the functions b64enc, toJson, quote and urlquery, at most %d after a field", line, strings.Join(fields, ", ."), maxFunctions)
 }
 
-// lineOf is the line that a parser's error names.
+// lineOf returns the line that a parser's error names.
 func lineOf(err error) int {
 	line := 1
 	if m := parseErrors.FindStringSubmatch(err.Error()); m != nil {
@@ -116,7 +116,7 @@ func partOf(node parse.Node) (part, bool) {
 	return part{}, false
 }
 
-// partOfPipe takes {{ .Field | function | ... }} and, as a shorter way to write it, {{ function .Field | ... }}.
+// partOfPipe parses {{ .Field | function | ... }} and its shorter form {{ function .Field | ... }}.
 func partOfPipe(pipe *parse.PipeNode) (p part, ok bool) {
 	if len(pipe.Decl) > 0 {
 		return part{}, false

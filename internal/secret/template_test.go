@@ -26,7 +26,7 @@ func templated(text string, s credentials.Credentials) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := secret.Render(c, l, s, secret.Request{Request: input}, secret.Occasion{})
+	out, err := secret.Render(c, l, s, secret.Request{Request: input}, secret.WriteOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +69,7 @@ func TestTemplatesRefused(t *testing.T) {
 		{"a loop of numbers", "{{range 1000000000}}x{{end}}", "line 1: " + syntax},
 		{"a branch", "{{if .Region}}x{{end}}", "line 1: " + syntax},
 		{"with", "{{with .Region}}{{.}}{{end}}", "line 1: " + syntax},
-		{"a definition", `{{define "a"}}x{{end}}`, "defines another template: write it out where it is used"},
+		{"a definition", `{{define "a"}}x{{end}}`, "defines another template. Write its text where it is used"},
 		{"a definition of itself", `{{define ""}}x{{end}}`, "defines another template"},
 		{"a call of a definition", `{{define "a"}}x{{end}}{{template "a"}}`, "defines another template"},
 		{"a call of itself", `{{template ""}}`, "line 1: " + syntax},

@@ -126,7 +126,7 @@ func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alp
 	if err != nil {
 		return err
 	}
-	rendered, err := secret.Render(credential, layout, session, request, secret.Occasion{At: session.IssuedAt})
+	rendered, err := secret.Render(credential, layout, session, request, secret.WriteOptions{At: session.IssuedAt})
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (w *world) renew() {
 	w.must(err)
 	layout, err := secret.NewLayout(w.credential.Spec.Secret, "cn-hangzhou")
 	w.must(err)
-	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{Request: input}, secret.Occasion{})
+	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{Request: input}, secret.WriteOptions{})
 	w.must(err)
 	w.mount()
 }
