@@ -5,7 +5,7 @@ package v1alpha1
 
 // SecretSpec is the Secret for the credentials. Its type is always Opaque.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.formats) || size(self.formats) > 0 || (has(self.template) && has(self.template.data) && size(self.template.data) > 0)",fieldPath=".formats",message="secret.formats: [] writes nothing by itself: name a format such as SDK, leave formats out, or set template.data"
+// +kubebuilder:validation:XValidation:rule="!has(self.formats) || size(self.formats) > 0 || (has(self.template) && has(self.template.data) && size(self.template.data) > 0)",fieldPath=".formats",message="secret.formats: [] writes nothing by itself. Name a format such as SDK, leave formats out, or set template.data"
 type SecretSpec struct {
 	// name is the name of the Secret, in the namespace of the StsCredential. Defaults to metadata.name.
 	// +kubebuilder:validation:MaxLength=253
@@ -17,7 +17,7 @@ type SecretSpec struct {
 	// sts.alibabacloud.com are invalid, except the recommended labels under app.kubernetes.io other than managed-by.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.labels: a key must be a label key of up to 253 characters such as team or example.com/team"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.labels: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.labels: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are reserved. Use a prefix of your own"
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
@@ -26,7 +26,7 @@ type SecretSpec struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.map(k, size(bytes(self[k]))).sum() <= 32768",message="secret.annotations must be at most 32768 bytes in all: shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="secret.annotations: a key must be an annotation key of up to 253 characters such as team or example.com/team"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.annotations: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are not yours to set: use a prefix of your own"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, (k.startsWith('app.kubernetes.io/') && k != 'app.kubernetes.io/managed-by') || !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|sts[.]alibabacloud[.]com)/'))",message="secret.annotations: keys under kubernetes.io, k8s.io and sts.alibabacloud.com, and app.kubernetes.io/managed-by, are reserved. Use a prefix of your own"
 	// +optional
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 

@@ -150,7 +150,7 @@ func keyRows(field string) []row {
 		}
 		return row{field + ", " + name, fmt.Sprintf("secret: {%s: {%q: v}}", field, key), want}
 	}
-	const syntax, reserved = "key of up to 253 characters such as team or example.com/team", "are not yours to set: use a prefix of your own"
+	const syntax, reserved = "key of up to 253 characters such as team or example.com/team", "are reserved. Use a prefix of your own"
 	return []row{
 		{field + ", 32", "secret: {" + field + ": " + numbered(32) + "}", ""},
 		{field + ", 33", "secret: {" + field + ": " + numbered(33) + "}", "spec.secret." + field + ": Too many"},

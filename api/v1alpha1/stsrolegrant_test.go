@@ -105,7 +105,7 @@ var namespaceRows = []row{
 	{"a name with a dot", "namespaces: {names: [a.b]}", "spec.namespaces.names[0]: must be lower-case letters, digits and '-'"},
 	{"a name with a dash at the end", "namespaces: {names: [a-]}", "spec.namespaces.names[0]: must be lower-case letters, digits and '-'"},
 	{"an empty selector", "namespaces: {selector: {}}", "spec.namespaces.selector: selector must not be empty"},
-	{"an empty selector beside names", "namespaces: {names: [a], selector: {}}", "spec.namespaces.selector: would match every namespace; name a label"},
+	{"an empty selector beside names", "namespaces: {names: [a], selector: {}}", "spec.namespaces.selector: would match every namespace. Name a label"},
 	{"a selector of nothing", "namespaces: {selector: {matchLabels: {}, matchExpressions: []}}", "spec.namespaces.selector: selector must not be empty"},
 }
 

@@ -79,7 +79,7 @@ type StsRoleGrantSpec struct {
 
 // GrantNamespaces selects namespaces by name or by label.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="namespaces needs names, a selector, or both: a grant to every namespace must list what they share"
+// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="namespaces needs names, a selector, or both. To grant a role to every namespace, name a label that all of them have"
 type GrantNamespaces struct {
 	// names are names of namespaces, 1 to 256.
 	// +kubebuilder:validation:MinItems=1
@@ -107,7 +107,7 @@ type RoleARNPattern string
 
 // GrantSelector is a Kubernetes label selector. All requirements must match.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="selector must not be empty: it would match every namespace; name a label"
+// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="selector must not be empty: it would match every namespace. Name a label"
 type GrantSelector struct {
 	// matchLabels are labels with their values, at most 32 with keys of up to 253 characters.
 	// +kubebuilder:validation:MaxProperties=32
