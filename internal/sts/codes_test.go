@@ -199,14 +199,3 @@ func TestOddAnswers(t *testing.T) {
 		})
 	}
 }
-
-func TestClassesHaveNames(t *testing.T) {
-	for class, want := range map[sts.Class]string{
-		sts.Invalid: "Invalid", sts.Refused: "Refused", sts.StaleIdentity: "StaleIdentity",
-		sts.Throttled: "Throttled", sts.Transient: "Transient", 0: "Unknown",
-	} {
-		if got := class.String(); got != want {
-			t.Errorf("%d is %s, want %s", class, got, want)
-		}
-	}
-}

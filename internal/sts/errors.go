@@ -13,40 +13,22 @@ import (
 )
 
 // Class is what to do about a failed call.
-type Class int
+type Class string
 
 const (
 	// Invalid means that STS rejects a value of the spec. Retry slowly: STS may be wrong.
-	Invalid Class = iota + 1
+	Invalid Class = "Invalid"
 	// Refused means that an administrator must change RAM or the operator's installation. No watch reports such a change:
 	// retry slowly.
-	Refused
+	Refused Class = "Refused"
 	// StaleIdentity means that STS does not know, or no longer knows, the credentials that signed the call. Fetch the identity
 	// again, once; then treat it as Refused.
-	StaleIdentity
+	StaleIdentity Class = "StaleIdentity"
 	// Throttled means too many calls for this account. Retry with backoff, and slow down all calls of the account.
-	Throttled
+	Throttled Class = "Throttled"
 	// Transient means that STS, or the connection to it, failed. Retry with backoff.
-	Transient
+	Transient Class = "Transient"
 )
-
-// String returns the class's name.
-func (c Class) String() string {
-	switch c {
-	case Invalid:
-		return "Invalid"
-	case Refused:
-		return "Refused"
-	case StaleIdentity:
-		return "StaleIdentity"
-	case Throttled:
-		return "Throttled"
-	case Transient:
-		return "Transient"
-	default:
-		return "Unknown"
-	}
-}
 
 // The condition reasons of a failed call to STS.
 const (
@@ -105,16 +87,14 @@ func (e *Error) Unwrap() error { return e.cause }
 // ARN changes nothing.
 func (e *Error) WithCaller(arn string) *Error {
 	caller := principal(arn)
-	if e.errorClass.message == "" || caller == "" {
+	if caller == "" {
 		return e
 	}
 	named := *e
-	named.values.caller = caller
 	if e.errorClass.code == rootAccount.code && rootARN.MatchString(caller) {
 		named.errorClass = rootAccount
 	}
-	named.NextStep = named.errorClass.format(named.values)
-	return &named
+	return named.with(func(v *messageValues) { v.caller = caller })
 }
 
 // Subject is the subject of an OIDC token, as a trust policy names it.

@@ -108,7 +108,7 @@ func wantWhole(t *testing.T, s credentials.Credentials, body []byte) {
 // wantTold insists on an error that may be shown and says what to do.
 func wantTold(t *testing.T, e *sts.Error, body []byte) {
 	t.Helper()
-	if e.Class.String() == "Unknown" || e.NextStep == "" || e.Reason == "" || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
+	if e.Class == "" || e.NextStep == "" || e.Reason == "" || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
 		t.Errorf("%q: class %v, reason %q, next step %q, retry after %v", body, e.Class, e.Reason, e.NextStep, e.RetryAfter)
 	}
 	if len(e.Error()) > 1000 || strings.ContainsAny(e.Code+e.RequestID, " \n:/?=<{\"") {
