@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -49,7 +50,7 @@ var clusterNames = regexp.MustCompile(`^[A-Za-z0-9@_-]{0,20}$`)
 func parse(arguments []string) (*settings, error) {
 	s := &settings{}
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
-	flags.StringVar(&s.region, "region", envOr("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou"),
+	flags.StringVar(&s.region, "region", cmp.Or(os.Getenv("ALIBABA_CLOUD_STS_REGION"), "cn-hangzhou"),
 		"Region of the STS endpoint. The default is ALIBABA_CLOUD_STS_REGION, else cn-hangzhou.")
 	vpc, _ := strconv.ParseBool(os.Getenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"))
 	flags.BoolVar(&s.vpcEndpoint, "vpc-endpoint", vpc,
@@ -123,11 +124,4 @@ func (s *settings) checkValues() error {
 		return errors.New("--max-concurrent-reconciles must be at least 1")
 	}
 	return nil
-}
-
-func envOr(variable, otherwise string) string {
-	if value := os.Getenv(variable); value != "" {
-		return value
-	}
-	return otherwise
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -120,20 +119,14 @@ func (r *Reconciler) stsTime(local time.Time) time.Time {
 	return local.Add(r.Skew()).UTC().Truncate(time.Second)
 }
 
-// maxNamed is how many pods a message names.
-const maxNamed = 5
-
 // named lists pods, and when the first of their credentials expire, as far as that is known.
 func (r *Reconciler) named(pods []consumers.StalePod) string {
-	names := make([]string, 0, maxNamed)
-	for _, pod := range pods[:min(len(pods), maxNamed)] {
-		names = append(names, pod.Name)
-	}
-	if more := len(pods) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("%d more", more))
+	names := make([]string, len(pods))
+	for i, pod := range pods {
+		names[i] = pod.Name
 	}
 	if pods[0].Held.Unknown() {
-		return fmt.Sprintf("%s (%s started before the credentials were issued)", strings.Join(names, ", "), pods[0].Name)
+		return fmt.Sprintf("%s (%s started before the credentials were issued)", consumers.Listed(names), pods[0].Name)
 	}
-	return fmt.Sprintf("%s (until %s)", strings.Join(names, ", "), r.stsTime(pods[0].Held.ExpiresAt).Format(time.RFC3339))
+	return fmt.Sprintf("%s (until %s)", consumers.Listed(names), r.stsTime(pods[0].Held.ExpiresAt).Format(time.RFC3339))
 }

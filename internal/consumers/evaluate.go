@@ -168,14 +168,14 @@ func (d Due) kept(state State) (Step, []StalePod) {
 	}
 	return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
 		"%s does not replace %s: partition is %d. Set spec.updateStrategy.rollingUpdate.partition to 0, or delete these pods.",
-		d.Workload, listed(kept), state.Partition)}, replaced
+		d.Workload, Listed(kept), state.Partition)}, replaced
 }
 
-// maxListed is how many pods a message names.
+// maxListed is the number of pods that a message names.
 const maxListed = 5
 
-// listed names pods, as many as a message names.
-func listed(names []string) string {
+// Listed joins names of pods for a message: the first five of them, and how many more there are.
+func Listed(names []string) string {
 	if more := len(names) - maxListed; more > 0 {
 		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("%d more", more))
 	}

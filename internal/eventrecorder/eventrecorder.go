@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -121,16 +120,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 }
 
 // short truncates a note to the limit of the API.
-func short(note string) string {
-	if len(note) <= maxNote {
-		return note
-	}
-	end := maxNote
-	for end > 0 && !utf8.RuneStart(note[end]) {
-		end--
-	}
-	return note[:end]
-}
+func short(note string) string { return strings.ToValidUTF8(note[:min(len(note), maxNote)], "") }
 
 // Start writes events until ctx ends, and then the queued ones and those that running reconciles record. It implements
 // manager.Runnable.
@@ -172,8 +162,6 @@ func (r *Recorder) drain(ctx context.Context) {
 			return
 		}
 		select {
-		case e := <-r.queue.events:
-			r.create(ctx, e)
 		case <-r.Clock.After(pollInterval):
 		case <-ctx.Done():
 		}

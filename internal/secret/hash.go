@@ -78,7 +78,7 @@ func (r *Record) PolicyChanged(now Request) bool {
 }
 
 func splitRequestHash(hash string) (spec, imposed string) {
-	spec, imposed, _ = strings.Cut(ofThisVersion(hash), ".")
+	spec, imposed, _ = strings.Cut(ofVersion(version, hash), ".")
 	return spec, imposed
 }
 
@@ -147,12 +147,9 @@ func contentHash(s *corev1.Secret) string {
 
 // sameHash reports whether two hashes have the same version 1. An empty hash equals no other.
 func sameHash(recorded, wanted string) bool {
-	hash := ofThisVersion(recorded)
-	return hash != "" && hash == ofThisVersion(wanted)
+	hash := ofVersion(version, recorded)
+	return hash != "" && hash == ofVersion(version, wanted)
 }
-
-// ofThisVersion returns the hash of version 1 in a list of hashes.
-func ofThisVersion(hashes string) string { return ofVersion(version, hashes) }
 
 // ofVersion returns the hash of a version in a list of hashes; empty if there is none.
 func ofVersion(version, hashes string) string {
