@@ -55,34 +55,29 @@ func (l *Lister) list(ctx context.Context, lw cache.ListerWithContext, options m
 	options.Limit, options.Continue = firstPage, ""
 	var items []runtime.Object
 	for {
-		list, next, err := l.page(ctx, lw, options)
+		list, page, next, err := l.page(ctx, lw, options)
 		if err != nil {
 			return nil, err
 		}
+		options.Limit = next
 		if list == nil {
-			options.Limit = next // the same page again, smaller
-			continue
+			continue // the same page again, smaller
 		}
+		items = append(items, page...)
 		accessor, err := meta.ListAccessor(list)
 		if err != nil {
 			return nil, err
 		}
-		page, err := meta.ExtractList(list)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, page...)
 		if options.Continue = accessor.GetContinue(); options.Continue == "" {
 			accessor.SetRemainingItemCount(nil)
 			return list, meta.SetList(list, items)
 		}
-		options.Limit = next
 	}
 }
 
-// page requests a page and transforms its objects. It returns no list if the page is too large. next is the limit for the next
-// request.
-func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (list runtime.Object, next int64, err error) {
+// page requests a page and returns it with its transformed objects. It returns no list if the page is too large. next is the
+// limit for the next request.
+func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options metav1.ListOptions) (list runtime.Object, items []runtime.Object, next int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout) // other lists wait
@@ -93,32 +88,24 @@ func (l *Lister) page(ctx context.Context, lw cache.ListerWithContext, options m
 	}
 	list, err = lw.ListWithContext(context.WithValue(ctx, bodyKey{}, body), options)
 	if body.tooLong {
-		return nil, max(1, options.Limit/4), nil
+		return nil, nil, max(1, options.Limit/4), nil
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
-	return list, nextLimit(options.Limit, int64(meta.LenList(list)), body.read), l.transformAll(list)
-}
-
-// transformAll applies the transform to the objects of a list.
-func (l *Lister) transformAll(list runtime.Object) error {
-	items, err := meta.ExtractList(list)
-	if err != nil {
-		return err
-	}
+	items, err = meta.ExtractList(list)
 	for i := range items {
 		transformed, err := l.transform(items[i])
 		if err != nil {
-			return err
+			return nil, nil, 0, err
 		}
 		object, ok := transformed.(runtime.Object)
 		if !ok {
-			return fmt.Errorf("the transform returned %T, which is not an object", transformed)
+			return nil, nil, 0, fmt.Errorf("the transform returned %T, which is not an object", transformed)
 		}
 		items[i] = object
 	}
-	return meta.SetList(list, items)
+	return list, items, nextLimit(options.Limit, int64(len(items)), body.read), err
 }
 
 // nextLimit returns the limit for the request after a page of that many objects and bytes: objects of the same average size
