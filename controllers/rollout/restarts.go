@@ -152,9 +152,9 @@ func (r *Reconciler) failed(w consumers.Workload, verb string, err error) result
 	r.Results.WithLabelValues(v1alpha1.ReasonRolloutRefused).Inc()
 	switch {
 	case apierrors.IsForbidden(err):
-		return blockedBy(v1alpha1.ReasonRolloutForbidden, fmt.Sprintf("the operator may not %s %s: a cluster admin gives it the rights that --rollouts needs; %s", verb, w, why))
+		return blockedBy(v1alpha1.ReasonRolloutForbidden, fmt.Sprintf("the operator may not %s %s: %s. Ask a cluster administrator for the permissions that --rollouts requires.", verb, w, why))
 	case transient:
-		return blockedBy(v1alpha1.ReasonRolloutRefused, fmt.Sprintf("%s could not be %s: %s", w, verb, why)).and(retryAfter(transientRetry))
+		return blockedBy(v1alpha1.ReasonRolloutRefused, fmt.Sprintf("failed to %s %s: %s", verb, w, why)).and(retryAfter(transientRetry))
 	}
 	return blockedBy(v1alpha1.ReasonRolloutRefused, fmt.Sprintf("%s cannot be restarted: %s", w, why))
 }

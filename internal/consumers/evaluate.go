@@ -193,4 +193,4 @@ func (d Due) restarting(now time.Time, issuance Issuance, state State) bool {
 }
 
 // RestartsDisabled is the message of RolloutFailing with the reason RolloutsDisabled.
-const RestartsDisabled = "spec.rollout asks for restarts, which this operator is not allowed to make: a cluster admin switches them on with the flag --rollouts and the rights that it needs"
+const RestartsDisabled = "spec.rollout selects workloads to restart, but the operator does not restart any. Ask a cluster administrator to enable --rollouts, with the permissions that it requires."
