@@ -14,51 +14,54 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
 
-// RestartPolicy is what spec.rollout asks for.
+// RestartPolicy is spec.rollout.
 type RestartPolicy struct {
-	// Auto restarts the workloads whose pods cannot refresh what they read, Targets are restarted however they read it.
-	Auto    bool
+	// Auto restarts the workloads whose pods cannot read renewed credentials.
+	Auto bool
+	// Targets are restarted regardless of how they read the Secret.
 	Targets []Workload
-	// Duration that credentials are asked for.
+	// Duration is the requested lifetime of the credentials.
 	Duration time.Duration
 }
 
-// StalePod is a pod that does not hold what a Secret holds.
+// StalePod is a pod that uses superseded credentials, or none.
 type StalePod struct {
 	Name string
 	Held credentials.Replaced
 }
 
-// Due is a workload to restart, because of these pods: the one whose credentials expire first comes first.
+// Due is a workload to restart.
 type Due struct {
 	Workload Workload
-	Pods     []StalePod
-	// Reads: its pods read the Secret, in whatever way. Those of a target need not.
+	// Pods are the pods that need the restart, the first to expire first.
+	Pods []StalePod
+	// Reads reports whether its pods read the Secret in any way. The pods of a target need not.
 	Reads bool
 }
 
-// Late reports whether its pods should have been replaced by now, and when they should be.
+// Late reports whether its pods should have been replaced by now, and the time until which they should be.
 func (d Due) Late(now time.Time, issuance Issuance) (late bool, at time.Time) {
 	at = issuance.LateAt(d.Pods[0].Held)
 	return !now.Before(at), at
 }
 
-// Finding is how the pods of a namespace stand to a Secret.
+// Finding is the result of Evaluate.
 type Finding struct {
-	// Pods that read the Secret, in whatever way.
+	// Pods is the number of pods that read the Secret in any way.
 	Pods int
-	// Stale are those that do not hold what it holds and cannot refresh, as far as it matters yet; the one whose credentials
-	// expire first comes first.
+	// Stale are the pods that use superseded credentials and cannot read the current ones, the first to expire first. Pods that
+	// terminate by themselves count when their credentials are about to expire, see MattersAt.
 	Stale []StalePod
-	// Left are those of the stale pods that nobody is asked to replace.
+	// Left are the stale pods that the policy does not restart.
 	Left []StalePod
 	// Due are the workloads to restart, by kind and name.
 	Due []Due
-	// Next is when the next pod becomes stale by itself; zero if none does.
+	// Next is when the next pod becomes stale without an event; zero if none does.
 	Next time.Time
 }
 
-// Evaluate finds out how the pods of a namespace stand at a time to a Secret that holds this issuance.
+// Evaluate determines which pods of a namespace read a Secret with this issuance, which of them are stale, and which workloads to
+// restart.
 func Evaluate(now time.Time, secretName string, issuance Issuance, policy RestartPolicy, pods []Pod) (f Finding) {
 	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
@@ -66,7 +69,7 @@ func Evaluate(now time.Time, secretName string, issuance Issuance, policy Restar
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		f.judge(now, issuance, policy, pod, secretName, due)
+		f.add(now, issuance, policy, pod, secretName, due)
 	}
 	for workload, pods := range due {
 		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
@@ -76,8 +79,8 @@ func Evaluate(now time.Time, secretName string, issuance Issuance, policy Restar
 	return f
 }
 
-// judge finds out how one pod stands to the issuance, and whether its workload is due.
-func (f *Finding) judge(now time.Time, issuance Issuance, policy RestartPolicy, pod Pod, secretName string, due map[Workload][]StalePod) {
+// add evaluates one pod.
+func (f *Finding) add(now time.Time, issuance Issuance, policy RestartPolicy, pod Pod, secretName string, due map[Workload][]StalePod) {
 	read, reads := pod.Reads[secretName]
 	stale, held := issuance.Stale(pod, read) && f.matters(now, issuance, pod, read), StalePod{pod.Name, issuance.Held(pod, read.Since)}
 	if stale {
@@ -97,7 +100,7 @@ func (f *Finding) judge(now time.Time, issuance Issuance, policy RestartPolicy, 
 // restarts reports whether a workload is restarted without being a target. Pods of no known workload have the zero Workload.
 func (w RestartPolicy) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
 
-// matters reports whether it matters yet that a pod is stale, and notes when it will.
+// matters reports whether a stale pod counts yet, and records when it will.
 func (f *Finding) matters(now time.Time, issuance Issuance, pod Pod, read Read) bool {
 	at, ever := issuance.MattersAt(pod, issuance.Held(pod, read.Since))
 	if ever && at.After(now) {
@@ -106,7 +109,7 @@ func (f *Finding) matters(now time.Time, issuance Issuance, pod Pod, read Read) 
 	return ever && !at.After(now)
 }
 
-// firstToExpire puts first what holds nothing that works.
+// firstToExpire sorts pods by the expiration of their credentials; pods without valid credentials come first.
 func firstToExpire(pods []StalePod) []StalePod {
 	slices.SortFunc(pods, func(a, b StalePod) int {
 		return cmp.Or(a.Held.ExpiresAt.Compare(b.Held.ExpiresAt), strings.Compare(a.Name, b.Name))
@@ -114,20 +117,19 @@ func firstToExpire(pods []StalePod) []StalePod {
 	return pods
 }
 
-// Step is what to do about a workload that is due.
+// Step is the next step for a workload that is due.
 type Step struct {
-	// Restart it now.
+	// Restart reports whether to restart it now.
 	Restart bool
-	// At is when it may be restarted; zero if it is being restarted, or does not want to be.
+	// At is when it may be restarted; zero if it is being restarted already, or need not be.
 	At time.Time
-	// BlockedReason is the reason why a restart does not replace all pods that need it, with a sentence that says what to do;
+	// BlockedReason is the reason why a restart does not replace all pods that need it, and Message the cause and the next step;
 	// empty if it does.
 	BlockedReason, Message string
 }
 
-// Next says what to do about a workload that is due. One whose template carries the issuance's restart annotation is being
-// restarted; one whose template does not hold the Secret any more, and is no target, is being replaced for that by whoever
-// changed it.
+// Next returns the next step for a workload that is due. A workload whose template has the issuance's restart annotation is being
+// restarted. If its template no longer reads the Secret, and it is no target, the change of the template replaces its pods.
 func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy RestartPolicy, state State) Step {
 	wanted := state.Elsewhere || slices.Contains(state.Holds, secretName) || slices.Contains(policy.Targets, d.Workload)
 	if state.Terminating || !wanted {
@@ -141,7 +143,7 @@ func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy Re
 		return step
 	}
 	last := state.Restarted.At
-	if last.After(now) { // which nobody can have written at that time
+	if last.After(now) { // the annotation is wrong
 		last = time.Time{}
 	}
 	step.At = NextRestart(last, policy.Duration, replaced[0].Held, d.Reads)
@@ -149,7 +151,7 @@ func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy Re
 	return step
 }
 
-// kept says which of the pods a restart keeps, and returns those that it replaces.
+// kept returns the step for the pods that a restart does not replace, and the pods that it replaces.
 func (d Due) kept(state State) (Step, []StalePod) {
 	if state.Message != "" {
 		return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
@@ -182,8 +184,8 @@ func Listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// restarting reports whether the workload is being restarted for the issuance. A Rollout that says that it has finished while
-// pods are stale has not restarted them: a change of its template in between ends a restart.
+// restarting reports whether the workload is being restarted for the issuance. A Rollout that reports the end of its restart while
+// pods are stale has not restarted them: a change of its template ends a restart.
 func (d Due) restarting(now time.Time, issuance Issuance, state State) bool {
 	if d.Workload.Kind != rolloutKind {
 		return state.Restarted.For[issuance.Credential] == issuance.ID

@@ -1,8 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package consumers finds out how pods read a Secret, which of them hold what it held before, and how and when workloads
-// are restarted. It is pure: it talks to nobody.
+// Package consumers determines how pods read a Secret, which of them use superseded credentials, and when and how their
+// workloads are restarted. It makes no request.
 package consumers
 
 import (
@@ -13,10 +13,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// How a pod reads a Secret. Several ways at once add up.
+// How is how a pod reads a Secret: a set of ways.
 type How uint8
 
-// The ways. What is read through the first three never changes in a running container.
+// The ways. Values that are read in the first three ways never change in a running container.
 const (
 	Env How = 1 << iota
 	EnvFrom
@@ -26,7 +26,7 @@ const (
 	Agent
 )
 
-// Refreshes reports whether all that is read this way follows the Secret without a restart.
+// Refreshes reports whether the pod reads changes of the Secret without a restart.
 func (h How) Refreshes() bool { return h&(Env|EnvFrom|SubPath) == 0 }
 
 // HeldBy returns the names of the Secrets that pods of a template read in a way that never refreshes.
@@ -56,14 +56,14 @@ type reference struct {
 // maxName is the longest name that a Secret can have, in bytes.
 const maxName = 253
 
-// isName reports whether a Secret can have this name. The API server takes any text for the name in a volume; what is
-// not a name reads nothing, and must not look like a name where names are joined.
+// isName reports whether a Secret can have this name. The API server accepts any text as the name in a volume. Text that is no
+// name reads nothing, and must not look like another name in a list of names.
 func isName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
-// MaxReads bounds the Secrets of which it is known that a pod reads them, maxPlaces the places that are looked at: the pod
-// of a tenant may name Secrets in tens of thousands. The volumes come first, then the containers, in their order.
+// MaxReads bounds the Secrets that are kept of a pod, maxPlaces the places that are examined: a pod can name tens of thousands of
+// Secrets. Volumes are examined first, then the containers in their order.
 const MaxReads, maxPlaces = 64, 4096
 
 // reads returns the places in a pod's spec that read a Secret: in containers of all kinds, optional or not. Volumes count
@@ -135,8 +135,8 @@ func (p *places) addContainer(c *corev1.Container, volumes map[string][]referenc
 	}
 }
 
-// secretsIn returns the Secrets that the kubelet writes into a volume. It does not write again what a volume's driver was
-// given (nodePublishSecretRef and the like): those are not looked at.
+// secretsIn returns the Secrets that the kubelet writes to a volume and updates there. It does not update the Secrets of volume
+// drivers (such as nodePublishSecretRef).
 func secretsIn(v *corev1.Volume) (found []reference) {
 	if v.Secret != nil {
 		found = append(found, reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)})

@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// settle is for how long after a write a container's start does not prove that it read what was written: the kubelet
-	// reads a Secret a little before the start that it reports, from a cache that follows the API server with a delay, and
-	// the clocks of several API servers differ a little.
+	// settle is how long after a write a container may still start with the previous credentials: the kubelet reads a Secret
+	// a little before the start that it reports, from a cache that lags behind the API server, and the clocks of several API
+	// servers differ a little.
 	settle = 10 * time.Second
-	// slack is how much too early the start of a container may be calculated, see apiClock.
+	// slack is by how much the calculated start of a container may be too early, see apiClock.
 	slack = 2 * time.Second
 
-	// A workload is restarted at most once in minPause, and in a quarter of the duration that is asked for. Where less than
-	// half the life of what its pods hold is left, leastPause is enough; where they hold nothing that works, minPause is.
+	// A workload is restarted at most once in minPause, and in a quarter of the requested duration. If less than half of the
+	// lifetime of its pods' credentials is left, once in leastPause; if they have no valid credentials, once in minPause.
 	minPause   = 5 * time.Minute
 	leastPause = time.Minute
 
-	// unserved is how long pods may hold nothing that works, once there are credentials, before they are late.
+	// unserved is how long pods may have no valid credentials after an issuance before they are late.
 	unserved = 30 * time.Minute
 )
 
-// Issuance is what a Secret holds, as far as pods are concerned.
+// Issuance is what is known of the credentials in a Secret.
 type Issuance struct {
 	// Credential is the name of the StsCredential, ID that of the issuance, see ID.
 	Credential, ID string
-	// WrittenAt is when it was written to the Secret, by the API server's clock.
+	// WrittenAt is when they were written to the Secret, by the API server's clock.
 	WrittenAt time.Time
-	// Created: the write made the Secret, as far as is known, so that a container that needs it started after the write.
+	// Created reports whether the write created the Secret, so that a container that requires it started after the write.
 	Created bool
-	// Replaced is what the Secret held before, oldest first, expiring by the operator's clock.
+	// Replaced are the earlier credentials of the Secret, oldest first. Their expiration is by the operator's clock.
 	Replaced []credentials.Replaced
 }
 
-// IssuanceOf returns what a Secret holds by the record of the StsCredential of this name. skew is by how much STS's clock is
+// IssuanceOf returns the issuance of the StsCredential of this name by the record on its Secret. skew is by how much STS's clock is
 // ahead of the operator's.
 func IssuanceOf(name string, r *credentials.Record, skew time.Duration) Issuance {
 	issuance := Issuance{
@@ -52,8 +52,8 @@ func IssuanceOf(name string, r *credentials.Record, skew time.Duration) Issuance
 	return issuance
 }
 
-// Stale reports whether a pod holds something else than the issuance, and cannot refresh it: nothing, what the Secret held
-// before it was adopted, or an earlier issuance.
+// Stale reports whether a pod uses other values than the issuance's, and cannot read the current ones: none, those from before the
+// Secret was adopted, or those of an earlier issuance.
 func (i Issuance) Stale(pod Pod, read Read) bool {
 	since := read.Since
 	if i.Created && !read.Optional && !since.IsZero() {
@@ -77,8 +77,8 @@ func (i Issuance) TargetStale(pod Pod, read Read, reads bool) bool {
 	return i.startedBefore(pod, pod.Started, settle)
 }
 
-// startedBefore reports whether something of a pod started before the issuance was written or not longer than margin after.
-// Nothing that has not started did.
+// startedBefore reports whether a part of a pod started before the issuance was written, or within margin after that. It is false
+// if it has not started.
 func (i Issuance) startedBefore(pod Pod, start time.Time, margin time.Duration) bool {
 	if start.IsZero() || !start.Before(i.WrittenAt.Add(margin)) {
 		return false
@@ -89,8 +89,8 @@ func (i Issuance) startedBefore(pod Pod, start time.Time, margin time.Duration) 
 	return !restarted
 }
 
-// Held is what a pod, or what of it started at since, holds, given that it is not the issuance: what the Secret held then or,
-// where that is in doubt, before. It is the oldest that is known of for what is older.
+// Held returns the earlier credentials that a stale pod, or the part of it that started at since, uses: those in the Secret at that
+// time or, in doubt, those before them. Older ones count as the oldest that are known.
 func (i Issuance) Held(pod Pod, since time.Time) credentials.Replaced {
 	if len(i.Replaced) == 0 {
 		return credentials.Replaced{}
@@ -104,18 +104,18 @@ func (i Issuance) Held(pod Pod, since time.Time) credentials.Replaced {
 	return held
 }
 
-// restartedAfter reports whether a pod was made for a restart that came after a write, as one does within moments of it.
+// restartedAfter reports whether a pod was created by a restart after a write, which comes within moments of it.
 func (i Issuance) restartedAfter(r credentials.Replaced, pod Pod) bool {
 	return pod.Restarted.For[i.Credential] != "" && !pod.Restarted.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
 }
 
-// shareLeft is the time at which a share of the life of what was replaced is left.
+// shareLeft returns the time at which one part in divisor of the lifetime of earlier credentials is left.
 func shareLeft(r credentials.Replaced, divisor time.Duration) time.Time {
 	return r.ExpiresAt.Add(-r.ExpiresAt.Sub(r.WrittenAt) / divisor)
 }
 
-// LateAt is when pods that still hold it are late: a tenth of its life is left. Pods that hold nothing that works are late
-// half an hour after something was written.
+// LateAt returns when pods that still use these credentials are late: when a tenth of their lifetime is left. Pods without valid
+// credentials are late half an hour after the issuance was written.
 func (i Issuance) LateAt(held credentials.Replaced) time.Time {
 	if held.Unknown() {
 		return i.WrittenAt.Add(unserved)
@@ -123,8 +123,8 @@ func (i Issuance) LateAt(held credentials.Replaced) time.Time {
 	return shareLeft(held, 10)
 }
 
-// MattersAt is when it matters that a pod is stale: at once or, if the pod ends by itself, once a quarter of the life of
-// what it holds is left. It never matters if the pod ends before that expires.
+// MattersAt returns when a stale pod counts: at once or, if the pod terminates by itself, when a quarter of the lifetime of its
+// credentials is left. It never counts if it terminates before they expire.
 func (i Issuance) MattersAt(pod Pod, held credentials.Replaced) (at time.Time, ever bool) {
 	switch {
 	case !pod.Ends || held.Unknown():
@@ -135,9 +135,9 @@ func (i Issuance) MattersAt(pod Pod, held credentials.Replaced) (at time.Time, e
 	return shareLeft(held, 4), true
 }
 
-// NextRestart is when a workload may be restarted that was restarted last at last (zero if never). duration is what
-// credentials are asked for, held what expires first of what its pods hold; reads is false if they do not read the Secret,
-// so that nothing is urgent.
+// NextRestart returns when a workload may be restarted whose last restart was at last (zero if never). duration is the requested
+// lifetime, held are the credentials of its pods that expire first; reads is false if the pods do not read the Secret, so that
+// nothing is urgent.
 func NextRestart(last time.Time, duration time.Duration, held credentials.Replaced, reads bool) time.Time {
 	if last.IsZero() {
 		return last
