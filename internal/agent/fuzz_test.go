@@ -5,6 +5,7 @@ package agent
 
 import (
 	"bufio"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -84,14 +85,12 @@ func FuzzFile(f *testing.F) {
 	dir := f.TempDir()
 	first := issuance(1, begin.Add(time.Hour))
 	f.Fuzz(func(t *testing.T, content string, cut int) {
-		w := newWorld(t)
-		w.dir = filepath.Join(dir, "volume")
-		w.must(os.RemoveAll(w.dir))
-		w.must(os.Mkdir(w.dir, 0o700))
-		s := newStore(w.config())
+		s := newStore(Config{Dir: dir, Now: func() time.Time { return begin }, Log: slog.New(slog.DiscardHandler)})
 		s.current.Store(newState([]byte(first), begin.Add(time.Hour)))
 		for _, written := range []string{content[:max(0, min(cut, len(content)))], content} {
-			w.must(os.WriteFile(filepath.Join(w.dir, fileName), []byte(written), 0o600))
+			if err := os.WriteFile(filepath.Join(dir, fileName), []byte(written), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			s.refresh()
 			got := s.current.Load()
 			_, err := parse([]byte(written))

@@ -80,7 +80,9 @@ func (r results) tables() string {
 	if r.Missing != "" {
 		fmt.Fprintf(&b, "**This run ended early, and not all was measured:** %s\n\n", r.Missing)
 	}
-	section("Targets", r.targetTable())
+	if len(r.Sizes) > 0 {
+		section("Targets", r.targetTable())
+	}
 	section("First issuance", r.issueTable())
 	section("Where the CPU time goes", r.loadTable())
 	section("Restart", r.restartTable())
