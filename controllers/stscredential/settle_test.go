@@ -121,6 +121,26 @@ func TestOccupiedBudgetIsTold(t *testing.T) {
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 }
 
+// A renewal that comes due while the metadata are written is made at once, not when the credentials expire.
+func TestRenewalComesDueDuringReconcile(t *testing.T) {
+	env := newEnvironment(t)
+	c := env.CreateCredential("orders")
+	untilRenewal := env.reconcile(c).RequeueAfter
+	env.Edit(c, withLabel)
+	env.WaitForCache(c)
+	env.Step(untilRenewal - time.Second)
+	env.beforePatch(func() error {
+		env.Step(2 * time.Second)
+		return nil
+	})
+	if next := env.reconcile(c).RequeueAfter; next <= 0 || next > time.Second {
+		t.Errorf("the next reconcile is due in %s", next)
+	}
+	env.WantCalls(1)
+	env.reconcile(c)
+	env.WantCalls(2)
+}
+
 // Repairs are paced though their status cannot be written.
 func TestRepairsArePacedWithoutStatus(t *testing.T) {
 	env := newEnvironment(t)

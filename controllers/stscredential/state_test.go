@@ -216,7 +216,7 @@ func TestQuietWaits(t *testing.T) {
 	} {
 		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
 		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-		o := outcome{target: target{credential: c}, err: row.err, decision: renewal.Decision{Cause: renewal.CauseDue, Usable: row.usable}}
+		o := outcome{target: target{credential: c}, held: true, err: row.err, decision: renewal.Decision{Cause: renewal.CauseDue, Usable: row.usable}}
 		if row.err == nil && row.wait > 0 {
 			o.err = waitFor(row.wait, "")
 		}

@@ -34,6 +34,7 @@ type outcome struct {
 	target
 	existing existing // as it is afterwards
 	decision renewal.Decision
+	held     bool            // the renewal, if one was due, was blocked, waits or failed
 	err      *reconcileError // nil if nothing is wrong, and nothing waits
 	due      []time.Duration // how long until something is due by itself
 }
@@ -78,7 +79,7 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 // debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
 // what the status says holds until then.
 func (o outcome) debounced(firstSeen, now time.Time) bool {
-	if !o.decision.Renew() || !o.waits() || o.err.retryAfter >= debouncePeriod {
+	if !o.held || !o.decision.Renew() || !o.waits() || o.err.retryAfter >= debouncePeriod {
 		return false
 	}
 	ready := meta.FindStatusCondition(o.credential.Status.Conditions, v1alpha1.ConditionReady)
@@ -102,8 +103,8 @@ func (o outcome) requeue(now time.Time) ctrl.Result {
 	}
 	if !o.decision.RenewAt.IsZero() && !o.credential.Spec.Suspend {
 		renewAfter := o.decision.RenewAt.Sub(now)
-		if !o.decision.Renew() {
-			renewAfter = max(renewAfter, time.Millisecond) // it has come due since it was decided
+		if !o.held {
+			renewAfter = max(renewAfter, time.Millisecond) // it may have come due since it was decided
 		}
 		due = append(due, renewAfter)
 	}

@@ -134,7 +134,8 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	finalizerErr := finalizers.restore(ctx, t, found)
 	decider := decider{r.Early, r.STS}
 	decision := decider.decide(t, found)
-	blocked, err = first(specErr, accessErr, conflictErr, finalizerErr, suspended(t, decision))
+	suspendedErr := suspended(t, decision)
+	blocked, err = first(specErr, accessErr, conflictErr, finalizerErr, suspendedErr)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -152,9 +153,10 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	decision = decider.decide(t, synced)
 	due, orphanErr := orphans{r.Client, finalizers, r.STS}.delete(ctx, t, decision)
 
-	errs := []error{specErr, accessErr, conflictErr, finalizerErr, renewErr, syncErr, orphanErr, suspended(t, decision)}
+	errs := []error{specErr, accessErr, conflictErr, finalizerErr, suspendedErr, renewErr, syncErr, orphanErr, suspended(t, decision)}
 	failed, err := first(errs...)
-	return outcome{target: t, existing: synced, decision: decision, err: failed, due: append(due, retries(errs)...)}, err
+	held := blocked != nil || renewErr != nil
+	return outcome{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
 }
 
 // Busy reports whether a reconcile is under way: what can wait should.

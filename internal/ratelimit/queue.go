@@ -151,6 +151,7 @@ func (f *flow) push(w *waiter, turn uint64) {
 		n = &namespaceQueue{position: position{turn, w.arrival}, waiting: btree.New(degree, f.less)}
 		if known, ok := f.positions.Get(w.Namespace); ok {
 			n.position = known.(position)
+			f.positions.Remove(w.Namespace)
 		}
 		f.namespaces[w.Namespace] = n
 	}
