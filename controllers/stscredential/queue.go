@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
@@ -22,42 +21,45 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // idleWait is how long to wait for a notification while no call waits for the budget.
 const idleWait = time.Minute
 
-// admissions queues credentials whose call to STS the budget has admitted, before the others of their namespaces: the call is
-// reserved for them meanwhile.
-type admissions struct {
+// dueCalls queues credentials whose call to STS the budget has admitted, before the others of their namespaces: the call is
+// reserved for them meanwhile. It also queues those that are to be renewed early.
+type dueCalls struct {
 	budget   *ratelimit.Budget
+	early    *renewal.Early
 	clock    clock.WithTicker
 	requests *fairqueue.Queue
 }
 
 // newQueue returns the constructor of the controller's work queue, for a number of workers.
-func (a *admissions) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
+func (d *dueCalls) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
 	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-		a.requests = fairqueue.New(name, workers, a.clock)
-		return a.requests.RateLimited(limiter)
+		d.requests = fairqueue.New(name, workers, d.clock)
+		return d.requests.RateLimited(limiter)
 	}
 }
 
 // Start implements source.Source.
-func (a *admissions) Start(ctx context.Context, _ queue) error {
-	go a.run(ctx)
+func (d *dueCalls) Start(ctx context.Context, _ queue) error {
+	go d.run(ctx)
 	return nil
 }
 
-// run sleeps from admission to admission until ctx ends.
-func (a *admissions) run(ctx context.Context) {
+// run sleeps from call to call until ctx ends.
+func (d *dueCalls) run(ctx context.Context) {
 	for {
-		names, next := a.budget.Admitted()
+		names, next := d.budget.Admitted()
 		for _, name := range names {
-			a.requests.AddFirst(reconcile.Request{NamespacedName: name})
+			d.requests.AddFirst(reconcile.Request{NamespacedName: name})
 		}
 		if next == 0 {
 			next = idleWait
 		}
-		timer := a.clock.NewTimer(next)
+		timer := d.clock.NewTimer(next)
 		select {
 		case <-timer.C():
-		case <-a.budget.Notify():
+		case <-d.budget.Notify():
+		case key := <-d.early.Requests():
+			d.requests.Add(reconcile.Request{NamespacedName: key})
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -65,21 +67,4 @@ func (a *admissions) run(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// earlySource queues the credentials that are to be renewed early.
-func earlySource(early *renewal.Early) source.Source {
-	return source.Func(func(ctx context.Context, q queue) error {
-		go func() {
-			for {
-				select {
-				case key := <-early.Requests():
-					q.Add(reconcile.Request{NamespacedName: key})
-				case <-ctx.Done():
-					return
-				}
-			}
-		}()
-		return nil
-	})
 }

@@ -38,7 +38,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		return err
 	}
 	found := watches{r.Client}
-	admitted := &admissions{budget: r.Budget, clock: r.Clock}
+	due := &dueCalls{budget: r.Budget, early: r.Early, clock: r.Clock}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrRenewRequest())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.byOthers())).
@@ -46,12 +46,11 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 		Watches(&v1alpha1.StsRoleGrant{}, found.grantHandler()).
 		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
 		WatchesRawSource(source.Channel(woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
-		WatchesRawSource(admitted).
-		WatchesRawSource(earlySource(r.Early)).
+		WatchesRawSource(due).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
-			NewQueue:                admitted.newQueue(maxConcurrentReconciles),
+			NewQueue:                due.newQueue(maxConcurrentReconciles),
 			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
 			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
