@@ -4,7 +4,9 @@
 package stscredential
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,33 @@ func TestIdleRenewalDropsPendingCredentials(t *testing.T) {
 		}
 		if _, kept := state.pending.get(); kept != tt.want {
 			t.Errorf("%s: kept = %t, want %t", name, kept, tt.want)
+		}
+	}
+}
+
+// What is wrong is reported in the order of precedence; a wait only if nothing is wrong. All that is due is tried again.
+func TestPrecedenceOfErrors(t *testing.T) {
+	wait, later := waitFor(time.Second, "waits"), waitFor(time.Minute, "")
+	one, two := newError("One", "one"), newError("Two", "two").retry(time.Hour)
+	fatal := errors.New("the API server's")
+	for name, tt := range map[string]struct {
+		errs  []error
+		want  *reconcileError
+		fatal error
+		due   []time.Duration
+	}{
+		"nothing":              {[]error{nil, nil}, nil, nil, nil},
+		"the first error":      {[]error{nil, one, two}, one, nil, []time.Duration{time.Hour}},
+		"an error after waits": {[]error{wait, later, two}, two, nil, []time.Duration{time.Second, time.Minute, time.Hour}},
+		"an error before one":  {[]error{one, wait}, one, nil, []time.Duration{time.Second}},
+		"the first wait":       {[]error{nil, wait, later}, wait, nil, []time.Duration{time.Second, time.Minute}},
+		"another error ends":   {[]error{one, fatal, two}, nil, fatal, []time.Duration{time.Hour}},
+	} {
+		if got, ends := first(tt.errs...); got != tt.want || ends != tt.fatal {
+			t.Errorf("%s: %v, %v, want %v, %v", name, got, ends, tt.want, tt.fatal)
+		}
+		if got := retries(tt.errs); !slices.Equal(got, tt.due) {
+			t.Errorf("%s: due %v, want %v", name, got, tt.due)
 		}
 	}
 }
