@@ -180,7 +180,7 @@ func TestPrecedenceOfErrors(t *testing.T) {
 		"the first wait":       {[]error{nil, wait, later}, wait, nil, []time.Duration{time.Second, time.Minute}},
 		"another error ends":   {[]error{one, fatal, two}, nil, fatal, []time.Duration{time.Hour}},
 	} {
-		if got, ends := first(tt.errs...); got != tt.want || ends != tt.fatal {
+		if got, ends := first(tt.errs...); got != tt.want || !errors.Is(ends, tt.fatal) {
 			t.Errorf("%s: %v, %v, want %v, %v", name, got, ends, tt.want, tt.fatal)
 		}
 		if got := retries(tt.errs); !slices.Equal(got, tt.due) {

@@ -126,8 +126,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 
 	secrets := secrets{r.Client, r.APIReader, r.Clock, r.STS}
 	found, conflictErr := secrets.observe(ctx, t, blocked)
-	blocked, err = first(specErr, accessErr, conflictErr)
-	if err != nil {
+	if _, err := first(conflictErr); err != nil {
 		return outcome{}, err
 	}
 	finalizers := finalizers{r.Client, r.APIReader}
