@@ -29,7 +29,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
@@ -96,7 +96,7 @@ func run(ctx context.Context, s *settings) error {
 	}
 	rollouts := newRollouts(mgr.GetClient(), uncached, client.Skew, reconciler.Early)
 	recorder := newEvents(mgr.GetClient(), func() bool { return reconciler.Busy() || rollouts.Busy() })
-	reconciler.Events = eventlimit.New(recorder, clock.RealClock{})
+	reconciler.Events = eventrecorder.Limit(recorder, clock.RealClock{})
 	rollouts.Events = reconciler.Events
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{

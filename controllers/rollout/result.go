@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
 // result is what came of restarting one workload, or several.
@@ -26,7 +26,7 @@ func retryAfter(after time.Duration) result { return result{after: max(0, after)
 
 // blockedBy is the result for a workload that is not restarted, which sends no event when that changes.
 func blockedBy(reason, message string) result {
-	return result{blocked: map[string]string{reason: eventlimit.Bounded(message)}, after: blockedRetry}
+	return result{blocked: map[string]string{reason: eventrecorder.Bounded(message)}, after: blockedRetry}
 }
 
 // and joins two results: of messages with the same reason, the first counts.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
 // conflictRetry is when an object is reconciled again that changed between the read and the write.
@@ -70,7 +70,7 @@ func (r *Reconciler) setConditions(c *v1alpha1.StsCredential, finding *consumers
 	}
 	stale, message := "", ""
 	if finding != nil && len(finding.Left) > 0 {
-		stale, message = v1alpha1.ReasonPodsOutliveCredentials, eventlimit.Bounded(fmt.Sprintf(
+		stale, message = v1alpha1.ReasonPodsOutliveCredentials, eventrecorder.Bounded(fmt.Sprintf(
 			"Pods still use superseded credentials from Secret %s: %s. Restart them, mount the Secret as a volume, or set spec.rollout.",
 			c.SecretName(), r.named(finding.Left)))
 	}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
 // reconcileError is returned by a step for what a user or an admin must know of: it becomes a condition. A step that must wait
@@ -34,7 +34,7 @@ type reconcileError struct {
 func (e *reconcileError) Error() string { return e.message }
 
 func newError(reason, format string, args ...any) *reconcileError {
-	return &reconcileError{reason: reason, message: eventlimit.Bounded(fmt.Sprintf(format, args...))}
+	return &reconcileError{reason: reason, message: eventrecorder.Bounded(fmt.Sprintf(format, args...))}
 }
 
 // waitFor returns the error of a step that waits for its time. why is for the condition Ready; it may be empty.

@@ -10,17 +10,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
 // A user who makes a condition change with each edit gets a bounded number of events, and others get theirs.
 func TestThreatEventsWithoutEnd(t *testing.T) {
 	env := newEnvironment(t)
-	env.Events = eventlimit.New(env.Recorder, env.OperatorClock)
+	env.Events = eventrecorder.Limit(env.Recorder, env.OperatorClock)
 	user := env.user("edit")
 	c := env.NewCredential("orders")
 	env.Must(user.Create(env.Context(), c))
-	for i := range 2 * eventlimit.Burst {
+	for i := range 2 * eventrecorder.Burst {
 		suspended, asked := i%2 == 0, role
 		if !suspended {
 			asked += "-of-others"
@@ -28,15 +28,15 @@ func TestThreatEventsWithoutEnd(t *testing.T) {
 		env.Must(user.Patch(env.Context(), c, merge(fmt.Sprintf(`{"spec":{"suspend":%t,"roleARN":%q}}`, suspended, asked))))
 		env.reconcile(c)
 	}
-	if recorded := env.RecordedEvents(); len(recorded) != eventlimit.Burst {
-		t.Errorf("%d events while time stood still, want %d", len(recorded), eventlimit.Burst)
+	if recorded := env.RecordedEvents(); len(recorded) != eventrecorder.Burst {
+		t.Errorf("%d events while time stood still, want %d", len(recorded), eventrecorder.Burst)
 	}
 	other := env.CreateCredential("other", func(c *v1alpha1.StsCredential) { c.Spec.RoleARN += "-of-others" })
 	env.reconcile(other)
 	if recorded := env.RecordedEvents(); len(recorded) != 1 {
 		t.Errorf("another object has events %v", recorded)
 	}
-	env.Step(5 * eventlimit.Every)
+	env.Step(5 * eventrecorder.Every)
 	for range 10 {
 		env.Events.Eventf(c, nil, corev1.EventTypeNormal, "Reason", "Action", "note")
 	}

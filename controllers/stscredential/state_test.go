@@ -17,7 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
@@ -198,7 +198,7 @@ func TestWallJump(t *testing.T) {
 
 func TestMessagesAreCut(t *testing.T) {
 	message := newError("Reason", "%s", strings.Repeat("é", 1000)).message
-	if n := len(message); n > eventlimit.MaxMessage+len("…") || !strings.HasSuffix(message, "é…") {
+	if n := len(message); n > eventrecorder.MaxMessage+len("…") || !strings.HasSuffix(message, "é…") {
 		t.Errorf("message of %d bytes", n)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
-	"github.com/stscredential/sts-credential-operator/internal/eventlimit"
+	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -129,7 +129,7 @@ func TestLongTexts(t *testing.T) {
 	})
 	env.reconcile(c)
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "unknown element")
-	if n := len(c.Status.Conditions[0].Message); n > eventlimit.MaxMessage+3 {
+	if n := len(c.Status.Conditions[0].Message); n > eventrecorder.MaxMessage+3 {
 		t.Errorf("message of %d bytes", n)
 	}
 }

@@ -1,8 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventlimit limits the events of each object, and the length of their messages.
-package eventlimit
+package eventrecorder
 
 import (
 	"strings"
@@ -17,17 +16,17 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
-// One object has Burst events at once and then one every Every. More are dropped: the conditions of the object say
-// what they would. client-go's own recorder allows as many at once, and then fewer.
+// An object has Burst events at once, and then one in each Every. More are dropped, because its conditions report the same.
+// client-go's recorder has the same burst and a lower rate.
 const (
 	Burst = 25
 	Every = time.Minute
 )
 
-// MaxMessage bounds a message that stands in a condition and an event, in bytes: events take 1024.
+// MaxMessage is the maximum length of a message for a condition and an event, in bytes. The limit of events is 1024.
 const MaxMessage = 900
 
-// Bounded returns a message that is cut where it is longer than MaxMessage.
+// Bounded returns a message, truncated to MaxMessage.
 func Bounded(message string) string {
 	if len(message) > MaxMessage {
 		return strings.ToValidUTF8(message[:MaxMessage], "") + "…"
@@ -35,19 +34,19 @@ func Bounded(message string) string {
 	return message
 }
 
-// recorder is an EventRecorder that limits the events of each object.
-type recorder struct {
+// limited is an EventRecorder that limits the events of each object.
+type limited struct {
 	events.EventRecorder
 	buckets *ratelimit.Buckets[types.NamespacedName]
 }
 
-// New returns a recorder that hands events on, as many as one object may have.
-func New(to events.EventRecorder, clock clock.PassiveClock) events.EventRecorder {
-	return &recorder{to, ratelimit.NewBuckets[types.NamespacedName](Every, Burst, clock)}
+// Limit returns a recorder that passes on as many events as an object may have.
+func Limit(to events.EventRecorder, clock clock.PassiveClock) events.EventRecorder {
+	return &limited{to, ratelimit.NewBuckets[types.NamespacedName](Every, Burst, clock)}
 }
 
 // Eventf implements events.EventRecorder. It never waits.
-func (r *recorder) Eventf(regarding, related runtime.Object, severity, reason, action, note string, args ...any) {
+func (r *limited) Eventf(regarding, related runtime.Object, severity, reason, action, note string, args ...any) {
 	if object, err := meta.Accessor(regarding); err == nil {
 		if r.buckets.TryTake(types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}) > 0 {
 			return
