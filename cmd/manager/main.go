@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -32,6 +32,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
@@ -59,7 +60,7 @@ func main() {
 
 // run starts the manager and blocks until ctx ends.
 func run(ctx context.Context, s *settings) error {
-	counts := stscredential.NewMetrics()
+	counts := metrics.New()
 	client, err := sts.New(sts.Options{
 		Region: s.region, RegionIsDefault: s.regionIsDefault, VPC: s.vpcEndpoint, Endpoint: s.stsEndpoint, Timeout: s.stsTimeout,
 		UserAgent: "sts-credential-operator/" + version, Clock: clock.RealClock{}, Observe: counts.Called,
@@ -107,8 +108,8 @@ func run(ctx context.Context, s *settings) error {
 		mgr.Add(recorder),
 		s.track(ctx, mgr, reconciler, rollouts),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
-		reconciler.RegisterMetrics(metrics.Registry, mgr.Elected()),
-		metrics.Registry.Register(rollouts.Results),
+		reconciler.RegisterMetrics(ctrlmetrics.Registry, mgr.Elected()),
+		ctrlmetrics.Registry.Register(rollouts.Results),
 	); err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func newRollouts(c client.Client, uncached client.Reader, skew func() time.Durat
 }
 
 // newBudget returns the call budget, with a seat for each worker.
-func newBudget(s *settings, counts *stscredential.Metrics) *ratelimit.Budget {
+func newBudget(s *settings, counts *metrics.Metrics) *ratelimit.Budget {
 	budget := ratelimit.NewBudget(s.stsQPS, s.stsBurst, clock.RealClock{})
 	budget.LimitInFlight(s.maxConcurrentReconciles)
 	budget.Observe(counts.Waited)

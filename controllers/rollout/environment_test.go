@@ -18,6 +18,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/test/testenv"
@@ -42,11 +43,11 @@ func newEnvironment(t *testing.T) *environment {
 // restartOperator replaces the operator by a new process, which has no state.
 func (env *environment) restartOperator() {
 	env.Helper()
-	metrics, early := stscredential.NewMetrics(), renewal.NewEarly()
-	client := env.NewSTSClient(2*time.Second, metrics.Called)
+	counts, early := metrics.New(), renewal.NewEarly()
+	client := env.NewSTSClient(2*time.Second, counts.Called)
 	env.issuer = &stscredential.Reconciler{
 		Client: cached, APIReader: cluster.APIReader(), STS: client, Clock: env.OperatorClock, Events: env.Recorder, Audit: logr.Discard(),
-		Metrics: metrics, Early: early, Operator: env.NewOperator(client), AccessKeys: env.NewAccessKeys(client),
+		Metrics: counts, Early: early, Operator: env.NewOperator(client), AccessKeys: env.NewAccessKeys(client),
 		Budget: ratelimit.NewBudget(1000, 1000, env.OperatorClock), TracksConsumers: true,
 	}
 	env.Reconciler = &Reconciler{

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
@@ -76,11 +77,11 @@ func (env *environment) raiseTimeout() {
 // restartOperator replaces the operator by a new process, which has no state.
 func (env *environment) restartOperator() {
 	env.Helper()
-	metrics := NewMetrics()
-	env.stsClient = env.NewSTSClient(env.stsTimeout, metrics.Called)
+	counts := metrics.New()
+	env.stsClient = env.NewSTSClient(env.stsTimeout, counts.Called)
 	env.Reconciler = &Reconciler{
 		Client: cached, APIReader: cluster.APIReader(), STS: env.stsClient, Clock: env.OperatorClock, Events: env.Recorder, Audit: env.log.logger(),
-		Metrics: metrics, Early: renewal.NewEarly(), Operator: env.NewOperator(env.stsClient), AccessKeys: env.NewAccessKeys(env.stsClient),
+		Metrics: counts, Early: renewal.NewEarly(), Operator: env.NewOperator(env.stsClient), AccessKeys: env.NewAccessKeys(env.stsClient),
 	}
 	env.Budget = stsBudget(env, 1000, 1000)
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -82,20 +81,6 @@ func TestExpiredSeconds(t *testing.T) {
 	}
 }
 
-// A Secret that a pass finds with what had expired long before, taken over or put back by somebody, counts from that pass on.
-func TestWhatHadExpiredBeforeDoesNotCount(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	c := &v1alpha1.StsCredential{}
-	var e expiredSeconds
-	e.reconciling(c, true, now)
-	c.Status.ExpiresAt = &metav1.Time{Time: now.Add(-time.Hour)}
-	e.reconciled(c, now, now.Add(2*time.Second))
-	e.reconciling(c, true, now.Add(5*time.Second))
-	if got := e.seconds(now.Add(7 * time.Second)); got != 7 {
-		t.Errorf("%v s, want 7", got)
-	}
-}
-
 // All that have expired count, those too whose only pass since is the one that renews them.
 func TestExpiredSecondsAddUp(t *testing.T) {
 	env := newEnvironment(t)
@@ -116,7 +101,4 @@ func TestExpiredSecondsAddUp(t *testing.T) {
 	env.Step(10 * time.Minute)
 	env.reconcile(one)
 	env.wantMetrics("no more", map[string]float64{"expired_seconds_total": 180})
-	if n := len(env.Metrics.expired.since); n != 0 {
-		t.Errorf("%d are remembered", n)
-	}
 }

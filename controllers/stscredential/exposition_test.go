@@ -23,6 +23,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers/rollout"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
@@ -131,7 +132,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		env.WaitForCache(c)
 	}
 	allowed := map[string][]string{
-		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Results(), "result": append([]string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}, renewalResults...),
+		"action": {"AssumeRole", "AssumeRoleWithOIDC", "GetCallerIdentity"}, "code": sts.Results(), "result": append([]string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused}, metrics.RenewalResults()...),
 	}
 	families, err := env.registry(true).Gather()
 	env.Must(err)

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -92,7 +93,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 			env := newEnvironment(t)
 			tt.given(env)
 			env.reconcile(env.CreateCredential("orders"))
-			for _, result := range renewalResults {
+			for _, result := range metrics.RenewalResults() {
 				want := 0.0
 				if result == tt.result {
 					want = 1
@@ -117,12 +118,12 @@ func TestEachReasonOfAFailureIsCounted(t *testing.T) {
 		}
 		for _, spec := range group.Specs {
 			reason, err := strconv.Unquote(spec.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)
-			if found++; err != nil || slices.Contains(renewalResults, reason) == slices.Contains(ofNoAttempt, reason) {
+			if found++; err != nil || slices.Contains(metrics.RenewalResults(), reason) == slices.Contains(ofNoAttempt, reason) {
 				t.Errorf("%s: is it what an attempt ends with? %v", reason, err)
 			}
 		}
 	}
-	if found != len(renewalResults)+len(ofNoAttempt) {
+	if found != len(metrics.RenewalResults())+len(ofNoAttempt) {
 		t.Errorf("found %d reasons", found)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
@@ -25,7 +26,7 @@ type renewer struct {
 	secrets    secrets
 	finalizers finalizers
 	clock      clock.PassiveClock
-	metrics    *Metrics
+	metrics    *metrics.Metrics
 }
 
 // renew issues credentials and writes them to the Secret, if the decision is to renew and this is the time for a call. It
@@ -46,7 +47,7 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 		}
 		state.drift.adopt(e, d)
 		if d.Renew() {
-			r.metrics.attempted(blocked)
+			r.count(blocked)
 		}
 		return e, nil
 	}
@@ -56,7 +57,7 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 		return e, err
 	}
 	written, err := r.issueAndWrite(ctx, t, e, d, state)
-	r.metrics.attempted(err)
+	r.count(err)
 	if err != nil {
 		return written, err
 	}
@@ -153,4 +154,16 @@ func (r renewer) failed(e existing, d renewal.Decision, class sts.Class, err err
 	}
 	state.recordRefusal(failure)
 	return state.calls.failed(failure, class, lifeLeft(e, d, r.sts.Now()), r.clock.Now())
+}
+
+// count counts an attempt to renew by its error; nil is success. A wait is no attempt.
+func (r renewer) count(err error) {
+	result := v1alpha1.ReasonIssued
+	switch failed, fatal := first(err); {
+	case fatal != nil, failed != nil && failed.waiting: // it is tried again
+		return
+	case failed != nil:
+		result = failed.reason
+	}
+	r.metrics.Attempted(result)
 }

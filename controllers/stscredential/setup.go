@@ -5,7 +5,6 @@ package stscredential
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 )
 
 // SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
@@ -70,19 +70,11 @@ func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	}
 }
 
-// RegisterMetrics registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that
-// two replicas do not count twice; elected is closed once this one leads.
+// RegisterMetrics registers all metrics of the operator (see metrics.Metrics.Register).
 func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
-	var errs []error
-	for _, collector := range []prometheus.Collector{
-		r.Metrics.requests, r.Metrics.durations, r.Metrics.waits, r.Metrics.renewals,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "stscredential_clock_skew_seconds",
-			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",
-		}, func() float64 { return (-r.STS.Skew()).Seconds() }),
-		&collector{r.Client, r.STS, r.Operator, r.Budget, &r.Metrics.expired, elected},
-	} {
-		errs = append(errs, registry.Register(collector))
+	account := func() string {
+		caller, _ := r.Operator.Caller()
+		return caller.Account
 	}
-	return errors.Join(errs...)
+	return r.Metrics.Register(registry, metrics.Sources{Reader: r.Client, Now: r.STS.Now, Skew: r.STS.Skew, Account: account, Budget: r.Budget}, elected)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
+	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
@@ -44,7 +45,7 @@ type Reconciler struct {
 	Events events.EventRecorder
 	Audit  logr.Logger
 	// Metrics counts what is done. Its methods Called and Waited must be given to the STS client and the budget.
-	Metrics *Metrics
+	Metrics *metrics.Metrics
 	// ClusterName stands before the namespace in session names; it may be empty.
 	ClusterName string
 	// Region is what templates and the formats that need one are given.
@@ -95,7 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	defer func() { state.recordVersion(credential, r.Clock.Now()) }()
 	began, history := r.STS.Now(), state.history(credential)
-	r.Metrics.expired.reconciling(credential, !history.specChanged, began)
+	r.Metrics.Expired.Reconciling(credential, !history.specChanged, began)
 	done, err := r.reconcile(ctx, credential, history, state, stopping)
 	if errors.Is(err, errSecretExists) { // what was issued is kept: whose the Secret is decides what becomes of it
 		state.secretInTheWay = true
@@ -108,7 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	status := statusWriter{r.Client, r.Clock, r.STS, r.Events, r.TracksConsumers, state.since}
 	next, err := status.update(ctx, done)
 	if err == nil {
-		r.Metrics.expired.reconciled(credential, began, r.STS.Now())
+		r.Metrics.Expired.Reconciled(credential, began, r.STS.Now())
 	}
 	return next, err
 }
@@ -166,5 +167,5 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.states.forget(key)
 	r.Early.Forget(key)
 	r.Budget.Cancel(key)
-	r.Metrics.expired.over(key, r.STS.Now())
+	r.Metrics.Expired.Over(key, r.STS.Now())
 }

@@ -1,10 +1,11 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package stscredential
+package metrics
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
@@ -40,14 +40,40 @@ func ofCredential(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, []string{"namespace", "name"}, nil)
 }
 
+// Sources is what is read at each scrape. All fields are required.
+type Sources struct {
+	// Reader reads StsCredentials from the cache.
+	client.Reader
+	// Now returns the time by STS's clock, Skew this time minus the local one.
+	Now  func() time.Time
+	Skew func() time.Duration
+	// Account returns the operator's own account; empty while that is not known.
+	Account func() string
+	Budget  *ratelimit.Budget
+}
+
+// Register registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that two
+// replicas do not count twice; elected is closed once this one leads.
+func (m *Metrics) Register(registry prometheus.Registerer, from Sources, elected <-chan struct{}) error {
+	var errs []error
+	for _, collector := range []prometheus.Collector{
+		m.requests, m.durations, m.waits, m.renewals,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stscredential_clock_skew_seconds",
+			Help: "Local clock minus STS's clock in seconds, by the last response of STS; 0 before the first response, and for differences below 2 s.",
+		}, func() float64 { return (-from.Skew()).Seconds() }),
+		&collector{from, &m.Expired, elected},
+	} {
+		errs = append(errs, registry.Register(collector))
+	}
+	return errors.Join(errs...)
+}
+
 // collector reads the cache at scrape time, so that series of deleted objects disappear.
 type collector struct {
-	client.Reader
-	sts      STS
-	operator *identity.Operator
-	budget   *ratelimit.Budget
-	expired  *expiredSeconds
-	elected  <-chan struct{}
+	Sources
+	expired *ExpiredSeconds
+	elected <-chan struct{}
 }
 
 // scrapeTimeout bounds the wait for a cache that is not filled yet.
@@ -67,10 +93,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	default:
 		return
 	}
-	now := c.sts.Now()
-	caller, _ := c.operator.Caller()
-	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, c.budget.Limit(caller.Account))
-	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(c.budget.Waiting()))
+	now := c.Now()
+	out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, c.Budget.Limit(c.Account()))
+	out <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(c.Budget.Waiting()))
 	out <- prometheus.MustNewConstMetric(expiredDesc, prometheus.CounterValue, c.expired.seconds(now))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
