@@ -28,7 +28,8 @@ func (s *store) follow(ctx context.Context, poll <-chan time.Time) {
 		case <-ctx.Done():
 			return
 		case <-changes:
-		case <-failures: // as when events were lost
+		case err := <-failures: // as when events were lost
+			s.log.Warn("Reading the file again after an error of the watch.", "cause", err.Error())
 		case <-poll:
 			if watcher != nil {
 				_ = watcher.Add(s.dir) // once is enough for one directory, but it may be another one now

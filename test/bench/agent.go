@@ -307,8 +307,8 @@ func (r results) agentTable() (t table) {
 	j := &judge{}
 	j.atMost("binary", 10, float64(a.Binary)/1e6, " MB")
 	j.atMost("from the start of the process to the first answer, median", 100, float64(a.FirstAnswer.Microseconds())/1000, " ms")
-	j.atLeast("answers per second of CPU time, connections kept", 5000, a.Kept.perCPUSecond(), "")
-	j.atLeast("answers per second of CPU time, a connection each", 5000, a.Fresh.perCPUSecond(), "")
+	j.atLeast("answers per second of CPU time, connections kept", 5000, a.Kept.perCPUSecond(), "/s")
+	j.atLeast("answers per second of CPU time, a connection each", 5000, a.Fresh.perCPUSecond(), "/s")
 	j.atMost("RSS at rest", 10, mib(a.IdleRSS), " MiB")
 	j.atMost("RSS after the load", 10, mib(a.RSS), " MiB")
 	t.row("", "target", "measured", "")

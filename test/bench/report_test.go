@@ -157,7 +157,7 @@ func TestTheAgentsSectionIsReplaced(t *testing.T) {
 		if want := r.page() + byHand + "\n"; string(got) != want {
 			t.Errorf("the page is\n%s\nwant\n%s", got, want)
 		}
-		for _, row := range []string{"| binary | ≤ 10 MB | 11 MB | **missed** |", "a connection each | ≥ 5000 | 4000 | **missed** |", "connections kept | ≥ 5000 | 20000 | met |"} {
+		for _, row := range []string{"| binary | ≤ 10 MB | 11 MB | **missed** |", "a connection each | ≥ 5000/s | 4000/s | **missed** |", "connections kept | ≥ 5000/s | 20000/s | met |"} {
 			if strings.Count(string(got), row) != 1 {
 				t.Errorf("the page does not have once %s:\n%s", row, got)
 			}
