@@ -91,7 +91,6 @@ func TestThreatEditsWithoutEndKeepNobodyWaiting(t *testing.T) {
 			edits, stop := env.flood(user, hostile)
 			env.Eventually("each has been edited", func(context.Context) bool { return edits.Load() > 2*objects })
 
-			began := time.Now()
 			began, other, issued := time.Now(), make(chan struct{}), make(chan struct{})
 			writes := env.startManagerOfTwo(quiet, tt.qps, func(namespace string) {
 				switch {
