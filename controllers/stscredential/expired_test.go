@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
