@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,13 +25,6 @@ const (
 	end   = "<!-- end of values -->\n"
 )
 
-// value is one that has a comment of its own.
-type value struct {
-	path        []string
-	description string
-	byDefault   string
-}
-
 func main() {
 	if err := generate(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "chartdocs:", err)
@@ -39,7 +33,8 @@ func main() {
 }
 
 func generate(chart string) error {
-	document, err := os.ReadFile(filepath.Join(chart, "values.yaml"))
+	file := func(name string) string { return filepath.Join(chart, name) }
+	document, err := os.ReadFile(file("values.yaml"))
 	if err != nil {
 		return err
 	}
@@ -47,126 +42,85 @@ func generate(chart string) error {
 	if err := yaml.Unmarshal(document, &root); err != nil {
 		return err
 	}
-	values, err := collect(nil, root.Content[0])
+	if document, err = os.ReadFile(file("values.schema.json")); err != nil {
+		return err
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(document, &schema); err != nil {
+		return err
+	}
+	rows, err := walk("", root.Content[0], schema)
 	if err != nil {
 		return err
 	}
+	described := &bytes.Buffer{}
+	encoder := json.NewEncoder(described)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(schema); err != nil {
+		return err
+	}
+	if document, err = os.ReadFile(file("README.md")); err != nil {
+		return err
+	}
+	head, rest, ok := strings.Cut(string(document), begin)
+	_, tail, found := strings.Cut(rest, end)
+	if !ok || !found {
+		return fmt.Errorf("README.md lacks the lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	table := "\n| value | what | default |\n|---|---|---|\n" + strings.Join(rows, "") + "\n"
 	return errors.Join(
-		edit(filepath.Join(chart, "values.schema.json"), func(b []byte) ([]byte, error) { return describe(b, values) }),
-		edit(filepath.Join(chart, "README.md"), func(b []byte) ([]byte, error) { return tabulate(b, values) }),
+		os.WriteFile(file("values.schema.json"), described.Bytes(), 0o644),
+		os.WriteFile(file("README.md"), []byte(head+begin+table+end+tail), 0o644),
 	)
 }
 
-func edit(path string, change func([]byte) ([]byte, error)) error {
-	before, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	after, err := change(before)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return os.WriteFile(path, after, 0o644)
-}
-
-// collect finds the values below a mapping.
-func collect(path []string, mapping *yaml.Node) (values []value, err error) {
+// walk sets the descriptions in the schema of a mapping, and returns the rows of the table for it.
+func walk(path string, mapping *yaml.Node, schema map[string]any) (rows []string, err error) {
+	properties, _ := schema["properties"].(map[string]any)
+	surplus := maps.Clone(properties)
 	for i := 0; i < len(mapping.Content); i += 2 {
 		key, node := mapping.Content[i], mapping.Content[i+1]
-		here := append(path[:len(path):len(path)], key.Value)
+		name := path + key.Value
+		property, ok := properties[key.Value].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("values.schema.json has no %s", name)
+		}
+		delete(surplus, key.Value)
 		comment := key.HeadComment[strings.LastIndex(key.HeadComment, "\n")+1:]
 		if description, ok := strings.CutPrefix(comment, mark); ok {
-			byDefault, err := inline(node)
+			property["description"] = description
+			row, err := row(name, description, node)
 			if err != nil {
 				return nil, err
 			}
-			values = append(values, value{here, description, byDefault})
+			rows = append(rows, row)
 			continue
 		}
 		if node.Kind != yaml.MappingNode || len(node.Content) == 0 {
-			return nil, fmt.Errorf("values.yaml: %s has no comment that starts with %q", strings.Join(here, "."), mark)
+			return nil, fmt.Errorf("values.yaml: %s has no comment that starts with %q", name, mark)
 		}
-		below, err := collect(here, node)
+		below, err := walk(name+".", node, property)
 		if err != nil {
 			return nil, err
 		}
-		values = append(values, below...)
+		rows = append(rows, below...)
 	}
-	return values, nil
+	for key := range surplus {
+		if path+key != "global" {
+			return nil, fmt.Errorf("values.schema.json has %s, which values.yaml lacks", path+key)
+		}
+	}
+	return rows, nil
 }
 
-// inline writes a value on one line.
-func inline(node *yaml.Node) (string, error) {
+// row writes a value, with its default on one line.
+func row(name, description string, node *yaml.Node) (string, error) {
 	var decoded any
 	if err := node.Decode(&decoded); err != nil {
 		return "", err
 	}
-	out, err := json.Marshal(decoded)
-	return string(out), err
-}
-
-// describe sets the schema's descriptions.
-func describe(document []byte, values []value) ([]byte, error) {
-	var schema map[string]any
-	if err := json.Unmarshal(document, &schema); err != nil {
-		return nil, err
-	}
-	known := map[string]bool{"global": true}
-	for _, v := range values {
-		node := schema
-		for i, key := range v.path {
-			properties, _ := node["properties"].(map[string]any)
-			next, ok := properties[key].(map[string]any)
-			if !ok {
-				return nil, fmt.Errorf("has no %s", strings.Join(v.path[:i+1], "."))
-			}
-			known[strings.Join(v.path[:i+1], ".")] = true
-			node = next
-		}
-		node["description"] = v.description
-		known[strings.Join(v.path, ".")+"."] = true // what is below it is its own affair
-	}
-	if err := surplus(nil, schema, known); err != nil {
-		return nil, err
-	}
-	out := &bytes.Buffer{}
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(schema)
-	return out.Bytes(), err
-}
-
-// surplus finds what the schema has and the values lack.
-func surplus(path []string, node map[string]any, known map[string]bool) error {
-	properties, _ := node["properties"].(map[string]any)
-	for key, below := range properties {
-		here := append(path[:len(path):len(path)], key)
-		name := strings.Join(here, ".")
-		if !known[name] {
-			return fmt.Errorf("has %s, which values.yaml lacks", name)
-		}
-		if known[name+"."] {
-			continue
-		}
-		if err := surplus(here, below.(map[string]any), known); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tabulate writes the README's table.
-func tabulate(document []byte, values []value) ([]byte, error) {
-	head, rest, ok := strings.Cut(string(document), begin)
-	_, tail, found := strings.Cut(rest, end)
-	if !ok || !found {
-		return nil, fmt.Errorf("lacks the lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	table := &strings.Builder{}
-	table.WriteString("\n| value | what | default |\n|---|---|---|\n")
-	for _, v := range values {
-		fmt.Fprintf(table, "| `%s` | %s | `%s` |\n", strings.Join(v.path, "."), strings.ReplaceAll(v.description, "|", `\|`), strings.ReplaceAll(v.byDefault, "|", `\|`))
-	}
-	return []byte(head + begin + table.String() + "\n" + end + tail), nil
+	byDefault, err := json.Marshal(decoded)
+	escape := strings.NewReplacer("|", `\|`)
+	return fmt.Sprintf("| `%s` | %s | `%s` |\n", name, escape.Replace(description), escape.Replace(string(byDefault))), err
 }

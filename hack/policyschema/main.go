@@ -35,17 +35,14 @@ func rewrite(path string) error {
 	if err := yaml.Unmarshal(document, &crd); err != nil {
 		return err
 	}
-	versions, _, err := unstructured.NestedSlice(crd, "spec", "versions")
-	if err != nil || len(versions) == 0 {
+	versions, _, err := unstructured.NestedFieldNoCopy(crd, "spec", "versions")
+	if err != nil || versions == nil {
 		return errors.New("this is no CRD")
 	}
-	for _, v := range versions {
+	for _, v := range versions.([]any) {
 		if err := bound(v.(map[string]any)); err != nil {
 			return err
 		}
-	}
-	if err := unstructured.SetNestedSlice(crd, versions, "spec", "versions"); err != nil {
-		return err
 	}
 	out, err := yaml.Marshal(crd)
 	if err != nil {
@@ -61,8 +58,7 @@ const maxText, maxTexts, maxStatements, maxElements, maxOperators, maxKeys = 204
 // bound gives spec.policy of a version as many levels as RAM's grammar has: element, statement, its element, operator,
 // condition key, value.
 func bound(version map[string]any) error {
-	field := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "policy"}
-	policy, found, err := unstructured.NestedMap(version, field...)
+	field, found, err := unstructured.NestedFieldNoCopy(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", "policy")
 	if err != nil || !found {
 		return errors.New("there is no spec.policy")
 	}
@@ -71,9 +67,10 @@ func bound(version map[string]any) error {
 	operator := node(maxTexts, leaf, maxKeys, values)
 	element := node(maxTexts, leaf, maxOperators, operator)
 	statement := node(0, nil, maxElements, element)
+	policy := field.(map[string]any)
 	policy["additionalProperties"] = node(maxStatements, statement, maxOperators, element)
 	delete(policy, "x-kubernetes-preserve-unknown-fields")
-	return unstructured.SetNestedMap(version, policy, field...)
+	return nil
 }
 
 // node may be of any type, and nothing of it is dropped, null neither. items and values are what a list and a map have.
