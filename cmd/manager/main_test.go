@@ -93,8 +93,7 @@ func newSite(t *testing.T) *site {
 	s.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	s.api, err = client.New(plane.Config(), client.Options{Scheme: scheme})
 	s.must(err)
-	s.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	s.must(plane.WriteKubeconfig(s.kubeconfig))
+	s.kubeconfig = plane.Kubeconfig()
 
 	s.binary = filepath.Join(t.TempDir(), "manager")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.version=v9.9.9", "-o", s.binary, ".").CombinedOutput()

@@ -22,13 +22,12 @@ func (env *environment) writeManifest(d *appsv1.Deployment) (kubectl func(args .
 	fromGit.APIVersion, fromGit.Kind, fromGit.Namespace, fromGit.Name = "apps/v1", "Deployment", d.Namespace, d.Name
 	content, err := json.Marshal(fromGit)
 	env.Must(err)
-	dir := env.TempDir()
-	file, kubeconfig := filepath.Join(dir, "deployment.json"), filepath.Join(dir, "kubeconfig")
+	file := filepath.Join(env.TempDir(), "deployment.json")
 	env.Must(os.WriteFile(file, content, 0o600))
-	env.Must(cluster.WriteKubeconfig(kubeconfig))
 	return func(args ...string) {
 		env.Helper()
-		command := exec.CommandContext(env.Context(), filepath.Join(cluster.Assets(), "kubectl"), append(args, "--filename="+file, "--kubeconfig="+kubeconfig)...)
+		args = append(args, "--filename="+file, "--kubeconfig="+cluster.Kubeconfig())
+		command := exec.CommandContext(env.Context(), filepath.Join(cluster.Assets(), "kubectl"), args...)
 		if output, err := command.CombinedOutput(); err != nil {
 			env.Fatalf("kubectl %v: %v: %s", args, err, output)
 		}

@@ -30,10 +30,6 @@ import (
 // aggregation creates our ClusterRoles for users and starts the controller that adds them to view, edit and admin, which
 // the shared control plane leaves out. Both stay until it ends: rights that come and go would make tests wait.
 var aggregation = sync.OnceValue(func() error {
-	kubeconfig := filepath.Join(cluster.Dir(), "clusterrole-aggregation.kubeconfig")
-	if err := cluster.WriteKubeconfig(kubeconfig); err != nil {
-		return err
-	}
 	program := filepath.Join(cluster.Dir(), "clusterrole-aggregation") // a name of its own, so that it has a log of its own
 	if err := os.Symlink(filepath.Join(cluster.Assets(), "kube-controller-manager"), program); err != nil {
 		return err
@@ -43,7 +39,7 @@ var aggregation = sync.OnceValue(func() error {
 		return err
 	}
 	started := func(context.Context) error { return nil }
-	return cluster.Run(ctx, started, program, "--kubeconfig="+kubeconfig,
+	return cluster.Run(ctx, started, program, "--kubeconfig="+cluster.Kubeconfig(),
 		"--controllers=clusterrole-aggregation-controller", "--leader-elect=false", "--secure-port=0")
 })
 

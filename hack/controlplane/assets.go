@@ -15,6 +15,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
 const (
@@ -31,14 +34,17 @@ var (
 	programs = append([]string{"kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet"}, published...)
 )
 
+// progress is where what takes long is reported.
+var progress io.Writer = os.Stderr
+
 // Assets returns a folder that holds etcd, kube-apiserver, kubectl and the further binaries that are named:
 // kube-controller-manager, kube-proxy, kube-scheduler, kubelet.
 //
 // KUBEBUILDER_ASSETS is used as it is where it is set. Otherwise the folder is one of the user's cache, and what it
 // lacks is downloaded by setup-envtest or, where that cannot be, built from Go modules, which takes minutes once.
 // KUBERNETES_VERSION (such as 1.33.13) chooses the version; the default is the one in hack/kubernetes/go.mod.
-// What happens, and why, is told on progress.
-func Assets(ctx context.Context, progress io.Writer, binaries ...string) (string, error) {
+// What happens, and why, is written to stderr.
+func Assets(ctx context.Context, binaries ...string) (string, error) {
 	wanted := slices.Concat(published, binaries)
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
@@ -50,7 +56,7 @@ func Assets(ctx context.Context, progress io.Writer, binaries ...string) (string
 	if dir := os.Getenv(assetsVariable); dir != "" {
 		return givenAssets(dir, wanted)
 	}
-	p, err := newPreparation(progress)
+	p, err := newPreparation()
 	if err != nil {
 		return "", err
 	}
@@ -72,15 +78,14 @@ func givenAssets(dir string, wanted []string) (string, error) {
 
 // preparation fills one folder of the cache.
 type preparation struct {
-	root     string // of the repository
-	version  string // of Kubernetes, without the v
-	pinned   string // the version that hack/kubernetes/go.mod builds as it stands
-	dir      string // to fill
-	index    string // of downloads; empty: setup-envtest's own
-	progress io.Writer
+	root    string // of the repository
+	version string // of Kubernetes, without the v
+	pinned  string // the version that hack/kubernetes/go.mod builds as it stands
+	dir     string // to fill
+	index   string // of downloads; empty: setup-envtest's own
 }
 
-func newPreparation(progress io.Writer) (*preparation, error) {
+func newPreparation() (*preparation, error) {
 	root, err := RepositoryRoot()
 	if err != nil {
 		return nil, err
@@ -102,7 +107,7 @@ func newPreparation(progress io.Writer) (*preparation, error) {
 		return nil, fmt.Errorf("no folder to keep the control plane's programs in: set HOME or %s: %w", assetsVariable, err)
 	}
 	dir := assetsDir(cache, version, runtime.GOOS, runtime.GOARCH)
-	return &preparation{root: root, version: version, pinned: pinned, dir: dir, progress: progress}, nil
+	return &preparation{root: root, version: version, pinned: pinned, dir: dir}, nil
 }
 
 // assetsDir is where the programs of one version for one platform are kept.
@@ -115,18 +120,23 @@ func (p *preparation) prepareLocked(ctx context.Context, wanted []string) error 
 	if err := os.MkdirAll(p.dir, 0o750); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, p.dir+".lock", func() {
+	// The lock ends with the process that holds it. The file stays: removing it would let two processes lock two files of one name.
+	lock := flock.New(p.dir + ".lock")
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
 		p.say("waiting for another process that prepares the same programs")
-	})
-	if err != nil {
-		return fmt.Errorf("lock %s.lock: %w", p.dir, err)
+		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
 	}
-	defer unlock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Path(), err)
+	}
+	defer func() { _ = lock.Unlock() }()
 	return p.prepare(ctx, wanted)
 }
 
 func (p *preparation) prepare(ctx context.Context, wanted []string) error {
-	if lacking := intersection(missing(p.dir, wanted), published); len(lacking) > 0 {
+	published := slices.DeleteFunc(slices.Clone(published), func(name string) bool { return !slices.Contains(wanted, name) })
+	if lacking := missing(p.dir, published); len(lacking) > 0 {
 		if err := p.download(ctx, lacking); err != nil {
 			if ctx.Err() != nil {
 				return err
@@ -158,7 +168,7 @@ func (p *preparation) adopt(from string, names []string) error {
 }
 
 func (p *preparation) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.progress, "control plane "+p.version+": "+format+"\n", args...)
+	_, _ = fmt.Fprintf(progress, "control plane "+p.version+": "+format+"\n", args...)
 }
 
 // missing names the programs that the folder does not hold.
@@ -171,10 +181,6 @@ func missing(dir string, names []string) []string {
 		}
 	}
 	return lacking
-}
-
-func intersection(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
 }
 
 // RepositoryRoot walks up to the folder that holds the pinned modules. It does not ask the go command for the main

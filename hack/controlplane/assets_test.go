@@ -6,13 +6,14 @@ package controlplane
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 func TestGivenAssets(t *testing.T) {
@@ -35,7 +36,7 @@ func TestGivenAssets(t *testing.T) {
 			given := t.TempDir()
 			touch(t, given, 0o700, test.present...)
 			t.Setenv(assetsVariable, given)
-			got, err := Assets(t.Context(), io.Discard, test.ask...)
+			got, err := Assets(t.Context(), test.ask...)
 			if !errorContains(err, test.wantErr) || (err == nil && got != given) {
 				t.Errorf("got %q, %v; want %q, an error with %q", got, err, given, test.wantErr)
 			}
@@ -49,16 +50,18 @@ func TestCachedAssets(t *testing.T) {
 	t.Setenv("HOME", cache)
 	t.Setenv(assetsVariable, "")
 	t.Setenv(versionVariable, "1.2.3")
-	p, err := newPreparation(io.Discard)
+	p, err := newPreparation()
 	if err != nil {
 		t.Fatal(err)
 	}
 	touch(t, p.dir, 0o700, published...)
 
-	var told strings.Builder
-	got, err := Assets(t.Context(), &told)
-	if err != nil || got != p.dir || told.Len() > 0 {
-		t.Errorf("got %q, %v, progress %q; want %q without a word", got, err, told.String(), p.dir)
+	var reported strings.Builder
+	progress = &reported
+	t.Cleanup(func() { progress = os.Stderr })
+	got, err := Assets(t.Context())
+	if err != nil || got != p.dir || reported.Len() > 0 {
+		t.Errorf("got %q, %v, progress %q; want %q and no progress", got, err, reported.String(), p.dir)
 	}
 }
 
@@ -100,23 +103,24 @@ func TestRepositoryRootFromAnyFolder(t *testing.T) {
 }
 
 func TestLockExcludes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(t.Context(), path, func() { t.Error("waits for a free lock") })
-	if err != nil {
+	p := &preparation{version: "1.2.3", dir: filepath.Join(t.TempDir(), "programs")}
+	var reported strings.Builder
+	progress = &reported
+	t.Cleanup(func() { progress = os.Stderr })
+	other := flock.New(p.dir + ".lock")
+	if err := other.Lock(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	waits := 0
-	if _, err := lock(ctx, path, func() { waits++ }); !errors.Is(err, context.DeadlineExceeded) || waits != 1 {
-		t.Errorf("a held lock: got %v after %d announcements; want a timeout after one", err, waits)
+	err := p.prepareLocked(ctx, nil)
+	if !errors.Is(err, context.DeadlineExceeded) || strings.Count(reported.String(), "waiting for another process") != 1 {
+		t.Errorf("a held lock: got %v and %q; want a timeout after one announcement", err, reported.String())
 	}
-	unlock()
-	again, err := lock(t.Context(), path, func() { t.Error("waits for a lock that was given back") })
-	if err != nil {
-		t.Fatal(err)
+	reported.Reset()
+	if err := errors.Join(other.Unlock(), p.prepareLocked(t.Context(), nil), p.prepareLocked(t.Context(), nil)); err != nil || reported.Len() > 0 {
+		t.Errorf("a free lock: got %v and %q", err, reported.String())
 	}
-	again()
 }
 
 func touch(t *testing.T, dir string, mode os.FileMode, names ...string) {

@@ -13,10 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-)
 
-// heartbeat is how often a long step says that it is still at work.
-const heartbeat = 15 * time.Second
+	"github.com/stscredential/sts-credential-operator/hack/process"
+)
 
 func (p *preparation) buildEtcd(ctx context.Context) error {
 	p.say("building etcd from Go modules; this takes about 1 minute, once")
@@ -102,10 +101,6 @@ func (p *preparation) writeModule(ctx context.Context, dir string) error {
 // goCommand runs the go command in a folder, tells from time to time that it is at work, and returns what it printed
 // on stdout. Its errors carry the last lines of stderr.
 func (p *preparation) goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	done := make(chan struct{})
-	defer close(done)
-	go p.beat(done, "go "+args[0])
-
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
@@ -118,26 +113,7 @@ func (p *preparation) goCommand(ctx context.Context, dir string, args ...string)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("go %s: %w", args[0], context.Cause(ctx))
 		}
-		return nil, fmt.Errorf("go %s: %w: %s", args[0], err, lastLines(stderr.String(), 10))
+		return nil, fmt.Errorf("go %s: %w: %s", args[0], err, process.LastLines(stderr.String(), 10))
 	}
 	return stdout.Bytes(), nil
-}
-
-func (p *preparation) beat(done <-chan struct{}, what string) {
-	start, ticker := time.Now(), time.NewTicker(heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-ticker.C:
-			p.say("still at it: %s, %s so far", what, time.Since(start).Round(time.Second))
-		}
-	}
-}
-
-// lastLines returns the end of a text, for errors.
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -5,8 +5,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
 )
 
 const controllerManager = "kube-controller-manager"
@@ -25,7 +25,7 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 func (c *ControlPlane) startEtcd(ctx context.Context, address string, flags []string) error {
 	url := "http://" + address
-	return c.Run(ctx, answers(http.DefaultClient, url+"/health"), "etcd", append([]string{
+	return c.Run(ctx, process.Answers(http.DefaultClient, url+"/health"), "etcd", append([]string{
 		"--data-dir=" + filepath.Join(c.dir, "etcd"),
 		"--listen-client-urls=" + url,
 		"--advertise-client-urls=" + url,
@@ -80,10 +80,6 @@ func serves(ctx context.Context, client kubernetes.Interface) error {
 }
 
 func (c *ControlPlane) startControllerManager(ctx context.Context, address string, controllers []string) error {
-	kubeconfig := c.file("controller-manager.kubeconfig")
-	if err := c.WriteKubeconfig(kubeconfig); err != nil {
-		return err
-	}
 	client, err := rest.HTTPClientFor(c.admin)
 	if err != nil {
 		return err
@@ -92,8 +88,8 @@ func (c *ControlPlane) startControllerManager(ctx context.Context, address strin
 	if err != nil {
 		return err
 	}
-	return c.Run(ctx, answers(client, "https://"+address+"/healthz"), controllerManager,
-		"--kubeconfig="+kubeconfig,
+	return c.Run(ctx, process.Answers(client, "https://"+address+"/healthz"), controllerManager,
+		"--kubeconfig="+c.Kubeconfig(),
 		"--controllers="+strings.Join(controllers, ","),
 		"--leader-elect=false",
 		"--bind-address="+loopback.String(),
@@ -106,36 +102,3 @@ func (c *ControlPlane) startControllerManager(ctx context.Context, address strin
 }
 
 func (c *ControlPlane) file(name string) string { return filepath.Join(c.dir, name) }
-
-// answers tells whether a GET of the URL succeeds.
-func answers(client *http.Client, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = response.Body.Close() }()
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s answers %s", url, response.Status)
-		}
-		return nil
-	}
-}
-
-// freePorts returns ports of the address that nobody listens on. All are held until the last is found, so that no two
-// are the same.
-func freePorts(ctx context.Context, address netip.Addr, n int) (addresses []string, err error) {
-	for range n {
-		listener, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(address, 0).String())
-		if listenErr != nil {
-			return nil, errors.Join(err, listenErr)
-		}
-		defer func() { err = errors.Join(err, listener.Close()) }()
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
-}

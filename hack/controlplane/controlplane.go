@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -29,8 +28,6 @@ const adminGroup = "system:masters"
 type Options struct {
 	// Assets is the folder with the programs. Default: what Assets returns.
 	Assets string
-	// Progress is told what takes long. Default: stderr.
-	Progress io.Writer
 	// Dir is where certificates, data and logs go; it has to exist, be empty, and is left in place. Default: a temporary
 	// folder, which Stop removes.
 	Dir string
@@ -94,9 +91,6 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 }
 
 func (o Options) withDefaults(ctx context.Context) (Options, error) {
-	if o.Progress == nil {
-		o.Progress = os.Stderr
-	}
 	if !o.Address.IsValid() {
 		o.Address = loopback
 	}
@@ -116,7 +110,7 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 		binaries = append(binaries, controllerManager)
 	}
 	var err error
-	o.Assets, err = Assets(ctx, o.Progress, binaries...)
+	o.Assets, err = Assets(ctx, binaries...)
 	return o, err
 }
 
@@ -147,16 +141,19 @@ func start(ctx context.Context, options Options) (c *ControlPlane, err error) {
 }
 
 func (c *ControlPlane) startComponents(ctx context.Context, options Options) error {
-	ports, err := freePorts(ctx, loopback, 2)
+	ports, err := process.FreeAddresses(ctx, loopback.String(), 2)
 	if err != nil {
 		return err
 	}
 	etcd, manager := ports[0], ports[1]
-	if ports, err = freePorts(ctx, options.Address, 1); err != nil {
+	if ports, err = process.FreeAddresses(ctx, options.Address.String(), 1); err != nil {
 		return err
 	}
 	c.address = ports[0]
 	if c.admin, err = c.UserConfig("admin", adminGroup); err != nil {
+		return err
+	}
+	if err := WriteKubeconfig(c.Kubeconfig(), c.admin); err != nil {
 		return err
 	}
 	if err := c.startEtcd(ctx, etcd, options.EtcdFlags); err != nil {

@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/stscredential/sts-credential-operator/hack/process"
 )
 
 const namespace = metav1.NamespaceDefault
@@ -116,11 +118,7 @@ func limitsUsers(t *testing.T, c *ControlPlane) {
 }
 
 func servesKubectl(t *testing.T, c *ControlPlane) {
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := c.WriteKubeconfig(kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	kubectl := exec.CommandContext(t.Context(), filepath.Join(c.Assets(), "kubectl"), "--kubeconfig", kubeconfig,
+	kubectl := exec.CommandContext(t.Context(), filepath.Join(c.Assets(), "kubectl"), "--kubeconfig", c.Kubeconfig(),
 		"get", "validatingadmissionpolicies,namespaces", "-o", "name")
 	out, err := kubectl.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "namespace/default") {
@@ -218,7 +216,7 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestFreePortsDiffer(t *testing.T) {
-	addresses := must(freePorts(t.Context(), loopback, 20))(t)
+	addresses := must(process.FreeAddresses(t.Context(), loopback.String(), 20))(t)
 	slices.Sort(addresses)
 	if got := len(slices.Compact(addresses)); got != 20 {
 		t.Errorf("got %d different addresses, want 20", got)

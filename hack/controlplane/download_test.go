@@ -10,7 +10,6 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -74,7 +73,7 @@ func preparationFor(t *testing.T, version, index string) *preparation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &preparation{root: root, version: version, pinned: version, dir: t.TempDir(), index: index, progress: io.Discard}
+	return &preparation{root: root, version: version, pinned: version, dir: t.TempDir(), index: index}
 }
 
 // publish serves an index of one release for this platform, and returns its URL.

@@ -13,12 +13,8 @@ import (
 
 // Kubectl runs kubectl in a folder as a cluster admin. What it prints is in the error, if there is one.
 func (c *ControlPlane) Kubectl(ctx context.Context, folder string, args ...string) error {
-	kubeconfig := c.file("admin.kubeconfig")
-	if err := c.WriteKubeconfig(kubeconfig); err != nil {
-		return err
-	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.Assets(), "kubectl"), args...)
-	cmd.Dir, cmd.Env = folder, append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+c.file("kubectl-cache"))
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "KUBECACHEDIR="+c.file("kubectl-cache"))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
 	}

@@ -4,48 +4,28 @@
 package controlplane
 
 import (
-	"fmt"
-	"os"
-
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// kubeconfigName stands for cluster, user and context alike.
-const kubeconfigName = "local-control-plane"
-
-// Kubeconfig is a kubeconfig file of a cluster admin, its certificates included.
-func (c *ControlPlane) Kubeconfig() []byte {
-	content, err := Kubeconfig(c.admin)
-	if err != nil {
-		// It is made of strings of ours alone, so it always encodes.
-		panic(err)
-	}
-	return content
+// OperatorConfig is the configuration of the operator's ServiceAccount in config/rbac.
+func (c *ControlPlane) OperatorConfig() (*rest.Config, error) {
+	return c.UserConfig("system:serviceaccount:sts-system:sts-credential-operator", "system:serviceaccounts", "system:serviceaccounts:sts-system")
 }
 
-// WriteKubeconfig writes a cluster admin's kubeconfig to a file that only this user can read.
-func (c *ControlPlane) WriteKubeconfig(path string) error {
-	return os.WriteFile(path, c.Kubeconfig(), 0o600)
-}
+// Kubeconfig is the path of a cluster admin's kubeconfig, which only this user can read.
+func (c *ControlPlane) Kubeconfig() string { return c.file("admin.kubeconfig") }
 
-// Kubeconfig is the kubeconfig file that says the same as a configuration from UserConfig.
-func Kubeconfig(config *rest.Config) ([]byte, error) {
-	content, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{
-			kubeconfigName: {Server: config.Host, CertificateAuthorityData: config.CAData},
-		},
+// WriteKubeconfig writes a configuration from UserConfig, its certificates included, to a file that only this user can read.
+func WriteKubeconfig(path string, config *rest.Config) error {
+	const name = "local-control-plane" // of cluster, user and context
+	return clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{name: {Server: config.Host, CertificateAuthorityData: config.CAData}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{
-			kubeconfigName: {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken},
+			name: {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken},
 		},
-		Contexts: map[string]*clientcmdapi.Context{
-			kubeconfigName: {Cluster: kubeconfigName, AuthInfo: kubeconfigName},
-		},
-		CurrentContext: kubeconfigName,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode a kubeconfig: %w", err)
-	}
-	return content, nil
+		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: name}},
+		CurrentContext: name,
+	}, path)
 }

@@ -122,12 +122,8 @@ func (c *Cluster) writeUser(component, user string, groups ...string) (path stri
 	if err != nil {
 		return "", err
 	}
-	content, err := controlplane.Kubeconfig(config)
-	if err != nil {
-		return "", err
-	}
 	path = filepath.Join(c.dir, component+".kubeconfig")
-	return path, os.WriteFile(path, content, 0o600)
+	return path, controlplane.WriteKubeconfig(path, config)
 }
 
 // writeConfigs fills in the files for this cluster.

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -28,8 +27,6 @@ import (
 
 // Options say what to start. The zero value is a good one.
 type Options struct {
-	// Progress is told what takes long. Default: stderr.
-	Progress io.Writer
 	// APIServerFlags are added to kube-apiserver's, and win over them.
 	APIServerFlags []string
 }
@@ -55,9 +52,6 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err := check(); err != nil {
 		return nil, err
 	}
-	if options.Progress == nil {
-		options.Progress = os.Stderr
-	}
 	c := &Cluster{}
 	if err := c.startAll(ctx, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the cluster: %w", err), c.Stop())
@@ -68,7 +62,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 
 func (c *Cluster) startAll(ctx context.Context, options Options) error {
 	// Before anything else, as they may have to be built.
-	assets, err := controlplane.Assets(ctx, options.Progress, "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
+	assets, err := controlplane.Assets(ctx, "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 	if err != nil {
 		return err
 	}
@@ -98,7 +92,6 @@ func (c *Cluster) startAll(ctx context.Context, options Options) error {
 func (c *Cluster) startControlPlane(ctx context.Context, assets string, options Options) (err error) {
 	c.plane, err = controlplane.Start(ctx, controlplane.Options{
 		Assets:            assets,
-		Progress:          options.Progress,
 		Dir:               filepath.Join(c.dir, "control-plane"),
 		ControllerManager: true,
 		// Those of volumes write to this machine's /usr.
@@ -109,10 +102,7 @@ func (c *Cluster) startControlPlane(ctx context.Context, assets string, options 
 		// The node has no name that could be looked up.
 		APIServerFlags: append([]string{"--kubelet-preferred-address-types=InternalIP"}, options.APIServerFlags...),
 	})
-	if err != nil {
-		return err
-	}
-	return c.plane.WriteKubeconfig(c.Kubeconfig())
+	return err
 }
 
 // prepare takes a slot and makes its folder.
@@ -218,4 +208,4 @@ func (c *Cluster) Kubectl() string { return filepath.Join(c.plane.Assets(), "kub
 func (c *Cluster) Config() *rest.Config { return c.plane.Config() }
 
 // Kubeconfig is the path of a cluster admin's kubeconfig.
-func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
+func (c *Cluster) Kubeconfig() string { return c.plane.Kubeconfig() }

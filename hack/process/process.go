@@ -6,7 +6,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,7 +29,6 @@ type Process struct {
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed once it has ended
-	err  error         // how it ended; to be read after done
 }
 
 // Start starts the command, whose output goes to <name>.log in the folder. On Linux it ends with this process, however
@@ -69,7 +67,7 @@ func (p *Process) run(started chan<- error) {
 	err := p.cmd.Start()
 	started <- err
 	if err == nil {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait() // its ProcessState says how it ended
 	}
 }
 
@@ -93,7 +91,7 @@ func (p *Process) Wait(ctx context.Context, ready func(context.Context) error) e
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended before it was ready: %w\n%s", p.name, p.exit(), p.logTail())
+			return fmt.Errorf("%s ended before it was ready: %s\n%s", p.name, p.cmd.ProcessState, p.logTail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not become ready: %w: %w\n%s", p.name, context.Cause(ctx), notYet, p.logTail())
 		case <-time.After(50 * time.Millisecond):
@@ -108,7 +106,7 @@ func (p *Process) Stop() error { return p.StopWithin(stopTimeout) }
 func (p *Process) StopWithin(grace time.Duration) error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s had ended by itself: %w\n%s", p.name, p.exit(), p.logTail())
+		return fmt.Errorf("%s had ended by itself: %s\n%s", p.name, p.cmd.ProcessState, p.logTail())
 	default:
 	}
 	// Where a signal cannot be sent, the process is about to end or the platform knows none: killing serves both.
@@ -130,19 +128,16 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-func (p *Process) exit() error {
-	if p.err == nil {
-		return errors.New("exit status 0")
-	}
-	return p.err
-}
-
 func (p *Process) logTail() string {
 	content, err := os.ReadFile(p.log)
 	if err != nil {
 		return "its log cannot be read: " + err.Error()
 	}
-	const tail = 15
-	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
-	return strings.Join(lines[max(0, len(lines)-tail):], "\n")
+	return LastLines(string(content), 15)
+}
+
+// LastLines returns the end of a text, for errors.
+func LastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

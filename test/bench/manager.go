@@ -5,9 +5,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,19 +40,15 @@ func (s settings) flags() []string {
 
 // startManager starts a new process and waits until it serves its metrics, which is before it works.
 func (s *site) startManager(ctx context.Context) error {
-	config, err := s.operator()
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := controlplane.Kubeconfig(config)
+	config, err := s.plane.OperatorConfig()
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(s.dir, "manager.kubeconfig")
-	if err := os.WriteFile(path, kubeconfig, 0o600); err != nil {
+	if err := controlplane.WriteKubeconfig(path, config); err != nil {
 		return err
 	}
-	addresses, err := freeAddresses(ctx, 2)
+	addresses, err := process.FreeAddresses(ctx, "127.0.0.1", 2)
 	if err != nil {
 		return err
 	}
@@ -82,18 +76,6 @@ func (s *site) stopManager() error {
 }
 
 func (m *manager) stop() error { return m.Stop() }
-
-func freeAddresses(ctx context.Context, n int) (addresses []string, err error) {
-	for range n {
-		listener, listenErr := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
-		if listenErr != nil {
-			return nil, errors.Join(err, listenErr)
-		}
-		defer func() { err = errors.Join(err, listener.Close()) }()
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, err
-}
 
 // usage is what the process has used and holds.
 type usage struct {

@@ -35,8 +35,7 @@ const (
 	roleName = "bench-reader"
 	roleARN  = "acs:ram::" + account + ":role/" + roleName
 
-	serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator"
-	loopback       = "127.0.0.1:0"
+	loopback = "127.0.0.1:0"
 )
 
 // site is a control plane with what the operator needs, and an emulated STS.
@@ -122,7 +121,7 @@ func (s *site) startClients(context.Context) (err error) {
 	if s.admin, err = client.New(limited, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	operator, err := s.operator()
+	operator, err := s.plane.OperatorConfig()
 	if err != nil {
 		return err
 	}
@@ -130,11 +129,6 @@ func (s *site) startClients(context.Context) (err error) {
 	operator.Wrap(s.own.count)
 	s.peer, err = client.New(operator, client.Options{Scheme: scheme})
 	return err
-}
-
-// operator is the configuration of a client with the operator's rights.
-func (s *site) operator() (*rest.Config, error) {
-	return s.plane.UserConfig(serviceAccount, "system:serviceaccounts", "system:serviceaccounts:sts-system")
 }
 
 // install gives the operator what an installation gives it, admission policies included, and a role to the namespace.

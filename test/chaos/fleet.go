@@ -56,7 +56,7 @@ func (f *fleet) run(ctx context.Context, name, program, kubeconfig string, flags
 
 // runWith does so with further environment variables.
 func (f *fleet) runWith(ctx context.Context, env []string, name, program, kubeconfig string, flags ...string) (*replica, error) {
-	metrics, err := freeAddress(ctx)
+	metrics, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,9 +32,6 @@ const (
 	meddledNamespace = "meddled"
 	churnNamespace   = "churned"
 )
-
-// serviceAccount is the user that the operator is, with the rights of config/rbac.
-const serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator"
 
 // calmEnough is how long STS and the API server must have been there, in one go, for an expiry to be the operator's fault.
 const calmEnough = 15 * time.Second
@@ -99,7 +95,7 @@ func newSite(ctx context.Context, root string, options siteOptions) (s *site, er
 
 // connect gives the operator two ways to the API server.
 func (s *site) connect() error {
-	as, err := s.plane.UserConfig(serviceAccount, "system:serviceaccounts", "system:serviceaccounts:sts-system", "system:authenticated")
+	as, err := s.plane.OperatorConfig()
 	if err != nil {
 		return err
 	}
@@ -108,11 +104,7 @@ func (s *site) connect() error {
 	}
 	s.kube.direct, s.kube.proxied = filepath.Join(s.dir, "direct.kubeconfig"), filepath.Join(s.dir, "proxied.kubeconfig")
 	for path, config := range map[string]*rest.Config{s.kube.direct: as, s.kube.proxied: s.proxy.config()} {
-		text, err := controlplane.Kubeconfig(config)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
+		if err := controlplane.WriteKubeconfig(path, config); err != nil {
 			return err
 		}
 	}
@@ -165,13 +157,4 @@ func (s *site) keepCalls() error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(s.fleet.dir, "calls.json"), calls, 0o600)
-}
-
-// freeAddress is one on loopback that nobody listens on.
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

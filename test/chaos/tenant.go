@@ -169,7 +169,7 @@ func (a *attack) build(ctx context.Context) error {
 
 // run lets the tenant fill its quotas, and edits go on while the operator issues, renews and is restarted.
 func (a *attack) run(ctx context.Context) (err error) {
-	pprof, err := freeAddress(ctx)
+	pprof, err := process.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ package chart
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +49,7 @@ func startCluster(t *testing.T, options controlplane.Options) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{T: t, config: plane.Config(), programs: plane.Assets(), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
-	c.must(plane.WriteKubeconfig(c.kubeconfig))
+	c := &cluster{T: t, config: plane.Config(), programs: plane.Assets(), kubeconfig: plane.Kubeconfig()}
 	scheme := runtime.NewScheme()
 	c.must(errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	c.api, err = client.New(c.config, client.Options{Scheme: scheme})

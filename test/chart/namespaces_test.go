@@ -90,9 +90,7 @@ func (c *cluster) startManager(config *rest.Config, environment ...string) (log 
 	if out, err := command(c.T, "", "go", "build", "-o", filepath.Join(dir, "manager"), root+"/cmd/manager"); err != nil {
 		c.Fatalf("%v\n%s", err, out)
 	}
-	kubeconfig, err := controlplane.Kubeconfig(config)
-	c.must(err)
-	c.must(os.WriteFile(filepath.Join(dir, "kubeconfig"), kubeconfig, 0o600))
+	c.must(controlplane.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), config))
 	deployment := &appsv1.Deployment{}
 	if !c.has(deployment, namespace, fullName) {
 		c.Fatal("no Deployment")

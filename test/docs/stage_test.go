@@ -37,15 +37,13 @@ func newStage(t *testing.T) *stage {
 	dir := t.TempDir()
 	prometheus, err := environment.Programs(t.Context(), repository(t))
 	must(t, err)
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	must(t, plane.WriteKubeconfig(kubeconfig))
 	s := &stage{T: t, root: repository(t), emulator: stsemulator.New(stsemulator.Options{}), scratches: t.TempDir()}
 	s.seed(plane.Config())
 	server := httptest.NewServer(s.emulator)
 	t.Cleanup(server.Close)
 	s.endpoint = server.URL
 	s.shell = Shell{Dir: s.root, Env: []string{
-		"PATH=" + plane.Assets() + ":" + prometheus + ":" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + kubeconfig,
+		"PATH=" + plane.Assets() + ":" + prometheus + ":" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + plane.Kubeconfig(),
 		// What a reader has exported: the operator's key, and one of a namespace.
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + operatorKey.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + operatorKey.Secret,
 		"ACCESS_KEY_ID=" + tenantKey.ID, "ACCESS_KEY_SECRET=" + tenantKey.Secret,
@@ -54,12 +52,11 @@ func newStage(t *testing.T) *stage {
 	s.do("kubectl apply -k config/default")
 	s.do("kubectl wait --for=condition=Established crd --all --timeout=60s")
 	s.do("kubectl create namespace shop")
-	operator, err := plane.UserConfig("system:serviceaccount:sts-system:sts-credential-operator",
-		"system:serviceaccounts", "system:serviceaccounts:sts-system")
+	operator, err := plane.OperatorConfig()
 	must(t, err)
-	content, err := controlplane.Kubeconfig(operator)
-	must(t, err)
-	s.startManager(filepath.Join(dir, "operator.kubeconfig"), content)
+	kubeconfig := filepath.Join(dir, "operator.kubeconfig")
+	must(t, controlplane.WriteKubeconfig(kubeconfig, operator))
+	s.startManager(kubeconfig)
 	return s
 }
 
@@ -74,9 +71,8 @@ func (s *stage) installCRDs() {
 }
 
 // startManager builds the manager, and runs it until the test ends.
-func (s *stage) startManager(kubeconfig string, content []byte) {
+func (s *stage) startManager(kubeconfig string) {
 	s.Helper()
-	must(s, os.WriteFile(kubeconfig, content, 0o600))
 	log, err := os.Create(filepath.Join(filepath.Dir(kubeconfig), "manager.log"))
 	must(s, err)
 	cmd := exec.Command(manager(s.T), "--sts-endpoint="+s.endpoint, "--service-account-identity", "--leader-elect=false",

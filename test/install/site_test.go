@@ -70,8 +70,7 @@ func newSite(t *testing.T) *site {
 	s.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	s.api, err = client.New(s.plane.Config(), client.Options{Scheme: scheme})
 	s.must(err)
-	s.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	s.must(s.plane.WriteKubeconfig(s.kubeconfig))
+	s.kubeconfig = s.plane.Kubeconfig()
 	s.manager = filepath.Join(t.TempDir(), "manager")
 	s.run("go", "-C", "../..", "build", "-o", s.manager, "./cmd/manager")
 	return s
@@ -145,12 +144,10 @@ func (s *site) operate(work func(eventually func(what string, done func() bool))
 	s.Helper()
 	var deployed appsv1.Deployment
 	s.must(s.api.Get(s.Context(), deployment, &deployed))
-	config, err := s.plane.UserConfig(operator, "system:serviceaccounts", "system:serviceaccounts:sts-system", "system:authenticated")
-	s.must(err)
-	kubeconfig, err := controlplane.Kubeconfig(config)
+	config, err := s.plane.OperatorConfig()
 	s.must(err)
 	file := filepath.Join(s.TempDir(), "kubeconfig")
-	s.must(os.WriteFile(file, kubeconfig, 0o600))
+	s.must(controlplane.WriteKubeconfig(file, config))
 
 	// The lease needs a pod's namespace.
 	arguments := append(slices.Clone(deployed.Spec.Template.Spec.Containers[0].Args), "--leader-elect=false",

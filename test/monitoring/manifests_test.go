@@ -22,12 +22,10 @@ func TestManifests(t *testing.T) {
 	t.Cleanup(func() { _ = plane.Stop() })
 	crds, err := environment.CRDs(t.Context())
 	must(t, err)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, plane.WriteKubeconfig(kubeconfig))
 	kubectl := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), filepath.Join(plane.Assets(), "kubectl"), args...)
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+t.TempDir())
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "KUBECONFIG="+plane.Kubeconfig(), "KUBECACHEDIR="+t.TempDir())
 		output, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, output)

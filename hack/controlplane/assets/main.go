@@ -19,16 +19,13 @@ import (
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 )
 
-func main() { os.Exit(run()) }
-
-func run() int {
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	dir, err := controlplane.Assets(ctx, os.Stderr, os.Args[1:]...)
+	dir, err := controlplane.Assets(ctx, os.Args[1:]...)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "assets:", err)
-		return 1
+		os.Exit(1)
 	}
 	fmt.Println(dir)
-	return 0
 }

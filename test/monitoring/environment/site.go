@@ -24,6 +24,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/hack/process"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -33,9 +34,8 @@ const (
 	Account   = "1234567890123456"
 	RoleARN   = "acs:ram::" + Account + ":role/orders-reader"
 
-	operator       = "sts-operator"
-	serviceAccount = "system:serviceaccount:sts-system:sts-credential-operator"
-	loopback       = "127.0.0.1:0"
+	operator = "sts-operator"
+	loopback = "127.0.0.1:0"
 )
 
 // Options say what the site is like.
@@ -55,7 +55,6 @@ type Site struct {
 	Plane      *controlplane.ControlPlane
 	STS        *stsemulator.Emulator
 	Prometheus Prometheus
-	Kubeconfig string // a cluster admin's
 
 	dir     string
 	key     stsemulator.AccessKey
@@ -98,10 +97,6 @@ func (s *Site) startPlane(ctx context.Context) (err error) {
 	if s.Plane, err = controlplane.Start(ctx, controlplane.Options{}); err != nil {
 		return err
 	}
-	s.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
-	if err := s.Plane.WriteKubeconfig(s.Kubeconfig); err != nil {
-		return err
-	}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
@@ -136,7 +131,7 @@ func (s *Site) install(ctx context.Context) error {
 func (s *Site) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = s.Root
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Kubeconfig, "KUBECACHEDIR="+filepath.Join(s.dir, "cache"),
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Plane.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(s.dir, "cache"),
 		"PATH="+s.Plane.Assets()+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return cmd
 }
@@ -161,19 +156,15 @@ func (s *Site) startManager(ctx context.Context) error {
 	if output, err := s.Command(ctx, "go", "build", "-o", binary, "./cmd/manager").CombinedOutput(); err != nil {
 		return fmt.Errorf("build the operator: %w\n%s", err, output)
 	}
-	config, err := s.Plane.UserConfig(serviceAccount, "system:serviceaccounts", "system:serviceaccounts:sts-system")
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := controlplane.Kubeconfig(config)
+	config, err := s.Plane.OperatorConfig()
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(s.dir, "manager.kubeconfig")
-	if err := os.WriteFile(path, kubeconfig, 0o600); err != nil {
+	if err := controlplane.WriteKubeconfig(path, config); err != nil {
 		return err
 	}
-	if s.metrics, err = freeAddress(ctx); err != nil {
+	if s.metrics, err = process.FreeAddress(ctx); err != nil {
 		return err
 	}
 	return s.Plane.Run(ctx, s.guarded, "/usr/bin/env", append([]string{
@@ -230,7 +221,7 @@ func (s *Site) startPrometheus(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	address, err := freeAddress(ctx)
+	address, err := process.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
@@ -253,13 +244,4 @@ func (s *Site) Ask(ctx context.Context, name, role string) error {
 	return s.Create(ctx, &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name}, Spec: v1alpha1.StsCredentialSpec{RoleARN: role},
 	})
-}
-
-// freeAddress is one on loopback that nobody listens on.
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }
