@@ -20,7 +20,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// wantConsumers insists on how many pods read the Secret, and how many hold what it held before until when.
+// wantConsumers requires the numbers of pods read the Secret, and how many hold what it held before until when.
 func (env *environment) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, until time.Time) {
 	env.Helper()
 	got := c.Status.Consumers
@@ -104,7 +104,7 @@ func (q *requestsAfter) AddAfter(request reconcile.Request, _ time.Duration) {
 	q.got[request.Name] = true
 }
 
-// A pod wakes the credentials that it reads and those whose target its workload is, when something about it matters.
+// A pod enqueues the credentials that it reads and those whose target its workload is, when something about it matters.
 func TestPodsWakeWhomTheyConcern(t *testing.T) {
 	env := newEnvironment(t)
 	env.Rollouts = true
@@ -129,9 +129,9 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 	relabelled := pod.DeepCopy()
 	relabelled.ResourceVersion, relabelled.Labels["x"] = "9", "y"
 	for _, tt := range []struct {
-		name string
-		wake func(q queue)
-		want int
+		name    string
+		enqueue func(q queue)
+		want    int
 	}{
 		{"a new pod", func(q queue) { env.podHandler().Create(env.Context(), event.CreateEvent{Object: strip(pod)}, q) }, 2},
 		{"a restarted container", func(q queue) {
@@ -143,9 +143,9 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 		{"a pod that goes", func(q queue) { env.podHandler().Delete(env.Context(), event.DeleteEvent{Object: strip(pod)}, q) }, 2},
 	} {
 		q := &requestsAfter{got: map[string]bool{}}
-		tt.wake(q)
+		tt.enqueue(q)
 		if len(q.got) != tt.want || tt.want > 0 && (!q.got["orders"] || !q.got["stock"]) {
-			t.Errorf("%s wakes %v", tt.name, q.got)
+			t.Errorf("%s enqueues %v", tt.name, q.got)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func restarted(t *testing.T, apply ...string) (env *environment, d *appsv1.Deplo
 	return env, d, kubectl
 }
 
-// Tools that apply leave the stamp on a workload, on the client's side as on the server's.
+// Tools that apply leave the restart annotation on a workload, on the client's side as on the server's.
 func TestStampsSurviveApplying(t *testing.T) {
 	for name, apply := range map[string][]string{
 		"by the client": {"apply"},
@@ -69,7 +69,7 @@ func TestStampsSurviveApplying(t *testing.T) {
 	}
 }
 
-// A tool that takes the stamp away restarts the workload once, by doing so, and the operator does not answer.
+// A tool that removes the restart annotation restarts the workload once, by doing so, and the operator does not answer.
 func TestNoLoopWithToolsThatRevert(t *testing.T) {
 	env, d, kubectl := restarted(t, "apply")
 	kubectl("replace")

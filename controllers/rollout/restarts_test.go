@@ -221,7 +221,7 @@ func TestJobsAreNoAlarmWhileTheirCredentialsLive(t *testing.T) {
 		t.Errorf("events %v", recorded)
 	}
 	if at := env.OperatorClock.Now().Add(next); at.After(expires.Add(-time.Hour).Add(time.Minute)) || at.Before(expires.Add(-time.Hour).Add(-time.Minute)) {
-		t.Errorf("looks again at %v, a quarter before %v", at, expires)
+		t.Errorf("requeue at %v, a quarter before %v", at, expires)
 	}
 	env.Step(next)
 	env.reconcile(c)

@@ -61,7 +61,7 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 	env.wantRestartAnnotations("Deployment", "env", nil) // the first issue restarts nothing
 	env.RecordedEvents()
 
-	// The process dies between Secret and stamp.
+	// The process dies between Secret and restart annotation.
 	env.Step(halfway)
 	alive := env.Client
 	env.Client = testenv.Intercept(cached, interceptor.Funcs{
@@ -92,7 +92,7 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 		t.Errorf("events %v", recorded)
 	}
 
-	// Nothing is restarted twice: not by another look, nor by another process.
+	// Nothing is restarted twice: not by another reconcile, nor by another process.
 	before := env.resourceVersion(readsEnv)
 	env.reconcile(c)
 	env.restartOperator()
@@ -181,17 +181,17 @@ func TestBlockedReasonsAreReported(t *testing.T) {
 			env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, tt.reason, tt.message)
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > blockedRetry) {
-				t.Errorf("looks again after %v", next)
+				t.Errorf("requeue after %v", next)
 			}
 			failing := func(recorded []string) int {
 				return len(slices.DeleteFunc(recorded, func(e string) bool { return !strings.Contains(e, tt.reason) }))
 			}
 			if reported := failing(env.RecordedEvents()); reported != 1 {
-				t.Errorf("told %d times", reported)
+				t.Errorf("%d events", reported)
 			}
 			env.reconcile(c)
 			if reported := failing(env.RecordedEvents()); reported != 0 {
-				t.Error("told again though nothing changed")
+				t.Error("another event though nothing changed")
 			}
 		})
 	}
@@ -240,7 +240,7 @@ func TestOneRestartForTwo(t *testing.T) {
 	env.WantCalls(4)
 	env.wantRestartAnnotations("Deployment", "both", nil)
 	if next > time.Second || len(env.Early.Requests()) != 1 || (<-env.Early.Requests()).Name != "second" {
-		t.Fatalf("looks again after %v, and did not wake the second alone", next)
+		t.Fatalf("requeue after %v, and did not enqueue the second alone", next)
 	}
 	env.reconcile(second)
 	env.WantCalls(5)

@@ -68,7 +68,7 @@ func TestThreatMissingTargets(t *testing.T) {
 			return
 		}
 		if next == 0 || next > blockedRetry {
-			t.Fatalf("looks again after %v", next)
+			t.Fatalf("requeue after %v", next)
 		}
 		env.Step(next)
 	}

@@ -128,10 +128,10 @@ func (env *environment) restartAnnotations(kind, name string) map[string]string 
 	return state.Restarted.For
 }
 
-// wantRestartAnnotations insists on what a workload was restarted for.
+// wantRestartAnnotations requires what a workload was restarted for.
 func (env *environment) wantRestartAnnotations(kind, name string, want map[string]string) {
 	env.Helper()
 	if got := env.restartAnnotations(kind, name); fmt.Sprint(got) != fmt.Sprint(want) {
-		env.Errorf("%s %s is stamped %v, want %v", kind, name, got, want)
+		env.Errorf("%s %s has the restart annotations %v, want %v", kind, name, got, want)
 	}
 }

@@ -102,7 +102,7 @@ func (env *environment) restrictedClient() client.Client {
 	return operator
 }
 
-// denied reports whether a policy of ours refused, rather than RBAC.
+// denied reports whether a policy of the project refused, rather than RBAC.
 func denied(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'sts-credential-operator-")
 }

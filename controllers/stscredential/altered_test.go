@@ -103,7 +103,7 @@ func TestSecretsThatAdmissionChanges(t *testing.T) {
 	}
 }
 
-// wantBackoff insists that a credential whose Secret admission changes is reported, and that tries are paced: one write, and
+// wantBackoff requires that a credential whose Secret admission changes is reported, and that tries are paced: one write, and
 // no more than the given number of calls.
 func (env *environment) wantBackoff(c *v1alpha1.StsCredential, calls int) {
 	env.Helper()
@@ -114,7 +114,7 @@ func (env *environment) wantBackoff(c *v1alpha1.StsCredential, calls int) {
 		env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
 		env.WantCalls(calls)
 		if next <= 0 || next > transientMax {
-			env.Fatalf("next look in %v, want within %v", next, transientMax)
+			env.Fatalf("requeue after %v, want within %v", next, transientMax)
 		}
 		if s := env.Secret("orders"); i == 0 {
 			version = s.ResourceVersion
@@ -143,7 +143,7 @@ func TestMetadataThatAdmissionChanges(t *testing.T) {
 				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 				env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
 				if next <= 0 {
-					env.Fatal("it is not looked at again")
+					env.Fatal("it is not reconciled again")
 				}
 				env.Step(min(next, time.Minute))
 			}
@@ -173,7 +173,7 @@ func TestAdjustmentsThatAdmissionChanges(t *testing.T) {
 	next := env.reconcile(c).RequeueAfter
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, "changed by admission")
 	if next <= 0 {
-		t.Fatal("it is not looked at again")
+		t.Fatal("it is not reconciled again")
 	}
 	lift()
 	env.Step(next)

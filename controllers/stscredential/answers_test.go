@@ -86,7 +86,7 @@ func TestAnswersOutOfBoundsAreUsed(t *testing.T) {
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "holds credentials of "+role)
 			env.wantWorking("orders")
 			if c.Status.ExpiresAt == nil || c.Status.ExpiresAt.Sub(env.STSClock.Now()) > time.Hour || next < 15*time.Minute || next > 45*time.Minute {
-				t.Errorf("expiresAt is %v at %v, next look in %v; want within an hour, and a renewal after about 40 minutes", c.Status.ExpiresAt, env.STSClock.Now(), next)
+				t.Errorf("expiresAt is %v at %v, requeue after %v; want within an hour, and a renewal after about 40 minutes", c.Status.ExpiresAt, env.STSClock.Now(), next)
 			}
 			for range 5 {
 				env.Step(time.Second)

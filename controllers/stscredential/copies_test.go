@@ -94,7 +94,7 @@ func TestCopyIsNobodys(t *testing.T) {
 	}
 }
 
-// Who wants the name of a copy learns whose it is and how to go on, and can.
+// An StsCredential that wants the name of a copy reports whose it is and how to go on, and it works.
 func TestCopyIsTold(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -21,17 +21,17 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// However somebody keeps meddling with a Secret, and whatever reason for a renewal that looks like, it does not make the
+// However another client keeps changing a Secret, and whatever reason for a renewal that looks like, it does not make the
 // operator mint without end.
 func TestMeddlingIsPaced(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		meddle func(env *environment, old, s *corev1.Secret)
+		change func(env *environment, old, s *corev1.Secret)
 	}{
 		{"a token is edited", func(_ *environment, _, s *corev1.Secret) { s.Data[secret.KeySecurityToken] = []byte("x") }},
 		{"another layout", func(_ *environment, _, s *corev1.Secret) { delete(s.Annotations, "sts.alibabacloud.com/layout-hash") }},
 		{"another request", func(_ *environment, _, s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/request-hash"] = "v1:x" }},
-		{"the answered wish is taken away", func(_ *environment, _, s *corev1.Secret) {
+		{"the answered renew request is removed", func(_ *environment, _, s *corev1.Secret) {
 			delete(s.Annotations, "sts.alibabacloud.com/handled-renew-request")
 		}},
 		{"an earlier expiry", func(env *environment, _, s *corev1.Secret) {
@@ -52,7 +52,7 @@ func TestMeddlingIsPaced(t *testing.T) {
 			env.reconcile(c)
 			env.WantCalls(2)
 			for range 20 {
-				env.EditSecret("orders", func(s *corev1.Secret) { tt.meddle(env, old, s) })
+				env.EditSecret("orders", func(s *corev1.Secret) { tt.change(env, old, s) })
 				env.reconcile(c)
 				env.Step(100 * time.Millisecond)
 			}
@@ -176,7 +176,7 @@ func TestTwoObjectsOneSecret(t *testing.T) {
 	env.reconcile(first)
 	env.WantCondition(first, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 	if id := env.wantWorking("shared"); id != first.Status.AccessKeyID {
-		t.Errorf("the Secret holds %s, the first object tells of %s", id, first.Status.AccessKeyID)
+		t.Errorf("the Secret holds %s, the first object names %s", id, first.Status.AccessKeyID)
 	}
 }
 

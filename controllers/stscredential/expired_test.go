@@ -19,10 +19,10 @@ func TestExpiredSeconds(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		then func(env *environment, c *v1alpha1.StsCredential) // from a minute past the expiry on, which a pass has seen
+		then func(env *environment, c *v1alpha1.StsCredential) // from a minute past the expiry on, which a reconcile has seen
 		want float64
 	}{
-		{"it goes on though nobody looks", func(env *environment, _ *v1alpha1.StsCredential) { env.Step(time.Minute) }, 120},
+		{"it goes on though nothing is reconciled", func(env *environment, _ *v1alpha1.StsCredential) { env.Step(time.Minute) }, 120},
 		{"it ends with the renewal", func(env *environment, c *v1alpha1.StsCredential) {
 			env.Step(time.Minute)
 			env.Emulator.Clear()
@@ -80,7 +80,7 @@ func TestExpiredSeconds(t *testing.T) {
 	}
 }
 
-// All that have expired count, those too whose only pass since is the one that renews them.
+// All that have expired count, those too whose only reconcile since is the one that renews them.
 func TestExpiredSecondsAddUp(t *testing.T) {
 	env := newEnvironment(t)
 	one, two := env.CreateCredential("one"), env.CreateCredential("two")

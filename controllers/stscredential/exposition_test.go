@@ -67,7 +67,7 @@ func (env *environment) samples(elected bool) map[string]float64 {
 	return values
 }
 
-// wantMetrics insists on samples of the leader's; a negative value means that there is none. The prefix is left out.
+// wantMetrics requires samples of the leader's; a negative value means that there is none. The prefix is left out.
 func (env *environment) wantMetrics(story string, want map[string]float64) {
 	env.Helper()
 	got := env.samples(true)
@@ -114,7 +114,7 @@ func TestExposition(t *testing.T) {
 	}
 }
 
-// Whatever tenants write and STS answers, no label but namespace and name has a value of theirs, and nothing secret is told.
+// Whatever tenants write and STS answers, no label but namespace and name has a value of theirs, and nothing secret is reported.
 func TestLabelsAreBounded(t *testing.T) {
 	env := newEnvironment(t)
 	for _, code := range []string{"Novelty.1", "Novelty.2", "NoPermission", "Throttling.Tenant", "InvalidParameter.Tenant"} {
@@ -153,7 +153,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		string(held[secret.KeyAccessKeySecret]), string(held[secret.KeySecurityToken]),
 	} {
 		if hidden == "" || strings.Contains(reported, hidden) {
-			t.Errorf("%.8s… is told", hidden)
+			t.Errorf("%.8s… is reported", hidden)
 		}
 	}
 	if !strings.Contains(reported, `stscredential_sts_requests_total{action="AssumeRole",code="other"} 2`) {

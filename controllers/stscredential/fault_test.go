@@ -16,7 +16,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// wantNoLeak insists that nothing secret was told anywhere.
+// wantNoLeak requires that nothing secret was logged or reported.
 func (env *environment) wantNoLeak(c *v1alpha1.StsCredential) {
 	env.Helper()
 	hidden := []string{env.OperatorKey.Secret}
@@ -26,15 +26,15 @@ func (env *environment) wantNoLeak(c *v1alpha1.StsCredential) {
 	said := env.log.String() + strings.Join(env.RecordedEvents(), "\n") + fmt.Sprintf("%+v", c.Status)
 	for _, h := range hidden {
 		if h != "" && strings.Contains(said, h) {
-			env.Error("something secret was told")
+			env.Error("something secret was reported")
 		}
 	}
 	if strings.Contains(said, env.Server.URL+"/?") {
-		env.Error("a request's URL was told")
+		env.Error("a request's URL was reported")
 	}
 }
 
-// Every code of STS ends in its class: in what is told, how soon it is retried, and whether a person must act.
+// Every code of STS ends in its class: in the reported reason, how soon it is retried, and whether a person must act.
 func TestErrorCodes(t *testing.T) {
 	const (
 		soon   = time.Second
@@ -89,7 +89,7 @@ func TestErrorCodes(t *testing.T) {
 			env.WantCondition(c, acting, metav1.ConditionTrue, tt.reason, "")
 			env.WantCondition(c, waiting, "", "", "")
 			if next > tt.retry || next < tt.retry*4/5 {
-				t.Errorf("next look in %v, want about %v", next, tt.retry)
+				t.Errorf("requeue after %v, want about %v", next, tt.retry)
 			}
 			env.WantCalls(tt.calls)
 			env.reconcile(c)
@@ -216,7 +216,7 @@ func TestThrottlingSlowsAll(t *testing.T) {
 	env.WantCalls(3)
 }
 
-// An identity that STS calls stale is fetched anew at once: the new one is used in the same pass.
+// An identity that STS calls stale is fetched anew at once: the new one is used in the same reconcile.
 func TestStaleIdentityIsFetchedAnew(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders")

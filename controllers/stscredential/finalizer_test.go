@@ -31,7 +31,7 @@ func (env *environment) adoptSecret() *v1alpha1.StsCredential {
 	return c
 }
 
-// wantStripped insists that nothing of what was written is left in the adopted Secret.
+// wantStripped requires that nothing of what was written is left in the adopted Secret.
 func (env *environment) wantStripped(name string) {
 	env.Helper()
 	if s := env.Secret(name); s == nil || len(s.Data) != 1 || string(s.Data["password"]) != "theirs" {
@@ -39,7 +39,7 @@ func (env *environment) wantStripped(name string) {
 	}
 }
 
-// kubectl replace without finalizers: the removal wakes the operator, and the finalizer is back before anything else.
+// kubectl replace without finalizers: the removal enqueues it, and the finalizer is back before anything else.
 func TestFinalizerIsPutBack(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -60,7 +60,7 @@ func TestFinalizerIsPutBack(t *testing.T) {
 			replaced := c.DeepCopy()
 			replaced.Finalizers = nil
 			if !specOrRenewRequest().Update(event.UpdateEvent{ObjectOld: c, ObjectNew: replaced}) {
-				t.Error("the removal wakes nobody")
+				t.Error("the removal enqueues nothing")
 			}
 			env.Edit(c, func(c *v1alpha1.StsCredential) {
 				c.Finalizers = nil
@@ -141,6 +141,6 @@ func TestEditedAdoptedSecretIsNotStripped(t *testing.T) {
 		t.Errorf("left of the adopted Secret: %v", s.Data)
 	}
 	if recorded := env.RecordedEvents(); len(recorded) != 1 {
-		t.Errorf("told %q", recorded)
+		t.Errorf("events %q", recorded)
 	}
 }

@@ -24,7 +24,7 @@ func TestGrantComesAndGoes(t *testing.T) {
 	env.Revoke()
 	c := env.CreateCredential("orders")
 	if next := env.reconcile(c); next.RequeueAfter != 0 {
-		t.Errorf("next look in %v, want none: a grant wakes it", next.RequeueAfter)
+		t.Errorf("requeue after %v, want none: a grant enqueues it", next.RequeueAfter)
 	}
 	env.WantCalls(0)
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRoleNotGranted, "Ask a cluster administrator")
@@ -44,7 +44,7 @@ func TestGrantComesAndGoes(t *testing.T) {
 	env.WantCondition(c, v1alpha1.ConditionStalled, "", "", "")
 	env.Step(50 * time.Minute)
 	if next := env.reconcile(c); next.RequeueAfter != 10*time.Minute {
-		t.Errorf("next look in %v, want at expiry", next.RequeueAfter)
+		t.Errorf("requeue after %v, want at expiry", next.RequeueAfter)
 	}
 	env.WantCalls(1)
 	env.wantWorking("orders")

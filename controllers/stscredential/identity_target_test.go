@@ -13,7 +13,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// wantAccessKey insists that a RAM user's AccessKey is still in its Secret.
+// wantAccessKey requires that a RAM user's AccessKey is still in its Secret.
 func (env *environment) wantAccessKey(name string, before *corev1.Secret) {
 	env.Helper()
 	if got := env.Secret(name); got.ResourceVersion != before.ResourceVersion {
@@ -57,7 +57,7 @@ func TestStoredIdentityIsNotTheTarget(t *testing.T) {
 	env.addUser("ram-user")
 	c := env.CreateCredential("ram-user", withAccessKey("ram-user"), withPlainFormat, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders" })
 	before := env.annotateForAdoption("ram-user", "ram-user")
-	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "" }) // identity as it was: the schema cannot tell it from an old object
+	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "" }) // identity as it was: the schema cannot distinguish it from an old object
 	env.reconcile(c)
 	env.WantCalls(0)
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, "identity.accessKey.secretName: the credentials would be written over the AccessKey in Secret ram-user")

@@ -244,7 +244,7 @@ func TestBudgetIsTheAccounts(t *testing.T) {
 }
 
 // While the operator's own source of keys fails, it is asked seldom, however many credentials are due, and each
-// credential tells of it once.
+// credential reports it once.
 func TestFailingIdentityIsToldOnce(t *testing.T) {
 	env := newEnvironment(t)
 	fetches := 0

@@ -47,7 +47,7 @@ func TestFirstIssue(t *testing.T) {
 		t.Errorf("issuedAt, expiresAt = %v, %v", status.IssuedAt, status.ExpiresAt)
 	}
 	if due := status.RenewAt.Sub(env.STSClock.Now()); due < 33*time.Minute || due > 40*time.Minute || (result.RequeueAfter-due).Abs() > time.Second {
-		t.Errorf("renewAt in %v, next look in %v", due, result.RequeueAfter)
+		t.Errorf("renewAt in %v, requeue after %v", due, result.RequeueAfter)
 	}
 	if got := env.RecordedEvents(); len(got) != 0 {
 		t.Errorf("events = %q, want none: the conditions report a first issuance", got)
@@ -65,7 +65,7 @@ func TestFirstIssue(t *testing.T) {
 	env.reconcile(c)
 	env.WantCalls(1)
 	if c.ResourceVersion != version || len(env.RecordedEvents()) != 0 {
-		t.Error("a pass with nothing to do wrote or told something")
+		t.Error("a reconcile with nothing to do wrote something or recorded an event")
 	}
 }
 
@@ -115,17 +115,17 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// runFor goes on for a while as the controller would, and insists that the Secret never holds what has expired.
+// runFor goes on for a while as the controller would, and requires that the Secret never holds what has expired.
 func (env *environment) runFor(c *v1alpha1.StsCredential, span time.Duration) {
 	env.Helper()
 	for end := env.STSClock.Now().Add(span); env.STSClock.Now().Before(end); {
 		next := env.reconcile(c).RequeueAfter
 		if next <= 0 {
-			env.Fatalf("no next look; conditions %+v", c.Status.Conditions)
+			env.Fatalf("no requeue; conditions %+v", c.Status.Conditions)
 		}
 		env.Step(next)
 		if now := env.STSClock.Now(); !now.Before(c.Status.ExpiresAt.Time) {
-			env.Fatalf("expired at %v, next look at %v", c.Status.ExpiresAt, now)
+			env.Fatalf("expired at %v, requeue at %v", c.Status.ExpiresAt, now)
 		}
 		env.wantWorking(c.SecretName())
 	}
@@ -237,7 +237,7 @@ func TestSuspend(t *testing.T) {
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, "", "", "")
 	if next.RequeueAfter != 10*time.Minute {
-		t.Errorf("next look in %v, want at expiry", next.RequeueAfter)
+		t.Errorf("requeue after %v, want at expiry", next.RequeueAfter)
 	}
 	env.Step(10 * time.Minute)
 	env.reconcile(c)
@@ -316,7 +316,7 @@ func TestBudgetMakesItWait(t *testing.T) {
 	env.WantCondition(second, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "")
 	env.WantCondition(second, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonIssuing, "")
 	if next.RequeueAfter < 40*time.Second || next.RequeueAfter > time.Minute {
-		t.Errorf("next look in %v", next.RequeueAfter)
+		t.Errorf("requeue after %v", next.RequeueAfter)
 	}
 	env.Step(next.RequeueAfter)
 	env.reconcile(second)

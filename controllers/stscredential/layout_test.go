@@ -28,7 +28,7 @@ func withTemplate(key, text string) func(*v1alpha1.StsCredential) {
 	}
 }
 
-// wantKeys insists on the keys of a Secret.
+// wantKeys requires the keys of a Secret.
 func (env *environment) wantKeys(name string, want ...string) map[string][]byte {
 	env.Helper()
 	data := env.Secret(name).Data
@@ -71,7 +71,7 @@ func TestLayoutFollowsTheSpec(t *testing.T) {
 	env.WantCalls(3)
 }
 
-// A template that cannot be used is told before anything is asked or written, by the name of its key, and what the Secret
+// A template that cannot be used is reported before any call or write, by the name of its key, and what the Secret
 // holds stays.
 func TestUnusableTemplate(t *testing.T) {
 	for _, tt := range []struct{ name, key, text, want string }{

@@ -28,7 +28,7 @@ import (
 // testWorkers is how many reconciles the manager of a test runs at once.
 const testWorkers = 4
 
-// startManager runs the test's operator as a manager does, woken by events alone. It ends with the test, or by stop.
+// startManager runs the test's operator as a manager does, triggered by events alone. It ends with the test, or by stop.
 func (env *environment) startManager(change ...func(*ctrl.Options)) (mgr ctrl.Manager, stop func()) {
 	env.Helper()
 	options, err := CacheOptions([]string{env.Namespace}, labels.Everything())
@@ -84,8 +84,8 @@ func (env *environment) waitForCondition(c *v1alpha1.StsCredential, kind string,
 	})
 }
 
-// Each event that should wake the controller does: nothing here waits for a retry.
-func TestEventsWakeTheController(t *testing.T) {
+// Each event that should trigger a reconcile does: nothing here waits for a retry.
+func TestEventsTriggerReconciles(t *testing.T) {
 	env := newEnvironment(t)
 	env.Revoke()
 	env.startManager()
@@ -121,7 +121,7 @@ func TestEventsWakeTheController(t *testing.T) {
 	env.WantCalls(calls + 1)
 }
 
-// When the local clock turns out to be wrong, what was planned by it is looked at again.
+// When the local clock turns out to be wrong, what was planned by it is reconciled again.
 func TestClockWatch(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders")
@@ -131,7 +131,7 @@ func TestClockWatch(t *testing.T) {
 
 	env.STSClock.Step(50 * time.Minute) // STS's time is due for a renewal; the operator's clock does not know
 	env.WantCalls(1)
-	other := env.CreateCredential("other") // an answer tells
+	other := env.CreateCredential("other") // which learns the time from an answer
 	env.waitForCondition(other, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 	env.Eventually("the first credential is renewed", func(context.Context) bool {
 		env.OperatorClock.Step(clockInterval)

@@ -51,7 +51,7 @@ func TestMetricsFollowACredential(t *testing.T) {
 	env.wantMetrics("a renewal fails early", ofOrders(1, seconds(c.Status.ExpiresAt), seconds(c.Status.RenewAt)))
 	env.wantMetrics("a renewal fails early", refused)
 	env.Step(15 * time.Minute)
-	env.wantMetrics("expired, though nobody looked yet", ofOrders(0, seconds(c.Status.ExpiresAt), seconds(c.Status.RenewAt)))
+	env.wantMetrics("expired, though not reconciled yet", ofOrders(0, seconds(c.Status.ExpiresAt), seconds(c.Status.RenewAt)))
 
 	env.Emulator.Clear()
 	env.reconcile(c)
@@ -66,7 +66,7 @@ func TestMetricsFollowACredential(t *testing.T) {
 	env.wantMetrics("deleted", map[string]float64{`renewals_total{result="Issued"}`: 2})
 }
 
-// Each way in which an attempt ends is counted once, under the reason that the object tells.
+// Each way in which an attempt ends is counted once, under the reason that the object reports.
 func TestAttemptsAreCounted(t *testing.T) {
 	failing := func(code string) func(*environment) {
 		return func(env *environment) {
@@ -146,7 +146,7 @@ func TestWaitsForTheBudgetAreMeasured(t *testing.T) {
 	env.wantMetrics("throttled", map[string]float64{"budget_limit_calls_per_second": 0.25})
 }
 
-// What renewals come to, of those that the operator itself asks for, tells how much of the budget is left.
+// What renewals come to, of those that the operator itself asks for, shows how much of the budget is left.
 func TestTheDemandIsTold(t *testing.T) {
 	env := newEnvironment(t)
 	env.wantMetrics("nobody", map[string]float64{"budget_demand_calls_per_second": 0})
@@ -193,7 +193,7 @@ func TestStandbyTellsOfItselfOnly(t *testing.T) {
 	}
 	for name := range env.samples(true) {
 		if _, reported := standby[name]; reported == (strings.Contains(name, `namespace="`) || slices.Contains(leaders, name)) {
-			t.Errorf("%s: told by the standby: %v", name, reported)
+			t.Errorf("%s: reported by the standby: %v", name, reported)
 		}
 	}
 }

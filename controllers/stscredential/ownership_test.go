@@ -75,7 +75,7 @@ func TestAdoption(t *testing.T) {
 		t.Errorf("finalizers = %v", c.Finalizers)
 	}
 
-	// Its consent may go once it has been used; a renewal changes nothing of that, nor does another look.
+	// Its consent may go once it has been used; a renewal changes nothing of that, nor does another reconcile.
 	env.EditSecret("orders", func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationAdopt) })
 	env.Step(time.Hour)
 	env.reconcile(c)
@@ -191,7 +191,7 @@ func TestConsentedSecretWaitsUntouched(t *testing.T) {
 	}
 }
 
-// A Secret that comes between look and write, with its owner's consent, is adopted and not taken for the operator's own.
+// A Secret that comes between read and write, with its owner's consent, is adopted and not taken for the operator's own.
 func TestConsentedSecretComesMeanwhile(t *testing.T) {
 	env := newEnvironment(t)
 	once := sync.OnceFunc(func() { env.createForeignSecret("orders", "orders") })
@@ -236,7 +236,7 @@ func TestReleaseThatIsRefusedForGood(t *testing.T) {
 	env.RecordedEvents()
 	env.deleteCredential(c)
 	if reported := strings.Join(env.RecordedEvents(), "\n"); !strings.Contains(reported, "Secret orders stays there until it expires") {
-		t.Errorf("told %q", reported)
+		t.Errorf("events %q", reported)
 	}
 }
 
@@ -282,7 +282,7 @@ func TestDeletionPolicy(t *testing.T) {
 			env.WantCalls(1)
 			env.WantCondition(again, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			if again.Status.AccessKeyID != id {
-				t.Errorf("status tells of %s, want %s", again.Status.AccessKeyID, id)
+				t.Errorf("the status names %s, want %s", again.Status.AccessKeyID, id)
 			}
 		})
 	}

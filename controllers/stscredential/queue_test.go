@@ -87,7 +87,7 @@ func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 	env.wantWorking(urgent.SecretName())
 }
 
-// The end of a call makes room for the next one at once, though nobody's time has come.
+// The end of a call admits the next one at once, though nobody's time has come.
 func TestTheEndOfACallWakesTheNext(t *testing.T) {
 	env := newEnvironment(t)
 	env.Budget.LimitInFlight(1)

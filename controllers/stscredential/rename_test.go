@@ -14,7 +14,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// renameSecret gives a credential another Secret and looks.
+// renameSecret gives a credential another Secret and reconciles it.
 func (env *environment) renameSecret(c *v1alpha1.StsCredential, name string) {
 	env.Helper()
 	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = name })
@@ -35,7 +35,7 @@ func TestRename(t *testing.T) {
 		t.Error("the former Secret changed")
 	}
 	if next := env.reconcile(c).RequeueAfter; next > 50*time.Minute {
-		t.Errorf("next look in %v: the former Secret expires before", next)
+		t.Errorf("requeue after %v: the former Secret expires before", next)
 	}
 
 	env.Step(49 * time.Minute)

@@ -15,7 +15,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Of two replicas the one that leads tells of the objects; when it goes, the other does.
+// Of two replicas the leader exports series of the objects; when it ends, the other does.
 func TestTheLeaderTellsOfTheObjects(t *testing.T) {
 	env := newEnvironment(t)
 	replica := func() (reported func() int, stop func()) {
@@ -36,10 +36,10 @@ func TestTheLeaderTellsOfTheObjects(t *testing.T) {
 	c := env.CreateCredential("orders")
 	env.waitForCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 	second, _ := replica()
-	env.Eventually("the first tells", func(context.Context) bool { return first() == 2 })
+	env.Eventually("the first exports series", func(context.Context) bool { return first() == 2 })
 	if n := second(); n != 0 {
-		t.Errorf("the standby tells %d series", n)
+		t.Errorf("the standby exports %d series", n)
 	}
 	stop()
-	env.Eventually("the second tells", func(context.Context) bool { return second() == 2 })
+	env.Eventually("the second exports series", func(context.Context) bool { return second() == 2 })
 }

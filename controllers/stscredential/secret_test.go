@@ -24,7 +24,7 @@ func TestForeignSecretIsLeftAlone(t *testing.T) {
 		calls int // before the conflict is known; what they issue is kept
 	}{
 		{"somebody's", func(*environment, *corev1.Secret) {}, 1},
-		{"carrying our label without a record of ours", func(_ *environment, s *corev1.Secret) { s.Labels = map[string]string{secret.UIDLabel: "x"} }, 0},
+		{"carrying the label without a record", func(_ *environment, s *corev1.Secret) { s.Labels = map[string]string{secret.UIDLabel: "x"} }, 0},
 		{"another StsCredential's", func(env *environment, s *corev1.Secret) {
 			other := env.CreateCredential("other", func(c *v1alpha1.StsCredential) { c.Spec.Suspend = true })
 			s.Labels = map[string]string{secret.UIDLabel: string(other.UID)}
@@ -42,7 +42,7 @@ func TestForeignSecretIsLeftAlone(t *testing.T) {
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "choose another spec.secret.name")
 			env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
 			if next.RequeueAfter != 5*time.Minute {
-				t.Errorf("next look in %v, want a few minutes", next.RequeueAfter)
+				t.Errorf("requeue after %v, want a few minutes", next.RequeueAfter)
 			}
 			if got := env.Secret("orders"); got.ResourceVersion != foreign.ResourceVersion {
 				t.Error("the foreign Secret was written to")
@@ -89,7 +89,7 @@ func TestSecretIsRestored(t *testing.T) {
 			env.reconcile(c)
 			env.WantCalls(tt.calls)
 			if id := env.wantWorking("orders"); id != c.Status.AccessKeyID {
-				t.Errorf("status tells of %s, the Secret holds %s", c.Status.AccessKeyID, id)
+				t.Errorf("the status names %s, the Secret holds %s", c.Status.AccessKeyID, id)
 			}
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			s := env.Secret("orders")

@@ -41,8 +41,8 @@ func withLabel(c *v1alpha1.StsCredential) {
 	c.Spec.Secret.Labels = map[string]v1alpha1.LabelValue{"team": "shop"}
 }
 
-// Whatever happens to a Secret between the look and an adjustment of its labels, it never becomes an empty one, nothing
-// is told that is not so, and it comes right a little later.
+// Whatever happens to a Secret between the read and the sync of its labels, it never becomes an empty one, nothing
+// wrong is reported, and it comes right a little later.
 func TestSettleRaces(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -78,7 +78,7 @@ func TestSettleRaces(t *testing.T) {
 				t.Fatalf("the Secret has %d keys", len(s.Data))
 			}
 			if next > time.Minute {
-				t.Errorf("next look in %v", next)
+				t.Errorf("requeue after %v", next)
 			}
 			env.Step(next)
 			env.reconcile(c)
@@ -152,16 +152,16 @@ func TestRepairsArePacedWithoutStatus(t *testing.T) {
 			return apierrors.NewTimeoutError("x", 1)
 		},
 	})
-	look := func() {
+	reconcile := func() {
 		env.WaitForCache(c)
 		_, _ = env.Reconcile(env.Context(), requestFor(c))
 	}
-	look()
+	reconcile()
 	for range 20 {
 		if s := env.Secret("orders"); s != nil {
 			env.Must(api.Delete(env.Context(), s))
 		}
-		look()
+		reconcile()
 		env.Step(time.Second)
 	}
 	if calls := env.Calls(); calls > 3 {
@@ -169,7 +169,7 @@ func TestRepairsArePacedWithoutStatus(t *testing.T) {
 	}
 }
 
-// A machine that slept has timers that are late, though its clock is right: everybody is woken.
+// A machine that slept has timers that are late, though its clock is right: all are enqueued.
 func TestSleepIsNoticed(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders")
@@ -190,7 +190,7 @@ func TestSleepIsNoticed(t *testing.T) {
 	ctx, cancel := context.WithCancel(env.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- watch.Start(ctx) }()
-	env.Eventually("the credential is woken", func(context.Context) bool {
+	env.Eventually("the credential is enqueued", func(context.Context) bool {
 		env.Step(clockInterval)
 		return len(woken) > 0 && len(followers) > 0
 	})

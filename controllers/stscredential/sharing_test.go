@@ -21,7 +21,7 @@ func TestAdditionsOfOthersSurvive(t *testing.T) {
 		given func(env *environment, c *v1alpha1.StsCredential)
 		calls int
 	}{
-		{"a look", func(*environment, *v1alpha1.StsCredential) {}, 1},
+		{"a reconcile", func(*environment, *v1alpha1.StsCredential) {}, 1},
 		{"a renewal", func(env *environment, _ *v1alpha1.StsCredential) { env.Step(time.Hour) }, 2},
 		{"a repair", func(env *environment, _ *v1alpha1.StsCredential) {
 			env.EditSecret("orders", func(s *corev1.Secret) { s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = nil })

@@ -203,7 +203,7 @@ func TestMessagesAreCut(t *testing.T) {
 	}
 }
 
-// Tries that were hastened while little life was left do not put off the one after it.
+// Tries that came early while little life was left do not put off the one after it.
 func TestHastenedTriesDoNotCount(t *testing.T) {
 	p := &callPace{seed: "a"}
 	for i := range 6 {
@@ -219,7 +219,7 @@ func TestHastenedTriesDoNotCount(t *testing.T) {
 	}
 }
 
-// A wait is told once it has lasted: since the first look where nothing is told yet, however old the object is.
+// A wait is reported once it has lasted: since the first reconcile where nothing is reported yet, however old the object is.
 func TestQuietWaits(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	reported := func(ready metav1.ConditionStatus) []metav1.Condition {
@@ -233,15 +233,15 @@ func TestQuietWaits(t *testing.T) {
 		err        *reconcileError
 		want       bool
 	}{
-		"nothing to wait for":                {looked: time.Second},
-		"just seen":                          {wait: time.Second, want: true},
-		"seen for almost half a minute":      {looked: debouncePeriod - 1, wait: time.Second, want: true},
-		"seen for half a minute":             {looked: debouncePeriod, wait: time.Second},
-		"a long wait to come":                {wait: debouncePeriod},
-		"an error":                           {wait: time.Second, err: newError("Reason", "no")},
-		"told Ready, and the Secret works":   {conditions: reported(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
-		"told Ready, but the Secret is gone": {conditions: reported(metav1.ConditionTrue), wait: time.Second},
-		"told not Ready":                     {conditions: reported(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
+		"nothing to wait for":                    {looked: time.Second},
+		"just seen":                              {wait: time.Second, want: true},
+		"seen for almost half a minute":          {looked: debouncePeriod - 1, wait: time.Second, want: true},
+		"seen for half a minute":                 {looked: debouncePeriod, wait: time.Second},
+		"a long wait to come":                    {wait: debouncePeriod},
+		"an error":                               {wait: time.Second, err: newError("Reason", "no")},
+		"reported Ready, and the Secret works":   {conditions: reported(metav1.ConditionTrue), looked: time.Hour, wait: time.Second, usable: true, want: true},
+		"reported Ready, but the Secret is gone": {conditions: reported(metav1.ConditionTrue), wait: time.Second},
+		"reported not Ready":                     {conditions: reported(metav1.ConditionFalse), looked: time.Hour, wait: time.Second, want: true},
 	} {
 		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
 		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))

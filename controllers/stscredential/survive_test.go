@@ -31,7 +31,7 @@ func TestRenewalGoesOnAfterInvalidParameter(t *testing.T) {
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, code)
 			if next <= 0 || next > time.Minute {
-				t.Fatalf("next look in %v, want within a minute", next)
+				t.Fatalf("requeue after %v, want within a minute", next)
 			}
 			env.Step(next)
 			env.reconcile(c)
@@ -54,7 +54,7 @@ func TestInvalidParameterIsRetriedForEver(t *testing.T) {
 	for range 40 {
 		next := env.reconcile(c).RequeueAfter
 		if next <= 0 || next > refusedMax {
-			t.Fatalf("next look in %v, want within %v", next, refusedMax)
+			t.Fatalf("requeue after %v, want within %v", next, refusedMax)
 		}
 		env.Step(next)
 	}
@@ -77,11 +77,11 @@ func TestNamespaceThatIsCreatedAgainWakesItsCredentials(t *testing.T) {
 	created := event.CreateEvent{Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: env.Namespace}}, IsInInitialList: true}
 	watches{env.Client}.namespaceHandler().Create(env.Context(), created, q)
 	if q.Len() != 0 {
-		t.Error("the initial list wakes every credential once more")
+		t.Error("the initial list enqueues every credential once more")
 	}
 	created.IsInInitialList = false
 	watches{env.Client}.namespaceHandler().Create(env.Context(), created, q)
 	if q.Len() != 1 {
-		t.Errorf("%d credentials are woken, want the one there is", q.Len())
+		t.Errorf("%d credentials are enqueued, want the one there is", q.Len())
 	}
 }

@@ -53,7 +53,7 @@ func TestThreatManyAccessKeys(t *testing.T) {
 	env.wantOtherNamespaceServed()
 }
 
-// wantOtherNamespaceServed insists that the operator's and a RAM user's credentials of another namespace are issued at once.
+// wantOtherNamespaceServed requires that the operator's and a RAM user's credentials of another namespace are issued at once.
 func (env *environment) wantOtherNamespaceServed() {
 	env.Helper()
 	hostile := env.Namespace

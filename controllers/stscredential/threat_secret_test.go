@@ -33,7 +33,7 @@ func (env *environment) createForeignSecrets() map[string]*corev1.Secret {
 			Data: map[string][]byte{"token": []byte("eyJhbGciOi.x.y")}},
 		"tls":                    {Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": []byte("crt-of-tls"), "tls.key": []byte("key-of-tls")}},
 		"sh.helm.release.v1.x.1": {Type: "helm.sh/release.v1", Data: map[string][]byte{"release": []byte("whole-release")}},
-		"ours-by-name-only":      {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app.kubernetes.io/managed-by": "sts-credential-operator"}}},
+		"managed-by-only":        {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app.kubernetes.io/managed-by": "sts-credential-operator"}}},
 	}
 	for name, s := range others {
 		s.Namespace, s.Name = env.Namespace, name
@@ -44,7 +44,7 @@ func (env *environment) createForeignSecrets() map[string]*corev1.Secret {
 }
 
 // Somebody's Secret is neither overwritten, nor adopted, nor deleted along. It costs at most one call to STS, however often
-// the operator is made to look.
+// the operator reconciles.
 func TestThreatExistingSecrets(t *testing.T) {
 	env := newEnvironment(t)
 	user := env.user("edit")
@@ -70,7 +70,7 @@ func TestThreatExistingSecrets(t *testing.T) {
 	}
 }
 
-// A Secret that holds no AccessKey is no identity: STS is not asked, and nothing of it is told, not even to those who may
+// A Secret that holds no AccessKey is no identity: STS is not asked, and nothing of it is reported, not even to those who may
 // write StsCredentials but not read Secrets.
 func TestThreatIdentitySecrets(t *testing.T) {
 	env := newEnvironment(t)
@@ -86,7 +86,7 @@ func TestThreatIdentitySecrets(t *testing.T) {
 			env.reconcile(c)
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonIdentityUnavailable, name)
 			if reported := fmt.Sprint(c.Status, env.RecordedEvents(), env.log); len(value) > 0 && name != "payments" && strings.Contains(reported, string(value)) {
-				t.Errorf("%s of Secret %s is told: %s", key, name, reported)
+				t.Errorf("%s of Secret %s is reported: %s", key, name, reported)
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func TestThreatMarkedSecretIsNobodys(t *testing.T) {
 }
 
 // A forged Secret is written over, as one that was edited. It brings no credentials that a grant does not give, and
-// tells nobody anything: who can forge it can write the namespace's Secrets anyhow.
+// reports nothing: who can forge it can write the namespace's Secrets anyhow.
 func TestThreatForgedSecrets(t *testing.T) {
 	for name, forge := range forgeries {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestThreatCopiedSecret(t *testing.T) {
 			env.Must(user.Create(env.Context(), copied))
 			for _, request := range credentialOfSecret(env.Context(), copied) {
 				if request.Namespace != env.Namespace {
-					t.Errorf("it wakes %v", request)
+					t.Errorf("it enqueues %v", request)
 				}
 			}
 			c := env.NewCredential("orders")

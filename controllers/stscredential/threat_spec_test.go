@@ -202,7 +202,7 @@ func (env *environment) createOrStore(user client.Client, credentials ...*v1alph
 	}
 }
 
-// Objects as large as the API server takes make no call, and are told.
+// Objects as large as the API server takes make no call, and are reported.
 func TestThreatHugeObjects(t *testing.T) {
 	env := newEnvironment(t)
 	user := env.user("edit")

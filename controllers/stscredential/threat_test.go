@@ -198,7 +198,7 @@ func TestThreatRightsThatAreGiven(t *testing.T) {
 	}
 }
 
-// What no grant covers: it is admitted, told as RoleNotGranted, and STS is not asked.
+// What no grant covers: it is admitted and reported as RoleNotGranted, and STS is not called.
 func TestThreatGrants(t *testing.T) {
 	victim := newEnvironment(t)
 	theirs := victim.CreateCredential("orders")

@@ -37,7 +37,7 @@ func enqueued(environments []*environment, handle func(q queue)) []string {
 	return names
 }
 
-func TestGrantsWakeWhomTheyConcern(t *testing.T) {
+func TestGrantsEnqueueWhomTheyConcern(t *testing.T) {
 	here, there := newEnvironment(t), newEnvironment(t)
 	suspended := func(arn string) func(*v1alpha1.StsCredential) {
 		return func(c *v1alpha1.StsCredential) { c.Spec.RoleARN, c.Spec.Suspend = arn, true }
@@ -130,7 +130,7 @@ func TestSpecOrWish(t *testing.T) {
 	}{
 		{"status only", object(1, nil), object(1, nil), false},
 		{"spec", object(1, nil), object(2, nil), true},
-		{"a wish", object(1, nil), object(1, map[string]string{v1alpha1.AnnotationRenewRequestedAt: "x"}), true},
+		{"a renew request", object(1, nil), object(1, map[string]string{v1alpha1.AnnotationRenewRequestedAt: "x"}), true},
 		{"another annotation", object(1, nil), object(1, map[string]string{"other": "x"}), false},
 	} {
 		if got := specOrRenewRequest().Update(event.UpdateEvent{ObjectOld: tt.was, ObjectNew: tt.now}); got != tt.want {
@@ -151,7 +151,7 @@ func TestCredentialOfSecret(t *testing.T) {
 	}
 }
 
-// A watch brings back what was written: nobody looks at it again. What others make of it is looked at.
+// A watch brings back what was written: it is not reconciled again. What others make of it is.
 func TestOwnWritesWakeNobody(t *testing.T) {
 	env := newEnvironment(t)
 	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
@@ -161,19 +161,19 @@ func TestOwnWritesWakeNobody(t *testing.T) {
 	env.reconcile(c)
 	s := env.Secret("orders")
 	if wakes(env.Reconciler, s) != [2]bool{} {
-		t.Error("the pass that wrote the Secret is followed by another that looks at it")
+		t.Error("the reconcile that wrote the Secret is followed by another")
 	}
 	if (wakes(&Reconciler{}, s) != [2]bool{true, true}) {
-		t.Error("what another process wrote wakes nobody")
+		t.Error("what another process wrote enqueues nothing")
 	}
 	s.Data["ALIBABA_CLOUD_SECURITY_TOKEN"] = []byte("edited")
 	if err := env.Update(env.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if wakes(env.Reconciler, s) != [2]bool{true, true} {
-		t.Error("an edited Secret wakes nobody")
+		t.Error("an edited Secret enqueues nothing")
 	}
 	if !env.states.byOthers().Delete(event.DeleteEvent{Object: s}) {
-		t.Error("a deleted Secret wakes nobody")
+		t.Error("a deleted Secret enqueues nothing")
 	}
 }

@@ -101,7 +101,7 @@ func TestFirstWriteFails(t *testing.T) {
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretWriteFailed, tt.message)
 			env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretWriteFailed, "")
 			if message := c.Status.Conditions[0].Message; strings.Contains(message, "no credentials here") {
-				t.Errorf("what the API server said was told: %s", message)
+				t.Errorf("what the API server said was reported: %s", message)
 			}
 			for range 5 {
 				env.Step(env.reconcile(c).RequeueAfter)
@@ -164,7 +164,7 @@ func TestNamespaceEnding(t *testing.T) {
 	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
 }
 
-// Whatever happens between the steps of a pass, a new process finishes what was not done and asks STS for nothing that
+// Whatever happens between the steps of a reconcile, a new process finishes what was not done and asks STS for nothing that
 // is good.
 func TestKilledBetweenSteps(t *testing.T) {
 	killed := errors.New("killed")
@@ -197,28 +197,28 @@ func TestKilledBetweenSteps(t *testing.T) {
 			env.WantCalls(tt.calls)
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
 			if id := env.wantWorking("orders"); id != c.Status.AccessKeyID {
-				t.Errorf("status tells of %s, the Secret holds %s", c.Status.AccessKeyID, id)
+				t.Errorf("the status names %s, the Secret holds %s", c.Status.AccessKeyID, id)
 			}
 		})
 	}
 }
 
-// Somebody writes to the Secret between the look and the write: the write is repeated on what stands there now, without
+// Somebody writes to the Secret between the read and the write: the write is repeated on what stands there now, without
 // another call; a Secret that has become somebody else's is left alone.
 func TestWriteRaces(t *testing.T) {
-	race := func(env *environment, meddle func(s *corev1.Secret)) {
+	race := func(env *environment, change func(s *corev1.Secret)) {
 		once := false
 		env.Client = testenv.Intercept(cached, interceptor.Funcs{
 			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 				if !once {
 					once = true
-					env.EditSecret("orders", meddle)
+					env.EditSecret("orders", change)
 				}
 				return c.Patch(ctx, o, p, opts...)
 			},
 		})
 	}
-	t.Run("still ours", func(t *testing.T) {
+	t.Run("still the operator's", func(t *testing.T) {
 		env := newEnvironment(t)
 		c := env.CreateCredential("orders")
 		env.reconcile(c)
@@ -227,7 +227,7 @@ func TestWriteRaces(t *testing.T) {
 		env.reconcile(c)
 		env.WantCalls(2)
 		if id := env.wantWorking("orders"); id != c.Status.AccessKeyID || string(env.Secret("orders").Data["other"]) != "x" {
-			t.Errorf("the Secret holds %s and %d keys, status tells of %s", id, len(env.Secret("orders").Data), c.Status.AccessKeyID)
+			t.Errorf("the Secret holds %s and %d keys, the status names %s", id, len(env.Secret("orders").Data), c.Status.AccessKeyID)
 		}
 	})
 	t.Run("somebody else's", func(t *testing.T) {
@@ -240,12 +240,12 @@ func TestWriteRaces(t *testing.T) {
 		env.reconcile(c)
 		env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
 		if got := string(env.Secret("orders").Data[secret.KeyAccessKeyID]); got != before {
-			t.Error("a Secret that is not ours was written to")
+			t.Error("a foreign Secret was written to")
 		}
 	})
 }
 
-// A process that was stopped while another went on does not write over what that one has told.
+// A process that was stopped while another went on does not write over that one's status.
 func TestOldViewIsNotTold(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders")
@@ -266,10 +266,10 @@ func TestOldViewIsNotTold(t *testing.T) {
 	})
 	result, err := env.Reconcile(env.Context(), requestFor(c))
 	if err != nil || result.RequeueAfter != contendedRetry {
-		t.Errorf("next look in %s, %v", result.RequeueAfter, err)
+		t.Errorf("requeue after %s, %v", result.RequeueAfter, err)
 	}
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), reported))
 	if is := reported.Status.RequestID; is != "another's" {
-		t.Errorf("what the other has told is replaced by %q", is)
+		t.Errorf("the status of the other process is replaced by %q", is)
 	}
 }

@@ -121,7 +121,7 @@ func TestLongThrottling(t *testing.T) {
 	env.runFor(c, 30*time.Minute)
 }
 
-// However long what a user wrote is, the status tells of it.
+// However long what a user wrote is, the status names it.
 func TestLongTexts(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) {
@@ -153,7 +153,7 @@ func TestClockIsSet(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(env.Context())
 	go func() { ended <- watch.Start(ctx) }()
-	env.Eventually("the credential is woken", func(context.Context) bool {
+	env.Eventually("the credential is enqueued", func(context.Context) bool {
 		env.Step(clockInterval)
 		return len(woken) > 0
 	})
