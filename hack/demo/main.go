@@ -219,11 +219,9 @@ const (
 	cyan  = "36"
 )
 
-var coloured = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
-
 func say(style, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if coloured && style != "" {
+	if style != "" && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" {
 		text = "\x1b[" + style + "m" + text + "\x1b[0m"
 	}
 	fmt.Println(text)

@@ -135,7 +135,7 @@ func (b *bench) agent(ctx context.Context) (cost agentCost, err error) {
 
 // startAgent starts the agent on one core, and returns when it has answered.
 func (b *bench) startAgent(ctx context.Context, volume *agentVolume) (*runningAgent, error) {
-	addresses, err := freeAddresses(ctx, 1)
+	addresses, err := process.FreeAddresses(ctx, "127.0.0.1", 1)
 	if err != nil {
 		return nil, err
 	}
