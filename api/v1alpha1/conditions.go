@@ -92,9 +92,16 @@ const (
 	AnnotationAdopt = "sts.alibabacloud.com/adopt"
 )
 
-// LabelAgent on a pod names the Secret that stscred-agent serves in it, by format URI. A pod with the label is not stale and is
-// not restarted for the Secret, unless a container also reads it through env, envFrom or subPath.
-const LabelAgent = "sts.alibabacloud.com/agent"
+// The agent in a pod.
+const (
+	// LabelAgent on a pod names the Secret that stscred-agent serves in it, by format URI. A pod with the label and the agent is
+	// not stale and is not restarted for the Secret, unless a container also reads it through env, envFrom or subPath.
+	LabelAgent = "sts.alibabacloud.com/agent"
+	// AnnotationAgentPort on a pod template sets the port of the agent on 127.0.0.1. The default is 7171.
+	AnnotationAgentPort = "sts.alibabacloud.com/agent-port"
+	// AgentContainer is the name of the init container (a native sidecar) that runs the agent.
+	AgentContainer = "stscred-agent"
+)
 
 // FinalizerAdoptedSecret keeps an StsCredential until its keys are removed from an adopted Secret.
 const FinalizerAdoptedSecret = "sts.alibabacloud.com/adopted-secret"

@@ -72,6 +72,7 @@ func largePods() map[string]func(*corev1.Pod) {
 		},
 		"a label with a long name, beside variables": func(p *corev1.Pod) {
 			p.Labels = map[string]string{v1alpha1.LabelAgent: strings.Repeat("x", 1<<20)}
+			p.Spec.InitContainers = []corev1.Container{{Name: v1alpha1.AgentContainer}}
 			for i := range MaxReads {
 				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
 					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
@@ -80,6 +81,7 @@ func largePods() map[string]func(*corev1.Pod) {
 		},
 		"a label beside variables": func(p *corev1.Pod) {
 			p.Labels = map[string]string{v1alpha1.LabelAgent: "orders"}
+			p.Spec.InitContainers = []corev1.Container{{Name: v1alpha1.AgentContainer}}
 			for i := range MaxReads {
 				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
 					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},

@@ -212,7 +212,7 @@ func readsOf(pod *corev1.Pod) map[string]Read {
 		return nil
 	}
 	started, all := starts(pod), map[string]Read{}
-	if served := pod.Labels[v1alpha1.LabelAgent]; isName(served) {
+	if served := pod.Labels[v1alpha1.LabelAgent]; isName(served) && hasAgent(&pod.Spec) {
 		all[served] = Read{How: Agent}
 	}
 	first := time.Time{}
@@ -242,9 +242,15 @@ func readsOf(pod *corev1.Pod) map[string]Read {
 	return all
 }
 
-// starts says when containers started, by the API server's clock: those that run, and those that ran to prepare a pod,
-// since what they read may live on in what they prepared. A container that waits to be started, again or at all, will read
-// what there is then; one that has ended for good holds nothing.
+// hasAgent reports whether the pod has the agent. The label alone does not prove it: the injection may not select the namespace, or
+// may have been enabled after the pod was created.
+func hasAgent(spec *corev1.PodSpec) bool {
+	return slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool { return c.Name == v1alpha1.AgentContainer })
+}
+
+// starts returns when containers started, by the API server's clock: running containers, and init containers that have ended. An
+// init container may have written credentials to a volume, where they stay. A waiting container reads the Secret when it starts. A
+// container that has ended for good holds no credentials.
 func starts(pod *corev1.Pod) map[string]time.Time {
 	all, onAPI := map[string]time.Time{}, apiClock(pod)
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses) {

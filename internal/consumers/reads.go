@@ -22,7 +22,7 @@ const (
 	EnvFrom
 	SubPath
 	Volume
-	// Agent: the agent serves it in the pod, by the pod's label v1alpha1.LabelAgent.
+	// Agent: the agent serves it in the pod, which has the label v1alpha1.LabelAgent and the container v1alpha1.AgentContainer.
 	Agent
 )
 
@@ -66,8 +66,8 @@ func isName(text string) bool {
 // Secrets. Volumes are examined first, then the containers in their order.
 const MaxReads, maxPlaces = 64, 4096
 
-// reads returns the places in a pod's spec that read a Secret: in containers of all kinds, optional or not. Volumes count
-// mounted or not. What pulls images is the node's.
+// reads returns the places in a pod's spec that read a Secret: in containers of all kinds, optional or not. Volumes count even if
+// no container mounts them. Secrets that pull images do not count, since only the kubelet reads them.
 func reads(spec *corev1.PodSpec) []read {
 	found, volumes := places{names: map[string]bool{}}, map[string][]reference{}
 	for i := range spec.Volumes {
