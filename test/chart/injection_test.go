@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -111,11 +112,12 @@ func restrict(spec *corev1.PodSpec) {
 }
 
 // agent is the sidecar as the policy is meant to add it.
-func agent(port string) corev1.Container {
+func agent(port int32) corev1.Container {
 	return corev1.Container{
 		Name: agentName, Image: fullName + ":dev", ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"/stscred-agent"},
 		RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways),
-		Env:           []corev1.EnvVar{podUID, {Name: "STSCRED_LISTEN", Value: "127.0.0.1:" + port}},
+		Env:           []corev1.EnvVar{podUID, {Name: "STSCRED_LISTEN", Value: "127.0.0.1:" + strconv.Itoa(int(port))}},
+		Ports:         []corev1.ContainerPort{{Name: agentName, ContainerPort: port, Protocol: corev1.ProtocolTCP}},
 		StartupProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"/stscred-agent", "check"}}},
 			PeriodSeconds: 1, TimeoutSeconds: 5, FailureThreshold: 300, SuccessThreshold: 1,
@@ -200,7 +202,7 @@ const (
 // The policy adds the agent to labelled pods, whatever they bring along, and touches no others.
 func TestInjection(t *testing.T) {
 	c := newInjectingCluster(t)
-	all := []string{envToken, envURI, envNoRole, envNoProxy, envnoproxy}
+	all := []string{envToken, envURI, envNoRole}
 	for _, tt := range []struct {
 		name, namespace, given string
 		want                   map[string][]string
@@ -214,24 +216,34 @@ func TestInjection(t *testing.T) {
 		},
 		{
 			name: "its own variables are kept", given: `spec: {containers: [{name: uri, image: a, env: [{name: ALIBABA_CLOUD_CREDENTIALS_URI, value: "http://127.0.0.1:1"}]},
-  {name: token, image: a, env: [{name: STSCRED_TOKEN, value: mine}]}, {name: role, image: a, env: [{name: ALIBABA_CLOUD_ECS_METADATA_DISABLED, value: "false"}]},
-  {name: upper, image: a, env: [{name: NO_PROXY, value: .svc}]}, {name: lower, image: a, env: [{name: no_proxy, value: .svc}]}]}`,
+  {name: token, image: a, env: [{name: STSCRED_TOKEN, value: mine}, {name: A, value: b}]}, {name: role, image: a, env: [{name: ALIBABA_CLOUD_ECS_METADATA_DISABLED, value: "false"}]}]}`,
 			want: map[string][]string{
-				"uri":   {envToken, envNoRole, envNoProxy, envnoproxy, "ALIBABA_CLOUD_CREDENTIALS_URI=http://127.0.0.1:1"},
-				"token": {envURI, envNoRole, envNoProxy, envnoproxy, "STSCRED_TOKEN=mine"},
-				"role":  {envToken, envURI, envNoProxy, envnoproxy, "ALIBABA_CLOUD_ECS_METADATA_DISABLED=false"},
-				"upper": {envToken, envURI, envNoRole, "NO_PROXY=.svc"},
-				"lower": {envToken, envURI, envNoRole, "no_proxy=.svc"},
+				"uri":   {envToken, envNoRole, "ALIBABA_CLOUD_CREDENTIALS_URI=http://127.0.0.1:1"},
+				"token": {"STSCRED_TOKEN=mine", "A=b", envURI, envNoRole},
+				"role":  {envToken, envURI, "ALIBABA_CLOUD_ECS_METADATA_DISABLED=false"},
 			},
 		},
 		{
-			name: "variables that cannot be seen", given: "spec: {containers: [{name: app, image: a, envFrom: [{configMapRef: {name: proxy}}]}]}",
-			want: map[string][]string{"app": {envToken, envURI, envNoRole}},
+			name: "proxies of its own", given: `spec: {containers: [{name: http, image: a, env: [{name: HTTP_PROXY, value: p}]}, {name: https, image: a, env: [{name: https_proxy, value: p}]},
+  {name: all, image: a, env: [{name: all_proxy, value: p}]}, {name: upper, image: a, env: [{name: HTTP_PROXY, value: p}, {name: NO_PROXY, value: .svc}]},
+  {name: lower, image: a, env: [{name: HTTP_PROXY, value: p}, {name: no_proxy, value: .svc}]}]}`,
+			want: map[string][]string{
+				"http":  {envToken, envURI, envNoRole, envNoProxy, envnoproxy, "HTTP_PROXY=p"},
+				"https": {envToken, envURI, envNoRole, envNoProxy, envnoproxy, "https_proxy=p"},
+				"all":   {envToken, envURI, envNoRole, envNoProxy, envnoproxy, "all_proxy=p"},
+				"upper": {envToken, envURI, envNoRole, "HTTP_PROXY=p", "NO_PROXY=.svc"},
+				"lower": {envToken, envURI, envNoRole, "HTTP_PROXY=p", "no_proxy=.svc"},
+			},
+		},
+		{
+			name:  "a NO_PROXY that may be in envFrom",
+			given: "spec: {containers: [{name: app, image: a, env: [{name: HTTP_PROXY, value: p}], envFrom: [{configMapRef: {name: proxy}}]}]}",
+			want:  map[string][]string{"app": {envToken, envURI, envNoRole, "HTTP_PROXY=p"}},
 		},
 		{
 			name: "another port", given: `{metadata: {annotations: {sts.alibabacloud.com/agent-port: "7272"}}, spec: {containers: [{name: app, image: a}]}}`,
-			want:  map[string][]string{"app": {envToken, strings.Replace(envURI, "7171", "7272", 1), envNoRole, envNoProxy, envnoproxy}},
-			agent: func(c *corev1.Container) { *c = agent("7272") },
+			want:  map[string][]string{"app": {envToken, strings.Replace(envURI, "7171", "7272", 1), envNoRole}},
+			agent: func(c *corev1.Container) { *c = agent(7272) },
 		},
 		{
 			name: "the node's network", namespace: "node", given: "spec: {hostNetwork: true, containers: [{name: app, image: a}]}", want: map[string][]string{"app": all},
@@ -240,8 +252,8 @@ func TestInjection(t *testing.T) {
 		{
 			name: "the node's network and another port", namespace: "node",
 			given: `{metadata: {annotations: {sts.alibabacloud.com/agent-port: "7272"}}, spec: {hostNetwork: true, containers: [{name: app, image: a}]}}`,
-			want:  map[string][]string{"app": {envToken, strings.Replace(envURI, "7171", "7272", 1), envNoRole, envNoProxy, envnoproxy}},
-			agent: func(c *corev1.Container) { *c = agent("7272"); c.Ports = hostPort(7272) },
+			want:  map[string][]string{"app": {envToken, strings.Replace(envURI, "7171", "7272", 1), envNoRole}},
+			agent: func(c *corev1.Container) { *c = agent(7272); c.Ports = hostPort(7272) },
 		},
 		{
 			name: "a pod of root", namespace: "node", given: "spec: {securityContext: {runAsUser: 0}, containers: [{name: app, image: a}]}", want: map[string][]string{"app": all},
@@ -254,7 +266,7 @@ func TestInjection(t *testing.T) {
 			c := &cluster{T: t, api: c.api}
 			namespace := cmpOr(tt.namespace, "shop")
 			c.must(c.admitPod(namespace, pod))
-			want := agent("7171")
+			want := agent(7171)
 			if tt.agent != nil {
 				tt.agent(&want)
 			}
@@ -301,10 +313,6 @@ func TestInjectionLeavesOut(t *testing.T) {
 		{name: "Windows", namespace: "node", secret: "orders", given: "spec: {os: {name: windows}, containers: [{name: app, image: a}]}"},
 		{name: "Windows by its node", namespace: "node", secret: "orders", given: "spec: {nodeSelector: {kubernetes.io/os: windows}, containers: [{name: app, image: a}]}"},
 		{name: "a label without a name", namespace: "shop", secret: "", given: "{metadata: {labels: {sts.alibabacloud.com/agent: ''}}, spec: {containers: [{name: app, image: a}]}}", refused: "secret.secretName: Required value"},
-		{name: "a port that is none", namespace: "shop", secret: "orders", given: "{metadata: {annotations: {sts.alibabacloud.com/agent-port: http}}, spec: {containers: [{name: app, image: a}]}}",
-			refused: `composited variable "port" fails to evaluate: type conversion error from 'string' to 'int'`},
-		{name: "a port out of range", namespace: "node", secret: "orders", given: `{metadata: {annotations: {sts.alibabacloud.com/agent-port: "70000"}}, spec: {hostNetwork: true, containers: [{name: app, image: a}]}}`,
-			refused: "must be between 1 and 65535"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &cluster{T: t, api: c.api}
@@ -357,8 +365,8 @@ spec:
 		c.must(c.admitPod("node", pod))
 		return len(pod.Spec.Containers) == 2
 	})
-	wantAgent(t, pod, agent("7171"), "orders")
-	all := []string{envToken, envURI, envNoRole, envNoProxy, envnoproxy}
+	wantAgent(t, pod, agent(7171), "orders")
+	all := []string{envToken, envURI, envNoRole}
 	if got := environmentOf(pod); !reflect.DeepEqual(got, map[string][]string{"app": all, "mesh": all}) || len(pod.Spec.InitContainers) != 1 {
 		t.Errorf("variables %v, init containers %v", got, names(pod.Spec.InitContainers))
 	}
@@ -389,7 +397,7 @@ func TestInjectionIntoWorkloads(t *testing.T) {
 			c.must(c.api.List(t.Context(), &pods, client.InNamespace("web"), client.MatchingLabels{"app": name}))
 			return len(pods.Items) == 1
 		})
-		wantAgent(t, &pods.Items[0], agent("7171"), "orders")
+		wantAgent(t, &pods.Items[0], agent(7171), "orders")
 		if mounts := pods.Items[0].Spec.InitContainers[0].VolumeMounts; len(mounts) != 1 {
 			t.Errorf("the agent of the %s has the mounts %v", name, mounts)
 		}
@@ -470,10 +478,48 @@ func TestSidecarComponentSameAsInjection(t *testing.T) {
 	c := newInjectingCluster(t)
 	pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
 	c.must(c.admitPod("node", pod))
-	wantAgent(t, pod, agent("7171"), "orders")
+	wantAgent(t, pod, agent(7171), "orders")
 	injected := labelled(t, "spec: {containers: [{name: app, image: a}]}", "orders")
 	c.must(c.admitPod("node", injected))
 	if !reflect.DeepEqual(environmentOf(pod), environmentOf(injected)) || len(pod.Spec.InitContainers) != 1 {
 		t.Errorf("the component gives the variables %v, the policy %v", environmentOf(pod), environmentOf(injected))
 	}
+}
+
+// A port that is none is refused with a message that fits into an event, whatever the pod's network.
+func TestInjectionRefusesPorts(t *testing.T) {
+	c := newInjectingCluster(t)
+	const maxEvent = 1024
+	for _, port := range []string{"abc", "", "1e3", " 7171", "7171 ", "+7171", "07171", "0x1c03", "0", "-1", "65536", "99999", "9223372036854775808"} {
+		for _, hostNetwork := range []bool{false, true} {
+			pod := labelled(t, "spec: {containers: [{name: app, image: a}]}", "orders")
+			pod.Annotations = map[string]string{"sts.alibabacloud.com/agent-port": port}
+			pod.Spec.HostNetwork = hostNetwork
+			err := c.admitPod("node", pod)
+			if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.initContainers[0].ports[0].containerPort: Invalid value: ") || len(err.Error()) > maxEvent {
+				t.Errorf("port %q, hostNetwork %v: %v", port, hostNetwork, err)
+			}
+		}
+	}
+	for _, port := range []int32{1, 65535} {
+		pod := labelled(t, "spec: {containers: [{name: app, image: a}]}", "orders")
+		pod.Annotations = map[string]string{"sts.alibabacloud.com/agent-port": strconv.Itoa(int(port))}
+		c.must(c.admitPod("node", pod))
+		wantAgent(t, pod, agent(port), "orders")
+	}
+}
+
+// A pod with very many variables is within the API server's budget for the policy.
+func TestInjectionIntoLargePods(t *testing.T) {
+	c := newInjectingCluster(t)
+	pod := labelled(t, "spec: {containers: []}", "orders")
+	for i := range 100 {
+		container := corev1.Container{Name: fmt.Sprintf("app-%d", i), Image: "a"}
+		for j := range 300 {
+			container.Env = append(container.Env, corev1.EnvVar{Name: fmt.Sprintf("A_%d", j), Value: "b"})
+		}
+		pod.Spec.Containers = append(pod.Spec.Containers, container)
+	}
+	c.must(c.admitPod("node", pod))
+	wantAgent(t, pod, agent(7171), "orders")
 }
