@@ -134,8 +134,8 @@ func (c *Cluster) writeConfigs() error {
 	}
 	values := struct {
 		slot
-		Dir, Plugins, Pause string
-	}{c.slot, c.dir, plugins, pauseImage}
+		Dir, Plugins, Pause, SyncFrequency string
+	}{c.slot, c.dir, plugins, pauseImage, c.syncFrequency.String()}
 	for name, path := range map[string]string{
 		"containerd.toml": "containerd.toml",
 		"cni.conflist":    filepath.Join("cni", "pods.conflist"),

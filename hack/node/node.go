@@ -7,6 +7,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
@@ -29,7 +31,13 @@ import (
 type Options struct {
 	// APIServerFlags are added to kube-apiserver's, and win over them.
 	APIServerFlags []string
+	// SyncFrequency is the kubelet's, by which volumes follow their Secret: they take up to one and a half of it. Default: 10 s,
+	// as credentials of tests live minutes, not hours.
+	SyncFrequency time.Duration
 }
+
+// KubeletSyncFrequency is the kubelet's own default.
+const KubeletSyncFrequency = time.Minute
 
 // Cluster is a running cluster.
 type Cluster struct {
@@ -37,6 +45,8 @@ type Cluster struct {
 	lock net.Listener // on the slot
 	root string       // of the repository
 	dir  string       // of this cluster
+
+	syncFrequency time.Duration
 
 	holder   *process.Process
 	programs []*process.Process // of the node
@@ -52,7 +62,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err := check(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{}
+	c := &Cluster{syncFrequency: cmp.Or(options.SyncFrequency, 10*time.Second)}
 	if err := c.startAll(ctx, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the cluster: %w", err), c.Stop())
 	}

@@ -70,7 +70,7 @@ func TestTakeSlot(t *testing.T) {
 // The archive is what docker save would write: containerd refuses layers whose sum is not the one in the config.
 func TestWriteImage(t *testing.T) {
 	var archive bytes.Buffer
-	if err := writeImage(&archive, "localhost/hello:1", "hello", []byte("program")); err != nil {
+	if err := writeImage(&archive, "localhost/hello:1", []string{"/hello"}, file{"hello", 0o755, []byte("program")}); err != nil {
 		t.Fatal(err)
 	}
 	files := untar(t, archive.Bytes())

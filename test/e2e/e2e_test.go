@@ -7,24 +7,38 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/stscredential/sts-credential-operator/hack/node"
 )
 
-// Two releases of the operator share one cluster: one from its first minute to its end and beyond it, and one that restarts
-// workloads.
+// Three releases of the operator share one cluster: one from its first minute to its end and beyond it, one that restarts
+// workloads, and one that adds the agent to pods.
 func TestRelease(t *testing.T) {
 	if os.Getenv(e2eVariable) == "" {
 		t.Skip("starts a node: make e2e")
 	}
-	w := newWorld(t)
+	t.Parallel()
+	w := newWorld(t, node.Options{}, briefly)
 	for _, release := range []struct {
 		name  string
 		steps []step
-	}{{"life", life}, {"restarts", restarts}} { // the first brings the CRDs
+	}{{"life", life}, {"restarts", restarts}, {"agent", labelled}} { // the first brings the CRDs
 		t.Run(release.name, func(t *testing.T) {
 			t.Parallel()
 			w.in(t).take(release.steps)
 		})
 	}
+}
+
+// Where the kubelet refreshes volumes as rarely as it does by default, the agent serves credentials that live five minutes: they
+// are renewed after at most 100 s, the operator is away for 30 s, the kubelet takes 90 s, and the agent wants a minute.
+func TestAgentWithDefaultKubelet(t *testing.T) {
+	if os.Getenv(e2eVariable) == "" {
+		t.Skip("starts a node: make e2e")
+	}
+	t.Parallel()
+	w := newWorld(t, node.Options{SyncFrequency: node.KubeletSyncFrequency}, 5*time.Minute)
+	w.take(append([]step{{"the CRDs", (*world).installCRDs}}, labelled...))
 }
 
 // step is a part of a release's life.
@@ -62,4 +76,13 @@ var restarts = []step{
 	{"four workloads read a Secret", (*world).fourReaders},
 	{"three lifetimes", (*world).threeLifetimes},
 	{"nobody failed, and nobody was restarted in vain", (*world).nobodyFailed},
+}
+
+// Four labelled workloads follow what a Secret holds, through its lifetimes and the operator's absence.
+var labelled = []step{
+	{"a release with the agent", (*world).dockRelease},
+	{"pods wait for their Secret", (*world).waitForSecret},
+	{"labelled workloads call STS", (*world).labelledWorkloads},
+	{"lifetimes of what they use", (*world).followLifetimes},
+	{"no call failed, and no pod was restarted", (*world).labelledUndisturbed},
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +46,9 @@ const (
 	// firstImage is the chart's default.
 	firstImage  = "sts-credential-operator:dev"
 	whoamiImage = "localhost/whoami:e2e"
+	// The workloads of test/formats: programs that take what the default chains of the SDKs find.
+	refreshImage     = "localhost/refresh:e2e"
+	refreshNodeImage = "localhost/refresh-node:e2e"
 
 	account  = "1234567890123456"
 	operator = "acs:ram::" + account + ":user/sts-operator"
@@ -68,16 +72,18 @@ type world struct {
 	url, secureURL, authority string
 	helmCLI                   string
 	home                      string // Helm's and kubectl's
+	// life is how long STS lets the credentials of dock live.
+	life time.Duration
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, options node.Options, life time.Duration) *world {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	t.Cleanup(stop)
-	w := &world{T: t, ctx: ctx, home: t.TempDir()}
+	w := &world{T: t, ctx: ctx, home: t.TempDir(), life: life}
 	out, err := exec.CommandContext(ctx, "go", "tool", "-modfile="+filepath.Join(root, "hack/tools/helm/go.mod"), "-n", "helm").Output()
 	w.must(err)
 	w.helmCLI = strings.TrimSpace(string(out))
-	w.cluster, err = node.Start(ctx, node.Options{})
+	w.cluster, err = node.Start(ctx, options)
 	w.must(err)
 	t.Cleanup(w.end)
 	scheme := runtime.NewScheme()
@@ -105,6 +111,8 @@ func (w *world) end() {
 			{"describe", "stscredentials", "-A"},
 			{"-n", "sts-system", "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=30"},
 			{"-n", restartsSystem, "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=60"},
+			{"-n", dockSystem, "logs", "-l", "app.kubernetes.io/name=sts-credential-operator", "--prefix", "--tail=60"},
+			{"-n", dock, "logs", "-l", "sts.alibabacloud.com/agent", "--all-containers", "--prefix", "--tail=60"},
 		} {
 			out, err := w.run(w.cluster.Kubectl(), args...)
 			w.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -121,11 +129,11 @@ func (w *world) serveSTS() {
 	w.sts = stsemulator.New(stsemulator.Options{})
 	w.key = w.sts.AddUser(account, "sts-operator")
 	w.trustCluster()
-	for _, name := range []string{"orders-reader", "orders-brief", depot} {
+	for _, name := range []string{"orders-reader", "orders-brief", depot, dock} {
 		w.sts.AddRole(stsemulator.Role{ARN: role(name), Trust: []stsemulator.Statement{{RAM: []string{operator, keyless}}}})
 	}
-	for _, name := range []string{"orders-brief", depot} {
-		w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role(name), Duration: briefly})
+	for name, life := range map[string]time.Duration{"orders-brief": briefly, depot: briefly, dock: w.life} {
+		w.sts.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: role(name), Duration: life})
 	}
 	w.url = "http://" + w.serve(func(s *http.Server, l net.Listener) error { return s.Serve(l) })
 	// The SDK asks for tokens of ServiceAccounts by HTTPS only.
@@ -172,12 +180,41 @@ func (w *world) importImages() {
 		defer func() { _ = archive.Close() }()
 		w.must(w.cluster.ImportImage(w.ctx, archive))
 	} else {
-		w.must(w.cluster.ImportProgram(w.ctx, image, "cmd/manager"))
+		manager, err := w.cluster.Build(w.ctx, "cmd/manager")
+		w.must(err)
+		agent, err := w.cluster.Build(w.ctx, "cmd/agent")
+		w.must(err)
+		w.must(w.cluster.ImportFiles(w.ctx, image, []string{"/manager"}, map[string]string{"/manager": manager, "/stscred-agent": agent}))
 	}
 	for _, tag := range []string{nextImage, "docker.io/library/" + firstImage} {
 		w.must(w.cluster.Run(w.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, tag))
 	}
 	w.must(w.cluster.ImportProgram(w.ctx, whoamiImage, "test/e2e/whoami"))
+	w.must(w.cluster.ImportProgram(w.ctx, refreshImage, "test/formats/refresh"))
+	w.importNode()
+}
+
+// importNode gives the node this machine's Node.js with a program and the SDK that it uses.
+func (w *world) importNode() {
+	program, err := exec.LookPath("node")
+	w.must(err)
+	modules := filepath.Join(root, "test/formats/node/node_modules")
+	if _, err := os.Stat(modules); err != nil {
+		w.Fatalf("%v: run make test/formats/node/node_modules", err)
+	}
+	files := map[string]string{
+		"/node": program, "/app/refresh.js": filepath.Join(root, "test/formats/node/refresh.js"), "/app/node_modules": modules,
+	}
+	needed, err := exec.CommandContext(w.ctx, "ldd", program).Output()
+	w.must(err)
+	for _, library := range regexp.MustCompile(`(?m)(/\S+) \(0x`).FindAllStringSubmatch(string(needed), -1) {
+		files[library[1]] = library[1]
+	}
+	for name, path := range files {
+		files[name], err = filepath.EvalSymlinks(path)
+		w.must(err)
+	}
+	w.must(w.cluster.ImportFiles(w.ctx, refreshNodeImage, []string{"/node", "/app/refresh.js"}, files))
 }
 
 // run runs a user's program and returns what it printed. Its error holds what it said on stderr.
