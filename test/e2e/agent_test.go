@@ -95,13 +95,15 @@ func (w *world) followLifetimes() {
 	for _, name := range labelledNames {
 		before[name] = w.podOf(name).UID
 	}
-	for start := time.Now(); time.Since(start) < briefly; w.sleep(time.Second) {
-		w.onlyUnlabelledRestarts()
+	start := time.Now()
+	watch := func(until time.Duration) {
+		for ; time.Since(start) < until; w.sleep(time.Second) {
+			w.onlyUnlabelledRestarts()
+		}
 	}
+	watch(briefly)
 	w.operatorAway()
-	for start := time.Now(); time.Since(start) < 2*briefly-away; w.sleep(time.Second) {
-		w.onlyUnlabelledRestarts()
-	}
+	watch(lifetimes * briefly)
 	for _, name := range labelledNames {
 		if after := w.podOf(name); after.UID != before[name] {
 			w.Errorf("%s has another pod now, %s", name, after.Name)
@@ -136,7 +138,7 @@ func (w *world) operatorAway() {
 	w.Logf("renewed %s late", time.Since(due).Round(time.Second))
 }
 
-// onlyUnlabelledRestarts insists that the workload without the label is restarted for the renewals, and the others are not.
+// onlyUnlabelledRestarts insists that the workload without the label is restarted for renewals alone, and the others are not.
 func (w *world) onlyUnlabelledRestarts() {
 	w.Helper()
 	c := w.dock()
@@ -156,9 +158,10 @@ func (w *world) onlyUnlabelledRestarts() {
 			w.Fatalf("%s was restarted %d times", name, got)
 		}
 	}
-	least := len(w.issued(dock)) - 1
-	if got := w.restartsOf(unlabelled()); got < least-1 || got > len(w.issued(dock))-1 {
-		w.Fatalf("the workload without the label was restarted %d times, with %d renewals", got, least)
+	// Renewals come faster than restarts, so that one restart may serve two of them.
+	got := w.restartsOf(unlabelled())
+	if renewals := len(w.issued(dock)) - 1; got > renewals {
+		w.Fatalf("the workload without the label was restarted %d times, with %d renewals", got, renewals)
 	}
 }
 
@@ -182,7 +185,7 @@ func (w *world) labelledUndisturbed() {
 				w.Errorf("%s failed: %+v", name, call)
 			}
 		}
-		if least := int((lifetimes*briefly - away).Seconds()) / 2; len(calls) < least {
+		if least := int((lifetimes * briefly).Seconds()) / 2; len(calls) < least {
 			w.Errorf("%s made %d calls, want at least %d", name, len(calls), least)
 		}
 		if len(keys) < 3 {
@@ -195,7 +198,11 @@ func (w *world) labelledUndisturbed() {
 			w.Errorf("the workload without the label failed: %+v", call)
 		}
 	}
-	w.Logf("unlabelled: %d restarts", w.restartsOf(unlabelled()))
+	restarts := w.restartsOf(unlabelled())
+	if restarts < lifetimes {
+		w.Errorf("the workload without the label was restarted %d times", restarts)
+	}
+	w.Logf("unlabelled: %d restarts", restarts)
 }
 
 // callsBy are those of a pod of test/formats/refresh.
