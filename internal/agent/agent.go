@@ -37,11 +37,14 @@ const (
 	drainTimeout = 5 * time.Second
 	// idleTimeout is short, for connections are few and a new one on loopback is cheap.
 	idleTimeout = 5 * time.Second
+	// headerTimeout bounds reading the headers of a request. It is short: slow connections must not keep those of SDKs waiting.
+	headerTimeout = time.Second
 	// requestTimeout bounds reading a request, and writing its answer.
 	requestTimeout = 5 * time.Second
 	// maxHeader bounds a request's headers, in bytes. The HTTP server adds 4 KiB.
 	maxHeader = 4 << 10
-	// maxConnections bounds the memory for connections, about 20 KiB each. Further ones wait in the kernel.
+	// maxConnections bounds the memory for connections, about 20 KiB each. Further connections wait in the
+	// listen queue.
 	maxConnections = 128
 )
 
@@ -61,7 +64,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Run serves until ctx ends. It then finishes the requests under way.
+// Run serves until ctx ends. It then finishes the requests under way, and closes connections whose requests take longer than five
+// seconds.
 func Run(ctx context.Context, c Config) error {
 	if err := c.validate(); err != nil {
 		return err
@@ -70,10 +74,10 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("%w. Choose another port by %s", err, EnvListen)
 	}
-	return c.serve(ctx, listener)
+	return c.serve(ctx, listener, drainTimeout)
 }
 
-func (c Config) serve(ctx context.Context, listener *net.TCPListener) error {
+func (c Config) serve(ctx context.Context, listener *net.TCPListener, drain time.Duration) error {
 	store := newStore(c)
 	store.refresh()
 	poll := time.NewTicker(pollInterval)
@@ -84,22 +88,28 @@ func (c Config) serve(ctx context.Context, listener *net.TCPListener) error {
 	server := &http.Server{
 		Handler:                      &handler{store: store, config: c, path: []byte(c.path()), crowded: limited.crowded},
 		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            headerTimeout,
 		ReadTimeout:                  requestTimeout,
 		WriteTimeout:                 requestTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		ErrorLog:                     slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
-	drained := make(chan error, 1)
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer close(drained)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
-		drained <- server.Shutdown(grace)
+		if err := server.Shutdown(grace); err != nil {
+			c.Log.Warn("Closing connections whose requests did not finish in time.", "timeout", drain.String(), "cause", err.Error())
+			_ = server.Close()
+		}
 	})
 	defer stop()
 	c.Log.Info("Serving credentials.", "address", listener.Addr().String(), "directory", c.Dir)
 	if err := server.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return <-drained
+	<-drained
+	return nil
 }

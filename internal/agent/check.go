@@ -59,8 +59,11 @@ func Check(ctx context.Context, c Config) error {
 	case http.StatusServiceUnavailable:
 		return errors.New(problemIn(response.Body))
 	}
-	return fmt.Errorf("%s answers with status %d, so it is another program, or an agent with another %s. Choose another port by %s",
-		address, response.StatusCode, EnvToken, EnvListen)
+	if response.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s answers with status 404, so it is an agent with another %s, or another program. Choose another port by %s",
+			address, EnvToken, EnvListen)
+	}
+	return fmt.Errorf("%s answers with status %d, so it is another program. Choose another port by %s", address, response.StatusCode, EnvListen)
 }
 
 // problemIn returns the message of an answer without credentials, as one line.

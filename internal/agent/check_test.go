@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 			config.Listen, config.AllowNonLoopback = "0.0.0.0"+strings.TrimPrefix(w.address, "127.0.0.1"), true
 		}, ""},
 		{"expired", func() { w.step(time.Hour) }, "expire at 2026-01-01T13:00:00Z"},
-		{"another token", func() { config.Token += "0" }, "answers with status 404, so it is another program, or an agent with another STSCRED_TOKEN"},
+		{"another token", func() { config.Token += "0" }, "answers with status 404, so it is an agent with another STSCRED_TOKEN, or another program"},
 		{"no token", func() { config.Token = "" }, "no token"},
 	} {
 		tt.change()
@@ -53,7 +53,7 @@ func TestCheckOfOthers(t *testing.T) {
 		{"a web server", http.NotFound, "answers with status 404"},
 		{"a redirect elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
-		}, "status 302"},
+		}, "answers with status 302, so it is another program"},
 		{"a web server with a page for everything", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "does not answer with credentials, so it is another program"},
 		{"another 503", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "is not the agent's"},
 		{"a 503 without end", func(w http.ResponseWriter, _ *http.Request) {

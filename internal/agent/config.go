@@ -10,7 +10,7 @@ import (
 	"regexp"
 )
 
-// goodToken makes a token one path segment that nobody guesses. The UID of a pod has 36 characters.
+// goodToken makes a token one path segment that is hard to guess. The UID of a pod has 36 characters.
 var goodToken = regexp.MustCompile(`^[A-Za-z0-9._-]{16,128}$`)
 
 func (c Config) validate() error {
@@ -26,6 +26,9 @@ func (c Config) validate() error {
 	address, err := netip.ParseAddrPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("%s %q is not an IP address with a port. Write for example %s", EnvListen, c.Listen, DefaultListen)
+	}
+	if address.Port() == 0 {
+		return fmt.Errorf("%s %s has the port 0, which nobody can ask. Write for example %s", EnvListen, c.Listen, DefaultListen)
 	}
 	if !isLoopback(address.Addr()) && !c.AllowNonLoopback {
 		return fmt.Errorf("%s %s is not a loopback address, so other pods could ask for the credentials. "+

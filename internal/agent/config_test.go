@@ -26,6 +26,7 @@ func TestOnlyLoopback(t *testing.T) {
 		{"all addresses, as allowed", func(c *Config) { c.Listen, c.AllowNonLoopback = "0.0.0.0:7171", true }, ""},
 		{"no address", func(c *Config) { c.Listen = ":7171" }, "is not an IP address with a port. Write for example 127.0.0.1:7171"},
 		{"a name, which may lead anywhere", func(c *Config) { c.Listen = "localhost:7171" }, "is not an IP address"},
+		{"port 0", func(c *Config) { c.Listen = "127.0.0.1:0" }, "STSCRED_LISTEN 127.0.0.1:0 has the port 0"},
 		{"no port", func(c *Config) { c.Listen = "127.0.0.1" }, "is not an IP address"},
 		{"no directory", func(c *Config) { c.Dir = "" }, "no directory. Set STSCRED_DIR"},
 		{"no token", func(c *Config) { c.Token = "" }, "no token. Set STSCRED_TOKEN to the pod's UID"},

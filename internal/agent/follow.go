@@ -14,7 +14,7 @@ import (
 func (s *store) follow(ctx context.Context, poll <-chan time.Time) {
 	var changes chan fsnotify.Event
 	var failures chan error
-	watcher, err := fsnotify.NewWatcher()
+	watcher, err := s.newWatcher()
 	if err != nil {
 		s.log.Warn("Cannot watch the directory; polling it.", "interval", pollInterval.String(), "cause", err.Error())
 	} else {

@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,8 +19,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // The agent follows the kubelet's update at once, without a poll, and tells of each in one line without a value.
@@ -41,24 +45,39 @@ func TestSwapIsFollowed(t *testing.T) {
 
 // Where the directory cannot be watched, or is replaced by another one, it is followed by polling.
 func TestPollFollows(t *testing.T) {
-	w := newWorld(t)
-	volume := w.dir
-	w.dir = filepath.Join(volume, "mounted")
-	s := newStore(w.config())
-	poll := make(chan time.Time)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { s.follow(ctx, poll); close(ended) }()
-	defer func() { cancel(); <-ended }()
-	for n := 1; n <= 3; n++ {
-		w.must(os.RemoveAll(w.dir))
-		w.must(os.Mkdir(w.dir, 0o700))
-		w.swap(n, issuance(n, begin.Add(time.Hour)))
-		poll <- begin
-		poll <- begin // the first one has been dealt with
-		if got := string(s.current.Load().body); !strings.Contains(got, fmt.Sprintf("hush-%d", n)) {
-			t.Errorf("after a poll the agent holds %q, want issuance %d", got, n)
-		}
+	for _, tt := range []struct {
+		name       string
+		newWatcher func() (*fsnotify.Watcher, error)
+		warning    bool
+	}{
+		{"another directory", fsnotify.NewWatcher, false},
+		{"no inotify instance is left", func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			volume := w.dir
+			w.dir = filepath.Join(volume, "mounted")
+			s := newStore(w.config())
+			s.newWatcher = tt.newWatcher
+			poll := make(chan time.Time)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			go func() { s.follow(ctx, poll); close(ended) }()
+			defer func() { cancel(); <-ended }()
+			for n := 1; n <= 3; n++ {
+				w.must(os.RemoveAll(w.dir))
+				w.must(os.Mkdir(w.dir, 0o700))
+				w.swap(n, issuance(n, begin.Add(time.Hour)))
+				poll <- begin
+				poll <- begin // the first one has been dealt with
+				if got := string(s.current.Load().body); !strings.Contains(got, fmt.Sprintf("hush-%d", n)) {
+					t.Errorf("after a poll the agent holds %q, want issuance %d", got, n)
+				}
+			}
+			if got := strings.Contains(w.logged(), "Cannot watch the directory; polling it."); got != tt.warning {
+				t.Errorf("warned: %v, want %v; the log is\n%s", got, tt.warning, w.logged())
+			}
+		})
 	}
 }
 
@@ -193,6 +212,52 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 	close(release)
 	if got := w.read(bufio.NewReader(conn), whole); got.number() != 1 {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A client that does not finish in time does not keep the agent from ending well.
+func TestSlowClientDoesNotFailTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	w.drain = 50 * time.Millisecond
+	asked, release := make(chan struct{}), make(chan struct{})
+	w.clock = func() time.Time { // which a request needs
+		close(asked)
+		<-release
+		return begin
+	}
+	w.start() // wants no error at the end
+	defer close(release)
+	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
+	w.must(err)
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Write([]byte(request("GET "+path, w.address)))
+	w.must(err)
+	<-asked
+	w.stop()
+	w.must(conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection is not closed: %d bytes, %v", n, err)
+	}
+	if !strings.Contains(w.logged(), "Closing connections whose requests did not finish in time.") {
+		t.Errorf("the log is\n%s", w.logged())
+	}
+}
+
+// A connection without a request is closed long before the time for a request, so that it does not hold one of the few for long.
+func TestHeadersMustComeSoon(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	for _, part := range []string{"", "GET " + path + " HTTP/1.1\r\nHost: "} {
+		conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
+		w.must(err)
+		defer func() { _ = conn.Close() }()
+		_, err = conn.Write([]byte(part))
+		w.must(err)
+		w.must(conn.SetReadDeadline(time.Now().Add(requestTimeout - time.Second)))
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after %q the connection stays open", part)
+		}
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 const (
@@ -32,6 +34,8 @@ type store struct {
 	dir string
 	now func() time.Time
 	log *slog.Logger
+	// newWatcher returns an error where no inotify instance is left.
+	newWatcher func() (*fsnotify.Watcher, error)
 	// current is never nil. Only refresh replaces it, as a whole.
 	current atomic.Pointer[state]
 }
@@ -48,7 +52,7 @@ type state struct {
 }
 
 func newStore(c Config) *store {
-	s := &store{dir: c.Dir, now: c.Now, log: c.Log}
+	s := &store{dir: c.Dir, now: c.Now, log: c.Log, newWatcher: fsnotify.NewWatcher}
 	s.current.Store(&state{})
 	return s
 }

@@ -179,11 +179,17 @@ func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
 	w.eventually("the first file", func(a answer) bool { return a.number() == 1 })
 	second := issuance(2, begin.Add(2*time.Hour))
 	for _, half := range []string{second[:1], second[:len(second)/2], second[:len(second)-1]} {
-		w.must(os.WriteFile(file, []byte(half), 0o600))
-		w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "incomplete") })
+		warned := strings.Count(w.logged(), "incomplete")
+		w.put(file, half)
+		w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") == warned+1 })
 		if got := w.get(); got.number() != 1 {
 			t.Errorf("while the file is %d bytes long: %d %s", len(half), got.status, got.body)
 		}
+		// Another whole file, so that the agent warns of the next half again, and then the first one.
+		w.put(file, issuance(3, begin.Add(time.Hour)))
+		w.eventually("another whole file", func(a answer) bool { return a.number() == 3 })
+		w.put(file, issuance(1, begin.Add(time.Hour)))
+		w.eventually("the first file again", func(a answer) bool { return a.number() == 1 })
 	}
 	w.must(os.Remove(file))
 	w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "is missing") })
@@ -194,13 +200,21 @@ func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
 	if got := w.get(); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "is missing") {
 		t.Errorf("once they expired: %d %s", got.status, got.body)
 	}
-	w.must(os.WriteFile(file, []byte(second), 0o600))
+	w.put(file, second)
 	w.eventually("the whole file", func(a answer) bool { return a.number() == 2 })
 	w.must(os.WriteFile(file, []byte(second[:9]), 0o600))
-	w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") > 1 })
+	w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") > 3 })
 	w.must(os.WriteFile(file, []byte(second), 0o600))
 	w.step(time.Hour - time.Minute + 1)
 	w.eventually("the same file again, expired", func(a answer) bool { return strings.Contains(a.body, "expire at 2026-01-01T14:00:00Z") })
+}
+
+// put replaces a file at once, so that the agent reads no state in between.
+func (w *world) put(file, content string) {
+	w.Helper()
+	staged := filepath.Join(w.TempDir(), fileName)
+	w.must(os.WriteFile(staged, []byte(content), 0o600))
+	w.must(os.Rename(staged, file))
 }
 
 func (w *world) waitFor(what string, holds func() bool) {

@@ -34,6 +34,7 @@ type world struct {
 	stop    context.CancelFunc
 	ended   chan error
 	clock   func() time.Time // instead of its own
+	drain   time.Duration    // until connections are closed at the end
 
 	mu  sync.Mutex
 	at  time.Time
@@ -42,7 +43,7 @@ type world struct {
 
 // newWorld has an empty volume and no agent.
 func newWorld(t *testing.T) *world {
-	return &world{T: t, dir: t.TempDir(), at: begin}
+	return &world{T: t, dir: t.TempDir(), at: begin, drain: drainTimeout}
 }
 
 func (w *world) config() Config {
@@ -56,7 +57,7 @@ func (w *world) start() {
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.address, w.stop, w.ended = listener.Addr().String(), cancel, make(chan error, 1)
-	go func() { w.ended <- w.config().serve(ctx, listener) }()
+	go func() { w.ended <- w.config().serve(ctx, listener, w.drain) }()
 	w.Cleanup(func() {
 		cancel()
 		if err := <-w.ended; err != nil {
