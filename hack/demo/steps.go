@@ -316,7 +316,7 @@ func (d *demo) read(ctx context.Context, name string) (*v1alpha1.StsCredential, 
 		SecurityToken: string(s.Data[secret.KeySecurityToken]),
 	}
 	if held.AccessKeyID == "" || held.AccessKeySecret == "" || held.SecurityToken == "" || len(s.Data) != 3 || held.AccessKeyID != c.Status.AccessKeyID {
-		return nil, credentials.Credentials{}, fmt.Errorf("Secret %s does not hold the complete credentials of %s, and nothing else", s.Name, c.Status.AccessKeyID)
+		return nil, credentials.Credentials{}, fmt.Errorf("the Secret %s does not hold the complete credentials of %s, and nothing else", s.Name, c.Status.AccessKeyID)
 	}
 	return c, held, nil
 }
@@ -350,7 +350,7 @@ func (d *demo) actsAs(ctx context.Context, what string, keys credentials.Credent
 func (d *demo) isRenewed(name string) action {
 	return func(ctx context.Context) error {
 		before, after := d.used[name], credentials.Credentials{}
-		err := d.eventually(ctx, name, func(c *v1alpha1.StsCredential) (err error) {
+		err := d.eventually(ctx, name, func(_ *v1alpha1.StsCredential) (err error) {
 			if _, after, err = d.read(ctx, name); err == nil && after.AccessKeyID == before.AccessKeyID {
 				err = errors.New("the credentials are the old ones")
 			}
