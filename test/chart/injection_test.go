@@ -5,6 +5,7 @@ package chart
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,12 +24,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/test/docs"
 )
 
 const (
@@ -453,24 +456,8 @@ spec:
 
 // The component for clusters without the API makes a pod that the policy would not change.
 func TestSidecarComponentSameAsInjection(t *testing.T) {
-	dir := t.TempDir()
-	absolute, err := filepath.Abs(root + "/config/components/agent-sidecar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	component, err := filepath.Rel(dir, absolute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string]string{"deployment.yaml": agentDeployment, "kustomization.yaml": "resources: [deployment.yaml]\ncomponents: [" + component + "]\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := command(t, "", "go", "tool", "-modfile="+root+"/hack/tools/go.mod", "kustomize", "build", dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := built(t, "resources: [deployment.yaml]\ncomponents: [COMPONENTS/agent-sidecar]\nimages: [{name: sts-credential-operator, newTag: v1}]\n",
+		map[string]string{"deployment.yaml": agentDeployment})
 	var deployment appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(parse(t, out).get(t, "Deployment node/orders").Object, &deployment); err != nil {
 		t.Fatal(err)
@@ -478,7 +465,9 @@ func TestSidecarComponentSameAsInjection(t *testing.T) {
 	c := newInjectingCluster(t)
 	pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
 	c.must(c.admitPod("node", pod))
-	wantAgent(t, pod, agent(7171), "orders")
+	want := agent(7171)
+	want.Image = fullName + ":v1"
+	wantAgent(t, pod, want, "orders")
 	injected := labelled(t, "spec: {containers: [{name: app, image: a}]}", "orders")
 	c.must(c.admitPod("node", injected))
 	if !reflect.DeepEqual(environmentOf(pod), environmentOf(injected)) || len(pod.Spec.InitContainers) != 1 {
@@ -522,4 +511,56 @@ func TestInjectionIntoLargePods(t *testing.T) {
 	}
 	c.must(c.admitPod("node", pod))
 	wantAgent(t, pod, agent(7171), "orders")
+}
+
+// The check on the page of the agent prints what it says.
+func TestInjectionPage(t *testing.T) {
+	c := newInjectingCluster(t)
+	shop := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
+	c.must(c.api.Patch(t.Context(), shop, client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"labels": {"pod-security.kubernetes.io/enforce": null}}}`))))
+	page, err := docs.Read(root, "docs/agent.md")
+	c.must(err)
+	c.must(page.Play(t.Context(), c.reader(), "TestInjectionPage"))
+}
+
+// The patch on the page of the agent sets the image of the policy.
+func TestInjectionImagePatch(t *testing.T) {
+	page, err := docs.Read(root, "docs/agent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(page.Blocks, func(b docs.Block) bool { return b.Run == "TestInjectionImagePatch" })
+	if i < 0 {
+		t.Fatal("the page has no such block")
+	}
+	out := built(t, page.Blocks[i].Text+"components: [COMPONENTS/agent-injection]\n", nil)
+	if !strings.Contains(out, "expression: '''registry.example.com/sts-credential-operator:v1.2.3'''") || strings.Contains(out, "sts-credential-operator:dev") {
+		t.Errorf("the image is not patched:\n%s", out)
+	}
+}
+
+// built is what kustomize makes of a kustomization, in which COMPONENTS is the folder of the components, and further files.
+func built(t *testing.T, kustomization string, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	absolute, err := filepath.Abs(root + "/config/components")
+	if err != nil {
+		t.Fatal(err)
+	}
+	components, err := filepath.Rel(dir, absolute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{"kustomization.yaml": strings.ReplaceAll(kustomization, "COMPONENTS", components)}
+	maps.Copy(all, files)
+	for name, content := range all {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := command(t, "", "go", "tool", "-modfile="+root+"/hack/tools/go.mod", "kustomize", "build", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

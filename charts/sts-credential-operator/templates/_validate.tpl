@@ -52,6 +52,6 @@
 {{- end }}
 {{- end }}
 {{- if and .Values.agent.injection.enabled (not (include "sts.injectionVersion" .)) }}
-{{- fail "agent.injection.enabled needs the API MutatingAdmissionPolicy, which the cluster does not serve: it is part of Kubernetes 1.36, and of 1.34 with --runtime-config=admissionregistration.k8s.io/v1beta1=true. Without it, add the agent to each workload: see docs/agent.md. For `helm template`, pass --api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
+{{- fail "agent.injection.enabled needs the API MutatingAdmissionPolicy, which the cluster does not serve: it is part of Kubernetes 1.36, and of 1.34 and 1.35 with --runtime-config=admissionregistration.k8s.io/v1beta1=true and --feature-gates=MutatingAdmissionPolicy=true. Without it, add the agent to each workload: see docs/agent.md. For `helm template`, pass --api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
 {{- end }}
 {{- end }}
