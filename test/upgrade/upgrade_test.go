@@ -5,10 +5,8 @@
 package upgrade
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -119,9 +117,6 @@ func newSite(t *testing.T) *site {
 	key := emulator.AddUser(account, "sts-operator")
 	emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":root"}}}})
 	s := &site{T: t, plane: plane, api: api, emulator: emulator, key: key, endpoint: server.URL, dir: t.TempDir()}
-	if err := plane.WriteKubeconfig(filepath.Join(s.dir, "kubeconfig")); err != nil {
-		t.Fatal(err)
-	}
 	grant := &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "orders"}, Spec: v1alpha1.StsRoleGrantSpec{
 		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{namespace}}, RoleARNs: []v1alpha1.RoleARNPattern{role}}}
 	if err := api.Create(t.Context(), grant); err != nil {
@@ -133,15 +128,13 @@ func newSite(t *testing.T) *site {
 // run runs a manager while do works.
 func (s *site) run(binary string, do func()) {
 	s.Helper()
-	probe, err := new(net.ListenConfig).Listen(s.Context(), "tcp", "127.0.0.1:0")
+	address, err := process.FreeAddress(s.Context())
 	if err != nil {
 		s.Fatal(err)
 	}
-	address := probe.Addr().String()
-	_ = probe.Close()
 	cmd := exec.CommandContext(s.Context(), binary, "--sts-endpoint="+s.endpoint, "--leader-elect=false", "--metrics-bind-address=0",
 		"--health-probe-bind-address="+address, "--namespaces="+namespace)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(s.dir, "kubeconfig"), "ALIBABA_CLOUD_ECS_METADATA_DISABLED=true",
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig(), "ALIBABA_CLOUD_ECS_METADATA_DISABLED=true",
 		"ALIBABA_CLOUD_ACCESS_KEY_ID="+s.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+s.key.Secret)
 	manager, err := process.Start(filepath.Base(binary), s.dir, cmd)
 	if err != nil {
@@ -152,22 +145,7 @@ func (s *site) run(binary string, do func()) {
 			s.Error(err)
 		}
 	}()
-	err = manager.Wait(s.Context(), func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("readyz: %s", response.Status)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := manager.Wait(s.Context(), process.Answers(http.DefaultClient, "http://"+address+"/readyz")); err != nil {
 		s.Fatal(err)
 	}
 	do()
