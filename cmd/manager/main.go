@@ -119,7 +119,7 @@ func run(ctx context.Context, s *settings) error {
 	return mgr.Start(ctx)
 }
 
-// newConfig returns how to reach the API server, within the limits of the flags.
+// newConfig returns the client configuration for the API server, with the rate limit of the flags.
 func newConfig(s *settings) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -131,7 +131,7 @@ func newConfig(s *settings) (*rest.Config, error) {
 	return config, nil
 }
 
-// newRollouts returns the controller of restarts, which is set up where it is switched on, see track.
+// newRollouts returns the rollout controller. track sets it up if --track-consumers or --rollouts is set.
 func newRollouts(c client.Client, uncached client.Reader, skew func() time.Duration, early *renewal.Early) *rollout.Reconciler {
 	return &rollout.Reconciler{
 		Client: c, APIReader: uncached, Skew: skew, Clock: clock.RealClock{}, Results: rollout.NewResults(), Early: early,
@@ -146,7 +146,7 @@ func newBudget(s *settings, counts *metrics.Metrics) *ratelimit.Budget {
 	return budget
 }
 
-// gracePeriod is the shutdown timeout: for running reconciles, and for the events that they record.
+// gracePeriod is the shutdown timeout of the manager. It covers running reconciles and the events that they record.
 const gracePeriod = drain.Timeout + 5*time.Second
 
 // Permissions to authorize clients that read metrics, and for the lease, in the operator's own namespace.

@@ -20,8 +20,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
-// For one namespace, workloads are read past the cache readBurst times at once and then once every readEvery. A read beyond
-// that is tried again after readRetry.
+// Uncached reads of workloads are limited per namespace: a burst of readBurst, and then one per readEvery. A read that
+// exceeds the limit is deferred for readRetry.
 const (
 	readBurst = 64
 	readEvery = 200 * time.Millisecond

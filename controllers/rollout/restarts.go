@@ -39,8 +39,8 @@ const (
 	maxRestartedFor = 16
 )
 
-// rollOut restarts the workloads whose pods use superseded credentials, as far as the spec asks for it. What it does follows
-// from the pods and the restart annotations on the workloads: it goes on after a crash, and repeats nothing.
+// rollOut restarts the workloads whose pods use superseded credentials, as spec.rollout selects them. It decides from the
+// pods and the restart annotations on the workloads alone. So it continues after a crash, and restarts no workload twice.
 func (r *Reconciler) rollOut(ctx context.Context, s subject, finding *consumers.Finding) (result, error) {
 	c := s.credential
 	if !c.Restarts() || c.Spec.Suspend {
@@ -122,7 +122,7 @@ func (r *Reconciler) restartIfDue(ctx context.Context, s subject, due consumers.
 	return inTime.and(r.restart(ctx, s, object, due, state))
 }
 
-// verifyTarget reports a target that does not exist. One that has pods does.
+// verifyTarget reports a target that does not exist. A target with pods is not read, because it exists.
 func (r *Reconciler) verifyTarget(ctx context.Context, s subject, target consumers.Workload) (result, error) {
 	namespace := s.credential.Namespace
 	var pods corev1.PodList

@@ -11,7 +11,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// result is what came of restarting one workload, or several.
+// result is the result of restarting one or several workloads.
 type result struct {
 	// blocked says why workloads are not restarted, by reason.
 	blocked map[string]string
@@ -24,12 +24,13 @@ type result struct {
 // retryAfter is the result of a step that goes on later; a time that has passed does not count.
 func retryAfter(after time.Duration) result { return result{after: max(0, after)} }
 
-// blockedBy is the result for a workload that is not restarted, which sends no event when that changes.
+// blockedBy returns the result for a workload that cannot be restarted now. The operator does not watch workloads, so it
+// retries.
 func blockedBy(reason, message string) result {
 	return result{blocked: map[string]string{reason: eventrecorder.Bounded(message)}, after: blockedRetry}
 }
 
-// and joins two results: of messages with the same reason, the first counts.
+// and merges two results. If both have a message for the same reason, that of r is kept.
 func (r result) and(other result) result {
 	joined := result{blocked: maps.Clone(other.blocked), unread: r.unread, after: soonest(r.after, other.after)}
 	if joined.blocked == nil {

@@ -41,7 +41,7 @@ import (
 type Reconciler struct {
 	// Client reads from the cache, in which Secrets and pods are stripped, and writes.
 	client.Client
-	// APIReader reads workloads past the cache.
+	// APIReader reads workloads uncached.
 	APIReader client.Reader
 	// Skew returns by how much the clock that expirations follow is ahead of the local one.
 	Skew func() time.Duration
@@ -146,8 +146,8 @@ func (r *Reconciler) subjectOf(ctx context.Context, c *v1alpha1.StsCredential) (
 	return s, nil
 }
 
-// reported reports whether the credential controller has seen this spec and what the Secret holds. Until then nothing is
-// written or restarted: two caches, or a renewal under way, show different things.
+// reported reports whether the status is up to date with the spec and the Secret. Until then nothing is written or
+// restarted: during a renewal, the cached Secret and the cached status can be of different issuances.
 func (s subject) reported() bool {
 	status := s.credential.Status
 	if status.ObservedGeneration != s.credential.Generation || (s.record == nil) != (status.IssuedAt == nil) {
@@ -156,7 +156,8 @@ func (s subject) reported() bool {
 	return s.record == nil || status.IssuedAt.Time.Equal(s.record.IssuedAt) && status.RequestID == s.record.RequestID
 }
 
-// SetupWithManager registers the controller and what triggers it: what the credential controller reports, Secrets and pods.
+// SetupWithManager registers the controller and its triggers: the spec and the status that the credential controller writes,
+// Secrets, pods, the deletion of namespaces, and Wake.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// conflictRetry is when an object is reconciled again that changed between the read and the write.
+// conflictRetry is the delay before the next reconcile after a write conflict.
 const conflictRetry = time.Second
 
 // blockedReasons are why workloads are not restarted, in the order of precedence.
@@ -32,8 +32,8 @@ var blockedReasons = []string{
 }
 
 // updateStatus writes this controller's part of the status, if it changed, and records an event for each change of a
-// condition. The rest of the status is the credential controller's, and stays: an update is refused where the object has
-// changed since it was read, and is then made anew.
+// condition. The credential controller owns the other fields, which stay unchanged. If the object has changed since it was
+// read, the API server rejects the update, and the object is reconciled again.
 func (r *Reconciler) updateStatus(ctx context.Context, s subject, finding *consumers.Finding, outcome result) (ctrl.Result, error) {
 	next := ctrl.Result{RequeueAfter: outcome.after}
 	if finding != nil && !finding.Next.IsZero() {
@@ -80,7 +80,7 @@ func (r *Reconciler) setConditions(c *v1alpha1.StsCredential, finding *consumers
 	}
 }
 
-// reason is the one of the highest precedence why workloads are not restarted; empty if they are.
+// reason returns the reason with the highest precedence why workloads are not restarted; empty if there is none.
 func (r result) reason() string {
 	i := slices.IndexFunc(blockedReasons, func(reason string) bool { return r.blocked[reason] != "" })
 	if i < 0 {

@@ -35,11 +35,11 @@ const (
 	byTarget   = "target"
 )
 
-// podsPause is how long after a pod's change the credentials that it reads are reconciled: pods change by the dozen.
+// podsPause is the delay of a reconcile after a pod has changed, so that the changes of many pods cause one reconcile.
 const podsPause = 5 * time.Second
 
-// IndexPods gives the cache the indexes that find pods by what they read and whose they are, and whose target a workload is.
-// The cache watches pods then.
+// IndexPods adds the indexes of this controller to the cache: pods by Secret and by workload, and StsCredentials by target.
+// The cache watches pods from then on.
 func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &corev1.Pod{}, byRead, func(o client.Object) []string {
 		return slices.Collect(maps.Keys(consumers.PodOf(o.(*corev1.Pod)).Reads))
@@ -107,7 +107,7 @@ func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object)
 	for name := range pod.Reads {
 		held := &corev1.Secret{}
 		if r.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
-			continue // it is nobody's yet
+			continue // the cache has no Secret of this name, so no StsCredential writes it
 		}
 		for _, request := range credentialOfSecret(ctx, held) {
 			q.AddAfter(request, podsPause)

@@ -17,8 +17,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
-// authorize finds out whether the namespace may make the request: by a grant where the operator calls STS as itself, and by
-// the role's own trust policy, which STS judges, where an identity of the namespace does.
+// authorize reports whether the namespace may make the request. A request with the operator's own identity needs a grant.
+// For a request with an identity of the namespace (spec.identity), STS checks the role's trust policy.
 func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential, request credentials.Request, clusterName string) (access, error) {
 	namespace := namespaceMetadata()
 	if err := cached.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
@@ -45,7 +45,7 @@ func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredent
 	})
 	allowed := access{granted: verdict.Granted(), grantName: verdict.GrantName, terminating: terminating}
 	switch {
-	case c.Spec.Suspend: // which is reported instead, and makes no call
+	case c.Spec.Suspend: // the suspension is reported instead, and no call is made
 		return allowed, nil
 	case !verdict.Granted():
 		return allowed, newError(v1alpha1.ReasonRoleNotGranted, "%s", verdict.Refusal)

@@ -26,10 +26,10 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// CacheOptions is what the Reconciler wants of its client's cache: only the operator's own Secrets, and those without
-// their data, and of all objects what it reads of them, within bounds (no pods are cached unless they are watched). Lists
-// are fetched page by page, whose bytes are bounded where the requests go through paging.RoundTripper. namespaces limits
-// the cache to those, none means all; selector chooses among StsCredentials.
+// CacheOptions returns the options of the manager's cache. The cache holds only Secrets with the operator's label, without
+// their data. Of each object it holds only the fields that the operator reads, each within a bound. It holds pods only if
+// they are watched. Lists are fetched in pages; the size of a page is bounded if the requests go through
+// paging.RoundTripper. namespaces are the namespaces to watch; empty means all. selector selects StsCredentials.
 func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options, error) {
 	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
 	if err != nil {
@@ -55,8 +55,7 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 	return options, nil
 }
 
-// strip is the cache's transform: it keeps of an object what is read. What it returns it returns as it is when given it
-// again.
+// strip is the cache's transform: it drops the fields that the operator does not read. It is idempotent.
 func strip(object any) (any, error) {
 	switch o := object.(type) {
 	case *corev1.Secret:
@@ -77,8 +76,9 @@ func strip(object any) (any, error) {
 // are fewer and shorter; no other client may write to the status.
 const maxConditions, maxCondition = 16, 1024
 
-// stripCredential keeps of an StsCredential what is read. Its metadata is not whole then: a write must take the finalizers
-// of others from the API server. A policy that is refused for its size is replaced by that size.
+// stripCredential drops the fields of an StsCredential that the operator does not read. Finalizers of other clients are
+// dropped, too, so a write of finalizers must start from an uncached read. A policy that is too large is replaced by its
+// size.
 func stripCredential(c *v1alpha1.StsCredential) {
 	kept := metav1.ObjectMeta{
 		Namespace: c.Namespace, Name: c.Name, UID: c.UID, ResourceVersion: c.ResourceVersion, Generation: c.Generation,

@@ -22,23 +22,24 @@ import (
 const (
 	// clockInterval is the interval between comparisons of the local clock with STS's.
 	clockInterval = 10 * time.Second
-	// clockStep is the change of the difference that puts the planned times in doubt.
+	// clockStep is the change of the clock skew from which on all StsCredentials are reconciled again.
 	clockStep = 5 * time.Second
 )
 
 // wakeUp queues one credential.
 type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
-// STS returns the time by STS's clock, as far as its answers have shown it. Implemented by *sts.Client.
+// STS returns the time by STS's clock: the local time plus the skew in the newest response. It is implemented by
+// *sts.Client.
 type STS interface {
 	Now() time.Time
 	Skew() time.Duration
 	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
 }
 
-// clockMonitor keeps the difference between the local clock and STS's right, in standby replicas too, and wakes every
-// credential when it changes: the times of their next reconciles are wrong then. Only an answer of STS shows its
-// time, so it calls GetCallerIdentity when the local clock was set, and until there was a first answer.
+// clockMonitor keeps the skew between the local clock and STS's clock up to date, in standby replicas, too. When the skew
+// changes, the planned times are wrong, so it queues all StsCredentials. Only a response of STS contains STS's time. So the
+// monitor calls GetCallerIdentity after the local clock was set, and until STS has responded for the first time.
 type clockMonitor struct {
 	client.Reader
 	sts      STS
@@ -54,7 +55,7 @@ type clockMonitor struct {
 	jump func(before, after time.Time) time.Duration
 }
 
-// NeedLeaderElection is false: whoever takes over must know the time.
+// NeedLeaderElection returns false: a standby replica must know STS's time when it becomes the leader.
 func (*clockMonitor) NeedLeaderElection() bool { return false }
 
 // Start runs until ctx ends.
@@ -81,8 +82,8 @@ func (m *clockMonitor) Start(ctx context.Context) error {
 	}
 }
 
-// synced reports whether STS answered, be it with a refusal, and so showed its time; or that the operator has no identity, so
-// that it is left to the next call.
+// synced calls GetCallerIdentity, and reports whether STS responded: an error code is a response, too, and contains STS's
+// time. It returns true without a call if the operator has no credentials; the next call to STS then corrects the skew.
 func (m *clockMonitor) synced(ctx context.Context) bool {
 	keys, err := m.operator.Credentials(ctx)
 	if err != nil {
@@ -95,7 +96,7 @@ func (m *clockMonitor) synced(ctx context.Context) bool {
 	return err == nil || errors.As(err, &refused) && refused.Code != ""
 }
 
-// wallJump is by how much more the wall clock went on than time did.
+// wallJump returns by how much the wall clock was set between two readings: wall-clock time minus monotonic time.
 func wallJump(before, after time.Time) time.Duration {
 	return after.Round(0).Sub(before.Round(0)) - after.Sub(before)
 }

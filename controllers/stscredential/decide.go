@@ -12,7 +12,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
-// decider compares the Secret with what is asked for.
+// decider compares the existing Secret with the spec and the renew request.
 type decider struct {
 	early *renewal.Early
 	sts   STS
@@ -43,7 +43,7 @@ func (d decider) decide(t target, e existing) renewal.Decision {
 	return renewal.Decide(d.sts.Now(), facts)
 }
 
-// suspended returns an error where the spec is suspended and the Secret holds nothing that works.
+// suspended returns an error if spec.suspend is true and the Secret holds no valid credentials for this spec.
 func suspended(t target, d renewal.Decision) error {
 	if !t.credential.Spec.Suspend || d.Usable {
 		return nil

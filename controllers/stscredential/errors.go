@@ -11,8 +11,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// reconcileError is returned by a step for what a user or an admin must know of: it becomes a condition. A step that must wait
-// returns one, too. All other errors are the API server's, and end the reconcile; controller-runtime tries again.
+// reconcileError is the error of a step that becomes a condition. A step that must wait returns one, too, with waiting set.
+// Any other error ends the reconcile, and controller-runtime retries with a backoff.
 type reconcileError struct {
 	// reason is that of the condition.
 	reason string
@@ -20,7 +20,7 @@ type reconcileError struct {
 	message string
 	// retryAfter is when to reconcile again; 0 if an event will say so.
 	retryAfter time.Duration
-	// recoverable: it may pass without a person.
+	// recoverable: a retry may succeed although no user or administrator acts.
 	recoverable bool
 	// waiting: nothing is wrong, the step waits until its time comes. The message may be empty then.
 	waiting bool
@@ -64,7 +64,7 @@ func first(errs ...error) (reported *reconcileError, fatal error) {
 	return reported, nil
 }
 
-// retries returns when what failed or waits is due again.
+// retries returns the delays after which failed and waiting steps are due again.
 func retries(errs []error) (due []time.Duration) {
 	for _, err := range errs {
 		var e *reconcileError

@@ -18,8 +18,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// finalize lets an object that is being deleted go, once what was written to Secrets that it adopted is taken out. Its other
-// Secrets are the garbage collector's.
+// finalize removes the operator's keys from adopted Secrets, and then the finalizer from the StsCredential that is being
+// deleted. The garbage collector deletes its other Secrets.
 func finalize(ctx context.Context, s secrets, f finalizers, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
@@ -32,8 +32,8 @@ func finalize(ctx context.Context, s secrets, f finalizers, recorder events.Even
 	return f.remove(ctx, c)
 }
 
-// cleanAll takes what was written out of the Secrets that the object adopted. What cannot be changed for good keeps no
-// namespace from being deleted: an event reports it, and it expires by itself.
+// cleanAll removes the operator's keys from the Secrets that the object adopted. If the API server rejects the removal for
+// good, an event reports it, and the credentials stay until they expire. So it does not block the deletion of a namespace.
 func (s secrets) cleanAll(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
 	orphans, err := orphanedSecrets(ctx, s, c)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s secrets) cleanAll(ctx context.Context, recorder events.EventRecorder, c 
 	return nil
 }
 
-// clean takes what was written out of one Secret, if it was adopted.
+// clean removes the operator's keys from one Secret, if it was adopted.
 func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential, name string) error {
 	found, err := s.getUncached(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name})
 	if err != nil || found == nil || !secret.Owned(found, c) || !secret.Adopted(found) {

@@ -20,8 +20,7 @@ type finalizers struct {
 	uncached client.Reader
 }
 
-// restore puts the finalizer back where the Secret is an adopted one that was written to before, and another client
-// has removed it.
+// restore adds the finalizer again if another client has removed it: an adopted Secret with credentials needs it.
 func (f finalizers) restore(ctx context.Context, t target, e existing) error {
 	if !e.adopted() || t.terminating || e.isUnmodified() {
 		return nil
@@ -45,8 +44,9 @@ func (f finalizers) restoreFor(ctx context.Context, c *v1alpha1.StsCredential, s
 // errDeleting is returned for an object that is being deleted, or was, though the cache does not show it yet.
 var errDeleting = errors.New("it is being deleted")
 
-// add adds the finalizer to the object as the API server has it, before the first write to an adopted Secret: what is
-// written there is then taken out again when the object goes. The cached object may lack finalizers of others.
+// add adds the finalizer before the first write to an adopted Secret, so that the operator's keys are removed from the
+// Secret when the StsCredential is deleted. It reads the object uncached, because the cache drops the finalizers of other
+// clients.
 func (f finalizers) add(ctx context.Context, c *v1alpha1.StsCredential, secretName string) error {
 	if controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
@@ -84,7 +84,7 @@ func (f finalizers) addTo(ctx context.Context, c *v1alpha1.StsCredential) error 
 	return nil
 }
 
-// remove lets an object go that is being deleted.
+// remove removes the finalizer from an object that is being deleted.
 func (f finalizers) remove(ctx context.Context, c *v1alpha1.StsCredential) error {
 	current, err := f.getUncached(ctx, c)
 	if err != nil || current == nil || !controllerutil.ContainsFinalizer(current, v1alpha1.FinalizerAdoptedSecret) {

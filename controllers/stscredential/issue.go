@@ -28,7 +28,7 @@ type roleAssumer struct {
 	budget          *ratelimit.Budget
 	clock           clock.PassiveClock
 	log             logr.Logger
-	stopping        func() bool // whether the process ends, so that nothing is begun any more
+	stopping        func() bool // whether the process is shutting down, so that no new call is made
 }
 
 // issue calls STS within the budget, or returns how long the call must wait. An identity that STS does not know is fetched anew,
@@ -58,7 +58,7 @@ func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d ren
 	}
 	defer a.budget.Release(caller.Account)
 	if a.stopping() {
-		return credentials.Credentials{}, waitFor(contendedRetry, "") // by the process that comes after this one
+		return credentials.Credentials{}, waitFor(contendedRetry, "") // the next leader makes the call
 	}
 	request := t.request
 	request.Policy = cmp.Or(t.imposedPolicy, request.Policy)
@@ -128,8 +128,9 @@ func (a roleAssumer) acquire(account string, claim ratelimit.Claim, pace *callPa
 	return nil
 }
 
-// claimOf returns what decides the order in the budget. What a renewal that is due, requested or wanted by a grant replaces
-// works on until it expires; everything else is a first issuance. An edited record says nothing.
+// claimOf returns the claim for a call, which determines its position in the budget. A renewal that is due, early,
+// requested, or caused by a grant's policy or by the clock is ordered by the expiration of the current credentials. Any
+// other call counts as a first issuance. The expiration in an edited record is ignored.
 func claimOf(t target, e existing, d renewal.Decision) ratelimit.Claim {
 	claim := ratelimit.Claim{NamespacedName: client.ObjectKeyFromObject(t.credential), First: true}
 	if e.intact && !d.RenewAt.IsZero() {

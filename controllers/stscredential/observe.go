@@ -16,8 +16,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// observe gets the Secret. blocked is why nothing will be issued, nil if nothing stands against it. The error is
-// SecretConflict for a Secret that this StsCredential may not write to.
+// observe gets the Secret. blocked is the reason why no credentials will be issued; nil if there is none. The error has the
+// reason SecretConflict if this StsCredential may not write to the Secret.
 func (s secrets) observe(ctx context.Context, t target, blocked *reconcileError) (existing, error) {
 	found, err := s.getSecret(ctx, t, blocked)
 	if err != nil {
@@ -71,8 +71,9 @@ func takeOver(ctx context.Context, uncached client.Reader, t target, found *core
 	return e, nil
 }
 
-// superseded reports whether the StsCredential that a stripped Secret was made for is gone or going, or names another Secret.
-// It is read uncached: the cache may be behind, or select others.
+// superseded reports whether the StsCredential for which a stripped Secret was created is deleted, is being deleted, or
+// names another Secret now. It reads the StsCredential uncached, because the cache may be outdated, or not select it
+// (--selector).
 func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (bool, error) {
 	name := secret.Holder(s)
 	if name == "" {
@@ -114,7 +115,7 @@ func whoseSecret(found *corev1.Secret) string {
 	return "is not this StsCredential's"
 }
 
-// wayOut is what its owner can do beside choosing another name.
+// wayOut returns the other next steps of the conflict's message, beside choosing another name.
 func wayOut(found *corev1.Secret, credential string) string {
 	switch {
 	case found.Type != corev1.SecretTypeOpaque || metav1.GetControllerOfNoCopy(found) != nil:

@@ -47,8 +47,9 @@ type orphans struct {
 	sts        STS
 }
 
-// delete deletes what was written under other names, once that has expired and the present Secret works: until then,
-// pods that are not yet pointed at the new name live on. It returns how long until each is due.
+// delete deletes Secrets under earlier names when their credentials have expired and the current Secret holds valid ones.
+// Until then, pods that still use the earlier name keep working. It returns the delays after which Secrets are due for
+// deletion.
 func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
 	if t.terminating {
 		return nil, nil
@@ -78,8 +79,9 @@ func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (agai
 	return again, errors.Join(errs...)
 }
 
-// deleteOrphan deletes a Secret of whose record nothing was edited or, if it was adopted, takes out what was written to it,
-// unless it has changed since it was read: an event comes then. It returns when to try again, 0 if not at all.
+// deleteOrphan deletes an orphaned Secret with an intact record; from an adopted one it removes the operator's keys instead.
+// It does nothing if the Secret has changed since it was read, because the watch then triggers another reconcile. It returns
+// the delay until the next attempt; 0 if none is needed.
 func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry time.Duration) {
 	var err error
 	if orphan := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {

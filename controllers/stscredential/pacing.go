@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// Failures that may pass by themselves are retried after 1s, doubling to 1m; those that wait for an administrator
-	// after 1m, doubling to 10m.
+	// Transient failures are retried after 1s, doubling to 1m. Failures that need an administrator are retried after 1m,
+	// doubling to 10m.
 	transientMin, transientMax = time.Second, time.Minute
 	refusedMin, refusedMax     = time.Minute, 10 * time.Minute
-	// refusedRush is how soon a refusal is retried at most when little life is left.
+	// refusedRush is the minimum delay of a retry after a refusal, however soon the credentials expire.
 	refusedRush = 10 * time.Second
 
 	// Drift corrections of one Secret, and likewise of its metadata: the first at once, then at most one a minute, doubling
@@ -48,7 +48,7 @@ func newCallPace(seed string) callPace {
 	return callPace{seed: seed, limit: rate.NewLimiter(rate.Every(callEvery), callBurst)}
 }
 
-// untilCall is how long the next call to STS must wait; 0 if it may be made.
+// untilCall returns the time until the next call to STS is allowed; 0 if it is allowed now.
 func (p *callPace) untilCall(now time.Time) time.Duration {
 	return time.Duration(max(0, 1-p.limit.TokensAt(now)) * float64(callEvery))
 }
@@ -56,7 +56,7 @@ func (p *callPace) untilCall(now time.Time) time.Duration {
 // recordCall counts a call.
 func (p *callPace) recordCall(now time.Time) { p.limit.AllowN(now, 1) }
 
-// resetFor ends what failed with another key.
+// resetFor resets the backoff if the key has changed.
 func (p *callPace) resetFor(key string) {
 	if p.key != key {
 		p.key, p.failures, p.last = key, 0, nil
@@ -78,9 +78,9 @@ func (p *callPace) failed(failure *reconcileError, class sts.Class, lifeLeft tim
 	return failure.retry(wait)
 }
 
-// delay counts a failure and returns how long to wait for the next try, which is more than 0: STS can be wrong about what
-// it calls invalid, so that no answer ends the retries. lifeLeft is how long the old credentials go on working: the less it
-// is, the sooner the next try.
+// delay counts a failure and returns the delay until the next attempt. The delay is never 0, and retries never end, because
+// STS can report a valid request as invalid. lifeLeft is the remaining lifetime of the current credentials: the shorter it
+// is, the earlier the next attempt.
 func (p *callPace) delay(class sts.Class, lifeLeft time.Duration) time.Duration {
 	least, most, rush := transientMin, transientMax, transientMin
 	switch class {
@@ -92,7 +92,8 @@ func (p *callPace) delay(class sts.Class, lifeLeft time.Duration) time.Duration 
 	if doublings := min(p.failures, 16); least<<doublings < most {
 		delay = least << doublings
 	}
-	// A try that is made early does not count: once nothing works any more, the next is not put off by all of those before.
+	// An attempt that is made early because the expiration is near does not increase the backoff: the attempts after the
+	// expiration must not be delayed.
 	if rushed := max(lifeLeft/4, rush); lifeLeft > 0 && rushed < delay {
 		delay = rushed
 	} else {
@@ -101,17 +102,19 @@ func (p *callPace) delay(class sts.Class, lifeLeft time.Duration) time.Duration 
 	return delay - renewal.Spread(fmt.Sprint(p.seed, "/", p.failures), delay/5)
 }
 
-// succeeded ends what failed before.
+// succeeded resets the backoff.
 func (p *callPace) succeeded() { p.failures, p.last = 0, nil }
 
-// pace lets things happen at once the first time, and then ever less often until an hour has passed without one.
+// pace limits corrections: the first is immediate, later ones have increasing delays. An hour without a correction resets
+// it.
 type pace struct {
 	key   string
 	at    time.Time
 	pause time.Duration
 }
 
-// until is how long the next must wait; 0 if it may happen now, as the first of another key always may.
+// until returns the time until the next correction is allowed; 0 if it is allowed now. The first one of another key always
+// is.
 func (p *pace) until(key string, now time.Time) time.Duration {
 	if p.key != key || now.Sub(p.at) >= correctionReset {
 		return 0
@@ -127,8 +130,8 @@ func (p *pace) done(key string, now time.Time) {
 	p.key, p.at, p.pause = key, now, min(2*p.pause, correctionMax)
 }
 
-// pacedCorrection says that another client changed part of the Secret, and when the operator corrects it, by STS's clock: not at once,
-// since it has done so shortly before.
+// pacedCorrection returns the message for a correction that is delayed because the operator made one shortly before. at is
+// the time of the correction, by STS's clock.
 func pacedCorrection(t target, part string, at time.Time) string {
 	return fmt.Sprintf("another client changed Secret %s (%s) again: the operator corrects it at %s, since repeated corrections are paced. Stop the other client",
 		t.credential.SecretName(), part, at.UTC().Truncate(time.Second).Format(time.RFC3339))

@@ -30,7 +30,7 @@ type renewer struct {
 }
 
 // renew issues credentials and writes them to the Secret, if the decision is to renew and this is the time for a call. It
-// returns the Secret as it is then. Only who waits for a call of the budget keeps a place there.
+// returns the resulting Secret. The claim in the budget is canceled unless the renewal waits for the budget.
 func (r renewer) renew(ctx context.Context, t target, e existing, d renewal.Decision, blocked *reconcileError, state *renewState) (existing, error) {
 	renewed, err := r.renewIfDue(ctx, t, e, d, blocked, state)
 	if waiting, fatal := first(err); fatal == nil && (waiting == nil || !waiting.queued) {
@@ -42,7 +42,7 @@ func (r renewer) renew(ctx context.Context, t target, e existing, d renewal.Deci
 func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal.Decision, blocked *reconcileError, state *renewState) (existing, error) {
 	state.pending.dropUnless(t.requestKey(), r.sts.Now())
 	if !d.Renew() || blocked != nil {
-		if blocked == nil || blocked.reason != v1alpha1.ReasonSecretConflict { // which credentials wait for
+		if blocked == nil || blocked.reason != v1alpha1.ReasonSecretConflict { // pending credentials are kept until the conflict is resolved
 			state.pending = pending{}
 		}
 		state.drift.adopt(e, d)
@@ -85,7 +85,7 @@ func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool
 		return nil
 	}
 	why := pacedCorrection(t, "its data or the operator's record", r.sts.Now().Add(wait))
-	if life := lifeLeft(e, d, r.sts.Now()); life > 0 { // of an older copy, say
+	if life := lifeLeft(e, d, r.sts.Now()); life > 0 { // for example, an earlier version of the Secret was restored
 		wait = min(wait, max(life/4, transientMin))
 	}
 	return waitFor(wait, why)
@@ -145,8 +145,8 @@ func (r renewer) callFailed(e existing, d renewal.Decision, err error, state *re
 	return r.failed(e, d, class, failure, state)
 }
 
-// failed counts a failed try, and keeps its error for the reconciles before the next one. Errors that are no tries are
-// returned as they are: a conflict waits for its own time, and errors of the API server end the reconcile.
+// failed counts a failed attempt, and keeps its error for the reconciles before the next attempt. Two kinds of errors are
+// returned unchanged: a SecretConflict, which has its own retry interval, and any error that is not a reconcileError.
 func (r renewer) failed(e existing, d renewal.Decision, class sts.Class, err error, state *renewState) error {
 	var failure *reconcileError
 	if !errors.As(err, &failure) || failure.reason == v1alpha1.ReasonSecretConflict {

@@ -17,8 +17,8 @@ type renewState struct {
 	calls   callPace
 	pending pending
 	drift   drift
-	refused bool // the last write: a dry run comes before the next call
-	altered bool // what was written, by admission: a dry run comes before the next write, too
+	refused bool // the API server rejected the last write; the next call to STS needs a successful dry run first
+	altered bool // admission changed what was written; the next write needs a successful dry run first
 }
 
 // recordRefusal records that the API server did not take the Secret as it was sent, if that is the error of a step.
@@ -29,7 +29,7 @@ func (s *renewState) recordRefusal(err error) {
 	}
 }
 
-// pending is credentials that could not be written, and wait for that. It hides what it holds from everything that prints.
+// pending holds issued credentials that could not be written yet. A function holds them, so that fmt does not print them.
 type pending struct {
 	issued     func() credentials.Credentials // nil if there are none
 	requestKey string                         // what they answer
@@ -48,7 +48,7 @@ func (p *pending) get() (credentials.Credentials, bool) {
 	return p.issued(), true
 }
 
-// dropUnless drops the credentials, unless they are what is asked for and live on for half of their time.
+// dropUnless drops the credentials if they are for another request, or if at most half of their lifetime is left.
 func (p *pending) dropUnless(requestKey string, now time.Time) {
 	issued, any := p.get()
 	if any && (p.requestKey != requestKey || issued.ExpiresAt.Sub(now) <= issued.ExpiresAt.Sub(issued.IssuedAt)/2) {
@@ -56,15 +56,16 @@ func (p *pending) dropUnless(requestKey string, now time.Time) {
 	}
 }
 
-// drift knows what was written last, and when that is due: another record, or none, is another client's doing.
+// drift records the last write and its renewal time. If the Secret has another record before then, another client changed
+// it.
 type drift struct {
 	accessKeyID string
 	due         time.Time
 	pace        pace // of corrections by a call to STS
 }
 
-// explains reports whether a renewal is due to another client, which has deleted, edited or put back the Secret, rather than
-// to time or a renew request: the record is not the one that was written last, and that one is not due.
+// explains reports whether the cause of a renewal is drift: another client deleted, edited or restored the Secret. That is
+// so if the last written credentials are not due yet, and the record is missing, edited, or that of other credentials.
 func (s *drift) explains(e existing, d renewal.Decision, now time.Time) bool {
 	if s.accessKeyID == "" || (!s.due.IsZero() && !now.Before(s.due)) {
 		return false

@@ -15,12 +15,12 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 )
 
-// frequent is the duration below which restarts after each renewal come many times a day.
+// frequent is the spec.duration below which spec.rollout restarts workloads so often that an event warns of it.
 const frequent = 4 * time.Hour
 
-// describeConsumers leaves status.consumers and the conditions on pods and restarts to the rollout controller, where it
-// runs. The first report of credentials counts no pods, which is true of most and saves a write; the rollout controller
-// corrects it. Where it does not run, nothing is reported of pods, and restarts that a spec asks for are not made.
+// describeConsumers sets status.consumers, PodsStale and RolloutFailing. If the rollout controller runs, it owns them, and
+// only the first issuance sets consumers to zero: this saves a write if no pod reads the Secret. If it does not run,
+// consumers and PodsStale are removed, and RolloutFailing reports a spec.rollout that has no effect.
 func describeConsumers(t target, before *v1alpha1.StsCredentialStatus, tracked bool, now metav1.Time) {
 	status := &t.credential.Status
 	if tracked {

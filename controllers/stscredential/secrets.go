@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// contendedRetry is when an object that changed between read and write is reconciled again.
+	// contendedRetry is the delay before the next reconcile after a write conflict.
 	contendedRetry = time.Second
-	// conflictRetry is when a Secret that is not this StsCredential's is read again: no event comes for it.
+	// conflictRetry is the interval between reads of a Secret that belongs to another owner: the operator does not watch it.
 	conflictRetry = 5 * time.Minute
 )
 
@@ -77,7 +77,7 @@ type existing struct {
 	secret    *corev1.Secret // stripped; nil if there is none of this StsCredential
 	record    *secret.Record // nil if there is none that is whole
 	intact    bool           // data and record are as the operator wrote them
-	takenOver bool           // it was another StsCredential's, which does not want it any more; nothing was written to it yet
+	takenOver bool           // it is taken over from another StsCredential that no longer needs it; nothing is written yet
 	written   bool           // by this reconcile
 }
 
@@ -88,7 +88,7 @@ func readExisting(s *corev1.Secret) existing {
 	return e
 }
 
-// isUnmodified reports whether the Secret is one that its owner consents to, and to which nothing has been written yet.
+// isUnmodified reports whether the Secret is an adopted one to which the operator has not written yet.
 func (e existing) isUnmodified() bool { return secret.Adopted(e.secret) && e.record == nil }
 
 // adopted reports whether there is a Secret, and it was there before.

@@ -23,8 +23,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/metrics"
 )
 
-// SetupWithManager registers the controller and what wakes it: the spec and the annotations of StsCredentials, their
-// Secrets, grants, the labels of namespaces, the clock, calls that the budget admits and requests to renew early; never the status.
+// SetupWithManager registers the controller and its triggers: the spec, renew request and finalizer of StsCredentials, their
+// Secrets, grants, the labels and deletion of namespaces, clock changes, admitted calls, and requests to renew early.
+// Changes of the status do not trigger it.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	if err := IndexSecrets(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			ReconciliationTimeout:   time.Minute,
 			NewQueue:                due.newQueue(maxConcurrentReconciles),
-			RecoverPanic:            ptr.To(true), // an error like others then: it is tried again, ever later
+			RecoverPanic:            ptr.To(true), // a panic becomes an error, which is retried with a backoff
 			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
 		}).
@@ -70,7 +71,8 @@ func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	}
 }
 
-// RegisterMetrics registers all metrics of the operator (see metrics.Metrics.Register).
+// RegisterMetrics registers the metrics of this controller (see metrics.Metrics.Register). Those of restarts are
+// rollout.NewResults.
 func (r *Reconciler) RegisterMetrics(registry prometheus.Registerer, elected <-chan struct{}) error {
 	account := func() string {
 		caller, _ := r.Operator.Caller()

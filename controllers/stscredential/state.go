@@ -15,15 +15,15 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// A reconcile that sees an older version of its object than an earlier one is repeated after lagRetry, and goes on with what
-// there is when a watch seems to be broken.
+// If the cache returns an older version of the object than an earlier reconcile used, the reconcile is repeated after
+// lagRetry. After lagMax it continues with the older version, because the watch may be broken.
 const (
 	lagRetry = 100 * time.Millisecond
 	lagMax   = 5 * time.Second
 )
 
-// objectStates is what this process keeps of each object to pace itself. No truth lives here: losing it, at a restart, costs
-// some calls, and no credentials. It is safe for concurrent use.
+// objectStates holds the state that this process keeps for each object, to control the pace of calls and writes. If it is
+// lost, for example at a restart, some calls are repeated; credentials in Secrets stay valid. It is safe for concurrent use.
 type objectStates struct {
 	mu    sync.Mutex
 	byKey map[types.NamespacedName]*objectState
@@ -49,7 +49,7 @@ type objectState struct {
 	sync    syncState
 }
 
-// of returns the state of an object; a new one, from now on, if the object is.
+// of returns the state of an object. If there is none, or the object was created again, it returns a new one.
 func (s *objectStates) of(c *v1alpha1.StsCredential, now time.Time) *objectState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *objectState) lags(c *v1alpha1.StsCredential, now time.Time) bool {
 	return older(c.ResourceVersion, s.version) && now.Sub(s.seen) < lagMax
 }
 
-// history returns what a reconcile must know of earlier ones.
+// history returns the facts from earlier reconciles that a reconcile needs.
 func (s *objectState) history(c *v1alpha1.StsCredential) history {
 	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
 	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && c.Status.AccessKeyID == ""

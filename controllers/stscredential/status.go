@@ -29,7 +29,7 @@ import (
 // the first reconcile. Most waits end before a person could read the status, and each update is a write.
 const debouncePeriod = 30 * time.Second
 
-// outcome is what a reconcile came to. The conditions are derived from it, and from nothing else.
+// outcome is the result of a reconcile. The conditions are derived from it alone.
 type outcome struct {
 	target
 	existing existing // as it is afterwards
@@ -49,9 +49,10 @@ type statusWriter struct {
 	firstSeen       time.Time
 }
 
-// update is the only place that writes status: once, if anything changed, and an event for each change of condition. It
-// returns when to reconcile again. An update costs the API server less than a patch, and is refused where the object has
-// changed since it was read: what a process that was stopped in between has to report is no longer so.
+// update writes the status, if it changed, and records an event for each change of a condition. No other function of this
+// controller writes the status. It returns when to reconcile again. It uses an update instead of a patch: an update costs
+// the API server less, and fails if the object has changed since it was read, so an outdated process cannot overwrite a
+// newer status.
 func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error) {
 	next := o.requeue(w.sts.Now())
 	if o.debounced(w.firstSeen, w.clock.Now()) {
@@ -205,8 +206,9 @@ func recordEvents(recorder events.EventRecorder, before *v1alpha1.StsCredentialS
 	}
 }
 
-// change returns what there is to report of a condition in an event; nil if nothing. Where RenewalFailing goes, it is that
-// Ready holds. A first issuance that succeeds is no event: the conditions say it.
+// change returns the condition to record an event for; nil if there is none. When RenewalFailing is removed and Ready is
+// True, it returns Ready, as the recovery. A first issuance that succeeds records no event, because the conditions report
+// it.
 func change(before, after []metav1.Condition, kind string) *metav1.Condition {
 	was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
 	switch {

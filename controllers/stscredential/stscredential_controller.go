@@ -98,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	began, history := r.STS.Now(), state.history(credential)
 	r.Metrics.Expired.Reconciling(credential, !history.specChanged, began)
 	done, err := r.reconcile(ctx, credential, history, state, stopping)
-	if errors.Is(err, errSecretExists) { // what was issued is kept: whose the Secret is decides what becomes of it
+	if errors.Is(err, errSecretExists) { // the issued credentials are pending; the second run checks the owner of the Secret
 		state.secretInTheWay = true
 		done, err = r.reconcile(ctx, credential, state.history(credential), state, stopping)
 	}
@@ -114,8 +114,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return next, err
 }
 
-// reconcile goes from what is asked for to what is done. The errors of its steps stand in the order of precedence of their
-// reasons. An error that it returns is the API server's.
+// reconcile runs the steps from the spec to the result. The errors of the steps are in the order of precedence of their
+// reasons. It returns an error if a request to the API server failed, or errSecretExists.
 func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, earlier history, state *objectState, stopping func() bool) (outcome, error) {
 	asked, specErr := readSpec(c, r.ClusterName, r.Region)
 	allowed, accessErr := authorize(ctx, r.Client, c, asked.request, r.ClusterName)
@@ -159,10 +159,10 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	return outcome{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
 }
 
-// Busy reports whether a reconcile is under way: what can wait should.
+// Busy reports whether a reconcile is running.
 func (r *Reconciler) Busy() bool { return r.underWay.Load() > 0 }
 
-// forget drops what is kept of an object that is no more.
+// forget drops the state of an object that is deleted or being deleted.
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.states.forget(key)
 	r.Early.Forget(key)

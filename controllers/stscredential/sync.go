@@ -55,7 +55,8 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	return synced, state.failed.retry(state.pace.until(key, now))
 }
 
-// again returns the error of the last correction, with the time of the next one; without an error, that it waits.
+// again returns the error of the last correction, with the delay of wait; it returns wait itself if that correction
+// succeeded.
 func (s *syncState) again(wait *reconcileError) error {
 	if s.failed == nil {
 		return wait

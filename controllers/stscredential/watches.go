@@ -37,7 +37,7 @@ func specOrRenewRequest() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, renewRequested, unbound)
 }
 
-// byOthers passes what other clients do to Secrets. What this process wrote, the reconcile that wrote it has taken in.
+// byOthers filters out the operator's own writes to Secrets: the reconcile that made the write has already handled it.
 func (s *objectStates) byOthers() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return !s.isOwnWrite(e.Object) },
@@ -59,7 +59,7 @@ func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []rec
 	return append(credentialOfSecret(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
 }
 
-// wanting finds the StsCredentials whose Secret has a name, but for one of them.
+// wanting returns requests for the StsCredentials whose Secret has this name, except one.
 func (w watches) wanting(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
 	var others v1alpha1.StsCredentialList
 	if err := w.List(ctx, &others, client.InNamespace(namespace), client.MatchingFields{bySecretName: secretName}, client.UnsafeDisableDeepCopy); err != nil {
@@ -81,7 +81,7 @@ func (w watches) wanting(ctx context.Context, namespace, secretName, except stri
 	return requests
 }
 
-// releasedHandler wakes the StsCredentials that wait for the name of a Secret which another one does not want any more.
+// releasedHandler queues the StsCredentials that wait for a Secret name that another StsCredential no longer uses.
 func (w watches) releasedHandler() handler.EventHandler {
 	wake := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
 		for _, request := range w.wanting(ctx, c.Namespace, c.SecretName(), c.Name) {
@@ -131,8 +131,8 @@ func (w watches) wakeGranted(ctx context.Context, q queue, grants ...client.Obje
 	})
 }
 
-// namespaceHandler wakes the credentials of a namespace that a grant covers with its labels only before or only after
-// their change, and those of one that was created again: they may have been judged by the one before.
+// namespaceHandler queues StsCredentials of a namespace: those for which a change of its labels adds or removes a grant, and
+// all of them when its deletion starts, or when the namespace is created again under the same name.
 func (w watches) namespaceHandler() handler.EventHandler {
 	return handler.Funcs{CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
 		if !e.IsInInitialList {

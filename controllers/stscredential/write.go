@@ -39,8 +39,8 @@ func (s secrets) write(ctx context.Context, f finalizers, t target, e existing, 
 	return s.renderAndApply(ctx, t, e, issued)
 }
 
-// dryRun writes a placeholder without effect: after a failed write, STS is not called before the API server would take the
-// Secret. The placeholder looks like what STS issues.
+// dryRun sends the write of a placeholder as a server-side dry run. After a failed write, STS is called again only when the
+// dry run succeeds. The placeholder has the form of real credentials.
 func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
 	placeholder := secret.Placeholder()
 	placeholder.IssuedAt = s.sts.Now()
@@ -58,8 +58,8 @@ func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issue
 	return s.apply(ctx, t, e, e.fitted(want), options...)
 }
 
-// heldBefore is what pods may have read from the Secret until now. If another client has deleted it, the status
-// knows. skew is what STS's clock is ahead of the local one.
+// heldBefore returns the record of the credentials that pods may have read from the Secret until now. If another client has
+// deleted the Secret, the record is restored from the status. skew is by how much STS's clock is ahead of the local clock.
 func heldBefore(t target, e existing, skew time.Duration) *secret.Record {
 	status := t.credential.Status
 	if e.record != nil || status.SecretName != t.credential.SecretName() || status.IssuedAt == nil || status.ExpiresAt == nil {

@@ -30,8 +30,8 @@ const (
 )
 
 const (
-	// pollInterval is the interval between reads of the file, should there be no event: where inotify has no instance left for
-	// the user, or the volume is not of this kernel.
+	// pollInterval is the interval between reads of the file without an inotify event: the user may have no inotify instance
+	// left, or the volume may not be local to this kernel.
 	pollInterval = 10 * time.Second
 	// drainTimeout is the time to finish requests under way after SIGTERM.
 	drainTimeout = 5 * time.Second

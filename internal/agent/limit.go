@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// limitedListener accepts a connection only when there are less than its limit.
+// limitedListener limits the number of open connections. Further connections wait in the listen queue.
 type limitedListener struct {
 	*net.TCPListener
 	open   chan struct{}

@@ -32,7 +32,7 @@ type Pod struct {
 	Name string
 	// Workload that the pod belongs to; zero if it is of no kind that can be restarted.
 	Workload Workload
-	// Created is when the pod was given to a node. Started is the same once the kubelet has taken it up, zero before.
+	// Created is when the pod was scheduled. Started is the same time when the kubelet has accepted the pod, and zero before.
 	Created, Started time.Time
 	// Terminating: the pod is being deleted.
 	Terminating bool
@@ -173,10 +173,10 @@ func scheduledAt(pod *corev1.Pod) time.Time {
 	return at
 }
 
-// apiClock translates times of a pod's node to the API server's clock. A kubelet takes up a pod within a moment of its
-// being given to the node. So a container started as long after that as it did, by the node's own clock, after the
-// kubelet took up the pod. How wrong the node's clock is plays no part, as long as it is as wrong all the time. Where the
-// kubelet took longer, the result is too early.
+// apiClock returns a function that converts a time of the node's clock to the API server's clock. The kubelet accepts a pod
+// (status.startTime, by the node's clock) shortly after it is scheduled (by the API server's clock). So the time between the
+// two starts, by the node's clock, is added to the time of scheduling. A constant error of the node's clock does not matter.
+// If the kubelet accepted the pod late, the result is too early.
 func apiClock(pod *corev1.Pod) func(nodeTime time.Time) time.Time {
 	scheduled := scheduledAt(pod)
 	return func(nodeTime time.Time) time.Time {
@@ -187,7 +187,8 @@ func apiClock(pod *corev1.Pod) func(nodeTime time.Time) time.Time {
 	}
 }
 
-// endOf says that a pod ends by itself: its containers are not started for ever, or it has a deadline. Empty if it does not.
+// endOf returns the encoded deadline of a pod that terminates by itself, by its restartPolicy or its deadline; empty for
+// others.
 func endOf(pod *corev1.Pod) string {
 	switch policy, deadline := pod.Spec.RestartPolicy, pod.Spec.ActiveDeadlineSeconds; {
 	case deadline != nil:
@@ -206,7 +207,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// readsOf is what a whole pod reads; nothing once it has ended.
+// readsOf returns the Secrets that a pod, not stripped, reads; nil if the pod has terminated.
 func readsOf(pod *corev1.Pod) map[string]Read {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Workload names what pods are made by, within a namespace.
+// Workload is the workload that controls pods, within a namespace.
 type Workload struct{ Kind, Name string }
 
 func (w Workload) String() string { return w.Kind + " " + w.Name }
@@ -40,7 +40,7 @@ var kinds = map[string]schema.GroupVersion{
 	"CloneSet":    {Group: "apps.kruise.io", Version: "v1alpha1"},
 }
 
-// templateHashes are the labels that tell whose ReplicaSet a pod's is: its name is the workload's and the label's value.
+// templateHashes are the pod labels that identify the owner of a ReplicaSet, whose name is <workload>-<value of the label>.
 var templateHashes = map[string]string{
 	appsv1.DefaultDeploymentUniqueLabelKey: "Deployment",
 	"rollouts-pod-template-hash":           rolloutKind,
@@ -150,8 +150,8 @@ func (s State) keeps(pod string) bool {
 // issuance alone, so that asking for it twice restarts nothing twice.
 func (i Issuance) restartAt() time.Time { return i.WrittenAt.Add(settle).Truncate(time.Second) }
 
-// RestartPatch is the JSON merge patch that restarts a workload for an issuance, if nobody has written to the workload since it
-// was seen.
+// RestartPatch returns the JSON merge patch that restarts a workload for an issuance. It fails if the workload has changed
+// since it was read.
 func (w Workload) RestartPatch(issuance Issuance, annotation RestartAnnotation, state State, resourceVersion string) []byte {
 	type object = map[string]any
 	annotated := object{"metadata": object{"annotations": annotation.annotations()}}

@@ -10,12 +10,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// fairOrder is the order in which requests leave the queue. The next one is of the namespace that has the fewest requests
-// under way; of several such namespaces, of the one that has waited longest. Within a namespace it is first in, first out, but
-// for requests that are preferred. A namespace has no more requests under way than it leaves free workers for the others: the
-// first has half of the workers, the next half of what is left then, and so on, but at least one while any worker is free. So
-// a namespace whose requests are many, or slow, delays its own. It takes several namespaces whose requests hang, six for 32
-// workers, to occupy them all. It implements workqueue.Queue, and is safe for concurrent use.
+// fairOrder determines the order of requests. The next request belongs to the namespace with the fewest running requests. Of
+// several such namespaces, it belongs to the one that has waited longest. Within a namespace, preferred requests come first,
+// and the others are first in, first out. A namespace has no more running requests than it leaves workers free: the first
+// has half of the workers, the next half of the rest, and so on, but at least one while a worker is free. So many or slow
+// requests of a namespace delay only that namespace. For 32 workers, requests of six namespaces must hang to occupy all of
+// them. fairOrder implements workqueue.Queue. It is safe for concurrent use.
 type fairOrder struct {
 	workers    int
 	mu         sync.Mutex
@@ -104,7 +104,7 @@ func (o *fairOrder) Pop() reconcile.Request {
 	return request
 }
 
-// ended says that a request of a namespace is no longer under way.
+// ended records that a running request of a namespace has ended.
 func (o *fairOrder) ended(namespace string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

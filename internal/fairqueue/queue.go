@@ -16,8 +16,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 )
 
-// One object is reconciled ReconcileBurst times at once and then once every ReconcileEvery, whatever the cause: an event, a
-// retry or a time that has come. The bound belongs to the name, and outlives the object.
+// One object is reconciled in a burst of ReconcileBurst, and then once per ReconcileEvery, for events, retries and requeues
+// alike. AddFirst is exempt. The limit belongs to the name, so that deleting and creating the object does not reset it.
 const (
 	ReconcileBurst = 10
 	ReconcileEvery = 10 * time.Second
@@ -82,7 +82,7 @@ func (q *Queue) AddFirst(request reconcile.Request) {
 	q.TypedDelayingInterface.Add(request)
 }
 
-// Get waits for a request whose turn has come. What was delayed for the same object until now is settled by it.
+// Get waits for the next request. It removes a delayed request for the same object, because this reconcile replaces it.
 func (q *Queue) Get() (request reconcile.Request, shutdown bool) {
 	request, shutdown = q.TypedDelayingInterface.Get()
 	if !shutdown {

@@ -52,8 +52,9 @@ type Sources struct {
 	Budget  *ratelimit.Budget
 }
 
-// Register registers all metrics of the operator. Those about StsCredentials are exposed by the leader alone, so that two
-// replicas do not count twice; elected is closed once this one leads.
+// Register registers the metrics of this package; the counter of restarts is registered separately, see rollout.NewResults.
+// Only the leader exposes the metrics of StsCredentials, so that they are not counted twice. elected is closed when this
+// replica is the leader.
 func (m *Metrics) Register(registry prometheus.Registerer, from Sources, elected <-chan struct{}) error {
 	var errs []error
 	for _, collector := range []prometheus.Collector{

@@ -13,17 +13,19 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// ExpiredSeconds sums up the time that credentials spend past their expiry. Reconciles report to it: there is one at each
-// expiry, and at each change. It keeps those alone that are expired now. It is safe for concurrent use; the zero value works.
+// ExpiredSeconds counts the seconds during which credentials were expired. Each reconcile updates it; each expiration and
+// each change of an object triggers a reconcile. It holds only objects that are expired now. It is safe for concurrent use.
+// The zero value is ready to use.
 type ExpiredSeconds struct {
 	mu    sync.Mutex
 	since map[types.NamespacedName]time.Time
-	past  float64 // seconds of those that are so no more
+	past  float64 // total of the expired periods that have ended, in seconds
 	last  float64 // what seconds returned last
 }
 
-// Reconciling takes in an object as the last reconcile left it. What happened before this process saw it, or
-// under another spec, is not counted: another process may have counted that, or it was suspended.
+// Reconciling updates the count at the start of a reconcile, from the status that the last reconcile wrote. If seen is
+// false, time before now is not counted: an earlier leader may have counted it, or the StsCredential was suspended under an
+// earlier spec.
 func (e *ExpiredSeconds) Reconciling(c *v1alpha1.StsCredential, seen bool, now time.Time) {
 	var from time.Time
 	if !seen {
@@ -32,7 +34,7 @@ func (e *ExpiredSeconds) Reconciling(c *v1alpha1.StsCredential, seen bool, now t
 	e.Reconciled(c, from, now)
 }
 
-// Reconciled takes in an object that has been as it is since from, as far as is known.
+// Reconciled updates the count from the current status of an object. Expired time before from is not counted.
 func (e *ExpiredSeconds) Reconciled(c *v1alpha1.StsCredential, from, now time.Time) {
 	key := client.ObjectKeyFromObject(c)
 	expiry := c.Status.ExpiresAt
@@ -54,7 +56,7 @@ func (e *ExpiredSeconds) Reconciled(c *v1alpha1.StsCredential, from, now time.Ti
 	e.since[key] = from
 }
 
-// Over ends what is counted of an object, if anything is.
+// Over ends the expired period of an object, if there is one.
 func (e *ExpiredSeconds) Over(key types.NamespacedName, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

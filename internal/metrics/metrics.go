@@ -13,7 +13,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// Metrics counts what one operator does. No label has values that a tenant chooses.
+// Metrics holds the counters and histograms of one process. No label has values that users of a namespace choose.
 type Metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec

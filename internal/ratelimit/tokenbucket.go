@@ -14,11 +14,11 @@ import (
 // maxKeys is how many keys are remembered per generation. Two generations exist at a time: some 5 MiB at most.
 const maxKeys = 1 << 16
 
-// Buckets holds a token bucket for each key. A bucket belongs to its key whatever the key stands for: a Kubernetes object
-// that is deleted and created again under the same name finds the bucket as it left it. A key costs memory from its first
-// token on until its bucket has been full for a while: the same for a long key as for a short one, because a key is stored as
-// a 64-bit hash. Two keys with the same hash share a bucket. Nobody can choose such keys, because the hash has a random seed,
-// and among as many keys as are remembered there is such a pair once in 2 * 10^9 times. Buckets is safe for concurrent use.
+// Buckets holds a token bucket for each key. Deleting and creating a Kubernetes object under the same name does not refill
+// its bucket. A key uses memory from its first token until some time after its bucket is full again. It is stored as a
+// 64-bit hash, so its length does not matter. Two keys with the same hash share a bucket: with the maximum number of keys,
+// the probability is 1 in 2 * 10^9. The hash has a random seed, so a client cannot choose such keys. Buckets is safe for
+// concurrent use.
 type Buckets[K comparable] struct {
 	every time.Duration
 	burst time.Duration // every times the size of a bucket

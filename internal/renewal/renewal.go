@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// minWait is the least time between an issue and the renewal planned for it, for lifetimes of which it is less than
-	// a quarter; it is also what renewBefore must leave of duration.
+	// minWait is the minimum time between an issuance and its planned renewal. If a quarter of the lifetime is shorter, that is
+	// the minimum. It is also the minimum difference between spec.duration and spec.renewBefore.
 	minWait = 5 * time.Minute
 	// minMargin is the least time between a planned renewal and expiry, for lifetimes of which it is less than a tenth.
 	minMargin = 30 * time.Second
@@ -21,7 +21,7 @@ const (
 	// which at least minWait is left then. Some SDKs refresh up to 15 minutes before expiry and fail where nothing answers, and
 	// the kubelet takes up to 2½ minutes to update a volume.
 	servedLife = 20 * time.Minute
-	// clockTolerance is how far before its own issue a record may be looked at without doubting the clock.
+	// clockTolerance is how far in the future the issue time of a record may be before the local clock counts as behind.
 	clockTolerance = 10 * time.Second
 )
 
@@ -43,9 +43,9 @@ type Facts struct {
 	// RenewEarly: a workload that reads these credentials is about to be restarted for others, so that they are renewed
 	// early instead of causing a restart of their own. See Early.
 	RenewEarly bool
-	// Seed tells credentials apart, so that they do not renew in step: the object's UID.
+	// Seed is the UID of the StsCredential. It spreads renewals, so that StsCredentials do not renew at the same time.
 	Seed string
-	// Record is what the Secret says of itself; nil if there is no Secret, or none with a whole record.
+	// Record is the record on the Secret; nil if there is no Secret, or if its record is incomplete.
 	Record *credentials.Record
 	// Foreign: the record is another credential's.
 	Foreign bool
@@ -76,7 +76,7 @@ const (
 	CauseEdited         Cause = "Edited"
 )
 
-// Repair reports whether the cause is a Secret that somebody deleted or edited, rather than time or a wish.
+// Repair reports whether the cause is drift: another client deleted or edited the Secret.
 func (c Cause) Repair() bool {
 	return c == CauseNoRecord || c == CauseForeignRecord || c == CauseEdited
 }
@@ -127,7 +127,7 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 		{CauseRequested, f.RenewRequest != "" && f.RenewRequest != r.HandledRenewRequest},
 		{CauseDue, !now.Before(renewAt)},
 		{CauseEarly, f.RenewEarly},
-		// A clock before the issue cannot be trusted to notice expiry. STS's answer corrects it.
+		// If the clock is behind the issuance, an expiration could be missed. The response of STS corrects the clock.
 		{CauseClockBehind, now.Before(r.IssuedAt.Add(-clockTolerance))},
 		{CauseEdited, f.Edited},
 	} {
@@ -138,8 +138,8 @@ func (f Facts) cause(now, renewAt time.Time) Cause {
 	return ""
 }
 
-// renewAt counts back from the expiry that STS returned, shrinks renewBefore in proportion where STS gave less than was
-// asked for, and spreads credentials over a tenth of the lifetime, always earlier.
+// renewAt returns the renewal time: renewBefore and a jitter before the expiration that STS returned. If STS returned a
+// shorter lifetime than requested, renewBefore is reduced in proportion. The jitter is at most a tenth of the lifetime.
 func (f Facts) renewAt() time.Time {
 	lifetime := f.Record.ExpiresAt.Sub(f.Record.IssuedAt)
 	before := lifetime / 3

@@ -48,8 +48,8 @@ func valuesOf(s credentials.Credentials, role, region string) values {
 // format makes a ready-made set of keys.
 type format func(values) map[string]string
 
-// formats are the sets that spec.secret.formats chooses from. What their keys are called is the readers' affair:
-// docs/workloads.md says for each where that was looked up and which program it was tried with.
+// formats are the formats of spec.secret.formats. The programs that read the Secret determine the names of the keys:
+// docs/workloads.md lists the source of each format, and the program that it was tested with.
 var formats = map[v1alpha1.SecretFormat]format{
 	v1alpha1.FormatSDK:        triple(KeyAccessKeyID, KeyAccessKeySecret, KeySecurityToken),
 	v1alpha1.FormatTablestore: triple("TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"),
@@ -121,8 +121,8 @@ func external(v values) map[string]string {
 	return map[string]string{"external.json": document(p)}
 }
 
-// ini is without the "enable = true" of other profiles: the V1.0 SDK for Java would take a profile that has it and leave
-// the token out, as it knows no type sts_token.
+// ini returns a credentials file without "enable = true". With that line, the V1.0 SDK for Java would use the profile
+// without its token, because it does not support the type sts_token.
 func ini(v values) map[string]string {
 	return map[string]string{"credentials": strings.Join([]string{
 		"[default]",

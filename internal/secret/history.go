@@ -29,9 +29,10 @@ type WriteOptions struct {
 	Before *Record
 }
 
-// replacedBy returns the earlier credentials of a Secret after credentials issued at issuedAt replace those of this record: the
-// ones that are still valid then, oldest first, and before them the last one that is not, which stands for all earlier ones. If
-// there are too many, the oldest valid ones are dropped, and pods that use them count as using older ones.
+// replacedBy returns the earlier credentials of a Secret, oldest first, after credentials issued at issuedAt have replaced
+// those of this record. The list contains the credentials that are still valid at issuedAt and, before them, the last
+// expired ones, which represent all expired ones. If the list is too long, the oldest valid entries are dropped; pods that
+// use them then count as users of the entry before them.
 func (r *Record) replacedBy(issuedAt time.Time) []credentials.Replaced {
 	if r == nil {
 		return nil

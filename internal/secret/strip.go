@@ -44,9 +44,9 @@ const (
 )
 
 // Strip is a cache transform. It replaces the data of a Secret by its hash, and keeps only the metadata that the operator
-// reads, each value within a bound. So the operator's memory holds no credentials, and does not grow with the size of Secrets.
-// A value that exceeds its bound still does afterwards, and so is never valid. Read and Patch need stripped Secrets. Other
-// objects, and stripped Secrets, are returned unchanged.
+// reads, each value within a bound. So the operator's memory holds no credentials, and does not grow with the size of
+// Secrets. A value that exceeds its bound is cut to one byte more than the bound, so that it never counts as valid. Read and
+// Patch need stripped Secrets. Other objects, and stripped Secrets, are returned unchanged.
 func Strip(object any) (any, error) {
 	s, ok := object.(*corev1.Secret)
 	if !ok || s.StringData != nil {

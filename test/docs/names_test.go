@@ -112,6 +112,9 @@ func TestMetrics(t *testing.T) {
 	var code, told []string
 	files, err := filepath.Glob(filepath.Join(repository(t), "controllers", "*", "*.go"))
 	must(t, err)
+	more, err := filepath.Glob(filepath.Join(repository(t), "internal", "metrics", "*.go"))
+	must(t, err)
+	files = append(files, more...)
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		must(t, err)
