@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// checkTimeout is less than the second that the kubelet gives a probe, so that it can say what is missing.
+// checkTimeout is less than the second that the kubelet gives a probe by default, so that it can print what is missing.
 const checkTimeout = 800 * time.Millisecond
 
 // Check asks the agent that runs with this configuration. An error says why it serves no credentials, in one line.

@@ -168,7 +168,7 @@ func (w Workload) RestartPatch(issuance Issuance, annotation RestartAnnotation, 
 	}
 	raw, err := json.Marshal(patch)
 	if err != nil {
-		panic("rollout: a patch made of strings cannot be encoded: " + err.Error())
+		panic("consumers: a patch made of strings cannot be encoded: " + err.Error())
 	}
 	return raw
 }
