@@ -275,7 +275,7 @@ func TestWaitingForATurnReadsNothing(t *testing.T) {
 			}
 			env.WantCondition(late, v1alpha1.ConditionReady, status, tt.reason, "")
 			if tt.reason == v1alpha1.ReasonSecretConflict && len(env.Secret("late").Data) != 0 {
-				t.Error("somebody else's Secret was written to")
+				t.Error("the Secret of another owner was written to")
 			}
 			reads = 0
 			env.Must(client.IgnoreNotFound(api.Delete(env.Context(), foreignSecret(env, "late"))))

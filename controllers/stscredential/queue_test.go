@@ -46,8 +46,8 @@ func (env *environment) stepToNextCall(token time.Duration) {
 	})
 }
 
-// While the budget is short, an operator at work serves the earliest expiry first, whoever came first; those that go or
-// are wanted no more hold up nobody, and new ones get their turn.
+// While the call budget is short, the earliest expiry is served first, in whatever order the calls arrived. StsCredentials that
+// are deleted or suspended delay no others, and first issuances get their turn.
 func TestTheEarliestExpiryIsServedFirst(t *testing.T) {
 	const token = 10 * time.Second
 	env := newEnvironment(t)

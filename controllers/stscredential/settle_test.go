@@ -57,7 +57,7 @@ func TestSettleRaces(t *testing.T) {
 				env.EditSecret("orders", func(s *corev1.Secret) { s.Annotations = nil })
 				return nil
 			}, 2},
-		{"put right by somebody else", func(env *environment, _ *v1alpha1.StsCredential) {
+		{"corrected by another client", func(env *environment, _ *v1alpha1.StsCredential) {
 			env.EditSecret("orders", func(s *corev1.Secret) { delete(s.Labels, "app.kubernetes.io/managed-by") })
 		}, func(env *environment) error {
 			env.EditSecret("orders", func(s *corev1.Secret) { s.Labels["app.kubernetes.io/managed-by"] = "sts-credential-operator" })

@@ -70,7 +70,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd string, options 
 		"kube-apiserver", slices.Concat(flags, options.APIServerFlags)...)
 }
 
-// serves tells whether the API server is ready. Its /readyz does not wait for the namespaces that it creates at first.
+// serves reports whether the API server is ready. Its /readyz does not wait for the namespaces that it creates at first.
 func serves(ctx context.Context, client kubernetes.Interface) error {
 	if _, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 		return err

@@ -26,7 +26,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// The agent follows the kubelet's update at once, without a poll, and tells of each in one line without a value.
+// The agent follows the kubelet's update at once, without a poll, and logs each as one line without a value.
 func TestSwapIsFollowed(t *testing.T) {
 	w := newWorld(t)
 	w.start()
@@ -183,7 +183,7 @@ func TestNoValueIsLogged(t *testing.T) {
 	}
 }
 
-// A request under way is answered when the agent is told to end. Afterwards it is away.
+// After SIGTERM the agent answers the running request, and then no more.
 func TestRequestsUnderWayAreFinished(t *testing.T) {
 	w := newWorld(t)
 	w.swap(1, issuance(1, begin.Add(time.Hour)))

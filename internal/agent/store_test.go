@@ -113,7 +113,7 @@ func TestUnavailable(t *testing.T) {
 				t.Errorf("%d %s, want %q", got.status, got.body, tt.want)
 			}
 			if all := got.body + w.logged(); strings.Contains(all, "hush") || strings.Contains(all, "STS.") {
-				t.Errorf("a value is told: %s", all)
+				t.Errorf("a value is logged: %s", all)
 			}
 		})
 	}

@@ -60,7 +60,7 @@ func newInjectingCluster(t *testing.T) *cluster {
 	return c
 }
 
-// serves tells whether the API server serves MutatingAdmissionPolicy in a version.
+// serves reports whether the API server serves MutatingAdmissionPolicy in a version.
 func (c *cluster) serves(apiVersion string) bool {
 	c.Helper()
 	version, err := schema.ParseGroupVersion(apiVersion)

@@ -11,7 +11,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -142,14 +141,7 @@ func (w *world) operatorAway() {
 func (w *world) onlyUnlabelledRestarts() {
 	w.Helper()
 	c := w.dock()
-	if !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) {
-		w.Fatalf("not ready: %+v", c.Status.Conditions)
-	}
-	for _, kind := range []string{v1alpha1.ConditionRenewalFailing, v1alpha1.ConditionRolloutFailing, v1alpha1.ConditionPodsStale} {
-		if told := meta.FindStatusCondition(c.Status.Conditions, kind); told != nil {
-			w.Fatalf("%+v", told)
-		}
-	}
+	w.requireHealthy(c)
 	if c.Status.Consumers.Stale > 1 {
 		w.Fatalf("consumers %+v, and only one workload can be stale", c.Status.Consumers)
 	}

@@ -85,20 +85,26 @@ func (w *world) fourReaders() {
 
 var staleMetric = regexp.MustCompile(`(?m)^stscredential_stale_pods{name="depot",namespace="depot"} [1-9]`)
 
+// requireHealthy requires Ready, and no condition that reports a problem.
+func (w *world) requireHealthy(c *v1alpha1.StsCredential) {
+	w.Helper()
+	if !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) {
+		w.Fatalf("not ready: %+v", c.Status.Conditions)
+	}
+	for _, kind := range []string{v1alpha1.ConditionRenewalFailing, v1alpha1.ConditionRolloutFailing, v1alpha1.ConditionPodsStale} {
+		if problem := meta.FindStatusCondition(c.Status.Conditions, kind); problem != nil {
+			w.Fatalf("%+v", problem)
+		}
+	}
+}
+
 // threeLifetimes watches what happens after each renewal.
 func (w *world) threeLifetimes() {
 	staleTold, staleMetered := false, false
 	for start := time.Now(); time.Since(start) < lifetimes*briefly; w.sleep(time.Second) {
 		w.inStep()
 		c := w.depot()
-		if !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) {
-			w.Fatalf("not ready: %+v", c.Status.Conditions)
-		}
-		for _, kind := range []string{v1alpha1.ConditionRenewalFailing, v1alpha1.ConditionRolloutFailing, v1alpha1.ConditionPodsStale} {
-			if told := meta.FindStatusCondition(c.Status.Conditions, kind); told != nil {
-				w.Fatalf("%+v", told)
-			}
-		}
+		w.requireHealthy(c)
 		if c.Status.Consumers.Stale > 0 {
 			staleTold = true
 			staleMetered = staleMetered || staleMetric.MatchString(w.restartsMetrics())
