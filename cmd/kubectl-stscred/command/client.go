@@ -1,0 +1,63 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+const (
+	// clientQPS and clientBurst limit the requests per second to the API server.
+	clientQPS, clientBurst = 50, 100
+	// pageSize is the number of objects in one answer of the API server.
+	pageSize = 500
+)
+
+var scheme = runtime.NewScheme()
+
+func init() {
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+}
+
+// client returns a client with the rights of the user.
+func (o *options) client() (client.Client, error) {
+	config, err := o.config.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// namespace returns the namespace of the flags or of the current context; empty if all are asked for.
+func (o *options) namespace(all bool) (string, error) {
+	if all {
+		return "", nil
+	}
+	namespace, _, err := o.config.ToRawKubeConfigLoader().Namespace()
+	return namespace, err
+}
+
+// listAll lists all objects in pages, and calls add after each with that page in list.
+func listAll(ctx context.Context, c client.Reader, list client.ObjectList, add func() error, opts ...client.ListOption) error {
+	for next := ""; ; {
+		if err := c.List(ctx, list, append([]client.ListOption{client.Limit(pageSize), client.Continue(next)}, opts...)...); err != nil {
+			return err
+		}
+		if err := add(); err != nil {
+			return err
+		}
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
