@@ -98,7 +98,7 @@ func parse(arguments []string, getenv func(string) string, stderr io.Writer) (ag
 	token := flags.String("token", "",
 		"Path segment that a caller must know: 16 to 128 letters, digits, '.', '_' and '-'. Environment variable "+agent.EnvToken+".")
 	flags.BoolVar(&config.AllowNonLoopback, "allow-non-loopback", false,
-		"Allow an address to listen on that is not loopback, so that other pods and machines can ask, too.")
+		"Allow an address to listen on that is not loopback, so that other pods and machines can call the agent.")
 	if err := flags.Parse(arguments); err != nil {
 		return config, err
 	}

@@ -77,7 +77,7 @@ func run(ctx context.Context, s *settings) error {
 	if s.whoami {
 		return printIdentity(ctx, os.Stdout, client, operator)
 	}
-	ctrl.Log.Info("start", "version", version, "commit", commit)
+	ctrl.Log.Info("Starting the operator", "version", version, "commit", commit)
 	config, err := newConfig(s)
 	if err != nil {
 		return err

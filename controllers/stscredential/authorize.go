@@ -22,7 +22,7 @@ import (
 func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential, request credentials.Request, clusterName string) (access, error) {
 	namespace := namespaceMetadata()
 	if err := cached.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err != nil {
-		return access{}, fmt.Errorf("read namespace %s: %w", c.Namespace, err)
+		return access{}, fmt.Errorf("failed to read namespace %s: %w", c.Namespace, err)
 	}
 	terminating := !namespace.DeletionTimestamp.IsZero()
 	if c.Spec.Identity != nil {
@@ -30,7 +30,7 @@ func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredent
 	}
 	var grants v1alpha1.StsRoleGrantList
 	if err := cached.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
-		return access{}, fmt.Errorf("list StsRoleGrants: %w", err)
+		return access{}, fmt.Errorf("failed to list StsRoleGrants: %w", err)
 	}
 	prefix := v1alpha1.SessionPrefix(clusterName, c.Namespace)
 	verdict := grant.Decide(grants.Items, grant.Request{
@@ -55,7 +55,7 @@ func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredent
 	policy, err := rampolicy.Compact(verdict.Policy.Raw)
 	allowed.imposedPolicy = policy
 	if err != nil {
-		return allowed, newError(v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant %s cannot be used, a cluster admin must correct it: %v", verdict.GrantName, err)
+		return allowed, newError(v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant %s is invalid: %v. Ask a cluster administrator to correct it", verdict.GrantName, err)
 	}
 	return allowed, nil
 }

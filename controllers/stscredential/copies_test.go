@@ -101,8 +101,8 @@ func TestCopyIsTold(t *testing.T) {
 		owned   bool
 		message string
 	}{
-		{"with its owner", true, "is a copy of Secret %s/orders, so it is left as it is: choose another spec.secret.name or delete the Secret"},
-		{"without owner", false, "is a copy of Secret %s/orders, so it is left as it is: choose another spec.secret.name, delete the Secret, or let its owner consent with the annotation sts.alibabacloud.com/adopt: orders"},
+		{"with its owner", true, "is a copy of Secret %s/orders. Choose another spec.secret.name or delete the Secret"},
+		{"without owner", false, "is a copy of Secret %s/orders. Choose another spec.secret.name, delete the Secret, or let its owner consent with the annotation sts.alibabacloud.com/adopt: orders"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := newEnvironment(t)

@@ -48,7 +48,7 @@ func suspended(t target, d renewal.Decision) error {
 	if !t.credential.Spec.Suspend || d.Usable {
 		return nil
 	}
-	return newError(v1alpha1.ReasonSuspended, "spec.suspend is true and the Secret holds no valid credentials for this spec: set it to false to have them issued")
+	return newError(v1alpha1.ReasonSuspended, "the Secret holds no valid credentials for this spec: spec.suspend is true. Set it to false")
 }
 
 // lifeLeft is how long the credentials in the Secret go on working; 0 if they do not.

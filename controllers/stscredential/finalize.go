@@ -62,7 +62,7 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 		return nil
 	}
 	if !secret.Removable(e.secret, c) {
-		notCleaned(recorder, c, name, "it was edited since")
+		notCleaned(recorder, c, name, "another client has edited it. Remove the keys of the credentials")
 		return nil
 	}
 	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, secret.RemovalPatch(e.secret)))
@@ -71,7 +71,7 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 	}
 	why, transient := apiserver.Describe(err)
 	if transient {
-		return fmt.Errorf("take what was written out of Secret %s/%s: %s", c.Namespace, name, why)
+		return fmt.Errorf("failed to remove the credentials from Secret %s/%s: %s", c.Namespace, name, why)
 	}
 	notCleaned(recorder, c, name, why)
 	return nil
@@ -80,5 +80,5 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 // notCleaned records an event on credentials that stay in an adopted Secret.
 func notCleaned(recorder events.EventRecorder, c *v1alpha1.StsCredential, name, why string) {
 	recorder.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
-		"what was written to Secret %s stays there until it expires, since it cannot be taken out: %s", name, why)
+		"failed to remove the credentials from Secret %s, which keeps them until they expire: %s", name, why)
 }

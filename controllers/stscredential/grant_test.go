@@ -92,7 +92,7 @@ func TestGrantPolicy(t *testing.T) {
 	env.reconcile(c)
 	env.WantCalls(3)
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant "+env.Namespace+" cannot be used")
+	env.WantCondition(c, v1alpha1.ConditionRenewalFailing, metav1.ConditionTrue, v1alpha1.ReasonRoleNotGranted, "the policy of StsRoleGrant "+env.Namespace+" is invalid: ")
 }
 
 func TestNamespaceLabels(t *testing.T) {

@@ -89,7 +89,7 @@ func (a roleAssumer) identityOf(ctx context.Context, t target) (identity.Identit
 		return a.accessKeys.Identity(ctx, t.credential.Namespace, *who.AccessKey)
 	case a.serviceAccounts == nil:
 		return identity.Identity{}, &identity.UnavailableError{Source: "ServiceAccount " + who.ServiceAccount.Name, Class: sts.Refused,
-			NextStep: "the operator may not ask for tokens of ServiceAccounts: a cluster admin switches it on with the flag --service-account-identity and the right to create serviceaccounts/token"}
+			NextStep: "the operator may not request tokens of ServiceAccounts. Ask a cluster administrator to set --service-account-identity and to grant the permission to create serviceaccounts/token"}
 	}
 	return a.serviceAccounts.Identity(ctx, t.credential.Namespace, *who.ServiceAccount)
 }
@@ -120,7 +120,8 @@ func (a roleAssumer) identify(ctx context.Context, who identity.Identity, claim 
 // acquire takes a call from the budget of an account, or returns how long to wait for it. Each call counts for the object's pace.
 func (a roleAssumer) acquire(account string, claim ratelimit.Claim, pace *callPace) error {
 	if wait := a.budget.Acquire(account, claim); wait > 0 {
-		queued := waitFor(wait, "the call to STS waits for its turn in the budget of the account (--sts-qps), or for the end of STS's throttling")
+		queued := waitFor(wait, "the call to STS waits: the call budget of the account (--sts-qps) is used up, or STS throttles the account. "+
+			"The operator retries; if it persists, raise --sts-qps within the account's quota")
 		queued.queued = true
 		return queued
 	}

@@ -225,7 +225,7 @@ func TestSuspend(t *testing.T) {
 	never := env.CreateCredential("never", suspend)
 	env.reconcile(never)
 	env.WantCalls(0)
-	env.WantCondition(never, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "set it to false")
+	env.WantCondition(never, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "Set it to false")
 	env.WantCondition(never, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "")
 
 	c := env.CreateCredential("orders")

@@ -84,7 +84,7 @@ func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (
 		if client.IgnoreNotFound(err) == nil {
 			return true, nil
 		}
-		return false, fmt.Errorf("read StsCredential %s/%s: %w", s.Namespace, name, err)
+		return false, fmt.Errorf("failed to read StsCredential %s/%s: %w", s.Namespace, name, err)
 	}
 	return !holder.DeletionTimestamp.IsZero() || holder.SecretName() != s.Name, nil
 }
@@ -93,7 +93,7 @@ func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (
 // go on.
 func conflictWith(found *corev1.Secret, credential string) error {
 	return newError(v1alpha1.ReasonSecretConflict,
-		"Secret %s exists and %s, so it is left as it is: choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(conflictRetry)
+		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(conflictRetry)
 }
 
 // whoseSecret says why a Secret is not this StsCredential's.
@@ -110,9 +110,9 @@ func whoseSecret(found *corev1.Secret) string {
 	case controller != nil:
 		return fmt.Sprintf("belongs to %s %s", controller.Kind, controller.Name)
 	case secret.RecordedFor(found) != "":
-		return "belongs to StsCredential " + secret.RecordedFor(found) + " by its record"
+		return "belongs to StsCredential " + secret.RecordedFor(found) + ", by its record"
 	}
-	return "is not this StsCredential's"
+	return "does not belong to this StsCredential"
 }
 
 // wayOut returns the other next steps of the conflict's message, beside choosing another name.
@@ -136,7 +136,7 @@ func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e exis
 	var users v1alpha1.StsCredentialList
 	err := cached.List(ctx, &users, client.InNamespace(t.credential.Namespace), client.MatchingFields{byIdentity: e.secret.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return fmt.Errorf("list the StsCredentials that use Secret %s/%s: %w", t.credential.Namespace, e.secret.Name, err)
+		return fmt.Errorf("failed to list the StsCredentials that use Secret %s/%s: %w", t.credential.Namespace, e.secret.Name, err)
 	}
 	if len(users.Items) > 0 {
 		return newError(v1alpha1.ReasonSecretConflict,

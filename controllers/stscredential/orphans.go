@@ -26,12 +26,12 @@ func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsC
 	var secrets corev1.SecretList
 	err := cached.List(ctx, &secrets, client.InNamespace(c.Namespace), client.MatchingFields{byCredential: string(c.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return nil, fmt.Errorf("list the Secrets of %s/%s: %w", c.Namespace, c.Name, err)
+		return nil, fmt.Errorf("failed to list the Secrets of %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	if c.Name != c.SecretName() {
 		var same corev1.Secret
 		if err := cached.Get(ctx, client.ObjectKeyFromObject(c), &same); client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("read Secret %s/%s: %w", c.Namespace, c.Name, err)
+			return nil, fmt.Errorf("failed to read Secret %s/%s: %w", c.Namespace, c.Name, err)
 		}
 		secrets.Items = append(secrets.Items, same)
 	}

@@ -133,6 +133,6 @@ func (p *pace) done(key string, now time.Time) {
 // pacedCorrection returns the message for a correction that is delayed because the operator made one shortly before. at is
 // the time of the correction, by STS's clock.
 func pacedCorrection(t target, part string, at time.Time) string {
-	return fmt.Sprintf("another client changed Secret %s (%s) again: the operator corrects it at %s, since repeated corrections are paced. Stop the other client",
-		t.credential.SecretName(), part, at.UTC().Truncate(time.Second).Format(time.RFC3339))
+	return fmt.Sprintf("the correction of Secret %s waits until %s: another client changes %s repeatedly. Stop the other client",
+		t.credential.SecretName(), at.UTC().Truncate(time.Second).Format(time.RFC3339), part)
 }

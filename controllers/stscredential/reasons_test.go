@@ -90,7 +90,7 @@ func TestWhatTheOperatorHoldsBackIsInACondition(t *testing.T) {
 	edit()
 	next := env.reconcile(c).RequeueAfter
 	env.WantCalls(2)
-	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "another client changed Secret orders (its data or the operator's record) again: the operator corrects it at ")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "the correction of Secret orders waits until ")
 	version := c.ResourceVersion
 	env.Step(time.Second)
 	env.reconcile(c)
@@ -108,7 +108,7 @@ func TestWhatTheOperatorHoldsBackIsInACondition(t *testing.T) {
 	relabeled()
 	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "holds credentials of")
 	relabeled()
-	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "; another client changed Secret orders (its labels, annotations or owner) again")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, ": another client changes its labels, annotations or owner repeatedly. Stop the other client")
 	env.Step(time.Minute)
 	env.reconcile(c)
 	if ready := c.Status.Conditions[0].Message; strings.Contains(ready, "another client") {
@@ -124,7 +124,7 @@ func TestWaitingForTheBudgetIsInACondition(t *testing.T) {
 	env.Budget.Throttled(account, 2*time.Minute)
 	env.reconcile(c)
 	env.WantCalls(1)
-	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "waits for its turn in the budget")
+	env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "the call to STS waits: the call budget of the account (--sts-qps) is used up")
 }
 
 // Whatever STS, or what stands in its place, gives as an AccessKey ID, it is shown in a documented form only.

@@ -75,7 +75,7 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool, state *renewState) error {
 	now := r.clock.Now()
 	if t.terminating {
-		return newError(v1alpha1.ReasonSecretWriteFailed, "namespace %s is being deleted: nothing is issued for it any more", t.credential.Namespace).retry(conflictRetry)
+		return newError(v1alpha1.ReasonSecretWriteFailed, "no credentials are issued: namespace %s is being deleted. Use another namespace", t.credential.Namespace).retry(conflictRetry)
 	}
 	if last := state.calls.lastFailure(now); last != nil {
 		return last
@@ -112,7 +112,7 @@ func (r renewer) issueAndWrite(ctx context.Context, t target, e existing, d rene
 func (r renewer) issue(ctx context.Context, t target, e existing, d renewal.Decision, state *renewState) (credentials.Credentials, error) {
 	if wait := state.calls.untilCall(r.clock.Now()); wait > 0 {
 		return credentials.Credentials{}, waitFor(wait, fmt.Sprintf(
-			"the next call to STS waits: one object makes at most one call each %s, however often it is changed or a renewal is requested", callEvery))
+			"the call to STS waits: an StsCredential that has made %d calls may make one every %s. Change the spec and request renewals less often", callBurst, callEvery))
 	}
 	if state.refused {
 		if err := r.secrets.dryRun(ctx, t, e); err != nil {

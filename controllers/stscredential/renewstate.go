@@ -70,7 +70,7 @@ func (s *drift) explains(e existing, d renewal.Decision, now time.Time) bool {
 	if s.accessKeyID == "" || (!s.due.IsZero() && !now.Before(s.due)) {
 		return false
 	}
-	return d.Cause.Repair() || !e.intact || e.record.AccessKeyID != s.accessKeyID
+	return d.Cause.Drift() || !e.intact || e.record.AccessKeyID != s.accessKeyID
 }
 
 // adopt records what another process wrote, as long as this one wrote nothing.

@@ -39,7 +39,7 @@ func TestForeignSecretIsLeftAlone(t *testing.T) {
 			c := env.CreateCredential("orders")
 			next := env.reconcile(c)
 			env.WantCalls(tt.calls)
-			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "choose another spec.secret.name")
+			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "Choose another spec.secret.name")
 			env.WantCondition(c, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
 			if next.RequeueAfter != 5*time.Minute {
 				t.Errorf("requeue after %v, want a few minutes", next.RequeueAfter)

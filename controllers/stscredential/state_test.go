@@ -204,7 +204,7 @@ func TestMessagesAreCut(t *testing.T) {
 }
 
 // Tries that came early while little life was left do not put off the one after it.
-func TestHastenedTriesDoNotCount(t *testing.T) {
+func TestEarlyRetriesDoNotCount(t *testing.T) {
 	p := &callPace{seed: "a"}
 	for i := range 6 {
 		if delay := p.delay(sts.Refused, 30*time.Second); delay > refusedRush {

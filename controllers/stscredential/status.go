@@ -185,9 +185,9 @@ func (o outcome) ready(now time.Time) (ready metav1.Condition, recoverable bool)
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: o.err.reason, Message: o.err.message}, o.err.recoverable
 	case record != nil && o.existing.intact && !now.Before(record.ExpiresAt):
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired, Message: fmt.Sprintf(
-			"what Secret %s holds has expired: %s", o.existing.secret.Name, cmp.Or(wait, "new credentials are about to be issued"))}, true
+			"the credentials in Secret %s have expired; %s", o.existing.secret.Name, cmp.Or(wait, "the operator issues new credentials"))}, true
 	}
-	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(wait, "credentials are about to be issued")}, true
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonIssuing, Message: cmp.Or(wait, "the operator issues credentials")}, true
 }
 
 // recordEvents records an event for each change of a condition; routine renewals change none.

@@ -124,7 +124,7 @@ func checkWritten(before existing, written, sent *corev1.Secret, forReal bool) (
 // writeFailed returns the error for a Secret that the API server did not take.
 func writeFailed(want *corev1.Secret, err error) *reconcileError {
 	message, transient := apiserver.Describe(err)
-	failure := newError(v1alpha1.ReasonSecretWriteFailed, "Secret %s cannot be written: %s", want.Name, message)
+	failure := newError(v1alpha1.ReasonSecretWriteFailed, "failed to write Secret %s: %s", want.Name, message)
 	failure.recoverable = transient
 	return failure
 }
@@ -132,7 +132,7 @@ func writeFailed(want *corev1.Secret, err error) *reconcileError {
 // changedByAdmission returns the error for a Secret of which the API server made something else.
 func changedByAdmission(sent *corev1.Secret, what string) *reconcileError {
 	failure := newError(v1alpha1.ReasonSecretWriteFailed,
-		"Secret %s cannot be written as it must be: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them.",
+		"failed to write Secret %s: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them",
 		sent.Name, what, secret.UIDLabel)
 	failure.altered = true
 	return failure

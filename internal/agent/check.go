@@ -35,7 +35,7 @@ func Check(ctx context.Context, c Config) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String()+c.path(), nil)
 	if err != nil {
-		return errors.New("the address and the token make no URL")
+		return errors.New("the address and the token do not form a URL")
 	}
 	client := http.Client{ // without a proxy
 		Transport:     &http.Transport{DisableKeepAlives: true},

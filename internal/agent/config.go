@@ -28,10 +28,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("%s %q is not an IP address with a port. Write for example %s", EnvListen, c.Listen, DefaultListen)
 	}
 	if address.Port() == 0 {
-		return fmt.Errorf("%s %s has the port 0, which nobody can ask. Write for example %s", EnvListen, c.Listen, DefaultListen)
+		return fmt.Errorf("%s %s has the port 0, which no client can call. Write for example %s", EnvListen, c.Listen, DefaultListen)
 	}
 	if !isLoopback(address.Addr()) && !c.AllowNonLoopback {
-		return fmt.Errorf("%s %s is not a loopback address, so other pods could ask for the credentials. "+
+		return fmt.Errorf("%s %s is not a loopback address, so other pods could read the credentials. "+
 			"Write for example %s, or set --allow-non-loopback", EnvListen, c.Listen, DefaultListen)
 	}
 	return nil

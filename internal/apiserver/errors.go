@@ -20,28 +20,36 @@ func IsConflict(err error) bool {
 	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-// safeParts are the parts of the API server's messages that hold names and numbers only. The rest may quote a Secret, as
-// admission plug-ins do, or the URL of a request.
-var safeParts = regexp.MustCompile("exceeded quota: [a-z0-9.-]+" +
-	"|ValidatingAdmissionPolicy '[^']{1,253}' with binding '[^']{1,253}' denied request" +
-	"|admission webhook \"[^\"]{1,253}\" denied the request" +
-	"|field is immutable when `immutable` is set" +
-	"|because it is being terminated")
+// safeParts are the parts of the API server's messages that hold names and numbers only, with the next step. The rest may
+// quote a Secret, as admission plug-ins do, or the URL of a request.
+var safeParts = []struct {
+	pattern  *regexp.Regexp
+	nextStep string
+}{
+	{regexp.MustCompile("exceeded quota: [a-z0-9.-]+"), "Raise the quota"},
+	{regexp.MustCompile("ValidatingAdmissionPolicy '[^']{1,253}' with binding '[^']{1,253}' denied request"), "Allow the operator's request in the policy"},
+	{regexp.MustCompile("admission webhook \"[^\"]{1,253}\" denied the request"), "Allow the operator's request in the webhook"},
+	{regexp.MustCompile("field is immutable when `immutable` is set"), "Delete the object, and create it without `immutable`"},
+	{regexp.MustCompile("because it is being terminated"), "Use another namespace"},
+}
 
-// Describe returns a message for a failed request that quotes neither the object nor the request, and whether the error may
-// pass by itself.
+// Describe returns the cause of a failed request and, if it is known, the next step. The text quotes neither the object nor the
+// request. transient reports whether a retry may succeed.
 func Describe(err error) (message string, transient bool) {
 	if errors.Is(err, ErrContended) {
 		return err.Error(), true
 	}
 	var answered apierrors.APIStatus
 	if !errors.As(err, &answered) {
-		return "the API server did not answer; it is tried again", true
+		return "the API server did not answer; the operator retries", true
 	}
 	status := answered.Status()
 	message = fmt.Sprintf("%s (%d)", status.Reason, status.Code)
-	if safe := safeParts.FindString(status.Message); safe != "" {
-		message += ": " + safe
+	for _, part := range safeParts {
+		if safe := part.pattern.FindString(status.Message); safe != "" {
+			message += ": " + safe + ". " + part.nextStep
+			break
+		}
 	}
 	return message, !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err)
 }

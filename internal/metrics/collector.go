@@ -102,7 +102,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	defer cancel()
 	var credentials v1alpha1.StsCredentialList
 	if err := c.List(ctx, &credentials, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "list StsCredentials for metrics")
+		log.FromContext(ctx).Error(err, "Failed to list StsCredentials for metrics")
 		return
 	}
 	demand := 0.0

@@ -71,13 +71,13 @@ const (
 	CauseLayoutChanged  Cause = "LayoutChanged"
 	CauseRequested      Cause = "Requested"
 	CauseDue            Cause = "Due"
-	CauseEarly          Cause = "Hastened"
+	CauseEarly          Cause = "RenewEarly"
 	CauseClockBehind    Cause = "ClockBehind"
 	CauseEdited         Cause = "Edited"
 )
 
-// Repair reports whether the cause is drift: another client deleted or edited the Secret.
-func (c Cause) Repair() bool {
+// Drift reports whether the cause is drift: another client deleted or edited the Secret.
+func (c Cause) Drift() bool {
 	return c == CauseNoRecord || c == CauseForeignRecord || c == CauseEdited
 }
 

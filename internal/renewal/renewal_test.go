@@ -165,14 +165,14 @@ func TestRenewAtSpreadsAHerd(t *testing.T) {
 	}
 }
 
-func TestRepair(t *testing.T) {
+func TestDriftCauses(t *testing.T) {
 	for cause, want := range map[renewal.Cause]bool{
 		renewal.CauseNoRecord: true, renewal.CauseForeignRecord: true, renewal.CauseEdited: true,
 		renewal.CauseDue: false, renewal.CauseRequested: false, renewal.CauseRequestChanged: false,
 		renewal.CausePolicyChanged: false, renewal.CauseLayoutChanged: false, renewal.CauseClockBehind: false, "": false,
 	} {
-		if cause.Repair() != want {
-			t.Errorf("%q.Repair() = %v, want %v", cause, !want, want)
+		if cause.Drift() != want {
+			t.Errorf("%q.Drift() = %v, want %v", cause, !want, want)
 		}
 	}
 }
