@@ -35,8 +35,8 @@ const (
 	restartRetry = time.Second
 	// companionWait is how long after a renewal a workload waits for the renewals of what else it reads.
 	companionWait = 30 * time.Second
-	// maxRestartedFor bounds how many StsCredentials a restart is noted for.
-	maxRestartedFor = 16
+	// maxRestartedCredentials bounds how many StsCredentials a restart is noted for.
+	maxRestartedCredentials = 16
 )
 
 // rollOut restarts the workloads whose pods use superseded credentials, as spec.rollout selects them. It decides from the
@@ -208,7 +208,7 @@ func (r *Reconciler) annotation(ctx context.Context, s subject, state consumers.
 	names := append(r.credentialsIn(ctx, s.credential.Namespace, state.Holds), slices.Collect(maps.Keys(state.Restarted.For))...)
 	for _, name := range names {
 		other := r.credentialNamed(ctx, s.credential.Namespace, name)
-		if other == nil || name == s.credential.Name || len(restarted.For) == maxRestartedFor {
+		if other == nil || name == s.credential.Name || len(restarted.For) == maxRestartedCredentials {
 			continue
 		}
 		held := &corev1.Secret{}

@@ -22,8 +22,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// conflictRetry is the delay before the next reconcile after a write conflict.
-const conflictRetry = time.Second
+// writeConflictRetry is the delay before the next reconcile after a write conflict.
+const writeConflictRetry = time.Second
 
 // blockedReasons are why workloads are not restarted, in the order of precedence.
 var blockedReasons = []string{
@@ -48,7 +48,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, s subject, finding *consu
 	}
 	switch err := r.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+		return ctrl.Result{RequeueAfter: writeConflictRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

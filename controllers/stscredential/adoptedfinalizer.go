@@ -36,9 +36,9 @@ func (f finalizers) restoreFor(ctx context.Context, c *v1alpha1.StsCredential, s
 	case !errors.As(err, &failure):
 		return err
 	case failure.recoverable:
-		return failure.retry(contendedRetry)
+		return failure.retry(writeConflictRetry)
 	}
-	return failure.retry(conflictRetry)
+	return failure.retry(blockedRetry)
 }
 
 // errDeleting is returned for an object that is being deleted, or was, though the cache does not show it yet.

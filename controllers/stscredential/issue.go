@@ -58,7 +58,7 @@ func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d ren
 	}
 	defer a.budget.Release(caller.Account)
 	if a.stopping() {
-		return credentials.Credentials{}, waitFor(contendedRetry, "") // the next leader makes the call
+		return credentials.Credentials{}, waitFor(writeConflictRetry, "") // the next leader makes the call
 	}
 	request := t.request
 	request.Policy = cmp.Or(t.imposedPolicy, request.Policy)

@@ -93,7 +93,7 @@ func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (
 // go on.
 func conflictWith(found *corev1.Secret, credential string) error {
 	return newError(v1alpha1.ReasonSecretConflict,
-		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(conflictRetry)
+		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(blockedRetry)
 }
 
 // whoseSecret says why a Secret is not this StsCredential's.
@@ -141,7 +141,7 @@ func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e exis
 	if len(users.Items) > 0 {
 		return newError(v1alpha1.ReasonSecretConflict,
 			"Secret %s is not adopted: StsCredential %s reads its AccessKey from it (identity.accessKey.secretName). Choose another spec.secret.name.",
-			e.secret.Name, users.Items[0].Name).retry(conflictRetry)
+			e.secret.Name, users.Items[0].Name).retry(blockedRetry)
 	}
 	return nil
 }

@@ -94,5 +94,5 @@ func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry
 	}
 	why, _ := apiserver.Describe(err)
 	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
-	return conflictRetry
+	return blockedRetry
 }

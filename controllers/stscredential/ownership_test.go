@@ -118,7 +118,7 @@ func TestFirstIssuanceMeetsASecret(t *testing.T) {
 			if tt.resolve != nil {
 				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "sts.alibabacloud.com/adopt: orders")
 				for range 3 {
-					env.Step(conflictRetry)
+					env.Step(blockedRetry)
 					env.reconcile(c)
 				}
 				if env.Secret("orders").ResourceVersion != before.ResourceVersion {

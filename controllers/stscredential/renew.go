@@ -75,7 +75,7 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool, state *renewState) error {
 	now := r.clock.Now()
 	if t.terminating {
-		return newError(v1alpha1.ReasonSecretWriteFailed, "no credentials are issued: namespace %s is being deleted. Use another namespace", t.credential.Namespace).retry(conflictRetry)
+		return newError(v1alpha1.ReasonSecretWriteFailed, "no credentials are issued: namespace %s is being deleted. Use another namespace", t.credential.Namespace).retry(blockedRetry)
 	}
 	if last := state.calls.lastFailure(now); last != nil {
 		return last

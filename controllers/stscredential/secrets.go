@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// contendedRetry is the delay before the next reconcile after a write conflict.
-	contendedRetry = time.Second
-	// conflictRetry is the interval between reads of a Secret that belongs to another owner: the operator does not watch it.
-	conflictRetry = 5 * time.Minute
+	// writeConflictRetry is the delay before the next reconcile after a write conflict.
+	writeConflictRetry = time.Second
+	// blockedRetry is the interval between reads of a Secret that belongs to another owner: the operator does not watch it.
+	blockedRetry = 5 * time.Minute
 )
 
 // secrets reads and writes the Secret of one StsCredential.

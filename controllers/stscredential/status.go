@@ -69,7 +69,7 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 	}
 	switch err := w.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: contendedRetry}, nil
+		return ctrl.Result{RequeueAfter: writeConflictRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

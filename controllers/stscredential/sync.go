@@ -40,7 +40,7 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	}
 	written, err := s.secrets.put(ctx, e.secret, want, nil)
 	if apiserver.IsConflict(err) {
-		return e, state.again(waitFor(contendedRetry, ""))
+		return e, state.again(waitFor(writeConflictRetry, ""))
 	}
 	state.pace.done(key, now)
 	synced := e

@@ -56,7 +56,7 @@ func TestThreatExistingSecrets(t *testing.T) {
 			env.Must(user.Create(env.Context(), c))
 			for range 3 {
 				env.reconcile(c)
-				env.Step(conflictRetry)
+				env.Step(blockedRetry)
 			}
 			if env.Calls() > calls+1 {
 				t.Errorf("%d calls to STS", env.Calls()-calls)

@@ -265,7 +265,7 @@ func TestOldViewIsNotTold(t *testing.T) {
 		},
 	})
 	result, err := env.Reconcile(env.Context(), requestFor(c))
-	if err != nil || result.RequeueAfter != contendedRetry {
+	if err != nil || result.RequeueAfter != writeConflictRetry {
 		t.Errorf("requeue after %s, %v", result.RequeueAfter, err)
 	}
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), reported))

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxRestartedFor bounds what is read and written of restarted-for, in bytes; what is longer is not the operator's.
-	maxRestartedFor = 8 << 10
+	// maxRestartedForBytes bounds what is read and written of restarted-for, in bytes; what is longer is not the operator's.
+	maxRestartedForBytes = 8 << 10
 	// restartedForAnnotation on a pod template, or on a Rollout, says for which issuances its pods were started: "<StsCredential>=<request ID>",
 	// joined by commas.
 	restartedForAnnotation = "sts.alibabacloud.com/restarted-for"
@@ -53,7 +53,7 @@ func ID(requestID, accessKeyID string) string {
 
 func parseRestartAnnotation(annotations map[string]string) RestartAnnotation {
 	annotation := RestartAnnotation{For: map[string]string{}}
-	for entry := range strings.SplitSeq(within(maxRestartedFor, annotations[restartedForAnnotation]), ",") {
+	for entry := range strings.SplitSeq(within(maxRestartedForBytes, annotations[restartedForAnnotation]), ",") {
 		credential, id, ok := strings.Cut(entry, "=")
 		if ok && len(credential) <= maxName && len(id) <= maxID && len(annotation.For) < MaxReads {
 			annotation.For[credential] = id

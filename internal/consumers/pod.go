@@ -79,7 +79,7 @@ func Strip(object any) (any, error) {
 	}
 	for annotation, value := range map[string]string{
 		readsAnnotation: encode(readsOf(pod)), endsAnnotation: endOf(pod),
-		restartedForAnnotation: within(maxRestartedFor, pod.Annotations[restartedForAnnotation]),
+		restartedForAnnotation: within(maxRestartedForBytes, pod.Annotations[restartedForAnnotation]),
 		restartedAtAnnotation:  within(maxTime, pod.Annotations[restartedAtAnnotation]),
 	} {
 		if value != "" {
