@@ -18,6 +18,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // Uncached reads of workloads are limited per namespace: a burst of readBurst, and then one per readEvery. A read that
@@ -109,7 +110,7 @@ func (r *Reconciler) getTarget(ctx context.Context, s subject, target consumers.
 // targetHolds returns how long the outcome of a read holds.
 func targetHolds(err error) time.Duration {
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
-		return blockedRetry
+		return retry.Blocked
 	}
 	return transientRetry
 }

@@ -26,8 +26,6 @@ import (
 )
 
 const (
-	// blockedRetry is the interval between reads of a workload that cannot be restarted: no event comes for it.
-	blockedRetry = 5 * time.Minute
 	// transientRetry is when a request is repeated that the API server did not answer, or refused for a while.
 	transientRetry = time.Minute
 	// restartRetry is the delay before a restart is tried again after another client wrote to the workload, or while other
@@ -227,7 +225,7 @@ func (r *Reconciler) credentialsIn(ctx context.Context, namespace string, secret
 	for _, name := range secrets {
 		held := &corev1.Secret{}
 		if r.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, held) == nil {
-			for _, request := range credentialOfSecret(ctx, held) {
+			for _, request := range secret.CredentialRequests(ctx, held) {
 				names = append(names, request.Name)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // result is the result of restarting one or several workloads.
@@ -27,7 +28,7 @@ func retryAfter(after time.Duration) result { return result{after: max(0, after)
 // blockedBy returns the result for a workload that cannot be restarted now. The operator does not watch workloads, so it
 // retries.
 func blockedBy(reason, message string) result {
-	return result{blocked: map[string]string{reason: eventrecorder.Bounded(message)}, after: blockedRetry}
+	return result{blocked: map[string]string{reason: eventrecorder.Bounded(message)}, after: retry.Blocked}
 }
 
 // and merges two results. If both have a message for the same reason, that of r is kept.

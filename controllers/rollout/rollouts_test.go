@@ -24,6 +24,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
@@ -180,7 +181,7 @@ func TestBlockedReasonsAreReported(t *testing.T) {
 			env.WantCalls(2)
 			env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, tt.reason, tt.message)
 			env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued, "")
-			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > blockedRetry) {
+			if tt.reason != v1alpha1.ReasonRolloutsDisabled && (next < time.Minute || next > retry.Blocked) {
 				t.Errorf("requeue after %v", next)
 			}
 			failing := func(recorded []string) int {

@@ -20,10 +20,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
-
-// writeConflictRetry is the delay before the next reconcile after a write conflict.
-const writeConflictRetry = time.Second
 
 // blockedReasons are why workloads are not restarted, in the order of precedence.
 var blockedReasons = []string{
@@ -48,7 +46,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, s subject, finding *consu
 	}
 	switch err := r.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: writeConflictRetry}, nil
+		return ctrl.Result{RequeueAfter: retry.WriteConflict}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // Targets that do not exist cost a bounded number of reads, however often the spec is edited, and what is not read keeps its
@@ -67,7 +68,7 @@ func TestThreatMissingTargets(t *testing.T) {
 		if meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRolloutFailing) == nil {
 			return
 		}
-		if next == 0 || next > blockedRetry {
+		if next == 0 || next > retry.Blocked {
 			t.Fatalf("requeue after %v", next)
 		}
 		env.Step(next)

@@ -80,15 +80,6 @@ func reportChanged() predicate.Predicate {
 	}}
 }
 
-// credentialOfSecret finds the StsCredential whose Secret this is or, by its record, was.
-func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request {
-	name := secret.CredentialName(s)
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
-}
-
 // podHandler enqueues the credentials that a pod reads, and those whose target its workload is.
 func (r *Reconciler) podHandler() handler.EventHandler {
 	return handler.Funcs{
@@ -109,7 +100,7 @@ func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object)
 		if r.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
 			continue // the cache has no Secret of this name, so no StsCredential writes it
 		}
-		for _, request := range credentialOfSecret(ctx, held) {
+		for _, request := range secret.CredentialRequests(ctx, held) {
 			q.AddAfter(request, podsPause)
 		}
 	}

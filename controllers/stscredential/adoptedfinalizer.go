@@ -12,6 +12,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // finalizers puts the finalizer of adopted Secrets on StsCredentials, and takes it off.
@@ -36,9 +37,9 @@ func (f finalizers) restoreFor(ctx context.Context, c *v1alpha1.StsCredential, s
 	case !errors.As(err, &failure):
 		return err
 	case failure.recoverable:
-		return failure.retry(writeConflictRetry)
+		return failure.retry(retry.WriteConflict)
 	}
-	return failure.retry(blockedRetry)
+	return failure.retry(retry.Blocked)
 }
 
 // errDeleting is returned for an object that is being deleted, or was, though the cache does not show it yet.

@@ -17,6 +17,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/ratelimit"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -58,7 +59,7 @@ func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d ren
 	}
 	defer a.budget.Release(caller.Account)
 	if a.stopping() {
-		return credentials.Credentials{}, waitFor(writeConflictRetry, "") // the next leader makes the call
+		return credentials.Credentials{}, waitFor(retry.WriteConflict, "") // the next leader makes the call
 	}
 	request := t.request
 	request.Policy = cmp.Or(t.imposedPolicy, request.Policy)

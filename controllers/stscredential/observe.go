@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -93,7 +94,7 @@ func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (
 // go on.
 func conflictWith(found *corev1.Secret, credential string) error {
 	return newError(v1alpha1.ReasonSecretConflict,
-		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(blockedRetry)
+		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(retry.Blocked)
 }
 
 // whoseSecret says why a Secret is not this StsCredential's.
@@ -141,7 +142,7 @@ func checkNoIdentity(ctx context.Context, cached client.Reader, t target, e exis
 	if len(users.Items) > 0 {
 		return newError(v1alpha1.ReasonSecretConflict,
 			"Secret %s is not adopted: StsCredential %s reads its AccessKey from it (identity.accessKey.secretName). Choose another spec.secret.name.",
-			e.secret.Name, users.Items[0].Name).retry(blockedRetry)
+			e.secret.Name, users.Items[0].Name).retry(retry.Blocked)
 	}
 	return nil
 }

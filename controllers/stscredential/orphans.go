@@ -18,6 +18,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -82,7 +83,7 @@ func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (agai
 // deleteOrphan deletes an orphaned Secret with an intact record; from an adopted one it removes the operator's keys instead.
 // It does nothing if the Secret has changed since it was read, because the watch then triggers another reconcile. It returns
 // the delay until the next attempt; 0 if none is needed.
-func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry time.Duration) {
+func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (again time.Duration) {
 	var err error
 	if orphan := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
 		err = c.Patch(ctx, orphan, client.RawPatch(secret.PatchType, secret.RemovalPatch(s)))
@@ -94,5 +95,5 @@ func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (retry
 	}
 	why, _ := apiserver.Describe(err)
 	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
-	return blockedRetry
+	return retry.Blocked
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
@@ -118,7 +119,7 @@ func TestFirstIssuanceMeetsASecret(t *testing.T) {
 			if tt.resolve != nil {
 				env.WantCondition(c, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "sts.alibabacloud.com/adopt: orders")
 				for range 3 {
-					env.Step(blockedRetry)
+					env.Step(retry.Blocked)
 					env.reconcile(c)
 				}
 				if env.Secret("orders").ResourceVersion != before.ResourceVersion {

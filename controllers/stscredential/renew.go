@@ -16,6 +16,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
@@ -75,7 +76,7 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool, state *renewState) error {
 	now := r.clock.Now()
 	if t.terminating {
-		return newError(v1alpha1.ReasonSecretWriteFailed, "no credentials are issued: namespace %s is being deleted. Use another namespace", t.credential.Namespace).retry(blockedRetry)
+		return newError(v1alpha1.ReasonSecretWriteFailed, "no credentials are issued: namespace %s is being deleted. Use another namespace", t.credential.Namespace).retry(retry.Blocked)
 	}
 	if last := state.calls.lastFailure(now); last != nil {
 		return last

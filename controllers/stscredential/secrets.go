@@ -5,7 +5,6 @@ package stscredential
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,13 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/internal/secret"
-)
-
-const (
-	// writeConflictRetry is the delay before the next reconcile after a write conflict.
-	writeConflictRetry = time.Second
-	// blockedRetry is the interval between reads of a Secret that belongs to another owner: the operator does not watch it.
-	blockedRetry = 5 * time.Minute
 )
 
 // secrets reads and writes the Secret of one StsCredential.

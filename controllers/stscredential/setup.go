@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/metrics"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // SetupWithManager registers the controller and its triggers: the spec, renew request and finalizer of StsCredentials, their
@@ -54,7 +54,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 			NewQueue:                due.newQueue(maxConcurrentReconciles),
 			RecoverPanic:            ptr.To(true), // a panic becomes an error, which is retried with a backoff
 			LogConstructor:          logConstructor(mgr.GetLogger()),
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
+			RateLimiter:             retry.NewLimiter(),
 		}).
 		Complete(r)
 }

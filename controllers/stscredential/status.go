@@ -23,6 +23,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
 // debouncePeriod is how long a call may wait before the status reports it: from now or, where there is no condition yet, from
@@ -69,7 +70,7 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 	}
 	switch err := w.Status().Update(ctx, c); {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: writeConflictRetry}, nil
+		return ctrl.Result{RequeueAfter: retry.WriteConflict}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -40,7 +41,7 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	}
 	written, err := s.secrets.put(ctx, e.secret, want, nil)
 	if apiserver.IsConflict(err) {
-		return e, state.again(waitFor(writeConflictRetry, ""))
+		return e, state.again(waitFor(retry.WriteConflict, ""))
 	}
 	state.pace.done(key, now)
 	synced := e

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
@@ -56,7 +57,7 @@ func TestThreatExistingSecrets(t *testing.T) {
 			env.Must(user.Create(env.Context(), c))
 			for range 3 {
 				env.reconcile(c)
-				env.Step(blockedRetry)
+				env.Step(retry.Blocked)
 			}
 			if env.Calls() > calls+1 {
 				t.Errorf("%d calls to STS", env.Calls()-calls)
@@ -276,7 +277,7 @@ func TestThreatCopiedSecret(t *testing.T) {
 			copied.ObjectMeta = metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders", Labels: original.Labels, Annotations: original.Annotations, OwnerReferences: owners}
 			copied.Finalizers = []string{"example.com/hold"} // or the garbage collector takes it: its owner is not here
 			env.Must(user.Create(env.Context(), copied))
-			for _, request := range credentialOfSecret(env.Context(), copied) {
+			for _, request := range secret.CredentialRequests(env.Context(), copied) {
 				if request.Namespace != env.Namespace {
 					t.Errorf("it enqueues %v", request)
 				}

@@ -45,18 +45,9 @@ func (s *objectStates) byOthers() predicate.Predicate {
 	}
 }
 
-// credentialOfSecret finds the StsCredential whose Secret this is or, by its record, was.
-func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request {
-	name := secret.CredentialName(s)
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
-}
-
 // credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those that want its name.
 func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
-	return append(credentialOfSecret(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
+	return append(secret.CredentialRequests(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
 }
 
 // wanting returns requests for the StsCredentials whose Secret has this name, except one.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
@@ -265,7 +266,7 @@ func TestOldViewIsNotTold(t *testing.T) {
 		},
 	})
 	result, err := env.Reconcile(env.Context(), requestFor(c))
-	if err != nil || result.RequeueAfter != writeConflictRetry {
+	if err != nil || result.RequeueAfter != retry.WriteConflict {
 		t.Errorf("requeue after %s, %v", result.RequeueAfter, err)
 	}
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), reported))
