@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/utils/clock"
 
 	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/command"
@@ -25,11 +26,12 @@ var (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := command.Run(ctx, os.Args[1:], command.Environment{
-		IOStreams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
-		Clock:     clock.RealClock{},
-		Getenv:    os.Getenv,
-		Version:   version,
-		Commit:    commit,
+		IOStreams:  genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
+		Clock:      clock.RealClock{},
+		Getenv:     os.Getenv,
+		IsTerminal: printers.IsTerminal,
+		Version:    version,
+		Commit:     commit,
 	})
 	stop()
 	os.Exit(status)

@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // Environment is what a command takes from its process.
@@ -22,6 +24,8 @@ type Environment struct {
 	Clock clock.Clock
 	// Getenv returns a variable of the environment, such as os.Getenv.
 	Getenv func(string) string
+	// IsTerminal reports whether a stream is a terminal, such as printers.IsTerminal.
+	IsTerminal func(stream any) bool
 	// Version and Commit of the plugin.
 	Version, Commit string
 }
@@ -69,14 +73,15 @@ func Run(ctx context.Context, arguments []string, environment Environment) int {
 	if errors.As(err, &exit) {
 		status = exit.Status
 	}
-	if message := err.Error(); message != "" {
-		fmt.Fprintln(environment.ErrOut, "error:", message)
+	if err.Error() != "" {
+		fmt.Fprintln(environment.ErrOut, "error:", describe(err))
 	}
 	return status
 }
 
 // New returns the root command, for Run and for the generated reference.
 func New(environment Environment) *cobra.Command {
+	log.SetLogger(logr.Discard())
 	o := &options{Environment: environment, config: genericclioptions.NewConfigFlags(true)}
 	o.config.WithWrapConfigFn(func(c *rest.Config) *rest.Config {
 		c.QPS, c.Burst = clientQPS, clientBurst
@@ -97,8 +102,15 @@ func New(environment Environment) *cobra.Command {
 	root.SetOut(environment.Out)
 	root.SetErr(environment.ErrOut)
 	o.config.AddFlags(root.PersistentFlags())
+	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces)
+	_ = root.RegisterFlagCompletionFunc("context", o.completeContexts)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w. See: %s --help", err, c.CommandPath())
+	})
 	root.AddCommand(
 		newList(o),
+		newRenew(o),
+		newVersion(o),
 	)
 	return root
 }
