@@ -5,7 +5,6 @@
 package grant
 
 import (
-	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -46,7 +45,26 @@ type Verdict struct {
 	Policy *runtime.RawExtension
 	// Refusal is the cause and the next step; empty if granted.
 	Refusal string
+	// Nearest is the grant that comes nearest to the request, and Differs what it lacks; empty if granted, or if no grant is
+	// near.
+	Nearest string
+	Differs Difference
 }
+
+// Difference is what the nearest grant lacks.
+type Difference string
+
+// The differences.
+const (
+	DiffersInCase           Difference = "case"           // of a role's ARN
+	DiffersInAccount        Difference = "account"        // of a role of the same name
+	DiffersInNamespace      Difference = "namespace"      // the role is granted to others
+	DiffersInRole           Difference = "role"           // other roles are granted to the namespace
+	DiffersInDuration       Difference = "duration"       // it has a lower maximum
+	DiffersInSessionName    Difference = "sessionName"    // it requires the namespace's prefix
+	DiffersInSourceIdentity Difference = "sourceIdentity" // it does not allow one
+	DiffersInPolicy         Difference = "policy"         // it imposes one
+)
 
 // Granted reports whether the request may be made.
 func (v Verdict) Granted() bool { return v.GrantName != "" }
@@ -55,14 +73,15 @@ func (v Verdict) Granted() bool { return v.GrantName != "" }
 func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 	candidates := slices.Clone(grants)
 	slices.SortFunc(candidates, func(a, b v1alpha1.StsRoleGrant) int { return strings.Compare(a.Name, b.Name) })
-	var verdict Verdict
-	var nearest string // the limit of the first grant for namespace and role
+	var verdict, nearest Verdict // nearest has the limit of the first grant for namespace and role
 	for _, g := range candidates {
 		if !Concerns(&g, r.Namespace, r.NamespaceLabels, r.RoleARN) {
 			continue
 		}
-		if missing := limit(&g, r); missing != "" {
-			nearest = cmp.Or(nearest, missing)
+		if differs, missing := limit(&g, r); missing != "" {
+			if nearest.Nearest == "" {
+				nearest = Verdict{Refusal: missing, Nearest: g.Name, Differs: differs}
+			}
 			continue
 		}
 		if g.Spec.Policy == nil {
@@ -72,13 +91,13 @@ func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 			verdict = Verdict{GrantName: g.Name, Policy: g.Spec.Policy}
 		}
 	}
-	if !verdict.Granted() {
-		verdict.Refusal = nearest
-		if nearest == "" {
-			verdict.Refusal = refusal(candidates, r)
-		}
+	switch {
+	case verdict.Granted():
+		return verdict
+	case nearest.Nearest != "":
+		return nearest
 	}
-	return verdict
+	return refusal(candidates, r)
 }
 
 // Concerns reports whether a grant is for this namespace and role, regardless of its limits.
@@ -126,21 +145,21 @@ func matchRole(pattern, arn string) bool {
 	return ok && err == nil
 }
 
-// limit returns the limit of a grant that the request exceeds, with the next step; empty if none.
-func limit(g *v1alpha1.StsRoleGrant, r Request) string {
+// limit returns the limit of a grant that the request exceeds, with the message; empty if none.
+func limit(g *v1alpha1.StsRoleGrant, r Request) (differs Difference, message string) {
 	allow := g.Spec.Allow
 	switch {
 	case g.Spec.MaxDuration != nil && r.Duration > g.Spec.MaxDuration.Duration:
-		return fmt.Sprintf("StsRoleGrant %s allows at most %s; spec.duration is %s. Lower spec.duration",
+		return DiffersInDuration, fmt.Sprintf("StsRoleGrant %s allows at most %s; spec.duration is %s. Lower spec.duration",
 			g.Name, g.Spec.MaxDuration.Duration, r.Duration)
 	case r.FreeSessionName && !slices.Contains(allow, v1alpha1.AllowSessionName):
-		return fmt.Sprintf("StsRoleGrant %s requires session names that start with %q. Change or remove spec.sessionName, or request allow: [SessionName]",
+		return DiffersInSessionName, fmt.Sprintf("StsRoleGrant %s requires session names that start with %q. Change or remove spec.sessionName, or request allow: [SessionName]",
 			g.Name, r.SessionPrefix)
 	case r.SourceIdentity && !slices.Contains(allow, v1alpha1.AllowSourceIdentity):
-		return fmt.Sprintf("StsRoleGrant %s does not allow a source identity. Remove spec.sourceIdentity, or request allow: [SourceIdentity]",
+		return DiffersInSourceIdentity, fmt.Sprintf("StsRoleGrant %s does not allow a source identity. Remove spec.sourceIdentity, or request allow: [SourceIdentity]",
 			g.Name)
 	case r.OwnPolicy && g.Spec.Policy != nil:
-		return fmt.Sprintf("StsRoleGrant %s imposes a session policy. Remove spec.policy", g.Name)
+		return DiffersInPolicy, fmt.Sprintf("StsRoleGrant %s imposes a session policy. Remove spec.policy", g.Name)
 	}
-	return ""
+	return "", ""
 }

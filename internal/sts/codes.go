@@ -136,6 +136,24 @@ func classify(code string, status int, message string) errorClass {
 	}
 }
 
+// KnownCode is an error code that is classified.
+type KnownCode struct {
+	// Code is STS's, or a prefix of several codes if it ends in '*'.
+	Code  string
+	Class Class
+	// Reason is the condition reason.
+	Reason string
+}
+
+// KnownCodes returns the known codes. If several match a code, the first applies.
+func KnownCodes() []KnownCode {
+	all := make([]KnownCode, len(errorClasses))
+	for i, c := range errorClasses {
+		all[i] = KnownCode{Code: c.code, Class: c.class, Reason: c.reason}
+	}
+	return all
+}
+
 func (c errorClass) matches(code string) bool {
 	if prefix, ok := strings.CutSuffix(c.code, "*"); ok {
 		return strings.HasPrefix(code, prefix)
