@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -35,7 +36,17 @@ func (o *options) client() (client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
+	if o.isUnconfigured() {
+		return nil, clientcmd.ErrEmptyConfig
+	}
 	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// isUnconfigured reports whether neither a kubeconfig, nor a flag, nor the pod that the command runs in names a cluster.
+// client-go would try localhost:8080.
+func (o *options) isUnconfigured() bool {
+	raw, err := o.config.ToRawKubeConfigLoader().RawConfig()
+	return err == nil && len(raw.Clusters) == 0 && *o.config.APIServer == "" && o.Getenv("KUBERNETES_SERVICE_HOST") == ""
 }
 
 // namespace returns the namespace of the flags or of the current context; empty if all are asked for.

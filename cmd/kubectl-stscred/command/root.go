@@ -8,9 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -91,26 +94,64 @@ func New(environment Environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-stscred",
 		Short: "Inspect, explain and repair StsCredentials, and find long-term AccessKeys",
+		Long: "Inspect, explain and repair StsCredentials, and find long-term AccessKeys.\n" +
+			"All commands have your rights in the cluster. They accept the flags of kubectl that choose cluster, user and namespace, such as --as.",
+		Example: `  # What expires tonight, in all namespaces
+  kubectl stscred list -A --expiring-within 12h
+
+  # Why do these credentials not work?
+  kubectl stscred status -n shop orders-reader`,
+		Args: func(c *cobra.Command, arguments []string) error {
+			if err := cobra.NoArgs(c, arguments); err != nil {
+				return fmt.Errorf("%w%s. See: %s --help", err, suggestions(c, arguments[0]), c.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 		Annotations: map[string]string{
 			cobra.CommandDisplayNameAnnotation: "kubectl stscred",
 		},
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Version:       fmt.Sprintf("%s, commit %s", environment.Version, environment.Commit),
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		Version:                    fmt.Sprintf("%s, commit %s", environment.Version, environment.Commit),
 	}
 	root.SetIn(environment.In)
 	root.SetOut(environment.Out)
 	root.SetErr(environment.ErrOut)
-	o.config.AddFlags(root.PersistentFlags())
-	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces)
-	_ = root.RegisterFlagCompletionFunc("context", o.completeContexts)
+	o.addKubectlFlags(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w. See: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
 		newList(o),
 		newRenew(o),
+		newCompletion(o),
 		newVersion(o),
 	)
 	return root
+}
+
+// suggestions returns the commands that a wrong one may have meant.
+func suggestions(c *cobra.Command, wrong string) string {
+	if similar := c.SuggestionsFor(wrong); len(similar) > 0 {
+		return ", which may mean " + strings.Join(similar, " or ")
+	}
+	return ""
+}
+
+// shownFlags are the flags of kubectl that each command's help shows.
+var shownFlags = []string{"namespace", "context", "kubeconfig"}
+
+// addKubectlFlags adds the flags that choose cluster, user and namespace.
+func (o *options) addKubectlFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	o.config.AddFlags(flags)
+	flags.VisitAll(func(f *pflag.Flag) { f.Hidden = !slices.Contains(shownFlags, f.Name) })
+	flags.Lookup("namespace").Usage = "Namespace of the StsCredentials. The default is that of the context."
+	flags.Lookup("context").Usage = "Context of the kubeconfig. The default is its current context."
+	flags.Lookup("kubeconfig").Usage = "Path of the kubeconfig. The default is KUBECONFIG, or ~/.kube/config."
+	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces)
+	_ = root.RegisterFlagCompletionFunc("context", o.completeContexts)
 }
