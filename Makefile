@@ -105,7 +105,7 @@ vulncheck: ## Look for known vulnerabilities in the code that the manager calls 
 	$(TOOL) govulncheck ./cmd/...
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's parts and config/prometheus.
+generate: ## Generate deep copies, CRDs, RBAC, the references of API and plugin, the chart's parts and config/prometheus.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go -C hack run ./policyschema $(CURDIR)/config/crd/sts.alibabacloud.com_*.yaml
@@ -115,6 +115,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the API reference, the chart's pa
 	cp config/components/agent-injection/policy.yaml $(CHART)/files/agent/
 	go -C hack run ./chartdocs $(CURDIR)/$(CHART)
 	$(TOOL) crd-ref-docs --log-level=ERROR --config=hack/api-reference.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/api-reference.md
+	go -C hack run ./plugindocs $(CURDIR)/docs/kubectl-plugin-reference.md
 	hack/monitoring/generate.sh
 
 .PHONY: manifests
