@@ -126,6 +126,7 @@ func New(environment Environment) *cobra.Command {
 	})
 	root.AddCommand(
 		newList(o),
+		newStatus(o),
 		newRenew(o),
 		newCompletion(o),
 		newVersion(o),

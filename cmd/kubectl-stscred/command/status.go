@@ -1,0 +1,174 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
+)
+
+// newStatus returns the command that shows the chain from the grant to the pods of one StsCredential.
+func newStatus(o *options) *cobra.Command {
+	var output *outputFormat
+	c := &cobra.Command{
+		Use:   "status NAME",
+		Short: "Show the chain from the grant to the pods of an StsCredential",
+		Long: "Show the chain of an StsCredential: grant, identity, STS, Secret and pods. A line begins with ✓ if the stage works, with ✗ if it\n" +
+			"does not, and with ? if it could not be checked. Below ✗ is what repairs it. The exit status is 0 if all stages work, otherwise 1.",
+		Args: oneArgument(aName),
+		Example: `  # Why do these credentials not work?
+  kubectl stscred status orders-reader
+
+  # The same for a program
+  kubectl stscred status -n shop orders-reader -o json`,
+		ValidArgsFunction: o.completeName,
+		RunE: func(c *cobra.Command, names []string) error {
+			return o.status(c.Context(), names[0], *output)
+		},
+	}
+	output = outputFlag(c)
+	return c
+}
+
+func (o *options) status(ctx context.Context, name string, output outputFormat) error {
+	namespace, err := o.namespace(false)
+	if err != nil {
+		return err
+	}
+	c, err := o.credential(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	if err != nil {
+		return err
+	}
+	snapshot, err := o.surroundings(ctx, c)
+	if err != nil {
+		return err
+	}
+	chain := doctor.NewChain(doctor.CheckOne(snapshot, c), c, o.Clock.Now())
+	err = o.print(output, chain, func(w io.Writer, wide bool) error {
+		_, err := io.WriteString(w, drawChain(chain, c, o.style(), wide))
+		return err
+	})
+	if err == nil && !chain.Good {
+		return &ExitError{Status: ExitFindings}
+	}
+	return err
+}
+
+// surroundings reads what the checks of one StsCredential need. What cannot be read is in Unread.
+func (o *options) surroundings(ctx context.Context, c *v1alpha1.StsCredential) (*doctor.Snapshot, error) {
+	reader, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	p := o.progress("Reading what %s needs", c.Name)
+	defer p.stop()
+	s := &doctor.Snapshot{
+		LocalTime: o.Clock.Now(), PluginVersion: o.Version, Credentials: []v1alpha1.StsCredential{*c},
+		Namespaces: map[string]*corev1.Namespace{}, Secrets: map[types.NamespacedName]*corev1.Secret{},
+	}
+	unread := func(resource, consequence string, err error) {
+		if err != nil {
+			s.Unread = append(s.Unread, doctor.Unread{Resource: resource, Reason: describe(err), Consequence: consequence})
+		}
+	}
+	var grants v1alpha1.StsRoleGrantList
+	unread("stsrolegrants", "which grant allows the role", listAll(ctx, reader, &grants, func() error {
+		s.Grants = append(s.Grants, grants.Items...)
+		return nil
+	}))
+	namespace := &corev1.Namespace{}
+	if err := reader.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err == nil {
+		s.Namespaces[c.Namespace] = namespace
+	} else {
+		unread(fmt.Sprintf("namespace %q", c.Namespace), "grants that select namespaces by label", err)
+	}
+	unread(fmt.Sprintf("secrets in namespace %q", c.Namespace), "what the Secret holds", readSecrets(ctx, reader, c, s.Secrets))
+	var pods corev1.PodList
+	unread(fmt.Sprintf("pods in namespace %q", c.Namespace), "which pods read the Secret", listAll(ctx, reader, &pods, func() error {
+		s.Pods = append(s.Pods, pods.Items...)
+		return nil
+	}, client.InNamespace(c.Namespace)))
+	return s, ctx.Err()
+}
+
+// readSecrets reads the Secret that an StsCredential writes, and the one with its AccessKey.
+func readSecrets(ctx context.Context, reader client.Reader, c *v1alpha1.StsCredential, secrets map[types.NamespacedName]*corev1.Secret) error {
+	names := []string{c.SecretName()}
+	if c.Spec.Identity != nil && c.Spec.Identity.AccessKey != nil {
+		names = append(names, c.Spec.Identity.AccessKey.SecretName)
+	}
+	for _, name := range names {
+		key, secret := types.NamespacedName{Namespace: c.Namespace, Name: name}, &corev1.Secret{}
+		err := reader.Get(ctx, key, secret)
+		switch {
+		case apierrors.IsNotFound(err):
+			secrets[key] = nil
+		case err != nil:
+			return err
+		default:
+			secrets[key] = secret
+		}
+	}
+	return nil
+}
+
+// credential reads one StsCredential.
+func (o *options) credential(ctx context.Context, key types.NamespacedName) (*v1alpha1.StsCredential, error) {
+	reader, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	c := &v1alpha1.StsCredential{}
+	err = reader.Get(ctx, key, c)
+	return c, explainNotFound(err, key)
+}
+
+// explainNotFound says which StsCredential does not exist, if that is the error.
+func explainNotFound(err error, key client.ObjectKey) error {
+	if apierrors.IsNotFound(err) && !notInstalled(err) {
+		return fmt.Errorf("there is no StsCredential %q in namespace %q. See: kubectl stscred list -A", key.Name, key.Namespace)
+	}
+	return err
+}
+
+// drawChain returns the lines of status. Wide also lists what could not be read.
+func drawChain(chain doctor.Chain, c *v1alpha1.StsCredential, s style, wide bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", s.paint(bold, "StsCredential "+c.Namespace+"/"+c.Name+", role "+c.Spec.RoleARN))
+	for _, link := range chain.Links {
+		mark := map[doctor.State]string{doctor.StateGood: s.good(), doctor.StateBad: s.bad(), doctor.StateUnknown: s.unknown()}[link.State]
+		if len(link.Findings) == 0 {
+			fmt.Fprintf(&b, "%s %-8s  %s\n", mark, link.Stage, link.Message)
+		}
+		for _, f := range link.Findings {
+			fmt.Fprintf(&b, "%s %-8s  %s\n", mark, link.Stage, f.Message)
+			for line := range strings.Lines(strings.TrimSuffix(f.Fix, "\n") + "\n") {
+				b.WriteString(strings.Repeat(" ", 12) + line)
+			}
+		}
+	}
+	if len(chain.Unread) > 0 && !wide {
+		var resources []string
+		for _, u := range chain.Unread {
+			resources = append(resources, u.Resource)
+		}
+		fmt.Fprintf(&b, "Not looked at: %s. With -o wide: why.\n", strings.Join(resources, ", "))
+		return b.String()
+	}
+	for _, u := range chain.Unread {
+		fmt.Fprintf(&b, "Not looked at: %s. %s\n  Not checked therefore: %s\n", u.Resource, u.Reason, u.Consequence)
+	}
+	return b.String()
+}
