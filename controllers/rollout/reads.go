@@ -85,7 +85,7 @@ func (r *reads) forget(key types.NamespacedName) {
 // getWorkload gets a workload past the cache, or returns errReadDeferred.
 func (r *Reconciler) getWorkload(ctx context.Context, namespace string, w consumers.Workload) (*unstructured.Unstructured, error) {
 	r.reads.once.Do(func() { r.reads.buckets = ratelimit.NewBuckets[string](readEvery, readBurst, r.Clock) })
-	if r.reads.buckets.TryTake(namespace) > 0 {
+	if r.reads.buckets.TryAcquire(namespace) > 0 {
 		return nil, errReadDeferred
 	}
 	object := w.Object(namespace)

@@ -74,11 +74,11 @@ func (f finalizers) addTo(ctx context.Context, c *v1alpha1.StsCredential) error 
 	if current == nil || !current.DeletionTimestamp.IsZero() {
 		return errDeleting
 	}
-	seen := current.ResourceVersion
+	version := current.ResourceVersion
 	if err := f.patch(ctx, current, controllerutil.AddFinalizer); err != nil {
 		return err
 	}
-	if c.ResourceVersion == seen { // otherwise the status is not written: it was worked out for an older spec
+	if c.ResourceVersion == version { // otherwise the status is not written: it was worked out for an older spec
 		c.ResourceVersion = current.ResourceVersion
 	}
 	c.Finalizers = current.Finalizers
@@ -108,7 +108,7 @@ func (f finalizers) getUncached(ctx context.Context, c *v1alpha1.StsCredential) 
 
 // patch changes the finalizer of an object that was read uncached, and fails if it has changed since.
 func (f finalizers) patch(ctx context.Context, current *v1alpha1.StsCredential, change func(client.Object, string) bool) error {
-	seen := current.DeepCopy()
+	existing := current.DeepCopy()
 	change(current, v1alpha1.FinalizerAdoptedSecret)
-	return f.Patch(ctx, current, client.MergeFromWithOptions(seen, client.MergeFromWithOptimisticLock{}))
+	return f.Patch(ctx, current, client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{}))
 }

@@ -31,7 +31,7 @@ import (
 // they are watched. Lists are fetched in pages; the size of a page is bounded if the requests go through
 // paging.RoundTripper. namespaces are the namespaces to watch; empty means all. selector selects StsCredentials.
 func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options, error) {
-	ours, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
+	managed, err := labels.NewRequirement(secret.UIDLabel, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
 	}
@@ -39,7 +39,7 @@ func CacheOptions(namespaces []string, selector labels.Selector) (cache.Options,
 	options := cache.Options{
 		DefaultTransform: strip,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Secret{}:          {Label: labels.NewSelector().Add(*managed)},
 			&v1alpha1.StsCredential{}: {Label: selector},
 		},
 		NewInformer: func(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
@@ -141,7 +141,7 @@ const (
 )
 
 // IndexSecrets gives the cache the indexes that find the Secrets of an StsCredential whatever their names, the StsCredentials
-// that want a name, and those that read an AccessKey from a Secret.
+// by the name of their Secret, and those that read an AccessKey from a Secret.
 func IndexSecrets(ctx context.Context, indexer client.FieldIndexer) error {
 	return errors.Join(
 		indexer.IndexField(ctx, &v1alpha1.StsCredential{}, bySecretName, otherSecretName),

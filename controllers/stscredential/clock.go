@@ -29,9 +29,9 @@ const (
 // wakeUp queues one credential.
 type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
-// STS returns the time by STS's clock: the local time plus the skew in the newest response. It is implemented by
+// STSClock returns the time by STS's clock: the local time plus the skew in the newest response. It is implemented by
 // *sts.Client.
-type STS interface {
+type STSClock interface {
 	Now() time.Time
 	Skew() time.Duration
 	GetCallerIdentity(ctx context.Context, keys credentials.Credentials) (sts.Caller, error)
@@ -42,12 +42,12 @@ type STS interface {
 // monitor calls GetCallerIdentity after the local clock was set, and until STS has responded for the first time.
 type clockMonitor struct {
 	client.Reader
-	sts      STS
+	sts      STSClock
 	operator *identity.Operator
 	budget   *ratelimit.Budget
 	clock    clock.WithTicker
-	// leading is closed once this replica works.
-	leading <-chan struct{}
+	// elected is closed once this replica works.
+	elected <-chan struct{}
 	// woken receives each credential, if this replica works, and onChange is called for it; onChange may be nil.
 	woken    chan<- wakeUp
 	onChange func(context.Context, *v1alpha1.StsCredential)
@@ -103,7 +103,7 @@ func wallJump(before, after time.Time) time.Duration {
 
 func (m *clockMonitor) wakeAll(ctx context.Context) {
 	select {
-	case <-m.leading:
+	case <-m.elected:
 	default:
 		return
 	}

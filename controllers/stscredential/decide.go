@@ -15,7 +15,7 @@ import (
 // decider compares the existing Secret with the spec and the renew request.
 type decider struct {
 	early *renewal.Early
-	sts   STS
+	sts   STSClock
 }
 
 // decide says whether to renew.

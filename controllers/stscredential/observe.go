@@ -58,7 +58,7 @@ func (s secrets) getSecret(ctx context.Context, t target, blocked *reconcileErro
 }
 
 // takeOver decides about a stripped Secret that is not this StsCredential's: it takes over one that the operator made for an
-// StsCredential that does not want it any more. Everything else is a conflict. Nothing is written before STS has answered.
+// StsCredential that no longer uses it. Everything else is a conflict. Nothing is written before STS has answered.
 func takeOver(ctx context.Context, uncached client.Reader, t target, found *corev1.Secret) (existing, error) {
 	free, err := superseded(ctx, uncached, found)
 	switch {
@@ -94,11 +94,11 @@ func superseded(ctx context.Context, uncached client.Reader, s *corev1.Secret) (
 // go on.
 func conflictWith(found *corev1.Secret, credential string) error {
 	return newError(v1alpha1.ReasonSecretConflict,
-		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, whoseSecret(found), wayOut(found, credential)).retry(retry.Blocked)
+		"Secret %s is not written: it %s. Choose another spec.secret.name%s", found.Name, conflictCause(found), nextSteps(found, credential)).retry(retry.Blocked)
 }
 
-// whoseSecret says why a Secret is not this StsCredential's.
-func whoseSecret(found *corev1.Secret) string {
+// conflictCause returns why a Secret does not belong to this StsCredential.
+func conflictCause(found *corev1.Secret) string {
 	controller := metav1.GetControllerOfNoCopy(found)
 	copied := secret.Original(found)
 	switch {
@@ -116,8 +116,8 @@ func whoseSecret(found *corev1.Secret) string {
 	return "does not belong to this StsCredential"
 }
 
-// wayOut returns the other next steps of the conflict's message, beside choosing another name.
-func wayOut(found *corev1.Secret, credential string) string {
+// nextSteps returns the other next steps of the conflict's message, beside choosing another name.
+func nextSteps(found *corev1.Secret, credential string) string {
 	switch {
 	case found.Type != corev1.SecretTypeOpaque || metav1.GetControllerOfNoCopy(found) != nil:
 		return " or delete the Secret"

@@ -45,7 +45,7 @@ func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsC
 type orphans struct {
 	client.Client
 	finalizers finalizers
-	sts        STS
+	sts        STSClock
 }
 
 // delete deletes Secrets under earlier names when their credentials have expired and the current Secret holds valid ones.

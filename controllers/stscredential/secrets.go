@@ -21,7 +21,7 @@ type secrets struct {
 	client.Client
 	uncached client.Reader
 	clock    clock.PassiveClock
-	sts      STS
+	sts      STSClock
 }
 
 // getUncached gets a Secret uncached; nil if there is none.
@@ -41,22 +41,22 @@ type writeOption interface {
 
 // put creates the Secret if none was read, and fails if there is one; otherwise it patches what was read, and fails if that
 // has changed.
-func (s secrets) put(ctx context.Context, base, want *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
-	manager := client.FieldOwner(secret.FieldManager(want))
+func (s secrets) put(ctx context.Context, base, desired *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
+	manager := client.FieldOwner(secret.FieldManager(desired))
 	if base == nil {
-		created := want.DeepCopy()
+		created := desired.DeepCopy()
 		create := []client.CreateOption{manager}
 		for _, o := range options {
 			create = append(create, o)
 		}
 		return created, s.Create(ctx, created, create...)
 	}
-	patched := &corev1.Secret{ObjectMeta: objectMeta(want)}
+	patched := &corev1.Secret{ObjectMeta: objectMeta(desired)}
 	patch := []client.PatchOption{manager}
 	for _, o := range options {
 		patch = append(patch, o)
 	}
-	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, want)), patch...)
+	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, desired)), patch...)
 }
 
 // objectMeta is a Secret's name.
@@ -87,11 +87,11 @@ func (e existing) isUnmodified() bool { return secret.Adopted(e.secret) && e.rec
 func (e existing) adopted() bool { return e.secret != nil && secret.Adopted(e.secret) }
 
 // fitted makes the desired Secret fit the one that exists.
-func (e existing) fitted(want *corev1.Secret) *corev1.Secret {
+func (e existing) fitted(desired *corev1.Secret) *corev1.Secret {
 	if e.adopted() {
-		return secret.ForAdopted(want)
+		return secret.ForAdopted(desired)
 	}
-	return want
+	return desired
 }
 
 func stripped(s *corev1.Secret) *corev1.Secret {
@@ -102,7 +102,7 @@ func stripped(s *corev1.Secret) *corev1.Secret {
 }
 
 // older reports whether a version of an object is older than another one.
-func older(seen, written string) bool {
-	order, err := resourceversion.CompareResourceVersion(seen, written)
+func older(existing, written string) bool {
+	order, err := resourceversion.CompareResourceVersion(existing, written)
 	return err == nil && order < 0
 }

@@ -202,6 +202,6 @@ func TestSleepIsNoticed(t *testing.T) {
 func (env *environment) clockMonitor(leading chan struct{}, woken chan wakeUp, jump func(before, after time.Time) time.Duration) *clockMonitor {
 	return &clockMonitor{
 		Reader: env.Client, sts: env.STS, operator: env.Operator, budget: env.Budget, clock: env.Clock,
-		leading: leading, woken: woken, onChange: env.OnClockChange, jump: jump,
+		elected: leading, woken: woken, onChange: env.OnClockChange, jump: jump,
 	}
 }

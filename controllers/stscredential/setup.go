@@ -33,7 +33,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	woken := make(chan wakeUp)
 	monitor := &clockMonitor{
 		Reader: r.Client, sts: r.STS, operator: r.Operator, budget: r.Budget, clock: r.Clock,
-		leading: mgr.Elected(), woken: woken, onChange: r.OnClockChange, jump: wallJump,
+		elected: mgr.Elected(), woken: woken, onChange: r.OnClockChange, jump: wallJump,
 	}
 	if err := mgr.Add(monitor); err != nil {
 		return err
@@ -42,8 +42,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	due := &dueCalls{budget: r.Budget, early: r.Early, clock: r.Clock}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(specOrRenewRequest())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.byOthers())).
-		Watches(&v1alpha1.StsCredential{}, found.releasedHandler()).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(found.credentialsOfSecret), builder.WithPredicates(r.states.skipOwnWrites())).
+		Watches(&v1alpha1.StsCredential{}, found.secretNameHandler()).
 		Watches(&v1alpha1.StsRoleGrant{}, found.grantHandler()).
 		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
 		WatchesRawSource(source.Channel(woken, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).

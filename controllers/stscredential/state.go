@@ -36,14 +36,15 @@ type objectState struct {
 	// last: what is wrong with the Secret since is another client's doing.
 	since      time.Time
 	generation int64
-	// version is that of the object when it was read or written last, and seen when that was.
-	version string
-	seen    time.Time
+	// version is that of the object when it was read or written last, and versionAt when that was.
+	version   string
+	versionAt time.Time
 	// secretVersion is that of the Secret when it was written last, to recognise a cache that lags behind and, while a reconcile
 	// may be under way, the Secret that a watch brings back.
 	secretVersion string // guarded by the lock of objectStates where other goroutines read it
-	// secretInTheWay: the create of a first issuance has met a Secret that the cache does not show. It is read uncached from now on.
-	secretInTheWay bool
+	// secretExists: the create of a first issuance failed because of a Secret that is not in the cache. From then on, the
+	// Secret is read uncached.
+	secretExists bool
 
 	renewal renewState
 	sync    syncState
@@ -90,12 +91,12 @@ func (s *objectStates) recordSecret(of *objectState, e existing) {
 
 // recordVersion records the version of an object.
 func (s *objectState) recordVersion(c *v1alpha1.StsCredential, now time.Time) {
-	s.version, s.seen = c.ResourceVersion, now
+	s.version, s.versionAt = c.ResourceVersion, now
 }
 
-// lags reports whether an object is older than when it was seen last.
+// lags reports whether an object is older than its last known version.
 func (s *objectState) lags(c *v1alpha1.StsCredential, now time.Time) bool {
-	return older(c.ResourceVersion, s.version) && now.Sub(s.seen) < lagMax
+	return older(c.ResourceVersion, s.version) && now.Sub(s.versionAt) < lagMax
 }
 
 // history returns the facts from earlier reconciles that a reconcile needs.
@@ -104,7 +105,7 @@ func (s *objectState) history(c *v1alpha1.StsCredential) history {
 	waiting := ready == nil || ready.Reason == v1alpha1.ReasonIssuing && c.Status.AccessKeyID == ""
 	return history{
 		specChanged:   s.generation != c.Generation,
-		firstIssuance: waiting && !s.secretInTheWay && s.secretVersion == "",
+		firstIssuance: waiting && !s.secretExists && s.secretVersion == "",
 		secretVersion: s.secretVersion,
 	}
 }

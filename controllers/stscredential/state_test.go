@@ -76,7 +76,7 @@ func TestStateIsOfOneObject(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	s := objectState{version: "100", seen: now}
+	s := objectState{version: "100", versionAt: now}
 	for version, want := range map[string]bool{"99": true, "100": false, "101": false, "1000": false, "not a number": false} {
 		if got := older(version, s.version); got != want {
 			t.Errorf("Secret at %s lags: %v", version, got)
@@ -245,7 +245,7 @@ func TestQuietWaits(t *testing.T) {
 	} {
 		c := &v1alpha1.StsCredential{Status: v1alpha1.StsCredentialStatus{Conditions: row.conditions}}
 		c.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-		o := outcome{target: target{credential: c}, held: true, err: row.err, decision: renewal.Decision{Cause: renewal.CauseDue, Usable: row.usable}}
+		o := result{target: target{credential: c}, held: true, err: row.err, decision: renewal.Decision{Cause: renewal.CauseDue, Usable: row.usable}}
 		if row.err == nil && row.wait > 0 {
 			o.err = waitFor(row.wait, "")
 		}

@@ -30,8 +30,8 @@ import (
 // the first reconcile. Most waits end before a person could read the status, and each update is a write.
 const debouncePeriod = 30 * time.Second
 
-// outcome is the result of a reconcile. The conditions are derived from it alone.
-type outcome struct {
+// result is what a reconcile found and did. The conditions are derived from it alone.
+type result struct {
 	target
 	existing existing // as it is afterwards
 	decision renewal.Decision
@@ -44,7 +44,7 @@ type outcome struct {
 type statusWriter struct {
 	client.Client
 	clock           clock.PassiveClock
-	sts             STS
+	sts             STSClock
 	events          events.EventRecorder
 	tracksConsumers bool
 	firstSeen       time.Time
@@ -54,7 +54,7 @@ type statusWriter struct {
 // controller writes the status. It returns when to reconcile again. It uses an update instead of a patch: an update costs
 // the API server less, and fails if the object has changed since it was read, so an outdated process cannot overwrite a
 // newer status.
-func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error) {
+func (w statusWriter) update(ctx context.Context, o result) (ctrl.Result, error) {
 	next := o.requeue(w.sts.Now())
 	if o.debounced(w.firstSeen, w.clock.Now()) {
 		return next, nil
@@ -80,7 +80,7 @@ func (w statusWriter) update(ctx context.Context, o outcome) (ctrl.Result, error
 
 // debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
 // what the status says holds until then.
-func (o outcome) debounced(firstSeen, now time.Time) bool {
+func (o result) debounced(firstSeen, now time.Time) bool {
 	if !o.held || !o.decision.Renew() || !o.waits() || o.err.retryAfter >= debouncePeriod {
 		return false
 	}
@@ -92,13 +92,13 @@ func (o outcome) debounced(firstSeen, now time.Time) bool {
 }
 
 // waits reports whether a step waits, though nothing is wrong.
-func (o outcome) waits() bool { return o.err != nil && o.err.waiting }
+func (o result) waits() bool { return o.err != nil && o.err.waiting }
 
 // fails reports whether something is wrong.
-func (o outcome) fails() bool { return o.err != nil && !o.err.waiting }
+func (o result) fails() bool { return o.err != nil && !o.err.waiting }
 
 // requeue returns when something is due by itself: a retry, a call, a correction, a renewal, an expiry.
-func (o outcome) requeue(now time.Time) ctrl.Result {
+func (o result) requeue(now time.Time) ctrl.Result {
 	due := slices.Clone(o.due)
 	if o.existing.record != nil {
 		due = append(due, o.existing.record.ExpiresAt.Sub(now))
@@ -118,7 +118,7 @@ func (o outcome) requeue(now time.Time) ctrl.Result {
 }
 
 // describe sets what is asked for and what the Secret holds.
-func (o outcome) describe(status *v1alpha1.StsCredentialStatus) {
+func (o result) describe(status *v1alpha1.StsCredentialStatus) {
 	c, e := o.credential, o.existing
 	*status = v1alpha1.StsCredentialStatus{
 		ObservedGeneration: c.Generation,
@@ -142,8 +142,8 @@ func (o outcome) describe(status *v1alpha1.StsCredentialStatus) {
 	}
 }
 
-// setConditions turns the outcome into conditions. stsNow is the time by STS's clock, now by the local one.
-func (o outcome) setConditions(conditions *[]metav1.Condition, stsNow time.Time, now metav1.Time) {
+// setConditions turns the result into conditions. stsNow is the time by STS's clock, now by the local one.
+func (o result) setConditions(conditions *[]metav1.Condition, stsNow time.Time, now metav1.Time) {
 	ready, recoverable := o.ready(stsNow)
 	ready.Type = v1alpha1.ConditionReady
 	ready.ObservedGeneration, ready.LastTransitionTime = o.credential.Generation, now
@@ -169,7 +169,7 @@ func (o outcome) setConditions(conditions *[]metav1.Condition, stsNow time.Time,
 
 // ready returns the condition Ready: True while the Secret holds what works for this spec, whatever else goes wrong.
 // recoverable: if it is not True, it may become so without a person.
-func (o outcome) ready(now time.Time) (ready metav1.Condition, recoverable bool) {
+func (o result) ready(now time.Time) (ready metav1.Condition, recoverable bool) {
 	record, wait := o.existing.record, ""
 	if o.waits() {
 		wait = o.err.message

@@ -31,7 +31,7 @@ type Reconciler struct {
 	// APIReader reads uncached.
 	APIReader client.Reader
 	// STS has the time by STS's clock. Budget limits the calls to STS.
-	STS    STS
+	STS    STSClock
 	Budget *ratelimit.Budget
 	// Operator, ServiceAccounts and AccessKeys are who may call STS. ServiceAccounts is nil where they are switched off.
 	Operator        *identity.Operator
@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.Metrics.Expired.Reconciling(credential, !history.specChanged, began)
 	done, err := r.reconcile(ctx, credential, history, state, stopping)
 	if errors.Is(err, errSecretExists) { // the issued credentials are pending; the second run checks the owner of the Secret
-		state.secretInTheWay = true
+		state.secretExists = true
 		done, err = r.reconcile(ctx, credential, state.history(credential), state, stopping)
 	}
 	if err != nil {
@@ -116,19 +116,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // reconcile runs the steps from the spec to the result. The errors of the steps are in the order of precedence of their
 // reasons. It returns an error if a request to the API server failed, or errSecretExists.
-func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, earlier history, state *objectState, stopping func() bool) (outcome, error) {
+func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, earlier history, state *objectState, stopping func() bool) (result, error) {
 	asked, specErr := readSpec(c, r.ClusterName, r.Region)
 	allowed, accessErr := authorize(ctx, r.Client, c, asked.request, r.ClusterName)
 	blocked, err := first(specErr, accessErr)
 	if err != nil {
-		return outcome{}, err
+		return result{}, err
 	}
 	t := target{credential: c, spec: asked, access: allowed, history: earlier, specRefused: specErr != nil}
 
 	secrets := secrets{r.Client, r.APIReader, r.Clock, r.STS}
 	found, conflictErr := secrets.observe(ctx, t, blocked)
 	if _, err := first(conflictErr); err != nil {
-		return outcome{}, err
+		return result{}, err
 	}
 	finalizers := finalizers{r.Client, r.APIReader}
 	finalizerErr := finalizers.restore(ctx, t, found)
@@ -137,7 +137,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	suspendedErr := suspended(t, decision)
 	blocked, err = first(specErr, accessErr, conflictErr, finalizerErr, suspendedErr)
 	if err != nil {
-		return outcome{}, err
+		return result{}, err
 	}
 
 	calls := roleAssumer{r.Operator, r.ServiceAccounts, r.AccessKeys, r.Budget, r.Clock, r.Audit, stopping}
@@ -145,7 +145,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	renewed, renewErr := renewer.renew(ctx, t, found, decision, blocked, &state.renewal)
 	r.states.recordSecret(state, renewed)
 	if _, err := first(renewErr); err != nil {
-		return outcome{}, err
+		return result{}, err
 	}
 	synced, syncErr := syncer{secrets, r.Clock, r.STS}.sync(ctx, t, renewed, &state.sync)
 	r.states.recordSecret(state, synced)
@@ -156,7 +156,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	errs := []error{specErr, accessErr, conflictErr, finalizerErr, suspendedErr, renewErr, syncErr, orphanErr, suspended(t, decision)}
 	failed, err := first(errs...)
 	held := blocked != nil || renewErr != nil
-	return outcome{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
+	return result{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
 }
 
 // Busy reports whether a reconcile is running.

@@ -17,7 +17,7 @@ import (
 type syncer struct {
 	secrets secrets
 	clock   clock.PassiveClock
-	sts     STS
+	sts     STSClock
 }
 
 // syncState is what is kept of the corrections of a Secret's metadata.
@@ -31,24 +31,24 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
 		return e, nil
 	}
-	want, now, key := e.fitted(secret.Metadata(t.credential)), s.clock.Now(), t.backoffKey()
-	if secret.Patch(e.secret, want) == nil {
+	desired, now, key := e.fitted(secret.Metadata(t.credential)), s.clock.Now(), t.backoffKey()
+	if secret.Patch(e.secret, desired) == nil {
 		state.failed = nil
 		return e, nil
 	}
 	if wait := state.pace.until(key, now); wait > 0 {
 		return e, state.again(waitFor(wait, pacedCorrection(t, "its labels, annotations or owner", s.sts.Now().Add(wait))))
 	}
-	written, err := s.secrets.put(ctx, e.secret, want, nil)
+	written, err := s.secrets.put(ctx, e.secret, desired, nil)
 	if apiserver.IsConflict(err) {
 		return e, state.again(waitFor(retry.WriteConflict, ""))
 	}
 	state.pace.done(key, now)
 	synced := e
 	if err != nil {
-		err = writeFailed(want, err)
-	} else if synced, err = checkWritten(e, written, want, true); err == nil && e.intact && !synced.intact {
-		err = changedByAdmission(want, "record")
+		err = writeFailed(desired, err)
+	} else if synced, err = checkWritten(e, written, desired, true); err == nil && e.intact && !synced.intact {
+		err = changedByAdmission(desired, "record")
 	}
 	if state.failed, _ = first(err); state.failed == nil {
 		return synced, nil

@@ -27,34 +27,34 @@ type watches struct{ client.Reader }
 
 // specOrRenewRequest passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
 func specOrRenewRequest() predicate.Predicate {
-	bound := func(o client.Object) bool {
+	hasFinalizer := func(o client.Object) bool {
 		return controllerutil.ContainsFinalizer(o, v1alpha1.FinalizerAdoptedSecret)
 	}
-	unbound := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return bound(e.ObjectOld) && !bound(e.ObjectNew) }}
+	finalizerRemoved := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return hasFinalizer(e.ObjectOld) && !hasFinalizer(e.ObjectNew) }}
 	renewRequested := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt]
 	}}
-	return predicate.Or(predicate.GenerationChangedPredicate{}, renewRequested, unbound)
+	return predicate.Or(predicate.GenerationChangedPredicate{}, renewRequested, finalizerRemoved)
 }
 
-// byOthers filters out the operator's own writes to Secrets: the reconcile that made the write has already handled it.
-func (s *objectStates) byOthers() predicate.Predicate {
+// skipOwnWrites filters out the operator's own writes to Secrets: the reconcile that made the write has already handled it.
+func (s *objectStates) skipOwnWrites() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return !s.isOwnWrite(e.Object) },
 		UpdateFunc: func(e event.UpdateEvent) bool { return !s.isOwnWrite(e.ObjectNew) },
 	}
 }
 
-// credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those that want its name.
+// credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those whose spec names it.
 func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
-	return append(secret.CredentialRequests(ctx, s), w.wanting(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
+	return append(secret.CredentialRequests(ctx, s), w.credentialsNaming(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
 }
 
-// wanting returns requests for the StsCredentials whose Secret has this name, except one.
-func (w watches) wanting(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
+// credentialsNaming returns requests for the StsCredentials whose Secret has this name, except one.
+func (w watches) credentialsNaming(ctx context.Context, namespace, secretName, except string) (requests []reconcile.Request) {
 	var others v1alpha1.StsCredentialList
 	if err := w.List(ctx, &others, client.InNamespace(namespace), client.MatchingFields{bySecretName: secretName}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "list StsCredentials")
+		log.FromContext(ctx).Error(err, "Failed to list StsCredentials")
 	}
 	add := func(name string) {
 		if name != except {
@@ -72,10 +72,10 @@ func (w watches) wanting(ctx context.Context, namespace, secretName, except stri
 	return requests
 }
 
-// releasedHandler queues the StsCredentials that wait for a Secret name that another StsCredential no longer uses.
-func (w watches) releasedHandler() handler.EventHandler {
+// secretNameHandler queues the StsCredentials that wait for a Secret name that another StsCredential no longer uses.
+func (w watches) secretNameHandler() handler.EventHandler {
 	wake := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
-		for _, request := range w.wanting(ctx, c.Namespace, c.SecretName(), c.Name) {
+		for _, request := range w.credentialsNaming(ctx, c.Namespace, c.SecretName(), c.Name) {
 			q.Add(request)
 		}
 	}
@@ -131,17 +131,17 @@ func (w watches) namespaceHandler() handler.EventHandler {
 		}
 	}, UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		name, was, is := e.ObjectNew.GetName(), e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()
-		ending := e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
-		if maps.Equal(was, is) && !ending {
+		terminatingChanged := e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+		if maps.Equal(was, is) && !terminatingChanged {
 			return
 		}
 		var grants v1alpha1.StsRoleGrantList
 		if err := w.List(ctx, &grants, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "list StsRoleGrants")
+			log.FromContext(ctx).Error(err, "Failed to list StsRoleGrants")
 			return
 		}
 		w.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
-			if ending {
+			if terminatingChanged {
 				return true
 			}
 			for _, g := range grants.Items {
@@ -158,7 +158,7 @@ func (w watches) namespaceHandler() handler.EventHandler {
 func (w watches) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
 	var credentials v1alpha1.StsCredentialList
 	if err := w.List(ctx, &credentials, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
-		log.FromContext(ctx).Error(err, "list StsCredentials")
+		log.FromContext(ctx).Error(err, "Failed to list StsCredentials")
 		return
 	}
 	for i := range credentials.Items {

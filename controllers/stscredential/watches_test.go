@@ -156,7 +156,7 @@ func TestCredentialOfSecret(t *testing.T) {
 func TestOwnWritesWakeNobody(t *testing.T) {
 	env := newEnvironment(t)
 	wakes := func(r *Reconciler, s *corev1.Secret) [2]bool {
-		return [2]bool{r.states.byOthers().Create(event.CreateEvent{Object: s}), r.states.byOthers().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
+		return [2]bool{r.states.skipOwnWrites().Create(event.CreateEvent{Object: s}), r.states.skipOwnWrites().Update(event.UpdateEvent{ObjectOld: s, ObjectNew: s})}
 	}
 	c := env.CreateCredential("orders")
 	env.reconcile(c)
@@ -174,7 +174,7 @@ func TestOwnWritesWakeNobody(t *testing.T) {
 	if wakes(env.Reconciler, s) != [2]bool{true, true} {
 		t.Error("an edited Secret enqueues nothing")
 	}
-	if !env.states.byOthers().Delete(event.DeleteEvent{Object: s}) {
+	if !env.states.skipOwnWrites().Delete(event.DeleteEvent{Object: s}) {
 		t.Error("a deleted Secret enqueues nothing")
 	}
 }

@@ -50,17 +50,17 @@ func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
 }
 
 func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issued credentials.Credentials, options ...writeOption) (existing, error) {
-	occasion := secret.WriteOptions{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: heldBefore(t, e, s.sts.Skew())}
-	want, err := secret.Render(t.credential, t.layout, issued, t.stsRequest(), occasion)
+	writeOptions := secret.WriteOptions{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: previousRecord(t, e, s.sts.Skew())}
+	desired, err := secret.Render(t.credential, t.layout, issued, t.stsRequest(), writeOptions)
 	if err != nil {
 		return e, newError(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	return s.apply(ctx, t, e, e.fitted(want), options...)
+	return s.apply(ctx, t, e, e.fitted(desired), options...)
 }
 
-// heldBefore returns the record of the credentials that pods may have read from the Secret until now. If another client has
+// previousRecord returns the record of the credentials that pods may have read from the Secret until now. If another client has
 // deleted the Secret, the record is restored from the status. skew is by how much STS's clock is ahead of the local clock.
-func heldBefore(t target, e existing, skew time.Duration) *secret.Record {
+func previousRecord(t target, e existing, skew time.Duration) *secret.Record {
 	status := t.credential.Status
 	if e.record != nil || status.SecretName != t.credential.SecretName() || status.IssuedAt == nil || status.ExpiresAt == nil {
 		return e.record
@@ -70,12 +70,12 @@ func heldBefore(t target, e existing, skew time.Duration) *secret.Record {
 
 // apply writes a whole Secret. Where another client wrote since it was read, it is read again: the Secret must still be this
 // StsCredential's, and what it holds must not be newer.
-func (s secrets) apply(ctx context.Context, t target, e existing, want *corev1.Secret, options ...writeOption) (existing, error) {
+func (s secrets) apply(ctx context.Context, t target, e existing, desired *corev1.Secret, options ...writeOption) (existing, error) {
 	base, err := e.secret, apiserver.ErrContended
 	for range maxTries {
 		var written *corev1.Secret
-		if written, err = s.put(ctx, base, want, options); err == nil {
-			return checkWritten(e, written, want, len(options) == 0)
+		if written, err = s.put(ctx, base, desired, options); err == nil {
+			return checkWritten(e, written, desired, len(options) == 0)
 		}
 		if !apiserver.IsConflict(err) {
 			break
@@ -83,25 +83,25 @@ func (s secrets) apply(ctx context.Context, t target, e existing, want *corev1.S
 		if t.firstIssuance && apierrors.IsAlreadyExists(err) {
 			return e, errSecretExists
 		}
-		if base, err = s.getAgain(ctx, want); err != nil {
+		if base, err = s.getAgain(ctx, desired); err != nil {
 			break
 		}
 		if base != nil && !secret.Owned(base, t.credential) {
 			return e, conflictWith(base, t.credential.Name)
 		}
-		if base != nil && secret.Newer(base, want) {
+		if base != nil && secret.Newer(base, desired) {
 			return readExisting(base), nil
 		}
 		err = apiserver.ErrContended
 	}
-	return e, writeFailed(want, err)
+	return e, writeFailed(desired, err)
 }
 
 // getAgain reads uncached the Secret that a write has met; nil if there is none any more. It fails where the desired Secret
 // does not fit what is there now.
-func (s secrets) getAgain(ctx context.Context, want *corev1.Secret) (*corev1.Secret, error) {
-	found, err := s.getUncached(ctx, client.ObjectKeyFromObject(want))
-	if err == nil && secret.Adopted(want) != (found != nil && secret.Adopted(found)) {
+func (s secrets) getAgain(ctx context.Context, desired *corev1.Secret) (*corev1.Secret, error) {
+	found, err := s.getUncached(ctx, client.ObjectKeyFromObject(desired))
+	if err == nil && secret.Adopted(desired) != (found != nil && secret.Adopted(found)) {
 		err = apiserver.ErrContended
 	}
 	return stripped(found), err
@@ -122,9 +122,9 @@ func checkWritten(before existing, written, sent *corev1.Secret, forReal bool) (
 }
 
 // writeFailed returns the error for a Secret that the API server did not take.
-func writeFailed(want *corev1.Secret, err error) *reconcileError {
+func writeFailed(desired *corev1.Secret, err error) *reconcileError {
 	message, transient := apiserver.Describe(err)
-	failure := newError(v1alpha1.ReasonSecretWriteFailed, "failed to write Secret %s: %s", want.Name, message)
+	failure := newError(v1alpha1.ReasonSecretWriteFailed, "failed to write Secret %s: %s", desired.Name, message)
 	failure.recoverable = transient
 	return failure
 }

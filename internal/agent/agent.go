@@ -86,7 +86,7 @@ func (c Config) serve(ctx context.Context, listener *net.TCPListener, drain time
 
 	limited := limit(listener, maxConnections)
 	server := &http.Server{
-		Handler:                      &handler{store: store, config: c, path: []byte(c.path()), crowded: limited.crowded},
+		Handler:                      &handler{store: store, config: c, path: []byte(c.path()), saturated: limited.saturated},
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            headerTimeout,
 		ReadTimeout:                  requestTimeout,

@@ -10,8 +10,8 @@ import (
 	"regexp"
 )
 
-// goodToken makes a token one path segment that is hard to guess. The UID of a pod has 36 characters.
-var goodToken = regexp.MustCompile(`^[A-Za-z0-9._-]{16,128}$`)
+// validToken makes a token one path segment that is hard to guess. The UID of a pod has 36 characters.
+var validToken = regexp.MustCompile(`^[A-Za-z0-9._-]{16,128}$`)
 
 func (c Config) validate() error {
 	if c.Dir == "" {
@@ -20,7 +20,7 @@ func (c Config) validate() error {
 	if c.Token == "" {
 		return errors.New("no token. Set " + EnvToken + " to the pod's UID (fieldRef metadata.uid)")
 	}
-	if !goodToken.MatchString(c.Token) {
+	if !validToken.MatchString(c.Token) {
 		return errors.New(EnvToken + " must be 16 to 128 letters, digits, '.', '_' and '-'. Set it to the pod's UID (fieldRef metadata.uid)")
 	}
 	address, err := netip.ParseAddrPort(c.Listen)

@@ -287,7 +287,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		defer func() { _ = conn.Close() }()
 	}
 	first := <-accepted
-	if second := <-accepted; second == nil || !limited.crowded() {
+	if second := <-accepted; second == nil || !limited.saturated() {
 		t.Fatal("two connections of two do not crowd the listener")
 	}
 	select {
@@ -304,7 +304,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if _, open := <-accepted; open {
 		t.Error("a connection is accepted after the end")
 	}
-	crowded := &handler{store: newStore(Config{}), path: []byte(path), crowded: func() bool { return true }}
+	crowded := &handler{store: newStore(Config{}), path: []byte(path), saturated: func() bool { return true }}
 	recorder := &recorder{header: http.Header{}}
 	crowded.ServeHTTP(recorder, &http.Request{Method: http.MethodGet, Host: "evil.example"})
 	if recorder.header.Get("Connection") != "close" {

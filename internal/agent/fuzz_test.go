@@ -22,7 +22,7 @@ func served() *handler {
 	config := Config{Token: token, Now: func() time.Time { return begin }}
 	s := newStore(config)
 	s.current.Store(newState([]byte(issuance(1, begin.Add(time.Hour))), begin.Add(time.Hour)))
-	return &handler{store: s, config: config, path: []byte(config.path()), crowded: neverCrowded}
+	return &handler{store: s, config: config, path: []byte(config.path()), saturated: neverCrowded}
 }
 
 // FuzzRequest: whatever is sent, credentials go out only for GET or HEAD of the one path, to an address of this machine.

@@ -26,13 +26,13 @@ type handler struct {
 	store  *store
 	config Config
 	path   []byte
-	// crowded reports whether connections are getting scarce.
-	crowded func() bool
+	// saturated reports whether connections are getting scarce.
+	saturated func() bool
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	if r.ContentLength != 0 || h.crowded() {
+	if r.ContentLength != 0 || h.saturated() {
 		header.Set("Connection", "close") // no body is read, and no idle connection keeps others out
 	}
 	switch {

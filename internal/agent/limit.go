@@ -20,8 +20,8 @@ func limit(listener *net.TCPListener, connections int) *limitedListener {
 	return &limitedListener{TCPListener: listener, open: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
-// crowded reports whether more than half of the connections are open.
-func (l *limitedListener) crowded() bool { return len(l.open) > cap(l.open)/2 }
+// saturated reports whether more than half of the connections are open.
+func (l *limitedListener) saturated() bool { return len(l.open) > cap(l.open)/2 }
 
 // Accept waits for a connection, and for one to end where the limit is reached.
 func (l *limitedListener) Accept() (net.Conn, error) {

@@ -55,7 +55,7 @@ func parseRestartAnnotation(annotations map[string]string) RestartAnnotation {
 	annotation := RestartAnnotation{For: map[string]string{}}
 	for entry := range strings.SplitSeq(within(maxRestartedForBytes, annotations[restartedForAnnotation]), ",") {
 		credential, id, ok := strings.Cut(entry, "=")
-		if ok && len(credential) <= maxName && len(id) <= maxID && len(annotation.For) < MaxReads {
+		if ok && len(credential) <= maxName && len(id) <= maxID && len(annotation.For) < maxReads {
 			annotation.For[credential] = id
 		}
 	}

@@ -73,7 +73,7 @@ func largePods() map[string]func(*corev1.Pod) {
 		"a label with a long name, beside variables": func(p *corev1.Pod) {
 			p.Labels = map[string]string{v1alpha1.LabelAgent: strings.Repeat("x", 1<<20)}
 			p.Spec.InitContainers = []corev1.Container{{Name: v1alpha1.AgentContainer}}
-			for i := range MaxReads {
+			for i := range maxReads {
 				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
 					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
 				})
@@ -82,7 +82,7 @@ func largePods() map[string]func(*corev1.Pod) {
 		"a label beside variables": func(p *corev1.Pod) {
 			p.Labels = map[string]string{v1alpha1.LabelAgent: "orders"}
 			p.Spec.InitContainers = []corev1.Container{{Name: v1alpha1.AgentContainer}}
-			for i := range MaxReads {
+			for i := range maxReads {
 				p.Spec.Containers[0].EnvFrom = append(p.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
 					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
 				})
@@ -113,13 +113,13 @@ func TestStrippedPodIsBounded(t *testing.T) {
 		if size := stripped.(*corev1.Pod).Size(); size > maxCached {
 			t.Errorf("%s: the cache holds %d bytes, want at most %d", name, size, maxCached)
 		}
-		if len(kept.Reads) > MaxReads || len(kept.Restarted.For) > MaxReads {
+		if len(kept.Reads) > maxReads || len(kept.Restarted.For) > maxReads {
 			t.Errorf("%s: %d reads and %d annotations", name, len(kept.Reads), len(kept.Restarted.For))
 		}
 		if cost := after.TotalAlloc - before.TotalAlloc; cost > maxCost {
 			t.Errorf("%s: %d bytes were allocated, want at most %d", name, cost, maxCost)
 		}
-		if held := HeldBy(&pod.Spec); len(held) > MaxReads {
+		if held := heldBy(&pod.Spec); len(held) > maxReads {
 			t.Errorf("%s: its template holds %d Secrets", name, len(held))
 		}
 	}
@@ -128,7 +128,7 @@ func TestStrippedPodIsBounded(t *testing.T) {
 // Of a pod that reads more than is kept, the first are kept, and the ways in which they are read.
 func TestFirstReadsAreKept(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main"}}}}
-	for i := range 2 * MaxReads {
+	for i := range 2 * maxReads {
 		pod.Spec.Containers[0].EnvFrom = append(pod.Spec.Containers[0].EnvFrom, corev1.EnvFromSource{
 			SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: longName(i)}},
 		})
@@ -137,10 +137,10 @@ func TestFirstReadsAreKept(t *testing.T) {
 		SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: longName(0)}},
 	}}}})
 	all := readsOf(pod)
-	if len(all) != MaxReads || all[longName(0)].How != EnvFrom|Env || all[longName(MaxReads-1)].How != EnvFrom {
-		t.Errorf("%d reads, of the first %v, of the last %v", len(all), all[longName(0)], all[longName(MaxReads-1)])
+	if len(all) != maxReads || all[longName(0)].How != EnvFrom|Env || all[longName(maxReads-1)].How != EnvFrom {
+		t.Errorf("%d reads, of the first %v, of the last %v", len(all), all[longName(0)], all[longName(maxReads-1)])
 	}
-	if held := HeldBy(&pod.Spec); len(held) != MaxReads || !slices.Contains(held, longName(0)) {
+	if held := heldBy(&pod.Spec); len(held) != maxReads || !slices.Contains(held, longName(0)) {
 		t.Errorf("%d Secrets are held", len(held))
 	}
 }

@@ -41,7 +41,7 @@ type Due struct {
 
 // Late reports whether its pods should have been replaced by now, and the time until which they should be.
 func (d Due) Late(now time.Time, issuance Issuance) (late bool, at time.Time) {
-	at = issuance.LateAt(d.Pods[0].Held)
+	at = issuance.lateAt(d.Pods[0].Held)
 	return !now.Before(at), at
 }
 
@@ -82,14 +82,14 @@ func Evaluate(now time.Time, secretName string, issuance Issuance, policy Restar
 // add evaluates one pod.
 func (f *Finding) add(now time.Time, issuance Issuance, policy RestartPolicy, pod Pod, secretName string, due map[Workload][]StalePod) {
 	read, reads := pod.Reads[secretName]
-	stale, held := issuance.Stale(pod, read) && f.matters(now, issuance, pod, read), StalePod{pod.Name, issuance.Held(pod, read.Since)}
+	stale, held := issuance.stale(pod, read) && f.matters(now, issuance, pod, read), StalePod{pod.Name, issuance.held(pod, read.Since)}
 	if stale {
 		f.Stale = append(f.Stale, held)
 	}
 	switch {
 	case pod.Terminating:
-	case slices.Contains(policy.Targets, pod.Workload) && (stale || issuance.TargetStale(pod, read, reads)):
-		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issuance.Held(pod, pod.Started)})
+	case slices.Contains(policy.Targets, pod.Workload) && (stale || issuance.targetStale(pod, read, reads)):
+		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issuance.held(pod, pod.Started)})
 	case stale && policy.restarts(pod.Workload):
 		due[pod.Workload] = append(due[pod.Workload], held)
 	case stale:
@@ -102,7 +102,7 @@ func (w RestartPolicy) restarts(workload Workload) bool { return w.Auto && workl
 
 // matters reports whether a stale pod counts yet, and records when it will.
 func (f *Finding) matters(now time.Time, issuance Issuance, pod Pod, read Read) bool {
-	at, ever := issuance.MattersAt(pod, issuance.Held(pod, read.Since))
+	at, ever := issuance.mattersAt(pod, issuance.held(pod, read.Since))
 	if ever && at.After(now) {
 		f.Next = earliest(f.Next, at)
 	}
@@ -138,7 +138,7 @@ func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy Re
 	if state.BlockedReason != "" {
 		return Step{BlockedReason: state.BlockedReason, Message: state.Message}
 	}
-	step, replaced := d.kept(state)
+	step, replaced := d.notReplaced(state)
 	if len(replaced) == 0 || d.restarting(now, issuance, state) {
 		return step
 	}
@@ -146,31 +146,31 @@ func (d Due) Next(now time.Time, secretName string, issuance Issuance, policy Re
 	if last.After(now) { // the annotation is wrong
 		last = time.Time{}
 	}
-	step.At = NextRestart(last, policy.Duration, replaced[0].Held, d.Reads)
+	step.At = nextRestart(last, policy.Duration, replaced[0].Held, d.Reads)
 	step.Restart = !now.Before(step.At)
 	return step
 }
 
-// kept returns the step for the pods that a restart does not replace, and the pods that it replaces.
-func (d Due) kept(state State) (Step, []StalePod) {
+// notReplaced returns the step for the pods that a restart does not replace, and the pods that it replaces.
+func (d Due) notReplaced(state State) (Step, []StalePod) {
 	if state.Message != "" {
 		return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: state.Message}, d.Pods
 	}
-	var kept []string
+	var notReplaced []string
 	var replaced []StalePod
 	for _, pod := range d.Pods {
-		if state.keeps(pod.Name) {
-			kept = append(kept, pod.Name)
+		if state.keepsPod(pod.Name) {
+			notReplaced = append(notReplaced, pod.Name)
 		} else {
 			replaced = append(replaced, pod)
 		}
 	}
-	if len(kept) == 0 {
+	if len(notReplaced) == 0 {
 		return Step{}, replaced
 	}
 	return Step{BlockedReason: v1alpha1.ReasonStrategyUnsuited, Message: fmt.Sprintf(
 		"%s does not replace %s: partition is %d. Set spec.updateStrategy.rollingUpdate.partition to 0, or delete these pods.",
-		d.Workload, Listed(kept), state.Partition)}, replaced
+		d.Workload, Listed(notReplaced), state.Partition)}, replaced
 }
 
 // maxListed is the number of pods that a message names.

@@ -222,7 +222,7 @@ func readsOf(pod *corev1.Pod) map[string]Read {
 	}
 	for _, r := range reads(&pod.Spec) {
 		known, found := all[r.secret]
-		if !found && len(all) == MaxReads {
+		if !found && len(all) == maxReads {
 			continue
 		}
 		known.How |= r.how

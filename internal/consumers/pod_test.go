@@ -144,7 +144,7 @@ status:
 			if reads != (tt.how != 0) || r.How != tt.how || !r.Since.Equal(at(t, tt.since)) {
 				t.Errorf("got %v %+v, want %v since %s", reads, r, tt.how, tt.since)
 			}
-			if refreshes := tt.how&^(Volume|Agent) == 0; r.How.Refreshes() != refreshes {
+			if refreshes := tt.how&^(Volume|Agent) == 0; r.How.refreshes() != refreshes {
 				t.Errorf("refreshes by itself: %v", !refreshes)
 			}
 		})

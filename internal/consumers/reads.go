@@ -26,13 +26,13 @@ const (
 	Agent
 )
 
-// Refreshes reports whether the pod reads changes of the Secret without a restart.
-func (h How) Refreshes() bool { return h&(Env|EnvFrom|SubPath) == 0 }
+// refreshes reports whether the pod reads changes of the Secret without a restart.
+func (h How) refreshes() bool { return h&(Env|EnvFrom|SubPath) == 0 }
 
-// HeldBy returns the names of the Secrets that pods of a template read in a way that never refreshes.
-func HeldBy(template *corev1.PodSpec) (names []string) {
+// heldBy returns the names of the Secrets that pods of a template read in a way that never refreshes.
+func heldBy(template *corev1.PodSpec) (names []string) {
 	for _, r := range reads(template) {
-		if !r.how.Refreshes() && !slices.Contains(names, r.secret) {
+		if !r.how.refreshes() && !slices.Contains(names, r.secret) {
 			names = append(names, r.secret)
 		}
 	}
@@ -62,14 +62,14 @@ func isName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
-// MaxReads bounds the Secrets that are kept of a pod, maxPlaces the places that are examined: a pod can name tens of thousands of
-// Secrets. Volumes are examined first, then the containers in their order.
-const MaxReads, maxPlaces = 64, 4096
+// maxReads is the maximum number of Secrets that are kept of a pod, maxReferences that of the references that are examined: a
+// pod can name tens of thousands of Secrets. Volumes are examined first, then the containers in their order.
+const maxReads, maxReferences = 64, 4096
 
-// reads returns the places in a pod's spec that read a Secret: in containers of all kinds, optional or not. Volumes count even if
+// reads returns the references to Secrets in a pod's spec: in containers of all kinds, optional or not. Volumes count even if
 // no container mounts them. Secrets that pull images do not count, since only the kubelet reads them.
 func reads(spec *corev1.PodSpec) []read {
-	found, volumes := places{names: map[string]bool{}}, map[string][]reference{}
+	found, volumes := readSet{names: map[string]bool{}}, map[string][]reference{}
 	for i := range spec.Volumes {
 		in := secretsIn(&spec.Volumes[i])
 		volumes[spec.Volumes[i].Name] = in
@@ -89,29 +89,29 @@ func reads(spec *corev1.PodSpec) []read {
 	return found.reads
 }
 
-// places collects reads within the bounds.
-type places struct {
-	reads []read
-	names map[string]bool
-	seen  int
+// readSet collects reads within the bounds.
+type readSet struct {
+	reads      []read
+	names      map[string]bool
+	references int
 }
 
-// full reports whether no further place is looked at.
-func (p *places) full() bool { return p.seen >= maxPlaces }
+// full reports whether no further reference is examined.
+func (p *readSet) full() bool { return p.references >= maxReferences }
 
-func (p *places) add(r read) {
+func (p *readSet) add(r read) {
 	if p.full() {
 		return
 	}
-	p.seen++
-	if p.names[r.secret] || len(p.names) < MaxReads && isName(r.secret) {
+	p.references++
+	if p.names[r.secret] || len(p.names) < maxReads && isName(r.secret) {
 		p.names[r.secret] = true
 		p.reads = append(p.reads, r)
 	}
 }
 
 // addContainer adds the reads of a container that never refresh. volumes are the Secrets in those of its pod, by name.
-func (p *places) addContainer(c *corev1.Container, volumes map[string][]reference) {
+func (p *readSet) addContainer(c *corev1.Container, volumes map[string][]reference) {
 	for _, e := range c.Env {
 		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
 			p.add(read{c.Name, e.ValueFrom.SecretKeyRef.Name, Env, ptr.Deref(e.ValueFrom.SecretKeyRef.Optional, false)})
@@ -145,7 +145,7 @@ func secretsIn(v *corev1.Volume) (found []reference) {
 		return found
 	}
 	for _, source := range v.Projected.Sources {
-		if source.Secret != nil && len(found) < maxPlaces {
+		if source.Secret != nil && len(found) < maxReferences {
 			found = append(found, reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)})
 		}
 	}

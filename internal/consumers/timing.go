@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// settle is how long after a write a container may still start with the previous credentials: the kubelet reads a Secret
+	// startDelay is how long after a write a container may still start with the previous credentials: the kubelet reads a Secret
 	// a little before the start that it reports, from a cache that lags behind the API server, and the clocks of several API
 	// servers differ a little.
-	settle = 10 * time.Second
+	startDelay = 10 * time.Second
 	// slack is by how much the calculated start of a container may be too early, see apiClock.
 	slack = 2 * time.Second
 
@@ -52,20 +52,20 @@ func IssuanceOf(name string, r *credentials.Record, skew time.Duration) Issuance
 	return issuance
 }
 
-// Stale reports whether a pod uses other values than the issuance's, and cannot read the current ones: none, those from before the
+// stale reports whether a pod uses other values than the issuance's, and cannot read the current ones: none, those from before the
 // Secret was adopted, or those of an earlier issuance.
-func (i Issuance) Stale(pod Pod, read Read) bool {
+func (i Issuance) stale(pod Pod, read Read) bool {
 	since := read.Since
 	if i.Created && !read.Optional && !since.IsZero() {
 		// It can only have started once the Secret was there.
 		return i.startedBefore(pod, read.Ran, -slack)
 	}
-	return i.startedBefore(pod, since, settle)
+	return i.startedBefore(pod, since, startDelay)
 }
 
-// TargetStale reports whether a pod of a target started before the issuance was written, however it reads the Secret. A pod
+// targetStale reports whether a pod of a target started before the issuance was written, however it reads the Secret. A pod
 // that does not refer to the Secret is stale from the second issuance on. One in which the agent serves the Secret never is.
-func (i Issuance) TargetStale(pod Pod, read Read, reads bool) bool {
+func (i Issuance) targetStale(pod Pod, read Read, reads bool) bool {
 	switch {
 	case read.How&Agent != 0:
 		return false
@@ -74,7 +74,7 @@ func (i Issuance) TargetStale(pod Pod, read Read, reads bool) bool {
 	case i.Created && !read.Optional:
 		return i.startedBefore(pod, read.Ran, -slack)
 	}
-	return i.startedBefore(pod, pod.Started, settle)
+	return i.startedBefore(pod, pod.Started, startDelay)
 }
 
 // startedBefore reports whether a part of a pod started before the issuance was written, or within margin after that. It is false
@@ -85,19 +85,19 @@ func (i Issuance) startedBefore(pod Pod, start time.Time, margin time.Duration) 
 	}
 	// A pod that was made with the restart annotation was made after the write; but a workload may also put its
 	// annotations on the pods that there are.
-	restarted := pod.Restarted.For[i.Credential] == i.ID && pod.Created.After(i.WrittenAt.Add(-settle))
+	restarted := pod.Restarted.For[i.Credential] == i.ID && pod.Created.After(i.WrittenAt.Add(-startDelay))
 	return !restarted
 }
 
-// Held returns the earlier credentials that a stale pod, or the part of it that started at since, uses: those in the Secret at that
+// held returns the earlier credentials that a stale pod, or the part of it that started at since, uses: those in the Secret at that
 // time or, in doubt, those before them. Older ones count as the oldest that are known.
-func (i Issuance) Held(pod Pod, since time.Time) credentials.Replaced {
+func (i Issuance) held(pod Pod, since time.Time) credentials.Replaced {
 	if len(i.Replaced) == 0 {
 		return credentials.Replaced{}
 	}
 	held := i.Replaced[0]
 	for _, r := range i.Replaced[1:] {
-		if !since.Before(r.WrittenAt.Add(settle)) || i.restartedAfter(r, pod) {
+		if !since.Before(r.WrittenAt.Add(startDelay)) || i.restartedAfter(r, pod) {
 			held = r
 		}
 	}
@@ -106,7 +106,7 @@ func (i Issuance) Held(pod Pod, since time.Time) credentials.Replaced {
 
 // restartedAfter reports whether a pod was created by a restart after a write, which comes within moments of it.
 func (i Issuance) restartedAfter(r credentials.Replaced, pod Pod) bool {
-	return pod.Restarted.For[i.Credential] != "" && !pod.Restarted.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-settle))
+	return pod.Restarted.For[i.Credential] != "" && !pod.Restarted.At.Before(r.WrittenAt) && pod.Created.After(r.WrittenAt.Add(-startDelay))
 }
 
 // shareLeft returns the time at which one part in divisor of the lifetime of earlier credentials is left.
@@ -114,18 +114,18 @@ func shareLeft(r credentials.Replaced, divisor time.Duration) time.Time {
 	return r.ExpiresAt.Add(-r.ExpiresAt.Sub(r.WrittenAt) / divisor)
 }
 
-// LateAt returns when pods that still use these credentials are late: when a tenth of their lifetime is left. Pods without valid
+// lateAt returns when pods that still use these credentials are late: when a tenth of their lifetime is left. Pods without valid
 // credentials are late half an hour after the issuance was written.
-func (i Issuance) LateAt(held credentials.Replaced) time.Time {
+func (i Issuance) lateAt(held credentials.Replaced) time.Time {
 	if held.Unknown() {
 		return i.WrittenAt.Add(unserved)
 	}
 	return shareLeft(held, 10)
 }
 
-// MattersAt returns when a stale pod counts: at once or, if the pod terminates by itself, when a quarter of the lifetime of its
+// mattersAt returns when a stale pod counts: at once or, if the pod terminates by itself, when a quarter of the lifetime of its
 // credentials is left. It never counts if it terminates before they expire.
-func (i Issuance) MattersAt(pod Pod, held credentials.Replaced) (at time.Time, ever bool) {
+func (i Issuance) mattersAt(pod Pod, held credentials.Replaced) (at time.Time, ever bool) {
 	switch {
 	case !pod.Ends || held.Unknown():
 		return time.Time{}, true
@@ -135,10 +135,10 @@ func (i Issuance) MattersAt(pod Pod, held credentials.Replaced) (at time.Time, e
 	return shareLeft(held, 4), true
 }
 
-// NextRestart returns when a workload may be restarted whose last restart was at last (zero if never). duration is the requested
+// nextRestart returns when a workload may be restarted whose last restart was at last (zero if never). duration is the requested
 // lifetime, held are the credentials of its pods that expire first; reads is false if the pods do not read the Secret, so that
 // nothing is urgent.
-func NextRestart(last time.Time, duration time.Duration, held credentials.Replaced, reads bool) time.Time {
+func nextRestart(last time.Time, duration time.Duration, held credentials.Replaced, reads bool) time.Time {
 	if last.IsZero() {
 		return last
 	}

@@ -41,7 +41,7 @@ func TestStale(t *testing.T) {
 		{"restarted for another credential's", "11:20:03", "11:20:01", RestartAnnotation{For: map[string]string{"other": "R-3"}}, true},
 	} {
 		pod := Pod{Created: at(t, tt.created), Restarted: tt.annotation}
-		if got := issuance(t).Stale(pod, Read{Since: at(t, tt.since)}); got != tt.want {
+		if got := issuance(t).stale(pod, Read{Since: at(t, tt.since)}); got != tt.want {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
@@ -73,7 +73,7 @@ func TestStaleAtTheFirstIssue(t *testing.T) {
 		{"holds what was there before it was adopted", adopted, false, "11:19:00", "11:19:00", true},
 		{"perhaps holds what was there before it was adopted", adopted, false, "11:20:05", "11:20:05", true},
 	} {
-		if got := tt.issuance.Stale(Pod{}, Read{Since: at(t, tt.since), Ran: at(t, tt.ran), Optional: tt.optional}); got != tt.want {
+		if got := tt.issuance.stale(Pod{}, Read{Since: at(t, tt.since), Ran: at(t, tt.ran), Optional: tt.optional}); got != tt.want {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
@@ -94,11 +94,11 @@ func TestTargetStaleAtTheFirstIssue(t *testing.T) {
 		{"started without it", true, true, "11:00:01", true},
 		{"has a volume of one that was deleted", true, false, "11:00:01", true},
 	} {
-		if got := created.TargetStale(pod, Read{Optional: tt.optional, Ran: at(t, tt.ran)}, tt.reads); got != tt.want {
+		if got := created.targetStale(pod, Read{Optional: tt.optional, Ran: at(t, tt.ran)}, tt.reads); got != tt.want {
 			t.Errorf("%s: stale = %v", tt.name, got)
 		}
 	}
-	if !issuance(t).TargetStale(pod, Read{}, false) {
+	if !issuance(t).targetStale(pod, Read{}, false) {
 		t.Error("a later issuance does not restart what does not refer to the Secret")
 	}
 }
@@ -119,7 +119,7 @@ func TestMattersAt(t *testing.T) {
 		{"may end too late", Pod{Ends: true, Deadline: at(t, "11:30:00")}, held, "10:45:00", true},
 		{"ends, and holds nothing that works", Pod{Ends: true}, credentials.Replaced{}, "", true},
 	} {
-		if got, ever := issuance(t).MattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
+		if got, ever := issuance(t).mattersAt(tt.pod, tt.held); !got.Equal(at(t, tt.want)) || ever != tt.ever {
 			t.Errorf("%s: at %v, ever %v", tt.name, got, ever)
 		}
 	}
@@ -134,12 +134,12 @@ func TestHeld(t *testing.T) {
 		{"the last before", "11:19:00", "11:40:00"},
 		{"perhaps the last before", "11:20:05", "11:40:00"},
 	} {
-		if got := issuance(t).Held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+		if got := issuance(t).held(Pod{}, at(t, tt.since)).ExpiresAt; !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
 		}
 	}
 	first := Issuance{WrittenAt: at(t, "11:20:00")}
-	if held := first.Held(Pod{}, at(t, "10:00:00")); !held.Unknown() {
+	if held := first.held(Pod{}, at(t, "10:00:00")); !held.Unknown() {
 		t.Errorf("before the first issuance, pods held %v", held)
 	}
 }
@@ -156,17 +156,17 @@ func TestHeldSinceARestart(t *testing.T) {
 		{"restarted, but not made anew", "orders", "10:40:01", "10:20:00", first},
 	} {
 		pod := Pod{Created: at(t, tt.created), Restarted: RestartAnnotation{For: map[string]string{tt.credential: "R"}, At: at(t, tt.restarted)}}
-		if got := issuance(t).Held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
+		if got := issuance(t).held(pod, at(t, tt.created).Add(time.Second)).ExpiresAt; !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: expires at %v, want %s", tt.name, got, tt.want)
 		}
 	}
 }
 
 func TestLateAt(t *testing.T) {
-	if got := issuance(t).LateAt(issuance(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
+	if got := issuance(t).lateAt(issuance(t).Replaced[0]); !got.Equal(at(t, "10:54:00")) {
 		t.Errorf("late at %v", got)
 	}
-	if got := issuance(t).LateAt(credentials.Replaced{}); !got.Equal(at(t, "11:50:00")) {
+	if got := issuance(t).lateAt(credentials.Replaced{}); !got.Equal(at(t, "11:50:00")) {
 		t.Errorf("late at %v with nothing that works", got)
 	}
 }
@@ -189,7 +189,7 @@ func TestNextRestart(t *testing.T) {
 		{"half of what is held is long over", "10:00:00", time.Hour, held("09:00:00", "10:10:00"), "10:01:00"},
 		{"three minutes of life", "10:00:00", 15 * time.Minute, held("10:00:00", "10:03:00"), "10:01:30"},
 	} {
-		if got := NextRestart(at(t, tt.last), tt.duration, tt.held, true); !got.Equal(at(t, tt.want)) {
+		if got := nextRestart(at(t, tt.last), tt.duration, tt.held, true); !got.Equal(at(t, tt.want)) {
 			t.Errorf("%s: got %v, want %s", tt.name, got, tt.want)
 		}
 	}

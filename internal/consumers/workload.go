@@ -104,7 +104,7 @@ func StateOf(o *unstructured.Unstructured) (State, error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &template); err != nil {
 		return State{}, fmt.Errorf("the pod template cannot be read: %w", err)
 	}
-	state := State{Holds: HeldBy(&template.Spec), Restarted: parseRestartAnnotation(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
+	state := State{Holds: heldBy(&template.Spec), Restarted: parseRestartAnnotation(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
 	if o.GetKind() == rolloutKind {
 		_, state.Elsewhere, _ = unstructured.NestedMap(o.Object, "spec", "workloadRef")
 		state.Restarted = parseRestartAnnotation(o.GetAnnotations())
@@ -137,8 +137,8 @@ func blockedReason(o *unstructured.Unstructured) (reason, message string) {
 	return "", fmt.Sprintf("%s does not replace all of its pods: partition is %.10s. Set spec.updateStrategy.partition to 0, or delete the pods.", name, fmt.Sprint(partition))
 }
 
-// keeps reports whether the workload's strategy keeps a pod as it is.
-func (s State) keeps(pod string) bool {
+// keepsPod reports whether the workload's strategy keeps a pod as it is.
+func (s State) keepsPod(pod string) bool {
 	if s.Partition <= 0 {
 		return false
 	}
@@ -148,7 +148,7 @@ func (s State) keeps(pod string) bool {
 
 // restartAt is the time after which all pods that read the issuance are created, by the API server's clock. It follows from the
 // issuance alone, so that asking for it twice restarts nothing twice.
-func (i Issuance) restartAt() time.Time { return i.WrittenAt.Add(settle).Truncate(time.Second) }
+func (i Issuance) restartAt() time.Time { return i.WrittenAt.Add(startDelay).Truncate(time.Second) }
 
 // RestartPatch returns the JSON merge patch that restarts a workload for an issuance. It fails if the workload has changed
 // since it was read.

@@ -48,7 +48,7 @@ func Limit(to events.EventRecorder, clock clock.PassiveClock) events.EventRecord
 // Eventf implements events.EventRecorder. It never waits.
 func (r *limited) Eventf(regarding, related runtime.Object, severity, reason, action, note string, args ...any) {
 	if object, err := meta.Accessor(regarding); err == nil {
-		if r.buckets.TryTake(types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}) > 0 {
+		if r.buckets.TryAcquire(types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}) > 0 {
 			return
 		}
 	}

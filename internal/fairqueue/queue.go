@@ -87,7 +87,7 @@ func (q *Queue) Get() (request reconcile.Request, shutdown bool) {
 	request, shutdown = q.TypedDelayingInterface.Get()
 	if !shutdown {
 		q.delayed.remove(request)
-		q.pace.Take(request.NamespacedName)
+		q.pace.Acquire(request.NamespacedName)
 	}
 	return request, shutdown
 }

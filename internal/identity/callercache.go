@@ -35,7 +35,7 @@ type callerCache struct {
 	lastRefusal time.Duration
 	// called is called after each call to STS.
 	called  func(signer credentials.Credentials, caller sts.Caller, err error)
-	flights singleflight.Group
+	inFlight singleflight.Group
 	entries *perNamespace // accessKeyHash -> callerEntry
 }
 
@@ -59,7 +59,7 @@ func (c *callerCache) get(ctx context.Context, namespace string, signer credenti
 		return caller, err
 	}
 	// The call outlives those who stop waiting: its result serves the next.
-	answered := c.flights.DoChan(namespace+"/"+string(hash[:]), func() (any, error) {
+	answered := c.inFlight.DoChan(namespace+"/"+string(hash[:]), func() (any, error) {
 		return c.fetch(context.WithoutCancel(ctx), namespace, hash, signer)
 	})
 	select {

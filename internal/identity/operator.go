@@ -58,7 +58,7 @@ type Operator struct {
 	spend    func(account string)
 	timeout  time.Duration
 	clock    clock.PassiveClock
-	flights  singleflight.Group
+	inFlight  singleflight.Group
 
 	callers *callerCache
 
@@ -175,7 +175,7 @@ func (o *Operator) Credentials(ctx context.Context) (credentials.Credentials, er
 			return current, err
 		}
 		select {
-		case <-o.flights.DoChan("", o.read):
+		case <-o.inFlight.DoChan("", o.read):
 		case <-waiting.Done():
 			return o.timedOut(ctx)
 		}

@@ -23,12 +23,12 @@ type ExpiredSeconds struct {
 	last  float64 // what seconds returned last
 }
 
-// Reconciling updates the count at the start of a reconcile, from the status that the last reconcile wrote. If seen is
+// Reconciling updates the count at the start of a reconcile, from the status that the last reconcile wrote. If known is
 // false, time before now is not counted: an earlier leader may have counted it, or the StsCredential was suspended under an
 // earlier spec.
-func (e *ExpiredSeconds) Reconciling(c *v1alpha1.StsCredential, seen bool, now time.Time) {
+func (e *ExpiredSeconds) Reconciling(c *v1alpha1.StsCredential, known bool, now time.Time) {
 	var from time.Time
-	if !seen {
+	if !known {
 		from = now
 	}
 	e.Reconciled(c, from, now)

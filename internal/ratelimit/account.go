@@ -163,7 +163,7 @@ func (a *account) throttle(now time.Time, pause time.Duration) {
 	for _, w := range a.admitted {
 		a.unreserve(w)
 		w.admitted = false
-		a.waiting.putBack(w)
+		a.waiting.requeue(w)
 	}
 }
 

@@ -51,14 +51,14 @@ type waiter struct {
 }
 
 func newQueue() *queue {
-	return &queue{renewals: newFlow(expiresFirst), firsts: newFlow(cameFirst)}
+	return &queue{renewals: newFlow(expiresFirst), firsts: newFlow(arrivedFirst)}
 }
 
 func expiresFirst(a, b *waiter) bool {
 	return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.arrival, b.arrival)) < 0
 }
 
-func cameFirst(a, b *waiter) bool { return a.arrival < b.arrival }
+func arrivedFirst(a, b *waiter) bool { return a.arrival < b.arrival }
 
 // push adds w. While it waits, its claim must not change.
 func (q *queue) push(w *waiter) {
@@ -71,8 +71,8 @@ func (q *queue) push(w *waiter) {
 	}
 }
 
-// putBack adds w again, which was admitted and made no call. Its namespace gets its earlier position.
-func (q *queue) putBack(w *waiter) {
+// requeue adds w again, which was admitted and made no call. Its namespace gets its earlier position.
+func (q *queue) requeue(w *waiter) {
 	q.push(w)
 	if w.flow == nil {
 		return

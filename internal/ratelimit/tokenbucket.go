@@ -49,8 +49,8 @@ func (b *Buckets[K]) Wait(key K) time.Duration {
 	return b.wait(b.full(b.hash(key), now), now)
 }
 
-// Take takes a token of the key. If there is none, the next token is a whole interval away from now.
-func (b *Buckets[K]) Take(key K) {
+// Acquire takes a token of the key. If there is none, the next token is a whole interval away from now.
+func (b *Buckets[K]) Acquire(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
@@ -58,8 +58,8 @@ func (b *Buckets[K]) Take(key K) {
 	b.recent[hash] = min(b.full(hash, now)+b.every, now+b.burst)
 }
 
-// TryTake takes a token of the key if there is one; otherwise it returns how long to wait for the next.
-func (b *Buckets[K]) TryTake(key K) (wait time.Duration) {
+// TryAcquire takes a token of the key if there is one; otherwise it returns how long to wait for the next.
+func (b *Buckets[K]) TryAcquire(key K) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()

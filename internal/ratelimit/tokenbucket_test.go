@@ -22,14 +22,14 @@ func newBuckets() (*Buckets[int], *clocktesting.FakeClock) {
 func TestAKeyHasABurstAndThenOneTokenEachInterval(t *testing.T) {
 	b, clock := newBuckets()
 	for i := range 3 {
-		if wait := b.TryTake(1); wait != 0 {
+		if wait := b.TryAcquire(1); wait != 0 {
 			t.Fatalf("token %d: wait %v", i, wait)
 		}
 	}
-	if wait := b.TryTake(1); wait != 10*time.Second {
+	if wait := b.TryAcquire(1); wait != 10*time.Second {
 		t.Errorf("an empty bucket: wait %v", wait)
 	}
-	if wait := b.TryTake(2); wait != 0 {
+	if wait := b.TryAcquire(2); wait != 0 {
 		t.Errorf("another key: wait %v", wait)
 	}
 	clock.Step(4 * time.Second)
@@ -37,12 +37,12 @@ func TestAKeyHasABurstAndThenOneTokenEachInterval(t *testing.T) {
 		t.Errorf("after 4s: wait %v", wait)
 	}
 	clock.Step(6 * time.Second)
-	if first, second := b.TryTake(1), b.TryTake(1); first != 0 || second != 10*time.Second {
+	if first, second := b.TryAcquire(1), b.TryAcquire(1); first != 0 || second != 10*time.Second {
 		t.Errorf("after 10s there is not exactly one token: waits %v and %v", first, second)
 	}
 	clock.Step(time.Hour)
 	taken := 0
-	for b.TryTake(1) == 0 {
+	for b.TryAcquire(1) == 0 {
 		taken++
 	}
 	if taken != 3 {
@@ -54,7 +54,7 @@ func TestAKeyHasABurstAndThenOneTokenEachInterval(t *testing.T) {
 func TestThereIsNoDebt(t *testing.T) {
 	b, _ := newBuckets()
 	for range 100 {
-		b.Take(1)
+		b.Acquire(1)
 	}
 	if wait := b.Wait(1); wait != 10*time.Second {
 		t.Errorf("wait %v", wait)
@@ -66,13 +66,13 @@ func TestGenerationsForgetNothingEarly(t *testing.T) {
 	for offset := range 60 {
 		b, clock := newBuckets()
 		clock.Step(time.Duration(offset) * time.Second)
-		b.TryTake(0) // may begin a generation
+		b.TryAcquire(0) // may begin a generation
 		for range 3 {
-			b.TryTake(1)
+			b.TryAcquire(1)
 		}
 		for second := 1; second <= 30; second++ {
 			clock.Step(time.Second)
-			b.TryTake(100 + second)
+			b.TryAcquire(100 + second)
 			if want := max(0, time.Duration(10-second)*time.Second); b.Wait(1) != want {
 				t.Fatalf("offset %d, second %d: wait %v, want %v", offset, second, b.Wait(1), want)
 			}
@@ -83,7 +83,7 @@ func TestGenerationsForgetNothingEarly(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	b, clock := newBuckets()
 	for key := range 5 * maxKeys {
-		b.Take(key)
+		b.Acquire(key)
 	}
 	if got := len(b.recent) + len(b.older); got > 2*maxKeys {
 		t.Errorf("%d keys are remembered", got)
@@ -108,7 +108,7 @@ func TestLongKeysTakeNoMoreMemory(t *testing.T) {
 	namespace, name := strings.Repeat("n", 63), strings.Repeat("x", 240)
 	before, most := heap(), 0
 	for i := range 3*maxKeys - 1 {
-		b.TryTake(types.NamespacedName{Namespace: namespace, Name: fmt.Sprintf("%s%013d", name, i)})
+		b.TryAcquire(types.NamespacedName{Namespace: namespace, Name: fmt.Sprintf("%s%013d", name, i)})
 		if i%(maxKeys/8) == maxKeys/8-1 {
 			most = max(most, heap()-before)
 		}

@@ -59,10 +59,10 @@ type Facts struct {
 	LayoutChanged bool
 }
 
-// Cause says why a renewal is wanted.
+// Cause is why to renew.
 type Cause string
 
-// The causes, in the order in which they are looked for.
+// The causes, in the order in which they are checked.
 const (
 	CauseNoRecord       Cause = "NoRecord"
 	CauseForeignRecord  Cause = "ForeignRecord"

@@ -51,11 +51,11 @@ type format func(values) map[string]string
 // formats are the formats of spec.secret.formats. The programs that read the Secret determine the names of the keys:
 // docs/workloads.md lists the source of each format, and the program that it was tested with.
 var formats = map[v1alpha1.SecretFormat]format{
-	v1alpha1.FormatSDK:        triple(KeyAccessKeyID, KeyAccessKeySecret, KeySecurityToken),
-	v1alpha1.FormatTablestore: triple("TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"),
-	v1alpha1.FormatOSS:        triple("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
-	v1alpha1.FormatTerraform:  triple("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
-	v1alpha1.FormatLogService: triple("ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"),
+	v1alpha1.FormatSDK:        credentialKeys(KeyAccessKeyID, KeyAccessKeySecret, KeySecurityToken),
+	v1alpha1.FormatTablestore: credentialKeys("TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"),
+	v1alpha1.FormatOSS:        credentialKeys("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
+	v1alpha1.FormatTerraform:  credentialKeys("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
+	v1alpha1.FormatLogService: credentialKeys("ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"),
 	v1alpha1.FormatPlain:      plain,
 	v1alpha1.FormatSTS:        answer,
 	v1alpha1.FormatCLI:        cli,
@@ -64,8 +64,8 @@ var formats = map[v1alpha1.SecretFormat]format{
 	v1alpha1.FormatURI:        uri,
 }
 
-// triple is a format of three keys, as environments have it.
-func triple(id, secret, token string) format {
+// credentialKeys is a format of three keys, as environments have it.
+func credentialKeys(id, secret, token string) format {
 	return func(v values) map[string]string {
 		return map[string]string{id: v[fieldAccessKeyID], secret: v[fieldAccessKeySecret], token: v[fieldSecurityToken]}
 	}

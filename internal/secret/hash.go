@@ -66,15 +66,15 @@ func (r Request) Hash() string {
 // RequestChanged reports whether the record is of another spec.
 func (r *Record) RequestChanged(now Request) bool {
 	recorded, _ := splitRequestHash(r.RequestHash)
-	wanted, _ := splitRequestHash(now.Hash())
-	return recorded != wanted
+	desired, _ := splitRequestHash(now.Hash())
+	return recorded != desired
 }
 
 // PolicyChanged reports whether the record is of another imposed policy.
 func (r *Record) PolicyChanged(now Request) bool {
 	_, recorded := splitRequestHash(r.RequestHash)
-	_, wanted := splitRequestHash(now.Hash())
-	return recorded != wanted
+	_, desired := splitRequestHash(now.Hash())
+	return recorded != desired
 }
 
 func splitRequestHash(hash string) (spec, imposed string) {
@@ -146,9 +146,9 @@ func contentHash(s *corev1.Secret) string {
 }
 
 // sameHash reports whether two hashes have the same version 1. An empty hash equals no other.
-func sameHash(recorded, wanted string) bool {
+func sameHash(recorded, desired string) bool {
 	hash := ofVersion(version, recorded)
-	return hash != "" && hash == ofVersion(version, wanted)
+	return hash != "" && hash == ofVersion(version, desired)
 }
 
 // ofVersion returns the hash of a version in a list of hashes; empty if there is none.

@@ -73,13 +73,13 @@ func Adopted(s *corev1.Secret) bool {
 }
 
 // ForAdopted changes a desired Secret, whole or its metadata only, to one for an adopted Secret.
-func ForAdopted(want *corev1.Secret) *corev1.Secret {
-	want.OwnerReferences = nil
-	if want.Data != nil {
-		want.Annotations[adoptedAnnotation] = "true"
-		want.Annotations[dataHashAnnotation] = dataHashes(want)
+func ForAdopted(desired *corev1.Secret) *corev1.Secret {
+	desired.OwnerReferences = nil
+	if desired.Data != nil {
+		desired.Annotations[adoptedAnnotation] = "true"
+		desired.Annotations[dataHashAnnotation] = dataHashes(desired)
 	}
-	return want
+	return desired
 }
 
 // CredentialName returns the name of the StsCredential that a Secret belongs to: that of its controller or, if it has none, of

@@ -42,16 +42,16 @@ type ownerPatch struct {
 // Patch returns the strategic merge patch that brings an existing Secret, stripped, in line with the desired one. It changes only
 // keys that the operator manages, and fails if the Secret has changed since it was read. It is nil if nothing differs. Data and
 // record change only if the desired Secret has data.
-func Patch(existing, want *corev1.Secret) []byte {
-	want = completed(existing, want)
+func Patch(existing, desired *corev1.Secret) []byte {
+	desired = completed(existing, desired)
 	patch := mergePatch{Metadata: metadataPatch{
 		ResourceVersion: existing.ResourceVersion,
-		Labels:          changes(existing.Labels, want.Labels, managedIn(existing, managedLabelsAnnotation)),
-		Annotations:     changes(existing.Annotations, want.Annotations, managedAnnotations(existing, want)),
-		OwnerReferences: owners(existing, want),
+		Labels:          changes(existing.Labels, desired.Labels, managedIn(existing, managedLabelsAnnotation)),
+		Annotations:     changes(existing.Annotations, desired.Annotations, managedAnnotations(existing, desired)),
+		OwnerReferences: owners(existing, desired),
 	}}
-	if want.Data != nil {
-		patch.Data = dataChanges(managedIn(existing, managedKeysAnnotation), want.Data)
+	if desired.Data != nil {
+		patch.Data = dataChanges(managedIn(existing, managedKeysAnnotation), desired.Data)
 	}
 	return patch.encode()
 }
@@ -83,13 +83,13 @@ func managedIn(existing *corev1.Secret, annotation string) []string {
 }
 
 // completed adds the Secret's own name and all versions of its data hash to desired metadata, if the record is as written.
-func completed(existing, want *corev1.Secret) *corev1.Secret {
-	if _, intact := Read(existing); want.Data != nil || !intact {
-		return want
+func completed(existing, desired *corev1.Secret) *corev1.Secret {
+	if _, intact := Read(existing); desired.Data != nil || !intact {
+		return desired
 	}
-	complete := *want
+	complete := *desired
 	complete.Annotations = map[string]string{}
-	maps.Copy(complete.Annotations, want.Annotations)
+	maps.Copy(complete.Annotations, desired.Annotations)
 	complete.Annotations[secretAnnotation] = fullName(existing)
 	if !sameHash(existing.Annotations[dataHashAnnotation], contentHash(existing)) || !namesItself(existing) {
 		complete.Annotations[dataHashAnnotation] = dataHashes(existing)
@@ -110,38 +110,38 @@ func (p mergePatch) encode() []byte {
 }
 
 // managedAnnotations returns the annotations on a Secret that are removed unless they are desired.
-func managedAnnotations(existing, want *corev1.Secret) []string {
+func managedAnnotations(existing, desired *corev1.Secret) []string {
 	keys := append(managedIn(existing, managedAnnotationsAnnotation), managedLabelsAnnotation, managedAnnotationsAnnotation)
-	if want.Data != nil {
+	if desired.Data != nil {
 		keys = append(keys, recordAnnotations...)
 	}
 	return keys
 }
 
 // changes sets desired values that differ, and removes managed keys that are not desired. Long existing values are hashes.
-func changes(existing, want map[string]string, managed []string) map[string]*string {
+func changes(existing, desired map[string]string, managed []string) map[string]*string {
 	changed := map[string]*string{}
-	for k, v := range want {
+	for k, v := range desired {
 		if was, set := existing[k]; !set || was != v && was != hashOf(v) {
 			changed[k] = &v
 		}
 	}
 	for _, k := range managed {
 		_, set := existing[k]
-		_, wanted := want[k]
-		if set && !wanted {
+		_, keep := desired[k]
+		if set && !keep {
 			changed[k] = nil
 		}
 	}
 	return changed
 }
 
-func dataChanges(managed []string, want map[string][]byte) map[string]*[]byte {
+func dataChanges(managed []string, desired map[string][]byte) map[string]*[]byte {
 	changed := map[string]*[]byte{}
 	for _, k := range managed {
 		changed[k] = nil
 	}
-	for k, v := range want {
+	for k, v := range desired {
 		changed[k] = &v
 	}
 	return changed
@@ -149,17 +149,17 @@ func dataChanges(managed []string, want map[string][]byte) map[string]*[]byte {
 
 // owners sets the desired owner, and removes other StsCredentials that are the controller or have its name. A Secret that is
 // written to has no other StsCredential as controller than this one, or a deleted one of the same name.
-func owners(existing, want *corev1.Secret) (changed []ownerPatch) {
+func owners(existing, desired *corev1.Secret) (changed []ownerPatch) {
 	named := func(name string) bool {
-		return slices.ContainsFunc(want.OwnerReferences, func(ours metav1.OwnerReference) bool { return name == ours.Name })
+		return slices.ContainsFunc(desired.OwnerReferences, func(ref metav1.OwnerReference) bool { return name == ref.Name })
 	}
 	for _, was := range existing.OwnerReferences {
-		ours := isCredential(was) && (ptr.Deref(was.Controller, false) || named(was.Name))
-		if ours && !slices.ContainsFunc(want.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == was.UID }) {
+		managed := isCredential(was) && (ptr.Deref(was.Controller, false) || named(was.Name))
+		if managed && !slices.ContainsFunc(desired.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == was.UID }) {
 			changed = append(changed, ownerPatch{Directive: "delete", UID: was.UID})
 		}
 	}
-	for _, ref := range want.OwnerReferences {
+	for _, ref := range desired.OwnerReferences {
 		if !slices.ContainsFunc(existing.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, ref) }) {
 			changed = append(changed, ownerPatch{OwnerReference: &ref, UID: ref.UID})
 		}

@@ -35,7 +35,7 @@ func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, requ
 
 // Metadata returns the desired Secret without record and data: what is written without a call to STS.
 func Metadata(c *v1alpha1.StsCredential) *corev1.Secret {
-	want := &corev1.Secret{
+	desired := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   c.Namespace,
@@ -46,22 +46,22 @@ func Metadata(c *v1alpha1.StsCredential) *corev1.Secret {
 		Type: corev1.SecretTypeOpaque,
 	}
 	if c.Spec.Secret.DeletionPolicy != v1alpha1.DeletionPolicyRetain {
-		want.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))}
+		desired.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, v1alpha1.GroupVersion.WithKind(kind))}
 	}
 	for k, v := range c.Spec.Secret.Labels {
-		want.Labels[k] = string(v)
+		desired.Labels[k] = string(v)
 	}
 	for k, v := range c.Spec.Secret.Annotations {
-		want.Annotations[k] = string(v)
+		desired.Annotations[k] = string(v)
 	}
 	list := func(annotation string, keys []string) {
 		if len(keys) > 0 {
-			want.Annotations[annotation] = strings.Join(keys, ",")
+			desired.Annotations[annotation] = strings.Join(keys, ",")
 		}
 	}
 	list(managedLabelsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Labels)))
 	list(managedAnnotationsAnnotation, slices.Sorted(maps.Keys(c.Spec.Secret.Annotations)))
-	want.Labels[managedByLabel] = managedBy
-	want.Labels[UIDLabel] = string(c.UID)
-	return want
+	desired.Labels[managedByLabel] = managedBy
+	desired.Labels[UIDLabel] = string(c.UID)
+	return desired
 }

@@ -20,8 +20,8 @@ const (
 )
 
 // FieldManager returns the field manager that writes a desired Secret: whole, or its metadata only.
-func FieldManager(want *corev1.Secret) string {
-	if want.Data != nil {
+func FieldManager(desired *corev1.Secret) string {
+	if desired.Data != nil {
 		return CredentialsManager
 	}
 	return MetadataManager
