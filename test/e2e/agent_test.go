@@ -88,7 +88,7 @@ func (w *world) labelledWorkloads() {
 	})
 }
 
-// followLifetimes watches three lifetimes of three minutes. The operator is away when a renewal is due.
+// followLifetimes watches three lifetimes of the credentials. The operator is away when a renewal is due.
 func (w *world) followLifetimes() {
 	before := map[string]types.UID{}
 	for _, name := range labelledNames {
@@ -100,9 +100,9 @@ func (w *world) followLifetimes() {
 			w.onlyUnlabelledRestarts()
 		}
 	}
-	watch(briefly)
+	watch(w.life)
 	w.operatorAway()
-	watch(lifetimes * briefly)
+	watch(lifetimes * w.life)
 	for _, name := range labelledNames {
 		if after := w.podOf(name); after.UID != before[name] {
 			w.Errorf("%s has another pod now, %s", name, after.Name)
@@ -177,7 +177,7 @@ func (w *world) labelledUndisturbed() {
 				w.Errorf("%s failed: %+v", name, call)
 			}
 		}
-		if least := int((lifetimes * briefly).Seconds()) / 2; len(calls) < least {
+		if least := int((lifetimes * w.life).Seconds()) / 2; len(calls) < least {
 			w.Errorf("%s made %d calls, want at least %d", name, len(calls), least)
 		}
 		if len(keys) < 3 {
