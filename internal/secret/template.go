@@ -26,14 +26,35 @@ const (
 // Of Go templates, only text and fields with functions are valid. Without loops, branches and calls, each template terminates.
 var (
 	fields    = []string{fieldAccessKeyID, fieldAccessKeySecret, fieldSecurityToken, fieldExpiration, fieldRoleARN, fieldRegion}
-	functions = map[string]any{"b64enc": b64enc, "toJson": toJSON, "quote": strconv.Quote, "urlquery": url.QueryEscape}
+	functions = map[string]any{
+		"b64enc":   function{b64enc, b64dec},
+		"toJson":   function{toJSON, fromJSON},
+		"quote":    function{strconv.Quote, strconv.Unquote},
+		"urlquery": function{url.QueryEscape, url.QueryUnescape},
+	}
 )
 
+// function is a function of templates and its inverse.
+type function struct {
+	apply func(string) string
+	undo  func(string) (string, error)
+}
+
 func b64enc(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func b64dec(s string) (string, error) {
+	raw, err := base64.StdEncoding.DecodeString(s)
+	return string(raw), err
+}
 
 func toJSON(s string) string {
 	raw, _ := json.Marshal(s) // of a string, it cannot fail
 	return string(raw)
+}
+
+func fromJSON(document string) (s string, err error) {
+	err = json.Unmarshal([]byte(document), &s)
+	return s, err
 }
 
 // text is a template: its parts in order.
@@ -43,7 +64,7 @@ type text []part
 type part struct {
 	literal   string
 	field     string
-	functions []func(string) string
+	functions []function
 }
 
 // errTooLong is returned if the output of the templates exceeds maxOutput.
@@ -58,7 +79,7 @@ func (t text) execute(v values, most int) (string, error) {
 			if len(s) > most {
 				return "", errTooLong
 			}
-			s = f(s)
+			s = f.apply(s)
 		}
 		if out.Len()+len(s) > most {
 			return "", errTooLong
@@ -137,7 +158,7 @@ func partOfPipe(pipe *parse.PipeNode) (p part, ok bool) {
 		if !ok || len(arguments) != 1 {
 			return part{}, false
 		}
-		p.functions = append(p.functions, functions[name.Ident].(func(string) string))
+		p.functions = append(p.functions, functions[name.Ident].(function))
 	}
 	return p, len(p.functions) <= maxFunctions
 }

@@ -128,6 +128,8 @@ func New(environment Environment) *cobra.Command {
 		newList(o),
 		newStatus(o),
 		newRenew(o),
+		newExec(o),
+		newWhoami(o),
 		newCompletion(o),
 		newVersion(o),
 	)
