@@ -170,7 +170,7 @@ e2e: export LOCAL_BASES ?= 1
 e2e: override IMG := sts-credential-operator:e2e
 e2e: image-archive test/formats/node/node_modules ## Test the image and the chart on a real node, with pods that call an emulated STS (Linux, root, Node.js).
 	E2E=1 go -C hack test -count=1 -timeout 20m -v $(ARGS) ./node
-	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go -C test test -count=1 -timeout 20m -parallel 4 -v $(ARGS) ./e2e
+	E2E=1 IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar go -C test test -count=1 -timeout 30m -parallel 4 -v $(ARGS) ./e2e
 
 .PHONY: upgrade-test
 upgrade-test: ## Test that an upgrade from the git revision FROM to this tree, and the rollback, renew nothing.
