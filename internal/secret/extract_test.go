@@ -77,7 +77,9 @@ func TestCredentialsRefused(t *testing.T) {
 		{"of another StsCredential", func(s *corev1.Secret) { s.Annotations[secret.CredentialAnnotation] = "shop/other" }, secret.ErrNotWritten},
 		{"a copy", func(s *corev1.Secret) { s.Name = "copy" }, secret.ErrNotWritten},
 		{"another AccessKey ID", func(s *corev1.Secret) { s.Data[secret.KeyAccessKeyID] = []byte("STS.other") }, secret.ErrEdited},
-		{"a line break", func(s *corev1.Secret) { s.Data[secret.KeySecurityToken] = append(s.Data[secret.KeySecurityToken], '\n') }, secret.ErrEdited},
+		{"a line break", func(s *corev1.Secret) {
+			s.Data[secret.KeySecurityToken] = append(s.Data[secret.KeySecurityToken], '\n')
+		}, secret.ErrEdited},
 		{"formats that contradict each other", func(s *corev1.Secret) { s.Data["OSS_SESSION_TOKEN"] = []byte("other") }, secret.ErrEdited},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
