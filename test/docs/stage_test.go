@@ -43,7 +43,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(server.Close)
 	s.endpoint = server.URL
 	s.shell = Shell{Dir: s.root, Env: []string{
-		"PATH=" + plane.Assets() + ":" + prometheus + ":" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + plane.Kubeconfig(),
+		"PATH=" + filepath.Dir(plugin(t)) + ":" + plane.Assets() + ":" + prometheus + ":" + os.Getenv("PATH"), "HOME=" + dir, "KUBECONFIG=" + plane.Kubeconfig(),
 		// What a reader has exported: the operator's key, and one of a namespace.
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + operatorKey.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + operatorKey.Secret,
 		"ACCESS_KEY_ID=" + tenantKey.ID, "ACCESS_KEY_SECRET=" + tenantKey.Secret,
@@ -120,14 +120,15 @@ func (s *stage) do(command string) {
 	}
 }
 
-var managerBinary string
+// programs is the folder of the programs that are built once.
+var programs string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "docs-*")
 	if err != nil {
 		panic(err)
 	}
-	managerBinary = filepath.Join(dir, "manager")
+	programs = dir
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
@@ -136,15 +137,27 @@ func TestMain(m *testing.M) {
 // manager builds the manager, once.
 func manager(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat(managerBinary); err == nil {
-		return managerBinary
+	return build(t, "manager", "./cmd/manager")
+}
+
+// plugin builds the kubectl plugin, once. kubectl finds it in the PATH by its name.
+func plugin(t *testing.T) string {
+	t.Helper()
+	return build(t, "kubectl-stscred", "./cmd/kubectl-stscred")
+}
+
+func build(t *testing.T, name, folder string) string {
+	t.Helper()
+	binary := filepath.Join(programs, name)
+	if _, err := os.Stat(binary); err == nil {
+		return binary
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", managerBinary, "./cmd/manager")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, folder)
 	build.Dir = repository(t)
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	return managerBinary
+	return binary
 }
 
 func repository(t *testing.T) string {

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -190,7 +191,7 @@ func seen(c *v1alpha1.StsCredential, stage Stage, now time.Time) string {
 			return "credentials are issued"
 		}
 		return fmt.Sprintf("issued at %s, expire at %s (in %s)", format(c.Status.IssuedAt), format(c.Status.ExpiresAt),
-			c.Status.ExpiresAt.Sub(now).Round(time.Minute))
+			duration.HumanDuration(c.Status.ExpiresAt.Sub(now)))
 	case StageSecret:
 		return fmt.Sprintf("Secret %q holds the credentials", c.SecretName())
 	case StagePods:
