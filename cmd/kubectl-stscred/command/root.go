@@ -125,6 +125,7 @@ func New(environment Environment) *cobra.Command {
 		return fmt.Errorf("%w. See: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
+		newExplain(o),
 		newList(o),
 		newStatus(o),
 		newRenew(o),

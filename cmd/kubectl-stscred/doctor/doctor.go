@@ -103,6 +103,8 @@ type Snapshot struct {
 	// Secrets of the namespaces of the StsCredentials that an StsCredential writes or reads, by namespace and name. A key
 	// without value means that it was looked for and does not exist.
 	Secrets map[types.NamespacedName]*corev1.Secret
+	// Quotas of the namespaces of the StsCredentials.
+	Quotas []corev1.ResourceQuota
 	// Pods of the namespaces of the StsCredentials.
 	Pods []corev1.Pod
 	// Workloads are the targets of spec.rollout, by kind, namespace and name joined by slashes.
@@ -148,18 +150,9 @@ func Check(s *Snapshot) Report {
 		}
 		r.add(check.name, check.stage, found)
 	}
+	ofCluster := slices.Clone(r.Findings)
 	for i := range s.Credentials {
-		c := &s.Credentials[i]
-		for _, check := range credentialChecks {
-			if check.needs != nil && !check.needs(s, c) {
-				continue
-			}
-			found := check.find(s, c)
-			if len(found) == 0 {
-				r.Healthy = append(r.Healthy, Healthy{Check: check.name, Stage: check.stage, Object: objectOf(c), Message: check.healthy})
-			}
-			r.add(check.name, check.stage, found)
-		}
+		r.checkCredential(s, &s.Credentials[i], ofCluster)
 	}
 	order := Stages()
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
@@ -168,12 +161,40 @@ func Check(s *Snapshot) Report {
 	return r
 }
 
+// checkCredential runs the checks of one StsCredential. One cause has one finding: after a finding about its credentials, or one
+// of the cluster that explains why it has none, only its pods are checked.
+func (r *Report) checkCredential(s *Snapshot, c *v1alpha1.StsCredential, ofCluster []Finding) {
+	explained := slices.ContainsFunc(ofCluster, func(f Finding) bool { return explains(f, c) })
+	for _, check := range credentialChecks {
+		if explained && check.stage != StagePods || check.needs != nil && !check.needs(s, c) {
+			continue
+		}
+		found := check.find(s, c)
+		if len(found) == 0 {
+			r.Healthy = append(r.Healthy, Healthy{Check: check.name, Stage: check.stage, Object: objectOf(c), Message: check.healthy})
+		}
+		r.add(check.name, check.stage, found)
+		explained = explained || len(found) > 0
+	}
+}
+
 // add appends the findings of a check.
 func (r *Report) add(check string, stage Stage, found []Finding) {
 	for _, f := range found {
 		f.Check, f.Stage = cmp.Or(f.Check, check), cmp.Or(f.Stage, stage)
 		r.Findings = append(r.Findings, f)
 	}
+}
+
+// CheckNames returns the names of all checks, in the order in which they run.
+func CheckNames() (names []string) {
+	for _, check := range clusterChecks {
+		names = append(names, check.name)
+	}
+	for _, check := range credentialChecks {
+		names = append(names, check.name)
+	}
+	return names
 }
 
 // objectOf names an StsCredential in a finding.
