@@ -18,7 +18,6 @@ import (
 // credentials come before those of the pods.
 var credentialChecks = slices.Concat(specChecks, grantChecks, identityChecks, stsChecks, secretChecks, lastChecks, podChecks, rolloutChecks)
 
-
 // harmless are the cluster checks whose findings keep no credentials from being issued.
 var harmless = []string{"operator-version", "crd-version", "grant-unused", "temporary-key-literal", "clock-skew-local"}
 
