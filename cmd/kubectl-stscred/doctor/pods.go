@@ -127,7 +127,7 @@ func findOutliving(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 	var left []*podView
 	for _, p := range s.podsIn(c.Namespace) {
 		read, reads := p.Reads[c.SecretName()]
-		if reads && !read.How.Refreshes() && !restarted(c, p.Workload) && (!p.Ends || slices.Contains(stale, p.Name)) {
+		if reads && read.How&(consumers.Env|consumers.EnvFrom|consumers.SubPath) != 0 && !restarted(c, p.Workload) && (!p.Ends || slices.Contains(stale, p.Name)) {
 			left = append(left, p)
 		}
 	}
