@@ -25,6 +25,12 @@ MODULES := . hack test
 FURTHER_MODULES := hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint test/formats
 CHART := charts/sts-credential-operator
 CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+# The modules of a program, as scanners name them.
+MODULES_OF = $(TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -disable-html-escape -version $(VERSION) $(1) | \
+	  sed -e 's|pkg:golang/std@go|pkg:golang/stdlib@|' -e '/"name": "std",/{s/std/stdlib/;n;s/"go/"/;}'
+# Platforms that the plugin is packed for; all by default.
+PLATFORMS ?=
 # What a cluster gets, with the image IMG.
 MANIFESTS = $(TOOL) kustomize build $(CONFIG) | sed -e 's|image: sts-credential-operator:dev$$|image: $(IMG)|' -e "s|'sts-credential-operator:dev'|'$(IMG)'|"
 # Where etcd, kube-apiserver and kubectl are, which are fetched or built on first use.
@@ -101,7 +107,7 @@ lint: ## Run the linters.
 	go tool -modfile=hack/tools/actionlint/go.mod actionlint
 
 .PHONY: vulncheck
-vulncheck: ## Look for known vulnerabilities in the code that the manager calls (needs the internet).
+vulncheck: ## Look for known vulnerabilities in the code that the programs call (needs the internet).
 	$(TOOL) govulncheck ./cmd/...
 
 .PHONY: generate
@@ -148,9 +154,14 @@ chart: ## Check the chart and package it into dist/ (VERSION=v1.2.3 stamps it).
 	$(HELM) package --destination dist $(if $(filter v%,$(VERSION)),--version $(VERSION:v%=%) --app-version $(VERSION)) $(CHART)
 
 .PHONY: build
-build: ## Build the manager and the agent into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/manager ./cmd/manager
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/stscred-agent ./cmd/agent
+build: ## Build the manager, the agent and the kubectl plugin into bin/.
+	$(GO_BUILD) -o bin/manager ./cmd/manager
+	$(GO_BUILD) -o bin/stscred-agent ./cmd/agent
+	$(GO_BUILD) -o bin/kubectl-stscred ./cmd/kubectl-stscred
+
+.PHONY: plugin
+plugin: ## Pack the kubectl plugin for all platforms into dist/, with checksums and krew's manifest (PLATFORMS=linux/amd64,darwin/arm64 for fewer).
+	go -C hack run ./plugin -dist $(CURDIR)/dist -version $(VERSION) -commit $(COMMIT) $(PLATFORMS)
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
@@ -181,9 +192,10 @@ upgrade-test: ## Test that an upgrade from the git revision FROM to this tree, a
 	OLD_MANAGER=$(CURDIR)/bin/manager-from NEW_MANAGER=$(CURDIR)/bin/manager go -C test test -count=1 -v ./upgrade
 
 .PHONY: sbom
-sbom: image-archive ## List the Go modules in the image in dist/sbom.cdx.json (CycloneDX); the manager has all that the agent has.
-	$(TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -disable-html-escape -version $(VERSION) dist/manager | \
-	  sed -e 's|pkg:golang/std@go|pkg:golang/stdlib@|' -e '/"name": "std",/{s/std/stdlib/;n;s/"go/"/;}' >dist/sbom.cdx.json # as scanners call it
+sbom: image-archive ## List the Go modules of the image and of the plugin in dist/*.cdx.json (CycloneDX); the manager has all that the agent has.
+	$(call MODULES_OF,dist/manager) >dist/sbom.cdx.json
+	$(GO_BUILD) -o bin/kubectl-stscred ./cmd/kubectl-stscred
+	$(call MODULES_OF,bin/kubectl-stscred) >dist/kubectl-stscred.cdx.json
 
 # Any of the outputs of docker buildx build, such as --push.
 OUTPUT ?= --output type=oci,dest=dist/image-oci.tar
