@@ -128,6 +128,7 @@ func New(environment Environment) *cobra.Command {
 		newExplain(o),
 		newList(o),
 		newStatus(o),
+		newDoctor(o),
 		newRenew(o),
 		newExec(o),
 		newWhoami(o),

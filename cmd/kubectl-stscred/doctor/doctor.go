@@ -67,6 +67,8 @@ type Unread struct {
 	Reason string `json:"reason"`
 	// Consequence is what is not checked therefore.
 	Consequence string `json:"consequence"`
+	// Requested: the user asked for it. Without -A, objects outside the namespace are not requested.
+	Requested bool `json:"requested"`
 }
 
 // Report is what doctor prints with -o json. Fields are added, never renamed.
@@ -84,30 +86,36 @@ type Snapshot struct {
 	LocalTime, ServerTime time.Time
 	// PluginVersion is the version of the plugin, such as v1.2.3.
 	PluginVersion string
-	// CRDs are the CustomResourceDefinitions of the API group, by name.
+	// CRDs are the CustomResourceDefinitions of the API group, by name. A key without value means that it is not installed.
 	CRDs map[string]*unstructured.Unstructured
 	// Operators are the Deployments of the operator, of all namespaces that can be read.
 	Operators []appsv1.Deployment
 	// OperatorPods are the pods of the Deployments.
 	OperatorPods []corev1.Pod
-	// OperatorSecrets are the Secrets that the operator's environment comes from. Only the names of keys matter, and the
-	// values' shapes.
+	// OperatorSecrets are the Secrets that the operator's environment comes from, with masked values. A key without value means
+	// that the Secret was looked for and does not exist.
 	OperatorSecrets map[types.NamespacedName]*corev1.Secret
 	// Leases are the leases of the operator's leader election.
 	Leases []coordinationv1.Lease
-	Nodes  []corev1.Node
-	Grants []v1alpha1.StsRoleGrant
+	// NodeLeases are the leases of the kubelets.
+	NodeLeases []coordinationv1.Lease
+	Nodes      []corev1.Node
+	Grants     []v1alpha1.StsRoleGrant
 	// Namespaces by name: all, or those of the StsCredentials.
-	Namespaces  map[string]*corev1.Namespace
-	Credentials []v1alpha1.StsCredential
-	// Secrets of the namespaces of the StsCredentials that an StsCredential writes or reads, by namespace and name. A key
-	// without value means that it was looked for and does not exist.
+	Namespaces map[string]*corev1.Namespace
+	// AllNamespaces: Namespaces and Credentials are those of the whole cluster.
+	AllNamespaces bool
+	Credentials   []v1alpha1.StsCredential
+	// Secrets of the namespaces of the StsCredentials that an StsCredential writes or reads, by namespace and name. Those that
+	// it writes are stripped as by secret.Strip, the values of others are masked. A key without value means that it was looked
+	// for and does not exist.
 	Secrets map[types.NamespacedName]*corev1.Secret
 	// Quotas of the namespaces of the StsCredentials.
 	Quotas []corev1.ResourceQuota
 	// Pods of the namespaces of the StsCredentials.
 	Pods []corev1.Pod
-	// Workloads are the targets of spec.rollout, by kind, namespace and name joined by slashes.
+	// Workloads are the targets of spec.rollout, by kind, namespace and name joined by slashes. A key without value means that
+	// it does not exist.
 	Workloads map[string]*unstructured.Unstructured
 	// Events of StsCredentials, newest last.
 	Events []corev1.Event

@@ -1,0 +1,76 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
+)
+
+// operatorLabel selects what belongs to an operator.
+var operatorLabel = client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}
+
+// usualNamespace is where the operator is installed by default.
+const usualNamespace = "sts-system"
+
+// readOperators reads the Deployments of operators, of all namespaces or, without that right, of the usual one.
+func (g gatherer) readOperators(ctx context.Context) {
+	err := g.listOperators(ctx, "")
+	if apierrors.IsForbidden(err) {
+		if usual := g.listOperators(ctx, usualNamespace); usual == nil {
+			err = nil
+		}
+	}
+	g.unread("deployments of the operator", "whether the operator runs, and its settings", g.AllNamespaces, err)
+	for i := range g.Operators {
+		g.readOperator(ctx, &g.Operators[i])
+	}
+}
+
+func (g gatherer) listOperators(ctx context.Context, namespace string) error {
+	var list appsv1.DeploymentList
+	return listAll(ctx, g.reader, &list, func() error {
+		for i := range list.Items {
+			if slices.ContainsFunc(list.Items[i].Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == doctor.ManagerContainer }) {
+				list.Items[i].ManagedFields = nil
+				maskPodSpec(&list.Items[i].Spec.Template.Spec)
+				g.Operators = append(g.Operators, list.Items[i])
+			}
+		}
+		return nil
+	}, client.InNamespace(namespace), operatorLabel)
+}
+
+// readOperator reads the pods, the Secrets and the lease of an operator.
+func (g gatherer) readOperator(ctx context.Context, d *appsv1.Deployment) {
+	in := fmt.Sprintf(" in namespace %q", d.Namespace)
+	var pods corev1.PodList
+	g.unread("operator's pods"+in, "why the operator does not run", g.AllNamespaces, listAll(ctx, g.reader, &pods, func() error {
+		for i := range pods.Items {
+			g.OperatorPods = append(g.OperatorPods, *slimPod(&pods.Items[i]))
+		}
+		return nil
+	}, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)))
+	for _, name := range doctor.OperatorSecretNames(d) {
+		err := g.readSecret(ctx, d.Namespace, name, g.OperatorSecrets, maskSecret)
+		g.unread(fmt.Sprintf("secret %q", name)+in, "the identity of the operator", g.AllNamespaces, err)
+	}
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: d.Namespace, Name: doctor.LeaseName(d)}
+	switch err := g.reader.Get(ctx, key, lease); {
+	case err == nil:
+		g.Leases = append(g.Leases, *lease)
+	case !apierrors.IsNotFound(err):
+		g.unread(fmt.Sprintf("lease %q", key.Name)+in, "whether a replica leads", g.AllNamespaces, err)
+	}
+}
