@@ -102,12 +102,12 @@ func Decide(grants []v1alpha1.StsRoleGrant, r Request) Verdict {
 
 // Concerns reports whether a grant is for this namespace and role, regardless of its limits.
 func Concerns(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string, roleARN string) bool {
-	return coversNamespace(g, namespace, namespaceLabels) &&
+	return CoversNamespace(g, namespace, namespaceLabels) &&
 		slices.ContainsFunc(g.Spec.RoleARNs, func(p v1alpha1.RoleARNPattern) bool { return matchRole(string(p), roleARN) })
 }
 
-// coversNamespace reports whether a grant is for a namespace with these labels.
-func coversNamespace(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string) bool {
+// CoversNamespace reports whether a grant is for a namespace with these labels.
+func CoversNamespace(g *v1alpha1.StsRoleGrant, namespace string, namespaceLabels map[string]string) bool {
 	return slices.Contains(g.Spec.Namespaces.Names, v1alpha1.NamespaceName(namespace)) ||
 		selects(g.Spec.Namespaces.Selector, namespaceLabels)
 }

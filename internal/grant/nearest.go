@@ -18,12 +18,12 @@ var nearMisses = []struct {
 	advice  string // after the grant's name
 }{
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
-		return coversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
+		return CoversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
 			return matchRole(strings.ToLower(pattern), strings.ToLower(r.RoleARN))
 		})
 	}, DiffersInCase, "names a role that differs only in case. Correct spec.roleARN or the grant"},
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
-		return coversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
+		return CoversNamespace(g, r.Namespace, r.NamespaceLabels) && anyRole(g, func(pattern string) bool {
 			return matchRole(inAccount(pattern), inAccount(r.RoleARN))
 		})
 	}, DiffersInAccount, "names a role of that name in another account. Correct the account ID in spec.roleARN or in the grant"},
@@ -31,7 +31,7 @@ var nearMisses = []struct {
 		return anyRole(g, func(pattern string) bool { return matchRole(pattern, r.RoleARN) })
 	}, DiffersInNamespace, "allows the role, but not for this namespace. Ask a cluster administrator to add the namespace's name or label"},
 	{func(g *v1alpha1.StsRoleGrant, r Request) bool {
-		return coversNamespace(g, r.Namespace, r.NamespaceLabels)
+		return CoversNamespace(g, r.Namespace, r.NamespaceLabels)
 	}, DiffersInRole, "is for this namespace, but names other roles. Ask a cluster administrator to add the role, or correct spec.roleARN"},
 }
 

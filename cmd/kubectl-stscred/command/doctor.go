@@ -41,7 +41,7 @@ func newDoctor(o *options) *cobra.Command {
   kubectl stscred doctor -A -v
 
   # Findings for a program
-  kubectl stscred doctor -A -o json | jq '.findings[] | .check'`,
+  kubectl stscred doctor -A -o json`,
 		ValidArgsFunction: o.completeName,
 		RunE: func(c *cobra.Command, names []string) error {
 			if len(names) > 0 {

@@ -19,7 +19,7 @@ import (
 var credentialChecks = slices.Concat(specChecks, grantChecks, identityChecks, stsChecks, secretChecks, lastChecks, podChecks, rolloutChecks)
 
 // harmless are the cluster checks whose findings keep no credentials from being issued.
-var harmless = []string{"operator-version", "crd-version", "grant-unused", "temporary-key-literal", "clock-skew-local"}
+var harmless = []string{"operator-version", "crd-version", "grant-unused", "temporary-key-literal", "clock-skew-local", "clock-skew-node"}
 
 // explains reports whether a finding about the cluster is why the credentials of an StsCredential are not issued.
 func explains(f Finding, c *v1alpha1.StsCredential) bool {

@@ -35,7 +35,12 @@ var furtherSources = []string{
 }
 
 var operatorIdentityChecks = []clusterCheck{
-	{name: "operator-identity", stage: StageIdentity, needs: hasOperator, find: findOperatorIdentity, healthy: "The operator has an identity of its own, or needs none."},
+	{name: "operator-secret-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-secret-missing"), healthy: "The Secrets that the operator needs exist."},
+	{name: "operator-token-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-token-missing"), healthy: "The operator has no temporary AccessKey without its token."},
+	{name: "operator-identity-incomplete", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-incomplete"), healthy: "The operator's AccessKey is complete, if there is one."},
+	{name: "operator-identity-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-missing"), healthy: "The operator has an identity, or needs none."},
+	{name: "operator-rrsa-not-injected", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-rrsa-not-injected"), healthy: "RRSA is injected into the operator, if it is configured."},
+	{name: "operator-node-role", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-node-role"), healthy: "The operator does not act as the RAM role of its node by accident."},
 }
 
 // OperatorSecretNames returns the Secrets that the operator's environment comes from.
@@ -55,11 +60,18 @@ func OperatorSecretNames(d *appsv1.Deployment) (names []string) {
 	return slices.Compact(names)
 }
 
-func findOperatorIdentity(s *Snapshot) (findings []Finding) {
-	for i := range s.Operators {
-		findings = append(findings, identityFindings(s, &s.Operators[i])...)
+// ofIdentity returns the function that finds one thing that is wrong with the operators' identities.
+func ofIdentity(check string) func(*Snapshot) []Finding {
+	return func(s *Snapshot) (findings []Finding) {
+		for i := range s.Operators {
+			for _, f := range identityFindings(s, &s.Operators[i]) {
+				if f.Check == check {
+					findings = append(findings, f)
+				}
+			}
+		}
+		return findings
 	}
-	return findings
 }
 
 // environment is what is known of the operator's environment.

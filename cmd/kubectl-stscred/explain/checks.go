@@ -12,7 +12,24 @@ const (
 var checks = joinChecks(clusterChecks, credentialChecks)
 
 // clusterChecks are about the API, the operator, its identity and the grants.
-var clusterChecks = []Entry{}
+var clusterChecks = []Entry{
+	{Name: "crd-missing", Meaning: "The kinds of the operator are not installed.", Docs: documentation + "install.md"},
+	{Name: "crd-version", Meaning: "The CRDs are older than the operator: the API server drops fields that they lack.", Docs: documentation + "install.md"},
+	{Name: "clock-skew-local", Meaning: "The clock of this machine differs from that of the API server by more than a minute.", Docs: documentation + "runbooks/StsCredentialClockSkew.md"},
+	{Name: "clock-skew-node", Meaning: "The clock of a node differs from that of the API server by more than a minute.", Docs: documentation + "runbooks/StsCredentialClockSkew.md"},
+	{Name: "operator-missing", Meaning: "The operator is not installed.", Docs: documentation + "install.md"},
+	{Name: "operator-not-running", Meaning: "No replica of the operator is ready.", Docs: documentation + "runbooks/StsCredentialOperatorDown.md"},
+	{Name: "operator-not-leading", Meaning: "No replica of the operator holds the lease of the leader election.", Docs: documentation + "runbooks/StsCredentialOperatorDown.md"},
+	{Name: "renewals-late", Meaning: "Renewals are late without an error: the operator's budget of calls to STS is exhausted.", Docs: documentation + "runbooks/StsCredentialBudgetExhausted.md"},
+	{Name: "operator-secret-missing", Meaning: "The operator's pods need a Secret that does not exist.", Docs: documentation + "identity.md#with-a-ram-user"},
+	{Name: "operator-token-missing", Meaning: "The operator has a temporary AccessKey ID without its security token.", Docs: documentation + "identity.md#sources"},
+	{Name: "operator-identity-incomplete", Meaning: "The operator has only one half of an AccessKey.", Docs: documentation + "identity.md#with-a-ram-user"},
+	{Name: "operator-identity-missing", Meaning: "The operator has no identity to call STS with.", Docs: documentation + "identity.md#with-the-operators-identity"},
+	{Name: "operator-rrsa-not-injected", Meaning: "RRSA is configured for the operator and not injected into its pods.", Docs: documentation + "identity.md#with-rrsa-on-ack"},
+	{Name: "operator-node-role", Meaning: "The operator acts as the RAM role of its node, and nothing says that this is on purpose.", Docs: documentation + "identity.md#with-the-nodes-ram-role"},
+	{Name: "sts-region", Meaning: "The operator calls STS in a region in which the cluster has no nodes.", Docs: documentation + "identity.md#sts-endpoint"},
+	{Name: "grant-unused", Meaning: "An StsRoleGrant matches no namespace.", Docs: documentation + "grants.md"},
+}
 
 // credentialChecks are about one StsCredential, its Secret and its pods.
 var credentialChecks = []Entry{
