@@ -133,14 +133,18 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 		enqueue func(q queue)
 		want    int
 	}{
-		{"a new pod", func(q queue) { env.podHandler().Create(env.Context(), event.CreateEvent{Object: strip(pod)}, q) }, 2},
+		{"a new pod", func(q queue) {
+			watches{env.Client}.podHandler().Create(env.Context(), event.CreateEvent{Object: strip(pod)}, q)
+		}, 2},
 		{"a restarted container", func(q queue) {
-			env.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(restarted)}, q)
+			watches{env.Client}.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(restarted)}, q)
 		}, 2},
 		{"a label", func(q queue) {
-			env.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(relabelled)}, q)
+			watches{env.Client}.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(relabelled)}, q)
 		}, 0},
-		{"a pod that goes", func(q queue) { env.podHandler().Delete(env.Context(), event.DeleteEvent{Object: strip(pod)}, q) }, 2},
+		{"a pod that goes", func(q queue) {
+			watches{env.Client}.podHandler().Delete(env.Context(), event.DeleteEvent{Object: strip(pod)}, q)
+		}, 2},
 	} {
 		q := &requestsAfter{got: map[string]bool{}}
 		tt.enqueue(q)

@@ -77,7 +77,7 @@ func TestNoLoopWithToolsThatRevert(t *testing.T) {
 	env.createPodOf(d, "c")
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(d), d))
 	reverted := d.ResourceVersion
-	c := env.credentialNamed(env.Context(), env.Namespace, "orders")
+	c := companions{env.Client}.get(env.Context(), env.Namespace, "orders")
 	for range 3 {
 		env.reconcile(c)
 		env.Step(10 * time.Minute)

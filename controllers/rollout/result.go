@@ -5,12 +5,20 @@ package rollout
 
 import (
 	"maps"
+	"slices"
 	"time"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
+
+// blockedReasons are why workloads are not restarted, in the order of precedence.
+var blockedReasons = []string{
+	v1alpha1.ReasonRolloutUnfinished, v1alpha1.ReasonRolloutsDisabled, v1alpha1.ReasonRolloutForbidden, v1alpha1.ReasonTargetNotFound,
+	v1alpha1.ReasonWorkloadPaused, v1alpha1.ReasonStrategyUnsuited, v1alpha1.ReasonRolloutRefused,
+}
 
 // result is the result of restarting one or several workloads.
 type result struct {
@@ -42,6 +50,15 @@ func (r result) and(other result) result {
 		joined.unread = other.unread
 	}
 	return joined
+}
+
+// reason returns the reason with the highest precedence why workloads are not restarted; empty if there is none.
+func (r result) reason() string {
+	i := slices.IndexFunc(blockedReasons, func(reason string) bool { return r.blocked[reason] != "" })
+	if i < 0 {
+		return ""
+	}
+	return blockedReasons[i]
 }
 
 // soonest is the shorter of two delays, where 0 means none.

@@ -11,31 +11,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
-	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
-	"github.com/stscredential/sts-credential-operator/internal/retry"
-	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // Reconciler reports the consumers of Secrets and restarts workloads. All fields are required except Rollouts.
@@ -65,27 +50,6 @@ type Reconciler struct {
 // wakeUp queues one StsCredential.
 type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
-// Wake queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
-// controller is set up.
-func (r *Reconciler) Wake(ctx context.Context, c *v1alpha1.StsCredential) {
-	select {
-	case r.wake <- wakeUp{Object: c}:
-	case <-ctx.Done():
-	}
-}
-
-// NewResults returns the counter of restarts, which starts at 0 for each result.
-func NewResults() *prometheus.CounterVec {
-	results := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "stscredential_rollouts_total",
-		Help: "Number of workload restarts after a renewal, by result: Restarted, or RolloutRefused if the API server rejected the restart.",
-	}, []string{"result"})
-	for _, result := range []string{v1alpha1.ReasonRestarted, v1alpha1.ReasonRolloutRefused} {
-		results.WithLabelValues(result)
-	}
-	return results
-}
-
 // Reconcile reports the consumers of one StsCredential's Secret, and restarts workloads.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	r.active.Add(1)
@@ -100,100 +64,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.reads.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s, err := r.subjectOf(ctx, credential)
+	s, err := observe(ctx, r.Client, credential, r.Skew(), r.Rollouts)
 	if err != nil || !s.reported() {
 		return ctrl.Result{}, err // the status and the Secret will agree soon; an event follows
 	}
-	finding, err := r.evaluate(ctx, s)
+	finding, err := evaluate(ctx, r.Client, s, r.Clock)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	result, err := r.rollOut(ctx, s, finding)
+	workloads := workloads{r.APIReader, r.reads.limits(r.Clock), r.Results}
+	targets := targets{r.Client, workloads, r.Clock}
+	restarter := restarter{r.Client, workloads, targets, companions{r.Client}, r.Early, r.Clock, r.Events, r.Results}
+	restarts, err := restarter.restartWorkloads(ctx, s, finding, &r.reads)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.updateStatus(ctx, s, finding, result)
+	return statusWriter{r.Client, r.Clock, r.Events}.update(ctx, s, finding, restarts)
 }
 
 // Busy reports whether a reconcile is under way.
 func (r *Reconciler) Busy() bool { return r.active.Load() > 0 }
 
-// subject is an StsCredential and what its Secret holds. It does not change during a reconcile.
-type subject struct {
-	credential *v1alpha1.StsCredential
-	// record is that of the Secret; nil if there is no Secret of this StsCredential, or if its record is not intact.
-	record   *secret.Record
-	issuance consumers.Issuance
-	policy   consumers.RestartPolicy
-}
-
-func (s subject) key() types.NamespacedName { return client.ObjectKeyFromObject(s.credential) }
-
-// subjectOf reads the Secret of an StsCredential from the cache.
-func (r *Reconciler) subjectOf(ctx context.Context, c *v1alpha1.StsCredential) (subject, error) {
-	s := subject{credential: c, policy: consumers.RestartPolicy{Duration: c.Duration()}}
-	if r.Rollouts {
-		s.policy.Auto, s.policy.Targets = c.Spec.Rollout.Mode == v1alpha1.RolloutAuto, targetsOf(c)
+// Wake queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
+// controller is set up.
+func (r *Reconciler) Wake(ctx context.Context, c *v1alpha1.StsCredential) {
+	select {
+	case r.wake <- wakeUp{Object: c}:
+	case <-ctx.Done():
 	}
-	found := &corev1.Secret{}
-	if err := r.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: c.SecretName()}, found); err != nil {
-		return s, client.IgnoreNotFound(err)
-	}
-	record, intact := secret.Read(found)
-	if !intact || !secret.Owned(found, c) {
-		return s, nil
-	}
-	s.record, s.issuance = record, consumers.IssuanceOf(c.Name, &record.Record, r.Skew())
-	return s, nil
-}
-
-// reported reports whether the status is up to date with the spec and the Secret. Until then nothing is written or
-// restarted: during a renewal, the cached Secret and the cached status can be of different issuances.
-func (s subject) reported() bool {
-	status := s.credential.Status
-	if status.ObservedGeneration != s.credential.Generation || (s.record == nil) != (status.IssuedAt == nil) {
-		return false
-	}
-	return s.record == nil || status.IssuedAt.Time.Equal(s.record.IssuedAt) && status.RequestID == s.record.RequestID
-}
-
-// SetupWithManager registers the controller and its triggers: the spec and the status that the credential controller writes,
-// Secrets, pods, the deletion of namespaces, and Wake.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
-	if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
-		return err
-	}
-	r.wake = make(chan wakeUp)
-	log := mgr.GetLogger().WithName("rollout")
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("rollout").
-		For(&v1alpha1.StsCredential{}, builder.WithPredicates(reportChanged())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(secret.CredentialRequests)).
-		Watches(&corev1.Pod{}, r.podHandler()).
-		WatchesMetadata(&corev1.Namespace{}, r.namespaceHandler()).
-		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: maxConcurrentReconciles,
-			ReconciliationTimeout:   time.Minute,
-			NewQueue: func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-				return fairqueue.New(name, maxConcurrentReconciles, r.Clock).RateLimited(limiter)
-			},
-			RecoverPanic: ptr.To(true),
-			LogConstructor: func(request *reconcile.Request) logr.Logger {
-				if request == nil {
-					return log
-				}
-				return log.WithValues("namespace", request.Namespace, "name", request.Name)
-			},
-			RateLimiter: retry.NewLimiter(),
-		}).
-		Complete(r)
-}
-
-// terminating reports whether a namespace is being deleted. It is read from the cache, which holds its metadata.
-func (r *Reconciler) terminating(ctx context.Context, namespace string) (bool, error) {
-	metadata := &metav1.PartialObjectMetadata{}
-	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := r.Get(ctx, types.NamespacedName{Name: namespace}, metadata)
-	return !metadata.DeletionTimestamp.IsZero(), err
 }

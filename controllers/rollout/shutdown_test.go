@@ -84,7 +84,7 @@ func TestDeletionOfANamespaceIsFollowed(t *testing.T) {
 		{"nothing of it", event.UpdateEvent{ObjectOld: is, ObjectNew: is}, 0},
 	} {
 		q := &requestsNow{}
-		env.namespaceHandler().Update(env.Context(), tt.change, q)
+		watches{env.Client}.namespaceHandler().Update(env.Context(), tt.change, q)
 		if len(q.got) != tt.want {
 			t.Errorf("%s: %v are reconciled, want %d", tt.name, q.got, tt.want)
 		}

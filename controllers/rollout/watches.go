@@ -5,8 +5,6 @@ package rollout
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,44 +25,11 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// Indexes of the cache: pods by the Secrets that they read and by the workload that made them, and StsCredentials by their
-// targets.
-const (
-	byRead     = "reads"
-	byWorkload = "workload"
-	byTarget   = "target"
-)
+// watches finds, in the cache, the StsCredentials that a change concerns.
+type watches struct{ client.Reader }
 
 // podsPause is the delay of a reconcile after a pod has changed, so that the changes of many pods cause one reconcile.
 const podsPause = 5 * time.Second
-
-// IndexPods adds the indexes of this controller to the cache: pods by Secret and by workload, and StsCredentials by target.
-// The cache watches pods from then on.
-func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &corev1.Pod{}, byRead, func(o client.Object) []string {
-		return slices.Collect(maps.Keys(consumers.PodOf(o.(*corev1.Pod)).Reads))
-	}); err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &corev1.Pod{}, byWorkload, func(o client.Object) []string {
-		return []string{consumers.PodOf(o.(*corev1.Pod)).Workload.String()}
-	}); err != nil {
-		return err
-	}
-	return indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byTarget, func(o client.Object) (targets []string) {
-		for _, w := range targetsOf(o.(*v1alpha1.StsCredential)) {
-			targets = append(targets, w.String())
-		}
-		return targets
-	})
-}
-
-func targetsOf(c *v1alpha1.StsCredential) (targets []consumers.Workload) {
-	for _, t := range c.Spec.Rollout.Targets {
-		targets = append(targets, consumers.Workload{Kind: t.Kind, Name: t.Name})
-	}
-	return targets
-}
 
 // reportChanged passes changes of the spec and of what the credential controller reports, but not what this controller
 // reports itself.
@@ -81,23 +46,23 @@ func reportChanged() predicate.Predicate {
 }
 
 // podHandler enqueues the credentials that a pod reads, and those whose target its workload is.
-func (r *Reconciler) podHandler() handler.EventHandler {
+func (w watches) podHandler() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { r.enqueueOfPod(ctx, q, e.Object) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.enqueueOfPod(ctx, q, e.Object) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if !consumers.Same(e.ObjectOld.(*corev1.Pod), e.ObjectNew.(*corev1.Pod)) {
-				r.enqueueOfPod(ctx, q, e.ObjectNew)
+				w.enqueueOfPod(ctx, q, e.ObjectNew)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { r.enqueueOfPod(ctx, q, e.Object) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.enqueueOfPod(ctx, q, e.Object) },
 	}
 }
 
-func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
+func (w watches) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
 	pod := consumers.PodOf(o.(*corev1.Pod))
 	for name := range pod.Reads {
 		held := &corev1.Secret{}
-		if r.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
+		if w.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
 			continue // the cache has no Secret of this name, so no StsCredential writes it
 		}
 		for _, request := range secret.CredentialRequests(ctx, held) {
@@ -108,7 +73,7 @@ func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object)
 		return
 	}
 	var targeting v1alpha1.StsCredentialList
-	if r.List(ctx, &targeting, client.InNamespace(o.GetNamespace()), client.MatchingFields{byTarget: pod.Workload.String()}, client.UnsafeDisableDeepCopy) != nil {
+	if w.List(ctx, &targeting, client.InNamespace(o.GetNamespace()), client.MatchingFields{byTarget: pod.Workload.String()}, client.UnsafeDisableDeepCopy) != nil {
 		return // as it can only before the cache is filled; then all are reconciled
 	}
 	for i := range targeting.Items {
@@ -117,13 +82,13 @@ func (r *Reconciler) enqueueOfPod(ctx context.Context, q queue, o client.Object)
 }
 
 // namespaceHandler enqueues the StsCredentials of a namespace whose deletion begins: nothing is restarted there any more.
-func (r *Reconciler) namespaceHandler() handler.EventHandler {
+func (w watches) namespaceHandler() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		if e.ObjectOld.GetDeletionTimestamp().IsZero() == e.ObjectNew.GetDeletionTimestamp().IsZero() {
 			return
 		}
 		var all v1alpha1.StsCredentialList
-		if r.List(ctx, &all, client.InNamespace(e.ObjectNew.GetName()), client.UnsafeDisableDeepCopy) != nil {
+		if w.List(ctx, &all, client.InNamespace(e.ObjectNew.GetName()), client.UnsafeDisableDeepCopy) != nil {
 			return // as it can only before the cache is filled; then all are reconciled
 		}
 		for i := range all.Items {
