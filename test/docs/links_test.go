@@ -17,7 +17,7 @@ import (
 // writer to see; a host that is new here is for the reviewer.
 var hosts = []string{
 	"argo-cd.readthedocs.io", "external-secrets.io", "fluxcd.io", "github.com", "kubernetes.io", "pkg.go.dev", "semver.org",
-	"api.aliyun.com", "www.alibabacloud.com", "developer.hashicorp.com", "go.dev", "helm.sh", "prometheus.io", "prometheus-operator.dev", "cyclonedx.org",
+	"api.aliyun.com", "www.alibabacloud.com", "developer.hashicorp.com", "go.dev", "helm.sh", "krew.sigs.k8s.io", "prometheus.io", "prometheus-operator.dev", "cyclonedx.org",
 }
 
 // Links lead to files and headings that exist, or to hosts that are known.

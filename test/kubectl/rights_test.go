@@ -59,6 +59,7 @@ func TestLeastPrivilege(t *testing.T) {
 	for command, line := range map[string][]string{
 		"list":         {"list"},
 		"status":       {"status", "orders", "-o", "wide"},
+		"exec":         {"exec", "orders", "--", "true"},
 		"renew":        {"renew", "orders"},
 		"renew --all":  {"renew", "--all"},
 		"renew --wait": {"renew", "orders", "--wait"},
@@ -66,7 +67,7 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Run(strings.ReplaceAll(command, " --", "-"), func(t *testing.T) {
 			e := newEnvironment(t)
 			e.credential("orders")
-			line := append(line, "-n", e.namespace)
+			line := slices.Insert(slices.Clone(line), 1, "-n", e.namespace)
 			var rights []grant
 			for _, r := range all {
 				if r.command == command {

@@ -51,16 +51,7 @@ func CheckOne(s *Snapshot, c *v1alpha1.StsCredential) Report {
 		TypeMeta: metav1.TypeMeta{APIVersion: "stscred.alibabacloud.com/v1", Kind: "DoctorReport"},
 		Findings: []Finding{}, Healthy: []Healthy{}, Unread: slices.Concat([]Unread{}, s.Unread),
 	}
-	for _, check := range credentialChecks {
-		if check.needs != nil && !check.needs(s, c) {
-			continue
-		}
-		found := check.find(s, c)
-		if len(found) == 0 {
-			r.Healthy = append(r.Healthy, Healthy{Check: check.name, Stage: check.stage, Object: objectOf(c), Message: check.healthy})
-		}
-		r.add(check.name, check.stage, found)
-	}
+	r.checkCredential(s, c, nil)
 	return r
 }
 
