@@ -132,6 +132,7 @@ func New(environment Environment) *cobra.Command {
 		newRenew(o),
 		newExec(o),
 		newWhoami(o),
+		newScan(o),
 		newCompletion(o),
 		newVersion(o),
 	)

@@ -1,0 +1,257 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// todoRole stands for the ARN of the role, which only the user knows. The API server refuses it.
+const todoRole = "acs:ram::TODO:role/TODO"
+
+// credential is an StsCredential that replaces an AccessKey in a namespace.
+type credential struct {
+	namespace, name string
+	lastFour        string
+	formats         []v1alpha1.SecretFormat
+	template        map[string]string
+	restart         bool // a container reads it through variables or subPath
+}
+
+// keys requests three values under these names, and returns their keys in the Secret.
+func (c *credential) keys(id, secret string) names {
+	if f, known := formatOf(id, secret); known {
+		c.addFormat(f.name)
+		return f.names
+	}
+	n := names{id, secret, tokenName(id)}
+	c.template[n.id], c.template[n.secret], c.template[n.token] = "{{ .AccessKeyID }}", "{{ .AccessKeySecret }}", "{{ .SecurityToken }}"
+	return n
+}
+
+func (c *credential) addFormat(f v1alpha1.SecretFormat) {
+	if !slices.Contains(c.formats, f) {
+		c.formats = append(c.formats, f)
+	}
+}
+
+// generator makes the files.
+type generator struct {
+	*Scan
+	credentials map[string]*credential // by namespace and fingerprint
+	order       []*credential
+	manual      []string // what is to be done by hand
+	patches     []patch
+}
+
+// Generate returns files, by path, that replace the AccessKeys which workloads read by Secrets of the operator.
+func (s *Scan) Generate() map[string][]byte {
+	g := &generator{Scan: s, credentials: map[string]*credential{}}
+	for _, w := range s.affected {
+		if w.object.Kind == "Deployment" && strings.Contains(w.object.Name, operatorName) {
+			g.byHand(w.object, "it is the operator, whose identity this AccessKey is. Use a ServiceAccount of the cluster instead (RRSA)")
+			continue
+		}
+		g.addWorkload(w)
+	}
+	files := map[string][]byte{}
+	for _, c := range g.order {
+		files[c.namespace+"/stscredential-"+c.name+".yaml"] = c.manifest()
+		files["stsrolegrant-"+c.namespace+"-"+c.name+".yaml"] = c.grant()
+	}
+	for _, p := range g.patches {
+		maps.Copy(files, p.files())
+	}
+	files["README.md"] = g.readme()
+	return files
+}
+
+// byHand records what is to be done by hand.
+func (g *generator) byHand(object Object, what string) {
+	g.manual = append(g.manual, fmt.Sprintf("%s in namespace %s: %s.", object, object.Namespace, what))
+}
+
+// credentialFor returns the StsCredential for an AccessKey. Its name is derived from the object that holds the key.
+func (g *generator) credentialFor(namespace string, id fingerprint, lastFour, holder string) *credential {
+	key := namespace + "/" + string(id[:])
+	if c := g.credentials[key]; c != nil {
+		return c
+	}
+	holder = holder[:min(len(holder), 200)]
+	name := strings.TrimRight(holder, ".-") + "-sts"
+	for n := 2; slices.ContainsFunc(g.order, func(c *credential) bool { return c.namespace == namespace && c.name == name }); n++ {
+		name = fmt.Sprintf("%s-sts-%d", strings.TrimRight(holder, ".-"), n)
+	}
+	c := &credential{namespace: namespace, name: name, lastFour: lastFour, template: map[string]string{}}
+	g.credentials[key] = c
+	g.order = append(g.order, c)
+	return c
+}
+
+// lastFourOf returns the last four characters of an AccessKey ID with findings.
+func (g *generator) lastFourOf(id fingerprint) string {
+	for _, f := range g.findings {
+		if f.id == id {
+			return f.LastFour
+		}
+	}
+	return ""
+}
+
+// manifest returns the StsCredential.
+func (c *credential) manifest() []byte {
+	secret := map[string]any{}
+	if len(c.template) > 0 {
+		secret["formats"] = append([]v1alpha1.SecretFormat{}, c.formats...)
+		secret["template"] = map[string]any{"data": c.template}
+	} else if !slices.Equal(c.formats, []v1alpha1.SecretFormat{v1alpha1.FormatSDK}) {
+		secret["formats"] = c.formats
+	}
+	spec := map[string]any{"roleARN": todoRole}
+	if len(secret) > 0 {
+		spec["secret"] = secret
+	}
+	head := "# Replaces the AccessKey whose ID ends with " + c.lastFour + ".\n" +
+		"# TODO: set roleARN to the role that has the permissions of its RAM user.\n"
+	if c.restart {
+		head += "# rollout restarts the pods that read the Secret through variables or subPath. The operator needs --rollouts for it.\n"
+		spec["rollout"] = map[string]any{"mode": v1alpha1.RolloutAuto}
+	}
+	return document(head, map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "StsCredential",
+		"metadata": map[string]any{"namespace": c.namespace, "name": c.name}, "spec": spec,
+	})
+}
+
+// grant returns the StsRoleGrant.
+func (c *credential) grant() []byte {
+	head := "# Lets namespace " + c.namespace + " assume the role of StsCredential " + c.name + ". A cluster admin applies it.\n" +
+		"# TODO: set the same role as in the StsCredential.\n"
+	return document(head, map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "StsRoleGrant",
+		"metadata": map[string]any{"name": c.namespace + "-" + c.name},
+		"spec":     map[string]any{"namespaces": map[string]any{"names": []string{c.namespace}}, "roleARNs": []string{todoRole}},
+	})
+}
+
+// document returns YAML below a comment.
+func document(head string, value any) []byte {
+	raw, err := yaml.Marshal(value)
+	if err != nil {
+		panic("scan: a document of strings cannot be encoded: " + err.Error())
+	}
+	return append([]byte(head), raw...)
+}
+
+// patch changes one workload.
+type patch struct {
+	object     Object
+	containers map[string][]any // by field
+	volumes    []any
+	operations []map[string]string // a JSON patch, for arguments
+	tokens     []string            // the variables or files with the security token
+}
+
+func (p *patch) isEmpty() bool { return len(p.containers)+len(p.volumes)+len(p.operations) == 0 }
+
+// templatePath returns the path of the pod template in objects of a kind.
+func templatePath(kind string) []string {
+	switch kind {
+	case "Pod":
+		return nil
+	case "CronJob":
+		return []string{"spec", "jobTemplate", "spec", "template"}
+	}
+	return []string{"spec", "template"}
+}
+
+// isMutable reports whether the pod template of a kind can be changed.
+func isMutable(kind string) bool { return kind != "Pod" && kind != "Job" }
+
+// path returns a file for the patch.
+func (p *patch) path(extension string) string {
+	return fmt.Sprintf("%s/patch-%s-%s.%s", p.object.Namespace, strings.ToLower(p.object.Kind), p.object.Name, extension)
+}
+
+// files returns a strategic merge patch, and a JSON patch for arguments.
+func (p *patch) files() map[string][]byte {
+	files := map[string][]byte{}
+	spec := map[string]any{}
+	for field, containers := range p.containers {
+		spec[field] = containers
+	}
+	if len(p.volumes) > 0 {
+		spec["volumes"] = p.volumes
+	}
+	if len(spec) > 0 {
+		var value any = map[string]any{"spec": spec}
+		for _, field := range slices.Backward(templatePath(p.object.Kind)) {
+			value = map[string]any{field: value}
+		}
+		head := "# Lets " + p.object.String() + " read the Secret of the operator.\n# The program must use the security token: " +
+			strings.Join(p.tokens, ", ") + ".\n"
+		files[p.path("yaml")] = document(head, value)
+	}
+	if len(p.operations) > 0 {
+		raw, err := json.MarshalIndent(p.operations, "", "  ")
+		if err != nil {
+			panic("scan: a patch of strings cannot be encoded: " + err.Error())
+		}
+		files[p.path("json")] = append(raw, '\n')
+	}
+	return files
+}
+
+// readme returns the order of the steps.
+func (g *generator) readme() []byte {
+	var b strings.Builder
+	b.WriteString("# Replace long-term AccessKeys\n\nThe old AccessKey and the new credentials work at the same time. Go on to the next step when the one before works.\n\n" +
+		"1. In RAM, create a role for each file `stscredential-*.yaml`, with only the permissions that its pods need. Let it trust the operator.\n" +
+		"2. Replace each `" + todoRole + "` by the ARN of the role, in the StsCredential and its StsRoleGrant.\n" +
+		"3. As a cluster admin, apply the grants. They are not needed with `spec.identity`.\n\n   ```sh\n")
+	byName := func(a, b *credential) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	}
+	order := slices.SortedFunc(slices.Values(g.order), byName)
+	for _, c := range order {
+		fmt.Fprintf(&b, "   kubectl apply -f stsrolegrant-%s-%s.yaml\n", c.namespace, c.name)
+	}
+	b.WriteString("   ```\n\n4. Request the credentials, and wait for them.\n\n   ```sh\n")
+	for _, c := range order {
+		fmt.Fprintf(&b, "   kubectl apply -f %s/stscredential-%s.yaml\n", c.namespace, c.name)
+		fmt.Fprintf(&b, "   kubectl -n %s wait stscredential/%s --for=condition=Ready --timeout=60s\n", c.namespace, c.name)
+	}
+	b.WriteString("   ```\n\n5. Make sure that each program uses the security token. Its variable or file is named in the patch.\n" +
+		"6. Let the workloads read the new Secrets. Change their manifests in the same way, or the next deployment reverts it.\n\n   ```sh\n")
+	for _, p := range g.patches {
+		if !isMutable(p.object.Kind) {
+			continue
+		}
+		target := fmt.Sprintf("   kubectl -n %s patch %s %s", p.object.Namespace, strings.ToLower(p.object.Kind), p.object.Name)
+		if len(p.containers)+len(p.volumes) > 0 {
+			fmt.Fprintf(&b, "%s --patch-file %s\n", target, p.path("yaml"))
+		}
+		if len(p.operations) > 0 {
+			fmt.Fprintf(&b, "%s --type json --patch-file %s\n", target, p.path("json"))
+		}
+	}
+	b.WriteString("   ```\n\n7. Disable the AccessKey in RAM. If nothing fails for some days, delete it in RAM, and from Secrets and ConfigMaps.\n" +
+		"8. Run `kubectl stscred scan` again.\n")
+	if len(g.manual) > 0 {
+		b.WriteString("\n## By hand\n\n")
+		for _, m := range g.manual {
+			b.WriteString("- " + m + "\n")
+		}
+	}
+	return []byte(b.String())
+}

@@ -1,0 +1,274 @@
+// Copyright The sts-credential-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scan finds long-term AccessKeys in Kubernetes objects, and who reads them. It is pure: it takes objects one by one,
+// and keeps nothing of them but places. No value leaves it, except the last four characters of an AccessKey ID.
+package scan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+)
+
+// Object names a Kubernetes object.
+type Object struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// String returns Kind/name.
+func (o Object) String() string { return o.Kind + "/" + o.Name }
+
+func (o Object) compare(other Object) int {
+	return cmp.Or(cmp.Compare(o.Namespace, other.Namespace), cmp.Compare(o.Kind, other.Kind), cmp.Compare(o.Name, other.Name))
+}
+
+// Finding is one long-term AccessKey in one place.
+type Finding struct {
+	Object Object `json:"object"`
+	// Place is the field of the object, such as "data[config.json]" or "containers[orders].env[ALIBABA_CLOUD_ACCESS_KEY_ID]".
+	Place string `json:"place"`
+	// Path is the place inside the field, such as "profiles[0].access_key_id"; empty if the field is the AccessKey ID.
+	Path string `json:"path,omitempty"`
+	// LastFour are the last four characters of the AccessKey ID.
+	LastFour string `json:"lastFour"`
+	// HasSecret reports whether the AccessKey secret stands beside the ID.
+	HasSecret bool `json:"hasSecret"`
+	// Note says what is special, such as that it is a copy, or the identity of an StsCredential.
+	Note string `json:"note,omitempty"`
+	// Readers are the workloads that read the field.
+	Readers []Reader `json:"readers"`
+
+	id  fingerprint
+	key string // of the data of a Secret or ConfigMap
+}
+
+// Reader is a container that reads a Secret or ConfigMap.
+type Reader struct {
+	Workload  Object `json:"workload"`
+	Container string `json:"container,omitempty"`
+	// How is env, envFrom, volume, subPath, projected, csi or imagePullSecret.
+	How string `json:"how"`
+	// At is the variable or the path.
+	At string `json:"at,omitempty"`
+}
+
+// Unread is what could not be scanned, for example for want of rights.
+type Unread struct {
+	// Resource such as "secrets in namespace shop".
+	Resource string `json:"resource"`
+	Reason   string `json:"reason"`
+	// Consequence is what is not found therefore.
+	Consequence string `json:"consequence"`
+}
+
+// Report is what scan prints with -o json. Fields are added, never renamed.
+type Report struct {
+	metav1.TypeMeta `json:",inline"`
+	Findings        []Finding `json:"findings"`
+	Unread          []Unread  `json:"unread"`
+}
+
+// Scan collects findings. Add all StsCredentials first, then Secrets and ConfigMaps, then workloads.
+type Scan struct {
+	// Selector selects the objects that are scanned. Readers are found among all workloads. Nil selects all.
+	Selector labels.Selector
+
+	findings   []Finding
+	sources    map[Object]*source
+	secretKeys map[Object][]string // keys of Secrets and ConfigMaps that hold an AccessKey secret
+	credential map[Object]string   // what StsCredentials use Secrets for
+	affected   []workload
+	unread     []Unread
+}
+
+// source is a Secret or ConfigMap with findings.
+type source struct {
+	keys     map[string]keyKind
+	ids      map[string]fingerprint // of keys that are IDs
+	findings []int
+	readers  map[string][]Reader // by key
+	others   bool                // it has keys that are no parts of an AccessKey
+}
+
+// keyKind is what the value of a key is.
+type keyKind int
+
+const (
+	keyOther    keyKind = iota
+	keyID               // an AccessKey ID
+	keySecret           // an AccessKey secret
+	keyDocument         // a text with an AccessKey ID in it
+)
+
+// workload is a workload that holds or reads AccessKeys.
+type workload struct {
+	object   Object
+	template corev1.PodTemplateSpec
+}
+
+// New returns an empty Scan.
+func New() *Scan {
+	return &Scan{sources: map[Object]*source{}, secretKeys: map[Object][]string{}, credential: map[Object]string{}}
+}
+
+// AddUnread records what could not be read.
+func (s *Scan) AddUnread(u Unread) { s.unread = append(s.unread, u) }
+
+// AddCredential records which Secrets an StsCredential uses.
+func (s *Scan) AddCredential(c *v1alpha1.StsCredential) {
+	s.credential[Object{"Secret", c.Namespace, c.SecretName()}] = "also written by StsCredential " + shown(c.Namespace+"/"+c.Name)
+	if identity := c.Spec.Identity; identity != nil && identity.AccessKey != nil {
+		s.credential[Object{"Secret", c.Namespace, identity.AccessKey.SecretName}] = "identity of StsCredential " + shown(c.Namespace+"/"+c.Name)
+	}
+}
+
+// AddSecret scans a Secret.
+func (s *Scan) AddSecret(o *corev1.Secret) {
+	data := make(map[string]string, len(o.Data))
+	for key, value := range o.Data {
+		data[key] = string(value)
+	}
+	s.addSource(Object{"Secret", o.Namespace, o.Name}, o, map[string]map[string]string{"data": data})
+}
+
+// AddConfigMap scans a ConfigMap.
+func (s *Scan) AddConfigMap(o *corev1.ConfigMap) {
+	binary := make(map[string]string, len(o.BinaryData))
+	for key, value := range o.BinaryData {
+		binary[key] = string(value)
+	}
+	s.addSource(Object{"ConfigMap", o.Namespace, o.Name}, o, map[string]map[string]string{"data": o.Data, "binaryData": binary})
+}
+
+func (s *Scan) selects(o metav1.Object) bool {
+	return s.Selector == nil || s.Selector.Matches(labels.Set(o.GetLabels()))
+}
+
+// addSource scans a Secret or ConfigMap, whose data are given by field and key.
+func (s *Scan) addSource(object Object, o metav1.Object, fields map[string]map[string]string) {
+	src := &source{keys: map[string]keyKind{}, ids: map[string]fingerprint{}, readers: map[string][]Reader{}}
+	first, secrets := len(s.findings), []string{}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		for _, key := range slices.Sorted(maps.Keys(fields[field])) {
+			value := fields[field][key]
+			if isSecret(strings.TrimSpace(value)) {
+				src.keys[key] = keySecret
+				secrets = append(secrets, key)
+				continue
+			}
+			src.keys[key] = keyOther
+			if !s.selects(o) {
+				continue
+			}
+			for _, f := range s.scanField(object, field+"["+shown(key)+"]", value) {
+				f.key = key
+				src.keys[key] = keyDocument
+				if f.Path == "" {
+					src.keys[key], src.ids[key] = keyID, f.id
+				}
+				s.findings = append(s.findings, f)
+			}
+		}
+	}
+	for i := first; i < len(s.findings); i++ {
+		s.findings[i].HasSecret = s.findings[i].HasSecret || len(secrets) > 0
+		s.findings[i].Note = s.credential[object]
+		src.findings = append(src.findings, i)
+	}
+	if len(secrets) > 0 {
+		s.secretKeys[object] = secrets
+	}
+	if len(src.findings) > 0 {
+		for _, kind := range src.keys {
+			src.others = src.others || kind == keyOther
+		}
+		s.sources[object] = src
+	}
+	s.addMetadata(object, "", o)
+}
+
+// addMetadata scans labels and annotations, which hold copies.
+func (s *Scan) addMetadata(object Object, prefix string, o metav1.Object) {
+	if !s.selects(o) {
+		return
+	}
+	s.addAnnotations(object, prefix, o.GetAnnotations())
+	for _, name := range slices.Sorted(maps.Keys(o.GetLabels())) {
+		s.findings = append(s.findings, s.scanField(object, prefix+"labels["+shown(name)+"]", o.GetLabels()[name])...)
+	}
+}
+
+func (s *Scan) addAnnotations(object Object, prefix string, annotations map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		for _, f := range s.scanField(object, prefix+"annotations["+shown(name)+"]", annotations[name]) {
+			if name == corev1.LastAppliedConfigAnnotation {
+				f.Note = "copy of what was applied: delete the object, or apply it again without the AccessKey"
+			}
+			s.findings = append(s.findings, f)
+		}
+	}
+}
+
+// scanField scans the text of one field.
+func (s *Scan) scanField(object Object, place, text string) (found []Finding) {
+	r := scanText(text)
+	for _, h := range r.hits {
+		found = append(found, Finding{
+			Object: object, Place: place, Path: h.path, LastFour: h.lastFour, HasSecret: h.hasSecret, Readers: []Reader{}, id: h.id,
+		})
+	}
+	if r.more {
+		found[len(found)-1].Note = fmt.Sprintf("only the first %d AccessKeys of the field are listed", maxHits)
+	}
+	if r.skipped {
+		s.AddUnread(Unread{
+			Resource: object.String() + " in namespace " + object.Namespace + ", " + place, Reason: "it is too large when it is decoded",
+			Consequence: "AccessKeys in the rest of it are not found",
+		})
+	}
+	return found
+}
+
+// Report returns the findings, by namespace, kind and name.
+func (s *Scan) Report() Report {
+	r := Report{
+		TypeMeta: metav1.TypeMeta{APIVersion: "stscred.alibabacloud.com/v1", Kind: "ScanReport"},
+		Findings: append([]Finding{}, s.findings...), Unread: append([]Unread{}, s.unread...),
+	}
+	for object, src := range s.sources {
+		for _, i := range src.findings {
+			r.Findings[i].Readers = append(r.Findings[i].Readers, src.readers[s.findings[i].key]...)
+			slices.SortFunc(r.Findings[i].Readers, func(a, b Reader) int {
+				return cmp.Or(a.Workload.compare(b.Workload), cmp.Compare(a.Container, b.Container), cmp.Compare(a.How, b.How), cmp.Compare(a.At, b.At))
+			})
+			r.Findings[i].Readers = slices.Compact(r.Findings[i].Readers)
+			if r.Findings[i].Note == "" && src.isOperator(r.Findings[i].Readers) {
+				r.Findings[i].Note = "identity of the operator"
+			}
+		}
+		_ = object
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return a.Object.compare(b.Object) })
+	return r
+}
+
+// operatorName is the name of the operator's Deployment, and a part of it in releases of other names.
+const operatorName = "sts-credential-operator"
+
+// isOperator reports whether the operator reads a source.
+func (*source) isOperator(readers []Reader) bool {
+	return slices.ContainsFunc(readers, func(r Reader) bool {
+		return r.Workload.Kind == "Deployment" && strings.Contains(r.Workload.Name, operatorName)
+	})
+}
