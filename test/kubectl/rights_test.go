@@ -63,6 +63,7 @@ func TestLeastPrivilege(t *testing.T) {
 		"renew":        {"renew", "orders"},
 		"renew --all":  {"renew", "--all"},
 		"renew --wait": {"renew", "orders", "--wait"},
+		"scan":         {"scan"},
 	} {
 		t.Run(strings.ReplaceAll(command, " --", "-"), func(t *testing.T) {
 			e := newEnvironment(t)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -123,7 +124,7 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 		p.update("Scanning %s", r.name)
 		err := readPages(ctx, c, r, namespace, s)
 		if namespace == "" && apierrors.IsForbidden(err) {
-			s.AddUnread(unread(r, "all namespaces", err))
+			s.AddUnread(unread(r, "all namespaces"))
 			err = readPages(ctx, c, r, own, s)
 		}
 		switch {
@@ -133,7 +134,7 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 			if where == "" {
 				where = own
 			}
-			s.AddUnread(unread(r, "namespace "+where, err))
+			s.AddUnread(unread(r, "namespace "+where))
 		default:
 			return fmt.Errorf("read %s: %w", r.name, err)
 		}
@@ -141,12 +142,14 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 	return nil
 }
 
-func unread(r resource, where string, err error) scan.Unread {
-	reason := "you may not list them"
-	if !apierrors.IsForbidden(err) {
-		reason = string(apierrors.ReasonForError(err))
+// unread says that the user may not list a resource.
+func unread(r resource, where string) scan.Unread {
+	name := r.name
+	if group, ok := strings.CutPrefix(r.prefix, "/apis/"); ok {
+		group, _, _ = strings.Cut(group, "/")
+		name += "." + group
 	}
-	return scan.Unread{Resource: r.name + " in " + where, Reason: reason, Consequence: r.consequence}
+	return scan.Unread{Resource: name + " in " + where, Reason: "you may not list " + name, Consequence: r.consequence}
 }
 
 // readPages reads all objects of a resource in a namespace, or in all if it is empty.

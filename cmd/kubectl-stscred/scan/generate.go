@@ -87,6 +87,7 @@ func (g *generator) credentialFor(namespace string, id fingerprint, lastFour, ho
 	if c := g.credentials[key]; c != nil {
 		return c
 	}
+	holder = g.holderOf(namespace, id, holder)
 	holder = holder[:min(len(holder), 200)]
 	name := strings.TrimRight(holder, ".-") + "-sts"
 	for n := 2; slices.ContainsFunc(g.order, func(c *credential) bool { return c.namespace == namespace && c.name == name }); n++ {
@@ -96,6 +97,18 @@ func (g *generator) credentialFor(namespace string, id fingerprint, lastFour, ho
 	g.credentials[key] = c
 	g.order = append(g.order, c)
 	return c
+}
+
+// holderOf returns the Secret or ConfigMap that holds an AccessKey; otherwise the workload.
+func (g *generator) holderOf(namespace string, id fingerprint, workload string) string {
+	for _, kind := range []string{"Secret", "ConfigMap"} {
+		for _, f := range g.findings {
+			if f.id == id && f.key != "" && f.Object.Kind == kind && f.Object.Namespace == namespace {
+				return f.Object.Name
+			}
+		}
+	}
+	return workload
 }
 
 // lastFourOf returns the last four characters of an AccessKey ID with findings.
