@@ -19,7 +19,7 @@ import (
 
 const head = `# Reference of kubectl stscred
 
-All commands of the kubectl plugin with their flags, as ` + "`kubectl stscred COMMAND --help`" + ` prints them.
+All commands of the kubectl plugin with their flags, as ` + "`--help`" + ` prints them.
 [The guide](kubectl-plugin.md) says which command answers which question, and which rights each needs. ` + "`make generate`" + ` writes this page.
 `
 

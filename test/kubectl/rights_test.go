@@ -59,7 +59,6 @@ func TestLeastPrivilege(t *testing.T) {
 	for command, line := range map[string][]string{
 		"list":         {"list"},
 		"status":       {"status", "orders", "-o", "wide"},
-		"exec":         {"exec", "orders", "--", "true"},
 		"renew":        {"renew", "orders"},
 		"renew --all":  {"renew", "--all"},
 		"renew --wait": {"renew", "orders", "--wait"},
