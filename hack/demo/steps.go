@@ -66,7 +66,10 @@ func (d *demo) steps() []step {
 		}},
 		{"The Secret holds credentials", []action{d.run("kubectl describe secret orders-sts -n shop")}},
 		{"The credentials work", []action{note("GetCallerIdentity, called with the credentials in the Secret:"), d.works(reader)}},
-		{"A renewal on request", []action{d.renew(reader), d.isRenewed(reader)}},
+		{"A renewal on request", []action{
+			d.buildPlugin, d.run("kubectl stscred renew orders-reader -n shop --wait"), d.isRenewed(reader),
+			d.run("kubectl stscred list -n shop"),
+		}},
 		{"A program follows a renewal through the agent", []action{
 			d.run("kubectl apply -f config/samples/stscredential-agent.yaml"),
 			d.run("kubectl wait stscred/orders-agent -n shop --for=condition=Ready --timeout=60s"),
@@ -78,7 +81,7 @@ func (d *demo) steps() []step {
 			d.renew(reader),
 			d.expectRefused(reader, failing, metav1.ConditionTrue),
 			d.expect(reader, ready, metav1.ConditionTrue, v1alpha1.ReasonIssued),
-			list, d.showMessage(reader, failing), d.isUnchanged(reader), d.works(reader),
+			d.explains("kubectl stscred status orders-reader -n shop", "NoPermission"), d.isUnchanged(reader), d.works(reader),
 			note("another StsCredential of that role never had a Secret:"),
 			d.run("kubectl apply -f config/samples/stscredential-policy.yaml"),
 			d.expectRefused(tables, ready, metav1.ConditionFalse), d.showMessage(tables, ready),
@@ -150,16 +153,40 @@ func note(text string) action {
 // run runs a command as a user would, in the repository's root, and shows it with its output.
 func (d *demo) run(line string) action {
 	return func(ctx context.Context) error {
-		say(cyan, "  $ %s", line)
-		cmd := exec.CommandContext(ctx, "sh", "-c", line)
-		cmd.Dir = d.root
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+d.plane.Kubeconfig(), "PATH="+d.plane.Assets()+":"+os.Getenv("PATH"),
-			"KUBECACHEDIR="+filepath.Join(d.dir, "kubectl-cache"))
-		output, err := cmd.CombinedOutput()
-		if text := strings.TrimRight(string(output), "\n"); text != "" {
-			say("", "    %s", strings.ReplaceAll(text, "\n", "\n    "))
-		}
+		_, err := d.output(ctx, line)
 		return err
+	}
+}
+
+// output runs a command, shows it with its output, and returns the output.
+func (d *demo) output(ctx context.Context, line string) (string, error) {
+	say(cyan, "  $ %s", line)
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Dir = d.root
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+d.plane.Kubeconfig(), "PATH="+d.plane.Assets()+":"+d.dir+":"+os.Getenv("PATH"),
+		"KUBECACHEDIR="+filepath.Join(d.dir, "kubectl-cache"))
+	output, err := cmd.CombinedOutput()
+	if text := strings.TrimRight(string(output), "\n"); text != "" {
+		say("", "    %s", strings.ReplaceAll(text, "\n", "\n    "))
+	}
+	return string(output), err
+}
+
+// buildPlugin builds the kubectl plugin, which kubectl finds in PATH.
+func (d *demo) buildPlugin(ctx context.Context) error {
+	_, err := d.build(ctx, "kubectl-stscred", "./cmd/kubectl-stscred")
+	return err
+}
+
+// explains runs a command that must find something wrong, exit with status 1, and print words.
+func (d *demo) explains(line, words string) action {
+	return func(ctx context.Context) error {
+		output, err := d.output(ctx, line)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(output, words) {
+			return fmt.Errorf("%s: want exit status 1 and an output with %q", line, words)
+		}
+		return nil
 	}
 }
 
