@@ -129,6 +129,7 @@ func New(environment Environment) *cobra.Command {
 		newList(o),
 		newStatus(o),
 		newDoctor(o),
+		newTrustPolicy(o),
 		newRenew(o),
 		newExec(o),
 		newWhoami(o),

@@ -19,12 +19,19 @@ import (
 var credentialChecks = slices.Concat(specChecks, grantChecks, identityChecks, stsChecks, secretChecks, lastChecks, podChecks, rolloutChecks)
 
 // harmless are the cluster checks whose findings keep no credentials from being issued.
-var harmless = []string{"operator-version", "crd-version", "grant-unused", "temporary-key-literal", "clock-skew-local", "clock-skew-node"}
+var harmless = []string{"operator-version", "crd-version", "grant-unused", "temporary-key-literal", "clock-skew-local"}
 
 // explains reports whether a finding about the cluster is why the credentials of an StsCredential are not issued.
 func explains(f Finding, c *v1alpha1.StsCredential) bool {
 	if slices.Contains(harmless, f.Check) || problem(c) == nil {
 		return false
+	}
+	message := problem(c).Message
+	switch f.Check {
+	case "clock-skew-node":
+		return strings.HasPrefix(codeIn(message), "InvalidTimeStamp") || strings.HasSuffix(codeIn(message), ".Expired")
+	case "renewals-late":
+		return strings.Contains(message, "call budget")
 	}
 	return f.Stage == StageCluster || f.Stage == StageIdentity && c.Spec.Identity == nil
 }
