@@ -283,7 +283,9 @@ func (g gatherer) readSecrets(ctx context.Context, credentials []*v1alpha1.StsCr
 }
 
 // readSecret reads one Secret, and keeps what strip leaves of it.
-func (g gatherer) readSecret(ctx context.Context, namespace, name string, into map[types.NamespacedName]*corev1.Secret, strip func(*corev1.Secret) *corev1.Secret) error {
+func (g gatherer) readSecret(
+	ctx context.Context, namespace, name string, into map[types.NamespacedName]*corev1.Secret, strip func(*corev1.Secret) *corev1.Secret,
+) error {
 	key, secret := types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Secret{}
 	err := g.reader.Get(ctx, key, secret)
 	switch {

@@ -37,11 +37,13 @@ func (g gatherer) readOperators(ctx context.Context) {
 	}
 }
 
+func isManager(c corev1.Container) bool { return c.Name == doctor.ManagerContainer }
+
 func (g gatherer) listOperators(ctx context.Context, namespace string) error {
 	var list appsv1.DeploymentList
 	return listAll(ctx, g.reader, &list, func() error {
 		for i := range list.Items {
-			if slices.ContainsFunc(list.Items[i].Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == doctor.ManagerContainer }) {
+			if slices.ContainsFunc(list.Items[i].Spec.Template.Spec.Containers, isManager) {
 				list.Items[i].ManagedFields = nil
 				maskPodSpec(&list.Items[i].Spec.Template.Spec)
 				g.Operators = append(g.Operators, list.Items[i])

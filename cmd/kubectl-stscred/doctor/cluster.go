@@ -21,9 +21,12 @@ import (
 var clusterChecks = slices.Concat(
 	[]clusterCheck{
 		{name: "crd-missing", stage: StageCluster, needs: crdsRead, find: findMissingCRDs, healthy: "The CRDs are installed."},
-		{name: "crd-version", stage: StageCluster, needs: crdsRead, find: findOutdatedCRDs, healthy: "The CRDs have all fields that the plugin knows."},
-		{name: "clock-skew-local", stage: StageCluster, needs: timesRead, find: findLocalSkew, healthy: "The clock of this machine agrees with that of the API server."},
-		{name: "clock-skew-node", stage: StageCluster, needs: nodeLeasesRead, find: findNodeSkew, healthy: "The clocks of the nodes agree with that of the API server."},
+		{name: "crd-version", stage: StageCluster, needs: crdsRead, find: findOutdatedCRDs,
+			healthy: "The CRDs have all fields that the plugin knows."},
+		{name: "clock-skew-local", stage: StageCluster, needs: timesRead, find: findLocalSkew,
+			healthy: "The clock of this machine agrees with that of the API server."},
+		{name: "clock-skew-node", stage: StageCluster, needs: nodeLeasesRead, find: findNodeSkew,
+			healthy: "The clocks of the nodes agree with that of the API server."},
 	},
 	operatorChecks, operatorIdentityChecks, endpointChecks, clusterGrantChecks,
 )
@@ -50,8 +53,9 @@ func findMissingCRDs(s *Snapshot) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Object:  "CustomResourceDefinition " + strings.Join(missing, ", "),
-		Message: "The kinds of " + v1alpha1.GroupVersion.Group + " are not installed completely: " + strings.Join(missing, ", ") + " is missing.", Fix: applyCRDs,
+		Object: "CustomResourceDefinition " + strings.Join(missing, ", "),
+		Message: "The kinds of " + v1alpha1.GroupVersion.Group + " are not installed " +
+			"completely: " + strings.Join(missing, ", ") + " is missing.", Fix: applyCRDs,
 	}}
 }
 
@@ -144,7 +148,8 @@ func findLocalSkew(s *Snapshot) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Object: "this machine", Message: fmt.Sprintf("The clock of this machine is %s that of the API server. STS refuses calls that are 15 minutes off.", describeSkew(skew)),
+		Object: "this machine", Message: fmt.Sprintf("The clock of this machine is %s that of the API server. STS refuses calls "+
+			"that are 15 minutes off.", describeSkew(skew)),
 		Fix: "# On this machine, or on the control plane, whichever is wrong:\n" + correctClock,
 	}}
 }
@@ -162,9 +167,10 @@ func findNodeSkew(s *Snapshot) (findings []Finding) {
 			continue
 		}
 		findings = append(findings, Finding{
-			Object:  "Node " + lease.Name,
-			Message: fmt.Sprintf("The clock of the node is %s that of the API server. STS refuses calls of an operator that are 15 minutes off.", describeSkew(skew)),
-			Fix:     "# On the node:\n" + correctClock,
+			Object: "Node " + lease.Name,
+			Message: fmt.Sprintf("The clock of the node is %s that of the API server. STS refuses calls of an operator that are 15 "+
+				"minutes off.", describeSkew(skew)),
+			Fix: "# On the node:\n" + correctClock,
 		})
 	}
 	return findings

@@ -15,7 +15,8 @@ import (
 )
 
 var endpointChecks = []clusterCheck{
-	{name: "sts-region", stage: StageSTS, needs: hasRegions, find: findOtherRegion, healthy: "The operator calls STS in the region of the nodes."},
+	{name: "sts-region", stage: StageSTS, needs: hasRegions, find: findOtherRegion,
+		healthy: "The operator calls STS in the region of the nodes."},
 }
 
 func hasRegions(s *Snapshot) bool { return hasOperator(s) && len(s.regions()) > 0 }
@@ -62,7 +63,8 @@ func findOtherRegion(s *Snapshot) (findings []Finding) {
 		if vpc, _ := managerFlag(d, "vpc-endpoint"); vpc == "true" {
 			effect = "a VPC endpoint can be reached only from its own region."
 		}
-		f := Finding{Object: nameOf(d), Message: fmt.Sprintf("The operator calls STS in region %s, and the nodes are in %s: %s", region, strings.Join(regions, ", "), effect)}
+		f := Finding{Object: nameOf(d), Message: fmt.Sprintf("The operator calls STS in region %s, and the nodes are in %s: "+
+			"%s", region, strings.Join(regions, ", "), effect)}
 		switch setBy {
 		case "sts-endpoint":
 			value, _ := managerFlag(d, setBy)

@@ -15,12 +15,14 @@ import (
 )
 
 var clusterGrantChecks = []clusterCheck{
-	{name: "grant-unused", stage: StageGrant, needs: canMatchGrants, find: findGrantsWithoutNamespace, healthy: "Every grant matches a namespace."},
+	{name: "grant-unused", stage: StageGrant, needs: canMatchGrants, find: findGrantsWithoutNamespace,
+		healthy: "Every grant matches a namespace."},
 }
 
 // canMatchGrants reports whether all namespaces are known.
 func canMatchGrants(s *Snapshot) bool {
-	return s.AllNamespaces && len(s.Namespaces) > 0 && !slices.ContainsFunc(s.Unread, func(u Unread) bool { return u.Resource == "namespaces" })
+	return s.AllNamespaces && len(s.Namespaces) > 0 &&
+		!slices.ContainsFunc(s.Unread, func(u Unread) bool { return u.Resource == "namespaces" })
 }
 
 // findGrantsWithoutNamespace finds grants that match no namespace. That no StsCredential uses a grant is not a finding: an
@@ -35,7 +37,8 @@ func findGrantsWithoutNamespace(s *Snapshot) (findings []Finding) {
 		}
 		f := Finding{
 			Object: "StsRoleGrant " + g.Name, Message: "The grant matches no namespace: " + selection(g) + ".",
-			Fix: fmt.Sprintf("# Correct spec.namespaces, create the namespace, or delete the grant if nobody needs it:\nkubectl delete stsrolegrant %s", g.Name),
+			Fix: fmt.Sprintf("# Correct spec.namespaces, create the namespace, or delete the grant if nobody needs it:\nkubectl "+
+				"delete stsrolegrant %s", g.Name),
 		}
 		if corrected, changed := s.corrected(g); changed {
 			patch, _ := json.Marshal(map[string]any{"spec": map[string]any{"namespaces": map[string]any{"names": corrected}}}) // strings only

@@ -22,8 +22,10 @@ const ManagerContainer = "manager"
 var operatorChecks = []clusterCheck{
 	{name: "operator-missing", stage: StageCluster, needs: operatorsRead, find: findNoOperator, healthy: "The operator is installed."},
 	{name: "operator-not-running", stage: StageCluster, needs: hasOperator, find: findNotRunning, healthy: "The operator runs."},
-	{name: "operator-not-leading", stage: StageCluster, needs: hasOperator, find: findNotLeading, healthy: "A replica of the operator leads."},
-	{name: "renewals-late", stage: StageSTS, needs: hasOperator, find: findLateRenewals, healthy: "Renewals are not late for want of calls to STS."},
+	{name: "operator-not-leading", stage: StageCluster, needs: hasOperator, find: findNotLeading,
+		healthy: "A replica of the operator leads."},
+	{name: "renewals-late", stage: StageSTS, needs: hasOperator, find: findLateRenewals,
+		healthy: "Renewals are not late for want of calls to STS."},
 }
 
 // operatorsUnread begins the name of what could not be read.
@@ -86,8 +88,10 @@ func findNoOperator(s *Snapshot) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Object: "cluster", Message: "No Deployment in the cluster has the label app.kubernetes.io/name=sts-credential-operator and a container " + ManagerContainer + ": the operator is not installed.",
-		Fix: "# In a checkout of the repository. With Helm: helm install sts charts/sts-credential-operator -n sts-system --create-namespace\n" +
+		Object: "cluster", Message: "No Deployment in the cluster has the label app.kubernetes.io/name=sts-credential-operator and " +
+			"a container " + ManagerContainer + ": the operator is not installed.",
+		Fix: "# In a checkout of the repository. With Helm: helm install sts charts/sts-credential-operator -n sts-system " +
+			"--create-namespace\n" +
 			"kubectl apply --server-side -k config/default",
 	}}
 }
@@ -99,12 +103,14 @@ func findNotRunning(s *Snapshot) (findings []Finding) {
 		switch {
 		case ptr.Deref(d.Spec.Replicas, 1) == 0:
 			findings = append(findings, Finding{
-				Object: nameOf(d), Message: "The operator is scaled to 0 replicas: credentials are not renewed.", Fix: onDeployment(d, "scale", "--replicas=2"),
+				Object: nameOf(d), Message: "The operator is scaled to 0 replicas: credentials are not " +
+					"renewed.", Fix: onDeployment(d, "scale", "--replicas=2"),
 			})
 		case d.Status.ReadyReplicas == 0 && len(identityFindings(s, d)) == 0:
 			reason, fix := s.whyNotReady(d)
 			findings = append(findings, Finding{
-				Object: nameOf(d), Message: fmt.Sprintf("The operator has 0 of %d replicas ready: %s", ptr.Deref(d.Spec.Replicas, 1), reason), Fix: fix,
+				Object: nameOf(d), Message: fmt.Sprintf("The operator has 0 of %d replicas ready: "+
+					"%s", ptr.Deref(d.Spec.Replicas, 1), reason), Fix: fix,
 			})
 		}
 	}
@@ -166,7 +172,8 @@ func whyNotRunning(d *appsv1.Deployment, p *corev1.Pod, status *corev1.Container
 			last = fmt.Sprintf("it exited with code %d (%s). %s", t.ExitCode, t.Reason, lastLine(t.Message))
 			if t.Reason == "OOMKilled" {
 				return fmt.Sprintf("pod %s crashed %d times, last because it used more memory than its limit.", p.Name, status.RestartCount),
-					"# With Helm: set resources.limits.memory and goMemLimit.\n" + onDeployment(d, "set resources", "-c "+ManagerContainer+" --limits=memory=512Mi") +
+					"# With Helm: set resources.limits.memory and goMemLimit.\n" + onDeployment(d, "set "+
+						"resources", "-c "+ManagerContainer+" --limits=memory=512Mi") +
 						"\n" + onDeployment(d, "set env", "-c "+ManagerContainer+" GOMEMLIMIT=360MiB")
 			}
 		}
@@ -207,7 +214,8 @@ func findNotLeading(s *Snapshot) (findings []Finding) {
 			message = notHeld(lease, s.ServerTime)
 		}
 		if message != "" {
-			findings = append(findings, Finding{Object: nameOf(d), Message: message, Fix: "# The log of the replicas says why none leads. A restart elects one:\n" +
+			findings = append(findings, Finding{Object: nameOf(d), Message: message, Fix: "# The log of the replicas says why none " +
+				"leads. A restart elects one:\n" +
 				onDeployment(d, "rollout restart", "")})
 		}
 	}
@@ -267,9 +275,11 @@ func findLateRenewals(s *Snapshot) []Finding {
 	qps, _ := managerFlag(d, "sts-qps")
 	return []Finding{{
 		Object: nameOf(d),
-		Message: fmt.Sprintf("%d StsCredentials are due for more than %s and no attempt failed, such as %s: the operator's budget of %s calls to STS per second is exhausted.",
+		Message: fmt.Sprintf("%d StsCredentials are due for more than %s and no attempt failed, such as %s: the operator's budget "+
+			"of %s calls to STS per second is exhausted.",
 			len(late), lateBy, late[0], cmp.Or(qps, "20")),
-		Fix: "# All clusters share the account's quota of 100 calls per second. With Helm: sts.qps and sts.burst.\n" + setFlag(d, "sts-qps", "40"),
+		Fix: "# All clusters share the account's quota of 100 calls per second. With Helm: sts.qps and " +
+			"sts.burst.\n" + setFlag(d, "sts-qps", "40"),
 	}}
 }
 

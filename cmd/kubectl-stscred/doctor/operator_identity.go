@@ -35,12 +35,18 @@ var furtherSources = []string{
 }
 
 var operatorIdentityChecks = []clusterCheck{
-	{name: "operator-secret-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-secret-missing"), healthy: "The Secrets that the operator needs exist."},
-	{name: "operator-token-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-token-missing"), healthy: "The operator has no temporary AccessKey without its token."},
-	{name: "operator-identity-incomplete", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-incomplete"), healthy: "The operator's AccessKey is complete, if there is one."},
-	{name: "operator-identity-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-missing"), healthy: "The operator has an identity, or needs none."},
-	{name: "operator-rrsa-not-injected", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-rrsa-not-injected"), healthy: "RRSA is injected into the operator, if it is configured."},
-	{name: "operator-node-role", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-node-role"), healthy: "The operator does not act as the RAM role of its node by accident."},
+	{name: "operator-secret-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-secret-missing"),
+		healthy: "The Secrets that the operator needs exist."},
+	{name: "operator-token-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-token-missing"),
+		healthy: "The operator has no temporary AccessKey without its token."},
+	{name: "operator-identity-incomplete", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-incomplete"),
+		healthy: "The operator's AccessKey is complete, if there is one."},
+	{name: "operator-identity-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-missing"),
+		healthy: "The operator has an identity, or needs none."},
+	{name: "operator-rrsa-not-injected", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-rrsa-not-injected"),
+		healthy: "RRSA is injected into the operator, if it is configured."},
+	{name: "operator-node-role", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-node-role"),
+		healthy: "The operator does not act as the RAM role of its node by accident."},
 }
 
 // OperatorSecretNames returns the Secrets that the operator's environment comes from.
@@ -151,14 +157,17 @@ func identityFindings(s *Snapshot, d *appsv1.Deployment) []Finding {
 	id, secret := e.has(variableID), e.has(variableSecret)
 	switch {
 	case e.missing != "":
-		f.Check, f.Message = "operator-secret-missing", fmt.Sprintf("Secret %s, which the operator's pods need, does not exist: they do not start.", e.missing)
+		f.Check, f.Message = "operator-secret-missing", fmt.Sprintf("Secret %s, which the operator's pods need, does not exist: "+
+			"they do not start.", e.missing)
 		f.Fix = createKey(d, e.missing)
 	case strings.HasPrefix(e.values[variableID], temporaryPattern) && !e.has(variableToken):
 		f.Check = "operator-token-missing"
-		f.Message = fmt.Sprintf("%s is a temporary AccessKey ID (STS.…) and %s is not set: the operator does not start, because STS refuses such a key.", variableID, variableToken)
+		f.Message = fmt.Sprintf("%s is a temporary AccessKey ID (STS.…) and %s is not set: the operator does not start, because "+
+			"STS refuses such a key.", variableID, variableToken)
 		f.Fix = replaceKey(d, e)
 	case id != secret:
-		f.Check, f.Message = "operator-identity-incomplete", fmt.Sprintf("The operator's AccessKey is incomplete: %s is not set.", map[bool]string{true: variableSecret, false: variableID}[id])
+		f.Check, f.Message = "operator-identity-incomplete", fmt.Sprintf("The operator's AccessKey is incomplete: %s is not "+
+			"set.", map[bool]string{true: variableSecret, false: variableID}[id])
 		f.Fix = replaceKey(d, e)
 	case id, e.unknown, slices.ContainsFunc(furtherSources, e.has), !s.needsOperatorIdentity():
 		return nil
@@ -171,26 +180,34 @@ func identityFindings(s *Snapshot, d *appsv1.Deployment) []Finding {
 // withoutSource returns the finding about an operator for which no source is configured.
 func withoutSource(s *Snapshot, d *appsv1.Deployment, e *environment, f Finding) []Finding {
 	disabled, set := e.values[variableNoECS]
-	injected := d.Spec.Template.Labels[injectionLabel] == "on" || s.Namespaces[d.Namespace] != nil && s.Namespaces[d.Namespace].Labels[injectionLabel] == "on"
+	namespace := s.Namespaces[d.Namespace]
+	injected := d.Spec.Template.Labels[injectionLabel] == "on" || namespace != nil && namespace.Labels[injectionLabel] == "on"
 	switch {
 	case injected && len(s.podsOf(d)) == 0:
 		return nil // what the webhook injects is in the pods
 	case injected:
-		f.Check, f.Message = "operator-rrsa-not-injected", "RRSA is configured for the operator, and ack-pod-identity-webhook injected nothing into its pods."
-		f.Fix = fmt.Sprintf("# Check that the add-on ack-pod-identity-webhook runs, and that the ServiceAccount names the role:\n# kubectl -n %s get serviceaccount %s -o yaml\n%s",
+		f.Check, f.Message = "operator-rrsa-not-injected", "RRSA is configured for the operator, and ack-pod-identity-webhook "+
+			"injected nothing into its pods."
+		f.Fix = fmt.Sprintf("# Check that the add-on ack-pod-identity-webhook runs, and that the ServiceAccount names the role:\n# "+
+			"kubectl -n %s get serviceaccount %s -o yaml\n%s",
 			d.Namespace, d.Spec.Template.Spec.ServiceAccountName, onDeployment(d, "rollout restart", ""))
 	case strings.EqualFold(disabled, "true"):
-		f.Check, f.Message = "operator-identity-missing", "The operator has no identity to call STS with: neither an AccessKey nor RRSA is configured."
+		f.Check, f.Message = "operator-identity-missing", "The operator has no identity to call STS with: neither an AccessKey nor "+
+			"RRSA is configured."
 		if e.from != "" {
-			f.Message = fmt.Sprintf("The operator has no identity to call STS with: Secret %s has the keys %s, and not %s and %s.", e.from, s.keysOf(d, e.from), variableID, variableSecret)
+			f.Message = fmt.Sprintf("The operator has no identity to call STS with: Secret %s has the keys %s, and not %s and "+
+				"%s.", e.from, s.keysOf(d, e.from), variableID, variableSecret)
 		} else if e.missingOptional != "" {
-			f.Message = fmt.Sprintf("The operator has no identity to call STS with: Secret %s does not exist, and RRSA is not configured.", e.missingOptional)
+			f.Message = fmt.Sprintf("The operator has no identity to call STS with: Secret %s does not exist, and RRSA is not "+
+				"configured.", e.missingOptional)
 		}
 		f.Fix = replaceKey(d, e)
 	case !set && !e.has(variableECS) && d.Labels[helmChartLabel] == "":
 		f.Check = "operator-node-role"
-		f.Message = fmt.Sprintf("The operator has no identity of its own, and %s is not set: it acts as the RAM role of its node, which every pod of the node can use.", variableNoECS)
-		f.Fix = "# If that is on purpose, set the variable to false.\n" + onDeployment(d, "set env", "-c "+ManagerContainer+" "+variableNoECS+"=true") + "\n" + replaceKey(d, e)
+		f.Message = fmt.Sprintf("The operator has no identity of its own, and %s is not set: it acts as the RAM role of its node, "+
+			"which every pod of the node can use.", variableNoECS)
+		f.Fix = "# If that is on purpose, set the variable to false.\n" + onDeployment(d, "set "+
+			"env", "-c "+ManagerContainer+" "+variableNoECS+"=true") + "\n" + replaceKey(d, e)
 	default:
 		return nil // the node's role, on purpose
 	}
@@ -236,7 +253,8 @@ func replaceKey(d *appsv1.Deployment, e *environment) string {
 	case e.missingOptional != "":
 		return createKey(d, e.missingOptional) + "\n" + onDeployment(d, "rollout restart", "")
 	}
-	fix := fmt.Sprintf("%skubectl -n %s create secret generic %s \\\n  %s \\\n  --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -\n", setVariables, d.Namespace, name, literals)
+	fix := fmt.Sprintf("%skubectl -n %s create secret generic %s \\\n  %s \\\n  --dry-run=client -o yaml | kubectl apply "+
+		"--server-side --force-conflicts -f -\n", setVariables, d.Namespace, name, literals)
 	if e.from == "" {
 		fix += onDeployment(d, "set env", "-c "+ManagerContainer+" --from=secret/"+name) + "\n"
 	}
