@@ -258,7 +258,7 @@ func (g *generator) readme() []byte {
 			fmt.Fprintf(&b, "%s --type json --patch-file %s\n", target, p.path("json"))
 		}
 	}
-	b.WriteString("   ```\n\n7. Disable the AccessKey in RAM. If nothing fails for some days, delete it in RAM, and from Secrets and ConfigMaps.\n" +
+	b.WriteString("   ```\n\n7. Disable the AccessKey in RAM. If nothing fails for some days, delete it in RAM, and from Secrets and ConfigMaps. Copies in annotations go when the changed manifests are applied.\n" +
 		"8. Run `kubectl stscred scan` again.\n")
 	if len(g.manual) > 0 {
 		b.WriteString("\n## By hand\n\n")
