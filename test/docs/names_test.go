@@ -20,7 +20,7 @@ import (
 // othersFlags are flags of other programs that the text names.
 var othersFlags = []string{
 	"--api-audiences", "--service-account-issuer", "--set", "--previous", "--track-consumers", "--rollouts",
-	"--dir", "--listen", "--token", "--allow-non-loopback", "--runtime-config", // of the agent and the API server
+	"--dir", "--listen", "--token", "--allow-non-loopback", "--runtime-config", "--generate", // of the agent, the API server and the plugin
 }
 
 // pluginPages describe the kubectl plugin, whose flags the reference lists.
@@ -36,7 +36,7 @@ func TestFlags(t *testing.T) {
 		t.Fatalf("only %d flags found: %s", len(flags), help)
 	}
 	wantSame(t, "docs/configuration.md", "flag", flags, rows(t, "docs/configuration.md", "", `--([a-z][a-z-]+)`))
-	ofPlugin := append(rows(t, "docs/kubectl-plugin-reference.md", "", "`--([a-z][a-z-]+)`"), "as", "server")
+	ofPlugin := append(rows(t, "docs/kubectl-plugin-reference.md", "", "`--([a-z][a-z-]+)`"), "as", "server", "help")
 	for _, page := range pages(t) {
 		for _, code := range page.Code {
 			m := regexp.MustCompile(`^--([a-z][a-z-]+)`).FindStringSubmatch(code)
