@@ -192,7 +192,6 @@ func (e *environment) wantOnly(check string) {
 func TestDoctorWithRightsInOneNamespace(t *testing.T) {
 	e := newEnvironment(t)
 	e.credential("orders")
-	e.installed()
 	kubeconfig := e.user("tenant", grant{verb: "list", group: v1alpha1.GroupVersion.Group, resource: "stscredentials"}, grant{verb: "get", resource: "secrets"},
 		grant{verb: "list", resource: "pods"})
 	var got result
