@@ -444,7 +444,7 @@ func TestScanOfManySecrets(t *testing.T) {
 		bytes.Repeat([]byte("LTAI"), 250_000), bytes.Repeat([]byte("["), 1_000_000), bytes.Repeat([]byte("TFRB"), 250_000),
 		[]byte(inGzip(strings.Repeat(" ", 200<<20))),
 	}
-	large := n / 100
+	large := min(100, n/4)
 	for i := range n {
 		value := []byte(strings.Repeat("some configuration = of no interest\n", 50))
 		if i < large {

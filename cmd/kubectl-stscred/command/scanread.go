@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,9 @@ import (
 
 // scanPage is the number of objects in one answer. Answers are decoded object by object, so only the API server holds them whole.
 const scanPage = 100
+
+// scanMemory is the size in bytes at which the garbage collector works harder.
+const scanMemory = 56 << 20
 
 // resource is a kind of objects that scan reads.
 type resource struct {
@@ -118,6 +122,7 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 	if err != nil {
 		return err
 	}
+	debug.SetMemoryLimit(scanMemory)
 	p := o.progress("Scanning")
 	defer p.stop()
 	for _, r := range scanned {

@@ -4,7 +4,6 @@
 package scan
 
 import (
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,7 +20,7 @@ const (
 	// maxHits is the number of AccessKeys that are reported of one text.
 	maxHits = 64
 	// maxNested is the number of bytes that are decoded of one text, in all depths together.
-	maxNested = 16 << 20
+	maxNested = 8 << 20
 	// minEncoded is the length of the shortest base64 that is decoded: that of an AccessKey ID.
 	minEncoded = 22
 	// besideLength is the number of bytes before and after an AccessKey ID in which its secret is looked for.
@@ -112,13 +111,10 @@ func (s *textScan) gzip(text string, depth int) []hit {
 	if err != nil {
 		return s.flat(text, depth)
 	}
-	var content bytes.Buffer
-	n, _ := io.Copy(&content, io.LimitReader(r, int64(s.nested)+1)) // a broken end leaves what was before it
-	if int(n) > s.nested {
-		s.skipped = true
-		content.Truncate(s.nested)
-	}
-	s.nested -= content.Len()
+	var content strings.Builder
+	n, _ := io.Copy(&content, io.LimitReader(r, int64(s.nested))) // a broken end leaves what was before it
+	s.skipped = s.skipped || int(n) == s.nested
+	s.nested -= int(n)
 	return inside(s.text(content.String(), depth+1), "gzip")
 }
 
