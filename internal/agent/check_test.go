@@ -13,10 +13,10 @@ import (
 )
 
 func TestCheck(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	config := w.config()
-	config.Listen = w.address
+	env := newEnvironment(t)
+	env.start()
+	config := env.config()
+	config.Listen = env.address
 	for _, tt := range []struct {
 		name   string
 		change func()
@@ -24,13 +24,13 @@ func TestCheck(t *testing.T) {
 	}{
 		{"no Secret", func() {}, "credentials.json is missing in"},
 		{"served", func() {
-			w.swap(1, issuance(1, begin.Add(time.Hour)))
-			w.eventually("served", func(a answer) bool { return a.number() == 1 })
+			env.swap(1, issuance(1, begin.Add(time.Hour)))
+			env.eventually("served", func(a answer) bool { return a.number() == 1 })
 		}, ""},
 		{"served on all addresses", func() {
-			config.Listen, config.AllowNonLoopback = "0.0.0.0"+strings.TrimPrefix(w.address, "127.0.0.1"), true
+			config.Listen, config.AllowNonLoopback = "0.0.0.0"+strings.TrimPrefix(env.address, "127.0.0.1"), true
 		}, ""},
-		{"expired", func() { w.step(time.Hour) }, "expire at 2026-01-01T13:00:00Z"},
+		{"expired", func() { env.step(time.Hour) }, "expire at 2026-01-01T13:00:00Z"},
 		{"another token", func() { config.Token += "0" }, "answers with status 404, so it is an agent with another STSCRED_TOKEN, or another program"},
 		{"no token", func() { config.Token = "" }, "no token"},
 	} {
@@ -68,7 +68,7 @@ func TestCheckOfOthers(t *testing.T) {
 	} {
 		server := httptest.NewServer(tt.serve)
 		t.Cleanup(server.Close)
-		config := newWorld(t).config()
+		config := newEnvironment(t).config()
 		config.Listen = server.Listener.Addr().String()
 		begun := time.Now()
 		err := Check(t.Context(), config)

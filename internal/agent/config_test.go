@@ -20,7 +20,7 @@ func TestOnlyLoopback(t *testing.T) {
 		{"another port", func(c *Config) { c.Listen = "127.0.0.1:1" }, ""},
 		{"IPv6", func(c *Config) { c.Listen = "[::1]:7171" }, ""},
 		{"IPv4 in IPv6", func(c *Config) { c.Listen = "[::ffff:127.0.0.1]:7171" }, ""},
-		{"all addresses", func(c *Config) { c.Listen = "0.0.0.0:7171" }, "0.0.0.0:7171 is not a loopback address, so other pods could ask"},
+		{"all addresses", func(c *Config) { c.Listen = "0.0.0.0:7171" }, "0.0.0.0:7171 is not a loopback address, so other pods could read the credentials"},
 		{"all addresses of IPv6", func(c *Config) { c.Listen = "[::]:7171" }, "is not a loopback address"},
 		{"a pod's address", func(c *Config) { c.Listen = "10.0.0.1:7171" }, "set --allow-non-loopback"},
 		{"all addresses, as allowed", func(c *Config) { c.Listen, c.AllowNonLoopback = "0.0.0.0:7171", true }, ""},
@@ -55,7 +55,7 @@ func TestPortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	config := newWorld(t).config()
+	config := newEnvironment(t).config()
 	config.Listen = other.Addr().String()
 	if err := Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("Run = %v", err)

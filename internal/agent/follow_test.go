@@ -28,16 +28,16 @@ import (
 
 // The agent follows the kubelet's update at once, without a poll, and logs each as one line without a value.
 func TestSwapIsFollowed(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	if got := w.get(); got.status != http.StatusServiceUnavailable {
+	env := newEnvironment(t)
+	env.start()
+	if got := env.get(); got.status != http.StatusServiceUnavailable {
 		t.Errorf("before the Secret is there: %d %s", got.status, got.body)
 	}
 	for n := 1; n <= 3; n++ {
-		w.swap(n, issuance(n, begin.Add(time.Hour)))
-		w.eventually("swapped", func(a answer) bool { return a.number() == n })
+		env.swap(n, issuance(n, begin.Add(time.Hour)))
+		env.eventually("swapped", func(a answer) bool { return a.number() == n })
 	}
-	log := w.logged()
+	log := env.logged()
 	if strings.Count(log, "Read credentials.") != 3 || strings.Contains(log, "hush") || strings.Contains(log, "STS.") {
 		t.Errorf("the log is\n%s", log)
 	}
@@ -54,10 +54,10 @@ func TestPollFollows(t *testing.T) {
 		{"no inotify instance is left", func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			volume := w.dir
-			w.dir = filepath.Join(volume, "mounted")
-			s := newStore(w.config())
+			env := newEnvironment(t)
+			volume := env.dir
+			env.dir = filepath.Join(volume, "mounted")
+			s := newStore(env.config())
 			s.newWatcher = tt.newWatcher
 			poll := make(chan time.Time)
 			ctx, cancel := context.WithCancel(context.Background())
@@ -65,17 +65,17 @@ func TestPollFollows(t *testing.T) {
 			go func() { s.follow(ctx, poll); close(ended) }()
 			defer func() { cancel(); <-ended }()
 			for n := 1; n <= 3; n++ {
-				w.must(os.RemoveAll(w.dir))
-				w.must(os.Mkdir(w.dir, 0o700))
-				w.swap(n, issuance(n, begin.Add(time.Hour)))
+				env.must(os.RemoveAll(env.dir))
+				env.must(os.Mkdir(env.dir, 0o700))
+				env.swap(n, issuance(n, begin.Add(time.Hour)))
 				poll <- begin
 				poll <- begin // the first one has been dealt with
 				if got := string(s.current.Load().body); !strings.Contains(got, fmt.Sprintf("hush-%d", n)) {
 					t.Errorf("after a poll the agent holds %q, want issuance %d", got, n)
 				}
 			}
-			if got := strings.Contains(w.logged(), "Cannot watch the directory; polling it."); got != tt.warning {
-				t.Errorf("warned: %v, want %v; the log is\n%s", got, tt.warning, w.logged())
+			if got := strings.Contains(env.logged(), "Cannot watch the directory; polling it."); got != tt.warning {
+				t.Errorf("warned: %v, want %v; the log is\n%s", got, tt.warning, env.logged())
 			}
 		})
 	}
@@ -91,9 +91,9 @@ func TestSwapsUnderLoad(t *testing.T) {
 	if testing.Short() {
 		swaps = 500
 	}
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
 	var served, refused atomic.Int64
 	var clients sync.WaitGroup
 	done := make(chan struct{})
@@ -107,8 +107,8 @@ func TestSwapsUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				asked := w.now()
-				got, err := ask(client, w.address)
+				asked := env.now()
+				got, err := ask(client, env.address)
 				if err != nil {
 					t.Error(err)
 					return
@@ -136,15 +136,15 @@ func TestSwapsUnderLoad(t *testing.T) {
 			swaps = n - 1 // a busy machine
 			break
 		}
-		w.step(time.Second)
+		env.step(time.Second)
 		life := time.Hour
 		if n%7 == 0 {
 			life = time.Duration(n%3) * 30 * time.Second // expired, or too close to it
 		}
-		w.swap(n, issuance(n, w.now().Add(life)))
+		env.swap(n, issuance(n, env.now().Add(life)))
 	}
-	w.swap(swaps+1, issuance(swaps+1, w.now().Add(time.Hour)))
-	w.eventually("the last one", func(a answer) bool { return a.number() == swaps+1 })
+	env.swap(swaps+1, issuance(swaps+1, env.now().Add(time.Hour)))
+	env.eventually("the last one", func(a answer) bool { return a.number() == swaps+1 })
 	close(done)
 	clients.Wait()
 	t.Logf("%d swaps, %d answers with credentials, %d without", swaps, served.Load(), refused.Load())
@@ -165,96 +165,96 @@ func ask(client *http.Client, address string) (answer, error) {
 
 // Whatever the agent is asked and reads, nothing of the credentials or the token is logged.
 func TestNoValueIsLogged(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
-	w.get()
-	w.raw(request("POST "+path, w.address))
-	w.raw("GET " + path + " HTTP/9.9\r\n\r\n")
-	w.raw(request("GET "+path+"\x00", w.address))
-	w.swap(2, issuance(2, begin.Add(time.Hour))[:150])
-	w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "incomplete") })
-	w.step(2 * time.Hour)
-	w.get()
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
+	env.get()
+	env.raw(request("POST "+path, env.address))
+	env.raw("GET " + path + " HTTP/9.9\r\n\r\n")
+	env.raw(request("GET "+path+"\x00", env.address))
+	env.swap(2, issuance(2, begin.Add(time.Hour))[:150])
+	env.waitFor("the log", func() bool { return strings.Contains(env.logged(), "incomplete") })
+	env.step(2 * time.Hour)
+	env.get()
 	for _, value := range []string{"hush", "STS.", token} {
-		if strings.Contains(w.logged(), value) {
-			t.Errorf("%s is logged:\n%s", value, w.logged())
+		if strings.Contains(env.logged(), value) {
+			t.Errorf("%s is logged:\n%s", value, env.logged())
 		}
 	}
 }
 
 // After SIGTERM the agent answers the running request, and then no more.
 func TestRequestsUnderWayAreFinished(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
 	asked, release := make(chan struct{}), make(chan struct{})
-	w.clock = func() time.Time { // which a request needs
+	env.clock = func() time.Time { // which a request needs
 		close(asked)
 		<-release
 		return begin
 	}
-	w.start()
-	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
-	w.must(err)
+	env.start()
+	conn, err := net.Dial("tcp", env.address) //nolint:noctx // of a test
+	env.must(err)
 	defer func() { _ = conn.Close() }()
-	whole := request("GET "+path, w.address)
+	whole := request("GET "+path, env.address)
 	_, err = conn.Write([]byte(whole))
-	w.must(err)
+	env.must(err)
 	<-asked
-	w.stop()
-	w.waitFor("no new connections", func() bool {
-		other, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
+	env.stop()
+	env.waitFor("no new connections", func() bool {
+		other, err := net.Dial("tcp", env.address) //nolint:noctx // of a test
 		if err == nil {
 			_ = other.Close()
 		}
 		return err != nil
 	})
 	close(release)
-	if got := w.read(bufio.NewReader(conn), whole); got.number() != 1 {
+	if got := env.read(bufio.NewReader(conn), whole); got.number() != 1 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
 // A client that does not finish in time does not keep the agent from ending well.
 func TestSlowClientDoesNotFailTheEnd(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.drain = 50 * time.Millisecond
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.drain = 50 * time.Millisecond
 	asked, release := make(chan struct{}), make(chan struct{})
-	w.clock = func() time.Time { // which a request needs
+	env.clock = func() time.Time { // which a request needs
 		close(asked)
 		<-release
 		return begin
 	}
-	w.start() // wants no error at the end
+	env.start() // wants no error at the end
 	defer close(release)
-	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
-	w.must(err)
+	conn, err := net.Dial("tcp", env.address) //nolint:noctx // of a test
+	env.must(err)
 	defer func() { _ = conn.Close() }()
-	_, err = conn.Write([]byte(request("GET "+path, w.address)))
-	w.must(err)
+	_, err = conn.Write([]byte(request("GET "+path, env.address)))
+	env.must(err)
 	<-asked
-	w.stop()
-	w.must(conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
+	env.stop()
+	env.must(conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection is not closed: %d bytes, %v", n, err)
 	}
-	if !strings.Contains(w.logged(), "Closing connections whose requests did not finish in time.") {
-		t.Errorf("the log is\n%s", w.logged())
+	if !strings.Contains(env.logged(), "Closing connections whose requests did not finish in time.") {
+		t.Errorf("the log is\n%s", env.logged())
 	}
 }
 
 // A connection without a request is closed long before the time for a request, so that it does not hold one of the few for long.
 func TestHeadersMustComeSoon(t *testing.T) {
-	w := newWorld(t)
-	w.start()
+	env := newEnvironment(t)
+	env.start()
 	for _, part := range []string{"", "GET " + path + " HTTP/1.1\r\nHost: "} {
-		conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
-		w.must(err)
+		conn, err := net.Dial("tcp", env.address) //nolint:noctx // of a test
+		env.must(err)
 		defer func() { _ = conn.Close() }()
 		_, err = conn.Write([]byte(part))
-		w.must(err)
-		w.must(conn.SetReadDeadline(time.Now().Add(requestTimeout - time.Second)))
+		env.must(err)
+		env.must(conn.SetReadDeadline(time.Now().Add(requestTimeout - time.Second)))
 		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("after %q the connection stays open", part)
 		}

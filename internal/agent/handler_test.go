@@ -20,10 +20,10 @@ func request(line, host string) string {
 // Only who knows the path gets credentials, and only from a URI with an address of this machine. A server-side request forgery
 // (SSRF) can make an application ask for a URI, but it does not know the token.
 func TestForgedRequestsGetNothing(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
-	own := w.address
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
+	own := env.address
 	for _, tt := range []struct {
 		name, given string
 		status      int
@@ -64,7 +64,7 @@ func TestForgedRequestsGetNothing(t *testing.T) {
 		{"CONNECT", request("CONNECT 127.0.0.1:443", "127.0.0.1:443"), http.StatusMethodNotAllowed},
 		{"lower case", request("get "+path, own), http.StatusMethodNotAllowed},
 	} {
-		got := w.raw(tt.given)
+		got := env.raw(tt.given)
 		switch {
 		case got.status != tt.status:
 			t.Errorf("%s: status %d, want %d", tt.name, got.status, tt.status)
@@ -78,28 +78,28 @@ func TestForgedRequestsGetNothing(t *testing.T) {
 
 // A page in a browser on this machine can have a name of its own lead to the agent (DNS rebinding): its requests have that name.
 func TestForeignHostsGetNothing(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
 	for _, host := range []string{
 		"evil.example", "evil.example:7171", "127.0.0.1.nip.io", "localhost.evil.example", "localhost.", "0.0.0.0:7171", "10.0.0.1:7171", "[::]:7171",
 		"[2001:db8::1]:7171", "100.100.100.200", "2130706433", "0x7f.1", "127.1", "", "127.0.0.1@evil.example", "[::1", "::1]",
 	} {
-		if got := w.raw(request("GET "+path, host)); got.status == http.StatusOK || strings.Contains(got.body, "hush") {
+		if got := env.raw(request("GET "+path, host)); got.status == http.StatusOK || strings.Contains(got.body, "hush") {
 			t.Errorf("Host %q: status %d %s", host, got.status, got.body)
 		}
 	}
 	for _, raw := range []string{
-		"GET http://evil.example" + path + " HTTP/1.1\r\nHost: " + w.address + "\r\n\r\n", // the URL's host counts
+		"GET http://evil.example" + path + " HTTP/1.1\r\nHost: " + env.address + "\r\n\r\n", // the URL's host counts
 		"GET " + path + " HTTP/1.0\r\n\r\n",
 		"GET " + path + " HTTP/1.1\r\n\r\n",
-		"GET " + path + " HTTP/1.1\r\nHost: " + w.address + "\r\nHost: evil.example\r\n\r\n",
+		"GET " + path + " HTTP/1.1\r\nHost: " + env.address + "\r\nHost: evil.example\r\n\r\n",
 	} {
-		if got := w.raw(raw); got.status == http.StatusOK || strings.Contains(got.body, "hush") {
+		if got := env.raw(raw); got.status == http.StatusOK || strings.Contains(got.body, "hush") {
 			t.Errorf("%q: status %d %s", raw, got.status, got.body)
 		}
 	}
-	all := w.config()
+	all := env.config()
 	all.AllowNonLoopback = true
 	for host, want := range map[string]bool{"10.0.0.1:7171": true, "127.0.0.1": true, "[2001:db8::1]:7171": true, "localhost": true, "evil.example": false, "": false} {
 		if all.isOwnHost(host) != want {
@@ -110,19 +110,19 @@ func TestForeignHostsGetNothing(t *testing.T) {
 
 // What a request holds is bounded, and a request that cannot be read is not answered with anything of the agent's.
 func TestRequestsAreBounded(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
 	for name, raw := range map[string]string{
-		"a long header":     "GET " + path + " HTTP/1.1\r\nHost: " + w.address + "\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n",
-		"a long path":       "GET " + path + strings.Repeat("x", 16<<10) + " HTTP/1.1\r\nHost: " + w.address + "\r\n\r\n",
+		"a long header":     "GET " + path + " HTTP/1.1\r\nHost: " + env.address + "\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n",
+		"a long path":       "GET " + path + strings.Repeat("x", 16<<10) + " HTTP/1.1\r\nHost: " + env.address + "\r\n\r\n",
 		"no request":        "\x16\x03\x01\r\n\r\n",
-		"no path":           "GET HTTP/1.1\r\nHost: " + w.address + "\r\n\r\n",
+		"no path":           "GET HTTP/1.1\r\nHost: " + env.address + "\r\n\r\n",
 		"another protocol":  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"two lengths":       "GET " + path + " HTTP/1.1\r\nHost: " + w.address + "\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-		"a header's folded": "GET " + path + " HTTP/1.1\r\nHost: " + w.address + "\r\n Folded: x\r\n\r\n",
+		"two lengths":       "GET " + path + " HTTP/1.1\r\nHost: " + env.address + "\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+		"a header's folded": "GET " + path + " HTTP/1.1\r\nHost: " + env.address + "\r\n Folded: x\r\n\r\n",
 	} {
-		got := w.raw(raw)
+		got := env.raw(raw)
 		if got.status < 400 || strings.Contains(got.body, "hush") || strings.Contains(got.body, token) {
 			t.Errorf("%s: status %d %q", name, got.status, got.body)
 		}
@@ -131,15 +131,15 @@ func TestRequestsAreBounded(t *testing.T) {
 
 // An answer is the file, byte for byte, and nobody stores it.
 func TestAnswer(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	content := issuance(1, begin.Add(time.Hour))
-	w.swap(1, content)
-	w.start()
-	got := w.get()
+	env.swap(1, content)
+	env.start()
+	got := env.get()
 	if got.body != content || got.header.Get("Content-Type") != "application/json" || got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%v %s", got.header, got.body)
 	}
-	if head := w.raw(request("HEAD "+path, w.address)); head.body != "" || head.header.Get("Content-Length") != got.header.Get("Content-Length") {
+	if head := env.raw(request("HEAD "+path, env.address)); head.body != "" || head.header.Get("Content-Length") != got.header.Get("Content-Length") {
 		t.Errorf("HEAD: %v %q", head.header, head.body)
 	}
 }

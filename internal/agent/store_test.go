@@ -40,9 +40,9 @@ func TestFormatURIIsServed(t *testing.T) {
 // Credentials are served as long as they are valid for another minute. A file that the operator no longer renews is not served
 // after that, and a renewed one at once.
 func TestStaleFileIsNotServed(t *testing.T) {
-	w := newWorld(t)
-	w.swap(1, issuance(1, begin.Add(time.Hour)))
-	w.start()
+	env := newEnvironment(t)
+	env.swap(1, issuance(1, begin.Add(time.Hour)))
+	env.start()
 	for _, tt := range []struct {
 		after  time.Duration
 		status int
@@ -53,8 +53,8 @@ func TestStaleFileIsNotServed(t *testing.T) {
 		{time.Hour, http.StatusServiceUnavailable},
 		{1000 * time.Hour, http.StatusServiceUnavailable},
 	} {
-		w.step(begin.Add(tt.after).Sub(w.now()))
-		got := w.get()
+		env.step(begin.Add(tt.after).Sub(env.now()))
+		got := env.get()
 		if got.status != tt.status || (tt.status == http.StatusOK) != (got.number() == 1) {
 			t.Errorf("after %v: %d %s", tt.after, got.status, got.body)
 		}
@@ -67,8 +67,8 @@ func TestStaleFileIsNotServed(t *testing.T) {
 			t.Errorf("after %v: %s", tt.after, got.body)
 		}
 	}
-	w.swap(2, issuance(2, w.now().Add(time.Minute)))
-	w.eventually("renewed", func(a answer) bool { return a.number() == 2 })
+	env.swap(2, issuance(2, env.now().Add(time.Minute)))
+	env.eventually("renewed", func(a answer) bool { return a.number() == 2 })
 }
 
 // Where there are no credentials to serve, the answer says why and what to do, and neither it nor the log has a value in it.
@@ -76,43 +76,43 @@ func TestUnavailable(t *testing.T) {
 	valid := issuance(1, begin.Add(time.Hour))
 	for _, tt := range []struct {
 		name  string
-		given func(*world)
+		given func(*environment)
 		want  string
 	}{
-		{"no directory", func(w *world) { w.dir = filepath.Join(w.dir, "none") }, "cannot be opened (no such file or directory). Mount the Secret there, or set STSCRED_DIR"},
-		{"a file for a directory", func(w *world) {
-			w.dir = filepath.Join(w.dir, "file")
-			w.must(os.WriteFile(w.dir, []byte(valid), 0o600))
+		{"no directory", func(env *environment) { env.dir = filepath.Join(env.dir, "none") }, "cannot be opened (no such file or directory). Mount the Secret there, or set STSCRED_DIR"},
+		{"a file for a directory", func(env *environment) {
+			env.dir = filepath.Join(env.dir, "file")
+			env.must(os.WriteFile(env.dir, []byte(valid), 0o600))
 		}, "cannot be opened (not a directory). Mount"},
-		{"an empty volume", func(*world) {}, "credentials.json is missing in"},
-		{"a Secret without the format", func(w *world) {
-			w.must(os.WriteFile(filepath.Join(w.dir, "ALIBABA_CLOUD_ACCESS_KEY_SECRET"), []byte("hush"), 0o600))
+		{"an empty volume", func(*environment) {}, "credentials.json is missing in"},
+		{"a Secret without the format", func(env *environment) {
+			env.must(os.WriteFile(filepath.Join(env.dir, "ALIBABA_CLOUD_ACCESS_KEY_SECRET"), []byte("hush"), 0o600))
 		}, "Add URI to spec.secret.formats of the StsCredential"},
-		{"a directory", func(w *world) { w.must(os.Mkdir(filepath.Join(w.dir, fileName), 0o700)) }, "is not a regular file"},
-		{"a FIFO", func(w *world) { w.must(syscall.Mkfifo(filepath.Join(w.dir, fileName), 0o600)) }, "is not a regular file"},
-		{"nothing", func(w *world) { w.swap(1, "") }, "incomplete or not what format URI writes"},
-		{"half a file", func(w *world) { w.swap(1, valid[:len(valid)/2]) }, "incomplete or"},
-		{"all but the last brace", func(w *world) { w.swap(1, valid[:len(valid)-1]) }, "incomplete or"},
-		{"two files in one", func(w *world) { w.swap(1, valid+valid) }, "incomplete or"},
-		{"no JSON", func(w *world) { w.swap(1, "hush hush") }, "incomplete or"},
-		{"null", func(w *world) { w.swap(1, "null") }, "incomplete or"},
-		{"no token", func(w *world) { w.swap(1, strings.Replace(valid, "SecurityToken", "Other", 1)) }, "incomplete or"},
-		{"no secret", func(w *world) { w.swap(1, strings.Replace(valid, "hush-1", "", 1)) }, "incomplete or"},
-		{"an error's code", func(w *world) { w.swap(1, strings.Replace(valid, "Success", "Fail", 1)) }, "incomplete or"},
-		{"no expiration", func(w *world) { w.swap(1, strings.Replace(valid, "Expiration", "Expires", 1)) }, "incomplete or"},
-		{"an expiration without a time", func(w *world) { w.swap(1, strings.Replace(valid, "2026-01-01T13:00:00Z", "hush", 1)) }, "incomplete or"},
-		{"more than any Secret of ours", func(w *world) { w.swap(1, valid+strings.Repeat(" ", maxFile)) }, "larger than 65536 bytes"},
-		{"expired", func(w *world) { w.swap(1, issuance(1, begin)) }, "expire at 2026-01-01T12:00:00Z"},
+		{"a directory", func(env *environment) { env.must(os.Mkdir(filepath.Join(env.dir, fileName), 0o700)) }, "is not a regular file"},
+		{"a FIFO", func(env *environment) { env.must(syscall.Mkfifo(filepath.Join(env.dir, fileName), 0o600)) }, "is not a regular file"},
+		{"nothing", func(env *environment) { env.swap(1, "") }, "incomplete or not what format URI writes"},
+		{"half a file", func(env *environment) { env.swap(1, valid[:len(valid)/2]) }, "incomplete or"},
+		{"all but the last brace", func(env *environment) { env.swap(1, valid[:len(valid)-1]) }, "incomplete or"},
+		{"two files in one", func(env *environment) { env.swap(1, valid+valid) }, "incomplete or"},
+		{"no JSON", func(env *environment) { env.swap(1, "hush hush") }, "incomplete or"},
+		{"null", func(env *environment) { env.swap(1, "null") }, "incomplete or"},
+		{"no token", func(env *environment) { env.swap(1, strings.Replace(valid, "SecurityToken", "Other", 1)) }, "incomplete or"},
+		{"no secret", func(env *environment) { env.swap(1, strings.Replace(valid, "hush-1", "", 1)) }, "incomplete or"},
+		{"an error's code", func(env *environment) { env.swap(1, strings.Replace(valid, "Success", "Fail", 1)) }, "incomplete or"},
+		{"no expiration", func(env *environment) { env.swap(1, strings.Replace(valid, "Expiration", "Expires", 1)) }, "incomplete or"},
+		{"an expiration without a time", func(env *environment) { env.swap(1, strings.Replace(valid, "2026-01-01T13:00:00Z", "hush", 1)) }, "incomplete or"},
+		{"more than any Secret of ours", func(env *environment) { env.swap(1, valid+strings.Repeat(" ", maxFile)) }, "larger than 65536 bytes"},
+		{"expired", func(env *environment) { env.swap(1, issuance(1, begin)) }, "expire at 2026-01-01T12:00:00Z"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			tt.given(w)
-			w.start()
-			got := w.get()
+			env := newEnvironment(t)
+			tt.given(env)
+			env.start()
+			got := env.get()
 			if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, `{"Code":"Unavailable","Message":"`) || !strings.Contains(got.body, tt.want) {
 				t.Errorf("%d %s, want %q", got.status, got.body, tt.want)
 			}
-			if all := got.body + w.logged(); strings.Contains(all, "hush") || strings.Contains(all, "STS.") {
+			if all := got.body + env.logged(); strings.Contains(all, "hush") || strings.Contains(all, "STS.") {
 				t.Errorf("a value is logged: %s", all)
 			}
 		})
@@ -121,11 +121,11 @@ func TestUnavailable(t *testing.T) {
 
 // The largest file is served.
 func TestLargestFile(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	content := issuance(1, begin.Add(time.Hour))
-	w.swap(1, content+strings.Repeat(" ", maxFile-len(content)))
-	w.start()
-	if got := w.get(); got.number() != 1 || len(got.body) != maxFile {
+	env.swap(1, content+strings.Repeat(" ", maxFile-len(content)))
+	env.start()
+	if got := env.get(); got.number() != 1 || len(got.body) != maxFile {
 		t.Errorf("%d, %d bytes", got.status, len(got.body))
 	}
 }
@@ -136,34 +136,34 @@ func TestPlantedLinksLeadNowhere(t *testing.T) {
 	if err := os.WriteFile(outside, []byte(issuance(1, begin.Add(time.Hour))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, plant := range map[string]func(*world){
-		"an absolute link": func(w *world) { w.must(os.Symlink(outside, filepath.Join(w.dir, fileName))) },
-		"a relative link": func(w *world) {
-			relative, err := filepath.Rel(w.dir, outside)
-			w.must(err)
-			w.must(os.Symlink(relative, filepath.Join(w.dir, fileName)))
+	for name, plant := range map[string]func(*environment){
+		"an absolute link": func(env *environment) { env.must(os.Symlink(outside, filepath.Join(env.dir, fileName))) },
+		"a relative link": func(env *environment) {
+			relative, err := filepath.Rel(env.dir, outside)
+			env.must(err)
+			env.must(os.Symlink(relative, filepath.Join(env.dir, fileName)))
 		},
-		"the link of the version": func(w *world) { w.link(filepath.Dir(outside)); w.link(filepath.Dir(outside)) },
-		"a link within the version": func(w *world) {
-			w.must(os.Mkdir(filepath.Join(w.dir, "..2026"), 0o700))
-			w.must(os.Symlink(outside, filepath.Join(w.dir, "..2026", fileName)))
-			w.link("..2026")
+		"the link of the version": func(env *environment) { env.link(filepath.Dir(outside)); env.link(filepath.Dir(outside)) },
+		"a link within the version": func(env *environment) {
+			env.must(os.Mkdir(filepath.Join(env.dir, "..2026"), 0o700))
+			env.must(os.Symlink(outside, filepath.Join(env.dir, "..2026", fileName)))
+			env.link("..2026")
 		},
-		"a chain of links": func(w *world) {
-			w.must(os.Symlink(filepath.Dir(outside), filepath.Join(w.dir, "a")))
-			w.must(os.Symlink("a", filepath.Join(w.dir, "b")))
-			w.must(os.Symlink(filepath.Join("b", fileName), filepath.Join(w.dir, fileName)))
+		"a chain of links": func(env *environment) {
+			env.must(os.Symlink(filepath.Dir(outside), filepath.Join(env.dir, "a")))
+			env.must(os.Symlink("a", filepath.Join(env.dir, "b")))
+			env.must(os.Symlink(filepath.Join("b", fileName), filepath.Join(env.dir, fileName)))
 		},
-		"itself": func(w *world) { w.must(os.Symlink(fileName, filepath.Join(w.dir, fileName))) },
-		"the agent's environment": func(w *world) {
-			w.must(os.Symlink("/proc/self/environ", filepath.Join(w.dir, fileName)))
+		"itself": func(env *environment) { env.must(os.Symlink(fileName, filepath.Join(env.dir, fileName))) },
+		"the agent's environment": func(env *environment) {
+			env.must(os.Symlink("/proc/self/environ", filepath.Join(env.dir, fileName)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			plant(w)
-			w.start()
-			if got := w.get(); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "hush") {
+			env := newEnvironment(t)
+			plant(env)
+			env.start()
+			if got := env.get(); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "hush") {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		})
@@ -172,56 +172,56 @@ func TestPlantedLinksLeadNowhere(t *testing.T) {
 
 // A file that cannot be used changes nothing as long as what was read before is valid.
 func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
-	w := newWorld(t)
-	file := filepath.Join(w.dir, fileName) // a volume that is not the kubelet's
-	w.must(os.WriteFile(file, []byte(issuance(1, begin.Add(time.Hour))), 0o600))
-	w.start()
-	w.eventually("the first file", func(a answer) bool { return a.number() == 1 })
+	env := newEnvironment(t)
+	file := filepath.Join(env.dir, fileName) // a volume that is not the kubelet's
+	env.must(os.WriteFile(file, []byte(issuance(1, begin.Add(time.Hour))), 0o600))
+	env.start()
+	env.eventually("the first file", func(a answer) bool { return a.number() == 1 })
 	second := issuance(2, begin.Add(2*time.Hour))
 	for _, half := range []string{second[:1], second[:len(second)/2], second[:len(second)-1]} {
-		warned := strings.Count(w.logged(), "incomplete")
-		w.put(file, half)
-		w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") == warned+1 })
-		if got := w.get(); got.number() != 1 {
+		warned := strings.Count(env.logged(), "incomplete")
+		env.put(file, half)
+		env.waitFor("the log", func() bool { return strings.Count(env.logged(), "incomplete") == warned+1 })
+		if got := env.get(); got.number() != 1 {
 			t.Errorf("while the file is %d bytes long: %d %s", len(half), got.status, got.body)
 		}
 		// Another whole file, so that the agent warns of the next half again, and then the first one.
-		w.put(file, issuance(3, begin.Add(time.Hour)))
-		w.eventually("another whole file", func(a answer) bool { return a.number() == 3 })
-		w.put(file, issuance(1, begin.Add(time.Hour)))
-		w.eventually("the first file again", func(a answer) bool { return a.number() == 1 })
+		env.put(file, issuance(3, begin.Add(time.Hour)))
+		env.eventually("another whole file", func(a answer) bool { return a.number() == 3 })
+		env.put(file, issuance(1, begin.Add(time.Hour)))
+		env.eventually("the first file again", func(a answer) bool { return a.number() == 1 })
 	}
-	w.must(os.Remove(file))
-	w.waitFor("the log", func() bool { return strings.Contains(w.logged(), "is missing") })
-	if got := w.get(); got.number() != 1 {
+	env.must(os.Remove(file))
+	env.waitFor("the log", func() bool { return strings.Contains(env.logged(), "is missing") })
+	if got := env.get(); got.number() != 1 {
 		t.Errorf("without a file: %d %s", got.status, got.body)
 	}
-	w.step(time.Hour)
-	if got := w.get(); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "is missing") {
+	env.step(time.Hour)
+	if got := env.get(); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "is missing") {
 		t.Errorf("once they expired: %d %s", got.status, got.body)
 	}
-	w.put(file, second)
-	w.eventually("the whole file", func(a answer) bool { return a.number() == 2 })
-	w.must(os.WriteFile(file, []byte(second[:9]), 0o600))
-	w.waitFor("the log", func() bool { return strings.Count(w.logged(), "incomplete") > 3 })
-	w.must(os.WriteFile(file, []byte(second), 0o600))
-	w.step(time.Hour - time.Minute + 1)
-	w.eventually("the same file again, expired", func(a answer) bool { return strings.Contains(a.body, "expire at 2026-01-01T14:00:00Z") })
+	env.put(file, second)
+	env.eventually("the whole file", func(a answer) bool { return a.number() == 2 })
+	env.must(os.WriteFile(file, []byte(second[:9]), 0o600))
+	env.waitFor("the log", func() bool { return strings.Count(env.logged(), "incomplete") > 3 })
+	env.must(os.WriteFile(file, []byte(second), 0o600))
+	env.step(time.Hour - time.Minute + 1)
+	env.eventually("the same file again, expired", func(a answer) bool { return strings.Contains(a.body, "expire at 2026-01-01T14:00:00Z") })
 }
 
 // put replaces a file at once, so that the agent reads no state in between.
-func (w *world) put(file, content string) {
-	w.Helper()
-	staged := filepath.Join(w.TempDir(), fileName)
-	w.must(os.WriteFile(staged, []byte(content), 0o600))
-	w.must(os.Rename(staged, file))
+func (env *environment) put(file, content string) {
+	env.Helper()
+	staged := filepath.Join(env.TempDir(), fileName)
+	env.must(os.WriteFile(staged, []byte(content), 0o600))
+	env.must(os.Rename(staged, file))
 }
 
-func (w *world) waitFor(what string, holds func() bool) {
-	w.Helper()
+func (env *environment) waitFor(what string, holds func() bool) {
+	env.Helper()
 	for end := time.Now().Add(5 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.Fatalf("%s: not in time; the log is\n%s", what, w.logged())
+			env.Fatalf("%s: not in time; the log is\n%s", what, env.logged())
 		}
 	}
 }

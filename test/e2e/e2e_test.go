@@ -18,14 +18,14 @@ func TestRelease(t *testing.T) {
 		t.Skip("starts a node: make e2e")
 	}
 	t.Parallel()
-	w := newWorld(t, node.Options{}, briefly)
+	env := newEnvironment(t, node.Options{}, briefly)
 	for _, release := range []struct {
 		name  string
 		steps []step
 	}{{"life", life}, {"restarts", restarts}, {"agent", labelled}} { // the first brings the CRDs
 		t.Run(release.name, func(t *testing.T) {
 			t.Parallel()
-			w.in(t).take(release.steps)
+			env.in(t).take(release.steps)
 		})
 	}
 }
@@ -37,52 +37,52 @@ func TestAgentWithDefaultKubelet(t *testing.T) {
 		t.Skip("starts a node: make e2e")
 	}
 	t.Parallel()
-	w := newWorld(t, node.Options{SyncFrequency: node.KubeletSyncFrequency}, 5*time.Minute)
-	w.take(append([]step{{"the CRDs", (*world).installCRDs}}, labelled...))
+	env := newEnvironment(t, node.Options{SyncFrequency: node.KubeletSyncFrequency}, 5*time.Minute)
+	env.take(append([]step{{"the CRDs", (*environment).installCRDs}}, labelled...))
 }
 
 // step is a part of a release's life.
 type step struct {
 	name string
-	run  func(*world)
+	run  func(*environment)
 }
 
 // take takes one step after the other, until one fails.
-func (w *world) take(steps []step) {
+func (env *environment) take(steps []step) {
 	for _, step := range steps {
 		start := time.Now()
-		if !w.Run(step.name, func(t *testing.T) { step.run(w.in(t)) }) {
+		if !env.Run(step.name, func(t *testing.T) { step.run(env.in(t)) }) {
 			return
 		}
-		w.Logf("%s: %s", step.name, time.Since(start).Round(time.Second))
+		env.Logf("%s: %s", step.name, time.Since(start).Round(time.Second))
 	}
 }
 
 // Two workloads call STS every second from the first step to the last, and must not fail once.
 var life = []step{
-	{"the first five minutes", (*world).firstFiveMinutes},
-	{"helm test", (*world).helmTest},
-	{"workloads get who they are", (*world).workloads},
-	{"a renewal reaches a running pod", (*world).renewal},
-	{"upgrade and rollback ask STS for nothing", (*world).upgradeAndRollback},
-	{"the leader is killed just before a renewal", (*world).leaderKilled},
-	{"uninstall leaves what works, reinstall takes it over", (*world).uninstallAndReinstall},
-	{"nobody noticed", (*world).nobodyNoticed},
+	{"the first five minutes", (*environment).firstFiveMinutes},
+	{"helm test", (*environment).helmTest},
+	{"workloads get who they are", (*environment).workloads},
+	{"a renewal reaches a running pod", (*environment).renewal},
+	{"upgrade and rollback ask STS for nothing", (*environment).upgradeAndRollback},
+	{"the leader is killed just before a renewal", (*environment).leaderKilled},
+	{"uninstall leaves what works, reinstall takes it over", (*environment).uninstallAndReinstall},
+	{"nobody noticed", (*environment).nobodyNoticed},
 }
 
 // Four workloads read a Secret in four ways, through three lifetimes of what it holds.
 var restarts = []step{
-	{"a second release", (*world).secondRelease},
-	{"four workloads read a Secret", (*world).fourReaders},
-	{"three lifetimes", (*world).threeLifetimes},
-	{"nobody failed, and nobody was restarted in vain", (*world).nobodyFailed},
+	{"a second release", (*environment).secondRelease},
+	{"four workloads read a Secret", (*environment).fourReaders},
+	{"three lifetimes", (*environment).threeLifetimes},
+	{"nobody failed, and nobody was restarted in vain", (*environment).nobodyFailed},
 }
 
 // Four labelled workloads follow what a Secret holds, through its lifetimes and the operator's absence.
 var labelled = []step{
-	{"a release with the agent", (*world).dockRelease},
-	{"pods wait for their Secret", (*world).waitForSecret},
-	{"labelled workloads call STS", (*world).labelledWorkloads},
-	{"lifetimes of what they use", (*world).followLifetimes},
-	{"no call failed, and no pod was restarted", (*world).labelledUndisturbed},
+	{"a release with the agent", (*environment).agentRelease},
+	{"pods wait for their Secret", (*environment).waitForSecret},
+	{"labelled workloads call STS", (*environment).labelledWorkloads},
+	{"lifetimes of what they use", (*environment).followLifetimes},
+	{"no call failed, and no pod was restarted", (*environment).labelledUndisturbed},
 }

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// depot is the namespace that the second release works in, the role and the StsCredential there.
-	depot          = "depot"
-	restartsSystem = "restarts-system"
+	// restartsNamespace is the namespace that the second release works in, the role and the StsCredential there.
+	restartsNamespace = "with-restarts"
+	restartsSystem    = "restarts-system"
 	// lifetimes is through how many lives of a credential workloads are watched.
 	lifetimes = 3
 )
@@ -35,7 +35,9 @@ type reader struct {
 }
 
 func readers() []reader {
-	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: depot, Name: name} }
+	named := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: restartsNamespace, Name: name}
+	}
 	return []reader{
 		{&appsv1.Deployment{ObjectMeta: named("by-env")}, "deployment", true},
 		{&appsv1.Deployment{ObjectMeta: named("by-volume")}, "deployment", false},
@@ -45,138 +47,138 @@ func readers() []reader {
 }
 
 // secondRelease works beside the first one, in a namespace of its own, and restarts workloads there.
-func (w *world) secondRelease() {
-	w.eventually("the CRDs are there", func() error {
-		return w.api.List(w.ctx, &v1alpha1.StsCredentialList{})
+func (env *environment) secondRelease() {
+	env.eventually("the CRDs are there", func() error {
+		return env.api.List(env.ctx, &v1alpha1.StsCredentialList{})
 	})
-	w.kubectl("create", "namespace", restartsSystem)
-	w.kubectl("create", "namespace", depot)
-	w.kubectl("label", "namespace", depot, "pod-security.kubernetes.io/enforce=restricted")
-	w.kubectl("--namespace="+restartsSystem, "create", "secret", "generic", "ram-user",
-		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+w.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+w.key.Secret)
-	w.helm(append([]string{"--namespace=" + restartsSystem, "install", "restarts", chart, "--set=fullnameOverride=restarts", "--set=crds.install=false",
-		"--set=namespaces={" + depot + "}", "--set=selector=example.com/release=restarts", "--set=rollouts.enabled=true", "--set=replicaCount=1",
-		"--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + w.url,
-		"--set=metrics.readers[0].namespace=" + depot, "--set=metrics.readers[0].name=default", "--wait"}, imageValues(image)...)...)
+	env.kubectl("create", "namespace", restartsSystem)
+	env.kubectl("create", "namespace", restartsNamespace)
+	env.kubectl("label", "namespace", restartsNamespace, "pod-security.kubernetes.io/enforce=restricted")
+	env.kubectl("--namespace="+restartsSystem, "create", "secret", "generic", "ram-user",
+		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret)
+	env.helm(append([]string{"--namespace=" + restartsSystem, "install", "restarts", chart, "--set=fullnameOverride=restarts", "--set=crds.install=false",
+		"--set=namespaces={" + restartsNamespace + "}", "--set=selector=example.com/release=restarts", "--set=rollouts.enabled=true", "--set=replicaCount=1",
+		"--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + env.url,
+		"--set=metrics.readers[0].namespace=" + restartsNamespace, "--set=metrics.readers[0].name=default", "--wait"}, imageValues(image)...)...)
 }
 
 // fourReaders start, and learn from STS who they are. That restarts will be frequent is said at once.
-func (w *world) fourReaders() {
-	w.apply("depot.yaml")
+func (env *environment) fourReaders() {
+	env.apply("with-restarts.yaml")
 	for _, r := range readers() {
-		w.kubectl("--namespace="+depot, "rollout", "status", r.kind+"/"+r.GetName(), "--timeout=2m")
-		w.eventually(r.GetName()+" calls STS", func() error {
-			if len(w.callers(r.GetName())) == 0 {
+		env.kubectl("--namespace="+restartsNamespace, "rollout", "status", r.kind+"/"+r.GetName(), "--timeout=2m")
+		env.eventually(r.GetName()+" calls STS", func() error {
+			if len(env.callers(r.GetName())) == 0 {
 				return errors.New("it does not")
 			}
 			return nil
 		})
 	}
-	w.eventually("all are counted", func() error {
-		if c := w.depot().Status.Consumers; c == nil || c.Pods != 4 || c.Stale != 0 {
+	env.eventually("all are counted", func() error {
+		if c := env.restartsCredential().Status.Consumers; c == nil || c.Pods != 4 || c.Stale != 0 {
 			return fmt.Errorf("consumers %+v", c)
 		}
 		return nil
 	})
-	w.eventually("an event warns", func() error {
-		return contains(w.kubectl("--namespace="+depot, "get", "events"), v1alpha1.ReasonFrequentRestarts)
+	env.eventually("an event warns", func() error {
+		return contains(env.kubectl("--namespace="+restartsNamespace, "get", "events"), v1alpha1.ReasonFrequentRestarts)
 	})
 }
 
-var staleMetric = regexp.MustCompile(`(?m)^stscredential_stale_pods{name="depot",namespace="depot"} [1-9]`)
+var staleMetric = regexp.MustCompile(`(?m)^stscredential_stale_pods{name="with-restarts",namespace="with-restarts"} [1-9]`)
 
 // requireHealthy requires Ready, and no condition that reports a problem.
-func (w *world) requireHealthy(c *v1alpha1.StsCredential) {
-	w.Helper()
+func (env *environment) requireHealthy(c *v1alpha1.StsCredential) {
+	env.Helper()
 	if !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady) {
-		w.Fatalf("not ready: %+v", c.Status.Conditions)
+		env.Fatalf("not ready: %+v", c.Status.Conditions)
 	}
 	for _, kind := range []string{v1alpha1.ConditionRenewalFailing, v1alpha1.ConditionRolloutFailing, v1alpha1.ConditionPodsStale} {
 		if problem := meta.FindStatusCondition(c.Status.Conditions, kind); problem != nil {
-			w.Fatalf("%+v", problem)
+			env.Fatalf("%+v", problem)
 		}
 	}
 }
 
 // threeLifetimes watches what happens after each renewal.
-func (w *world) threeLifetimes() {
+func (env *environment) threeLifetimes() {
 	staleTold, staleMetered := false, false
-	for start := time.Now(); time.Since(start) < lifetimes*briefly; w.sleep(time.Second) {
-		w.inStep()
-		c := w.depot()
-		w.requireHealthy(c)
+	for start := time.Now(); time.Since(start) < lifetimes*briefly; env.sleep(time.Second) {
+		env.inStep()
+		c := env.restartsCredential()
+		env.requireHealthy(c)
 		if c.Status.Consumers.Stale > 0 {
 			staleTold = true
-			staleMetered = staleMetered || staleMetric.MatchString(w.restartsMetrics())
+			staleMetered = staleMetered || staleMetric.MatchString(env.restartsMetrics())
 		}
 	}
 	if !staleTold || !staleMetered {
-		w.Errorf("that pods were stale was told by the status: %v, by the metric: %v", staleTold, staleMetered)
+		env.Errorf("that pods were stale was told by the status: %v, by the metric: %v", staleTold, staleMetered)
 	}
 }
 
 // inStep insists that each workload which cannot refresh has been restarted for every renewal but perhaps the last, once,
 // and that the others have not been.
-func (w *world) inStep() {
-	w.Helper()
-	least := w.renewals()
+func (env *environment) inStep() {
+	env.Helper()
+	least := env.renewals()
 	for _, r := range readers() {
-		got := w.restartsOf(r)
-		if most := w.renewals(); r.restarts && (got < least-1 || got > most) || !r.restarts && got != 0 {
-			w.Fatalf("%s was restarted %d times, with %d to %d renewals", r.GetName(), got, least, most)
+		got := env.restartsOf(r)
+		if most := env.renewals(); r.restarts && (got < least-1 || got > most) || !r.restarts && got != 0 {
+			env.Fatalf("%s was restarted %d times, with %d to %d renewals", r.GetName(), got, least, most)
 		}
 	}
 }
 
 // nobodyFailed checks what remains of it all: as many restarts as renewals, and not one call that failed.
-func (w *world) nobodyFailed() {
-	w.eventually("there is a restart for the last renewal", func() error {
-		renewals := w.renewals()
+func (env *environment) nobodyFailed() {
+	env.eventually("there is a restart for the last renewal", func() error {
+		renewals := env.renewals()
 		for _, r := range readers() {
-			if got := w.restartsOf(r); r.restarts && got != renewals {
+			if got := env.restartsOf(r); r.restarts && got != renewals {
 				return fmt.Errorf("%s: %d restarts, %d renewals", r.GetName(), got, renewals)
 			}
 			// Each restart brought one pod, which has called.
-			if want := 1 + w.restartsOf(r); r.kind == "deployment" && len(w.callers(r.GetName())) != want {
-				return fmt.Errorf("%s: calls came from %v, want %d pods", r.GetName(), w.callers(r.GetName()), want)
+			if want := 1 + env.restartsOf(r); r.kind == "deployment" && len(env.callers(r.GetName())) != want {
+				return fmt.Errorf("%s: calls came from %v, want %d pods", r.GetName(), env.callers(r.GetName()), want)
 			}
 		}
-		if c := w.depot().Status.Consumers; c.Pods != 4 || c.Stale != 0 {
+		if c := env.restartsCredential().Status.Consumers; c.Pods != 4 || c.Stale != 0 {
 			return fmt.Errorf("consumers %+v", c)
 		}
-		return contains(w.restartsMetrics(), fmt.Sprintf("\nstscredential_rollouts_total{result=\"Restarted\"} %d\n", 3*renewals),
-			`stscredential_stale_pods{name="depot",namespace="depot"} 0`)
+		return contains(env.restartsMetrics(), fmt.Sprintf("\nstscredential_rollouts_total{result=\"Restarted\"} %d\n", 3*renewals),
+			`stscredential_stale_pods{name="with-restarts",namespace="with-restarts"} 0`)
 	})
-	if got := w.renewals(); got < 5 {
-		w.Errorf("only %d renewals", got)
+	if got := env.renewals(); got < 5 {
+		env.Errorf("only %d renewals", got)
 	}
-	w.must(contains(w.kubectl("--namespace="+depot, "get", "events"), "Deployment by-env is restarted", "Deployment by-subpath is restarted", "StatefulSet by-envfrom is restarted"))
-	w.revisions()
-	w.noFailures()
+	env.must(contains(env.kubectl("--namespace="+restartsNamespace, "get", "events"), "Deployment by-env is restarted", "Deployment by-subpath is restarted", "StatefulSet by-envfrom is restarted"))
+	env.revisions()
+	env.noFailures()
 }
 
 // revisions checks the restarts by what Kubernetes counts of them.
-func (w *world) revisions() {
+func (env *environment) revisions() {
 	for _, r := range readers() {
-		want := int64(1 + w.restartsOf(r))
-		got := w.revisionOf(r)
+		want := int64(1 + env.restartsOf(r))
+		got := env.revisionOf(r)
 		if got != want {
-			w.Errorf("%s is at revision %d, want %d", r.GetName(), got, want)
+			env.Errorf("%s is at revision %d, want %d", r.GetName(), got, want)
 		}
-		w.Logf("%s: %d restarts, %d renewals", r.GetName(), want-1, w.renewals())
+		env.Logf("%s: %d restarts, %d renewals", r.GetName(), want-1, env.renewals())
 	}
 }
 
 // revisionOf is the number of different pod templates that a workload has had.
-func (w *world) revisionOf(r reader) (revision int64) {
-	w.Helper()
+func (env *environment) revisionOf(r reader) (revision int64) {
+	env.Helper()
 	if r.kind == "deployment" {
 		_, err := fmt.Sscan(r.GetAnnotations()["deployment.kubernetes.io/revision"], &revision)
-		w.must(err)
+		env.must(err)
 		return revision
 	}
 	var revisions appsv1.ControllerRevisionList
-	w.must(w.api.List(w.ctx, &revisions, client.InNamespace(depot), client.MatchingLabels{"app": r.GetName()}))
+	env.must(env.api.List(env.ctx, &revisions, client.InNamespace(restartsNamespace), client.MatchingLabels{"app": r.GetName()}))
 	for _, one := range revisions.Items {
 		revision = max(revision, one.Revision)
 	}
@@ -184,53 +186,53 @@ func (w *world) revisionOf(r reader) (revision int64) {
 }
 
 // noFailures checks that the readers called all the time, and that no call failed, of pods that are gone neither.
-func (w *world) noFailures() {
+func (env *environment) noFailures() {
 	pods := corev1.PodList{}
-	w.must(w.api.List(w.ctx, &pods, client.InNamespace(depot)))
+	env.must(env.api.List(env.ctx, &pods, client.InNamespace(restartsNamespace)))
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		for _, status := range pod.Status.ContainerStatuses {
 			if status.RestartCount > 0 {
-				w.Errorf("%s ended by itself", pod.Name)
+				env.Errorf("%s ended by itself", pod.Name)
 			}
 		}
-		if log := w.kubectl("--namespace="+depot, "logs", pod.Name); strings.Contains(log, "failure") {
-			w.Errorf("%s failed:\n%s", pod.Name, log)
+		if log := env.kubectl("--namespace="+restartsNamespace, "logs", pod.Name); strings.Contains(log, "failure") {
+			env.Errorf("%s failed:\n%s", pod.Name, log)
 		}
 	}
 	calls := map[string]int{}
-	for _, call := range w.calls() {
-		name, told, _ := strings.Cut(call.UserAgent[strings.Index(call.UserAgent, "whoami/")+len("whoami/"):], " ")
+	for _, call := range env.callsOf("whoami/") {
+		name, failures, _ := strings.Cut(call.UserAgent[strings.Index(call.UserAgent, "whoami/")+len("whoami/"):], " ")
 		if !strings.HasPrefix(name, "by-") {
 			continue
 		}
 		calls[strings.Join(strings.Split(name, "-")[:2], "-")]++
-		if call.Code != "" || !strings.HasPrefix(told, "failures/0") {
-			w.Errorf("%s failed: %+v", name, call)
+		if call.Code != "" || !strings.HasPrefix(failures, "failures/0") {
+			env.Errorf("%s failed: %+v", name, call)
 		}
 	}
 	for _, r := range readers() {
 		if least := int((lifetimes * briefly).Seconds()) / 2; calls[r.GetName()] < least {
-			w.Errorf("%s made %d calls, want at least %d", r.GetName(), calls[r.GetName()], least)
+			env.Errorf("%s made %d calls, want at least %d", r.GetName(), calls[r.GetName()], least)
 		}
-		w.Logf("%s: %d calls", r.GetName(), calls[r.GetName()])
+		env.Logf("%s: %d calls", r.GetName(), calls[r.GetName()])
 	}
 }
 
-// renewals are those of depot: the first issue is none.
-func (w *world) renewals() int { return len(w.issued(depot)) - 1 }
+// renewals returns the number of renewals; the first issuance does not count.
+func (env *environment) renewals() int { return len(env.issued(restartsNamespace)) - 1 }
 
 // restartsOf is how often the spec of a workload was changed since it was made. It reads the workload.
-func (w *world) restartsOf(r reader) int {
-	w.Helper()
-	w.must(w.api.Get(w.ctx, client.ObjectKeyFromObject(r.Object), r.Object))
+func (env *environment) restartsOf(r reader) int {
+	env.Helper()
+	env.must(env.api.Get(env.ctx, client.ObjectKeyFromObject(r.Object), r.Object))
 	return int(r.GetGeneration()) - 1
 }
 
 // callers are the pods of a workload that have called STS.
-func (w *world) callers(workload string) map[string]bool {
+func (env *environment) callers(workload string) map[string]bool {
 	pods := map[string]bool{}
-	for _, call := range w.calls() {
+	for _, call := range env.callsOf("whoami/") {
 		name, _, _ := strings.Cut(call.UserAgent[strings.Index(call.UserAgent, "whoami/")+len("whoami/"):], " ")
 		if strings.HasPrefix(name, workload+"-") {
 			pods[name] = true
@@ -239,14 +241,16 @@ func (w *world) callers(workload string) map[string]bool {
 	return pods
 }
 
-func (w *world) depot() *v1alpha1.StsCredential { return w.credentialIn(depot, depot) }
+func (env *environment) restartsCredential() *v1alpha1.StsCredential {
+	return env.credentialIn(restartsNamespace, restartsNamespace)
+}
 
 // restartsMetrics are the second release's.
-func (w *world) restartsMetrics() string {
-	w.Helper()
-	replicas := w.replicasIn(restartsSystem)
+func (env *environment) restartsMetrics() string {
+	env.Helper()
+	replicas := env.replicasIn(restartsSystem)
 	if len(replicas) != 1 {
-		w.Fatalf("%d replicas in %s", len(replicas), restartsSystem)
+		env.Fatalf("%d replicas in %s", len(replicas), restartsSystem)
 	}
-	return w.metricsOf(replicas[0], depot)
+	return env.metricsOf(replicas[0], restartsNamespace)
 }

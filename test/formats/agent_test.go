@@ -23,32 +23,32 @@ import (
 // podUID is the token of the agent.
 const podUID = "11111111-2222-3333-4444-555555555555"
 
-// newAgentWorld has a Secret with the format URI, an agent that serves it at the address, and the variables that the injection sets.
-func newAgentWorld(t *testing.T) (w *world, address string) {
+// newAgentEnvironment has a Secret with the format URI, an agent that serves it at the address, and the variables that the injection sets.
+func newAgentEnvironment(t *testing.T) (env *environment, address string) {
 	t.Helper()
-	w = newWorld(t, v1alpha1.FormatURI)
+	env = newEnvironment(t, v1alpha1.FormatURI)
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
-	w.must(err)
+	env.must(err)
 	address = listener.Addr().String()
-	w.must(listener.Close())
+	env.must(listener.Close())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() {
-		ended <- agent.Run(ctx, agent.Config{Dir: w.volume, Listen: address, Token: podUID, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		ended <- agent.Run(ctx, agent.Config{Dir: env.volume, Listen: address, Token: podUID, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	}()
 	t.Cleanup(func() {
 		cancel()
-		w.must(<-ended)
+		env.must(<-ended)
 	})
 	t.Setenv("ALIBABA_CLOUD_CREDENTIALS_URI", "http://"+address+"/v1/"+podUID+"/credentials")
 	t.Setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
-	w.served(address)
-	return w, address
+	env.served(address)
+	return env, address
 }
 
 // served waits until the agent serves what the Secret holds.
-func (w *world) served(address string) {
-	w.Helper()
+func (env *environment) served(address string) {
+	env.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		response, err := http.Get("http://" + address + "/v1/" + podUID + "/credentials") //nolint:noctx // of a test
 		if err != nil {
@@ -56,41 +56,41 @@ func (w *world) served(address string) {
 		}
 		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
-		if strings.Contains(string(body), w.accessKeyID()) {
+		if strings.Contains(string(body), env.accessKeyID()) {
 			return
 		}
 	}
-	w.Fatal("the agent does not serve what the Secret holds")
+	env.Fatal("the agent does not serve what the Secret holds")
 }
 
 // followed asks with one client, before and after renewals.
-func (w *world) followed(address string, ask func()) {
-	w.Helper()
+func (env *environment) followed(address string, ask func()) {
+	env.Helper()
 	for range 3 {
 		ask()
-		w.wantCaller(w.accessKeyID())
-		w.renew()
-		w.served(address)
+		env.wantCaller(env.accessKeyID())
+		env.renew()
+		env.served(address)
 	}
 }
 
 // URI: the default chain of the V2 SDK for Go finds the agent, and one client follows renewals.
 func TestGoSDKAgent(t *testing.T) {
-	w, address := newAgentWorld(t)
-	client := w.stsClient()
-	w.followed(address, func() { w.ask(client) })
+	env, address := newAgentEnvironment(t)
+	client := env.stsClient()
+	env.followed(address, func() { env.ask(client) })
 }
 
 // URI: the same for the V2 SDK for Node.js.
 func TestNodeSDKAgent(t *testing.T) {
-	w, address := newAgentWorld(t)
-	w.followed(address, w.nodeSDK())
+	env, address := newAgentEnvironment(t)
+	env.followed(address, env.nodeSDK())
 }
 
 // URI: the same for the V1.0 SDK for Go.
 func TestGoV1Agent(t *testing.T) {
-	w, address := newAgentWorld(t)
+	env, address := newAgentEnvironment(t)
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-	w.must(err)
-	w.followed(address, func() { w.must(w.identity(client)) })
+	env.must(err)
+	env.followed(address, func() { env.must(env.identity(client)) })
 }

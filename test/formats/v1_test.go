@@ -17,9 +17,9 @@ import (
 )
 
 // identity asks STS with a client of the Go SDK V1.0.
-func (w *world) identity(client *sdk.Client) error {
+func (env *environment) identity(client *sdk.Client) error {
 	request := requests.NewCommonRequest()
-	request.Method, request.Scheme, request.Domain = "POST", "http", w.endpoint()
+	request.Method, request.Scheme, request.Domain = "POST", "http", env.endpoint()
 	request.Version, request.ApiName = "2015-04-01", "GetCallerIdentity"
 	_, err := client.ProcessCommonRequest(request)
 	return err
@@ -27,76 +27,76 @@ func (w *world) identity(client *sdk.Client) error {
 
 // SDK: the V1.0 SDK's default chain takes the token from the environment.
 func TestGoV1Environment(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatSDK)
-	w.environment()
+	env := newEnvironment(t, v1alpha1.FormatSDK)
+	env.setEnvironment()
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-	w.must(err)
-	w.must(w.identity(client))
-	w.wantCaller(w.accessKeyID())
+	env.must(err)
+	env.must(env.identity(client))
+	env.wantCaller(env.accessKeyID())
 }
 
 // SDK: its older way to read the environment leaves the token out, and STS refuses.
 func TestGoV1OlderEnvironmentLeavesTheTokenOut(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatSDK)
-	w.environment()
+	env := newEnvironment(t, v1alpha1.FormatSDK)
+	env.setEnvironment()
 	client, err := sdk.NewClientWithProvider("cn-hangzhou")
-	w.must(err)
-	if err := w.identity(client); err == nil {
+	env.must(err)
+	if err := env.identity(client); err == nil {
 		t.Error("STS accepts a session's key without its token")
 	}
 }
 
 // CLI: the default chain reads the profile in the home folder.
 func TestGoV1CommandLineProfile(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatCLI)
+	env := newEnvironment(t, v1alpha1.FormatCLI)
 	home := filepath.Join(os.Getenv("HOME"), ".aliyun")
-	w.must(os.Symlink(w.volume, home))
+	env.must(os.Symlink(env.volume, home))
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-	w.must(err)
-	w.must(w.identity(client))
-	w.wantCaller(w.accessKeyID())
+	env.must(err)
+	env.must(env.identity(client))
+	env.wantCaller(env.accessKeyID())
 }
 
 // External: a provider that reads the file goes with each renewal, as the SDK's own constructors do not.
 func TestGoV1File(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatExternal)
-	first := w.accessKeyID()
-	s, err := readSession(w.file("external.json"))
-	w.must(err)
+	env := newEnvironment(t, v1alpha1.FormatExternal)
+	first := env.accessKeyID()
+	s, err := readSession(env.file("external.json"))
+	env.must(err)
 	constructed, err := sdk.NewClientWithStsToken("cn-hangzhou", s.ID, s.Secret, s.Token)
-	w.must(err)
-	provided, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), fileProvider{w.file("external.json")})
-	w.must(err)
-	w.renew()
-	w.must(w.identity(constructed))
-	w.wantCaller(first)
-	w.must(w.identity(provided))
-	w.wantCaller(w.accessKeyID())
+	env.must(err)
+	provided, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), fileProvider{env.file("external.json")})
+	env.must(err)
+	env.renew()
+	env.must(env.identity(constructed))
+	env.wantCaller(first)
+	env.must(env.identity(provided))
+	env.wantCaller(env.accessKeyID())
 }
 
 // Plain: one value a file, for whoever has a constructor to fill.
 func TestGoV1Plain(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatPlain)
-	client, err := sdk.NewClientWithStsToken("cn-hangzhou", w.read("accessKeyId"), w.read("accessKeySecret"), w.read("securityToken"))
-	w.must(err)
-	w.must(w.identity(client))
-	w.wantCaller(w.accessKeyID())
+	env := newEnvironment(t, v1alpha1.FormatPlain)
+	client, err := sdk.NewClientWithStsToken("cn-hangzhou", env.read("accessKeyId"), env.read("accessKeySecret"), env.read("securityToken"))
+	env.must(err)
+	env.must(env.identity(client))
+	env.wantCaller(env.accessKeyID())
 }
 
 // INI: the file is one, with the section and the keys that its readers look for. None of them can be had as a Go module or
 // npm package.
 func TestINIFile(t *testing.T) {
-	w := newWorld(t, v1alpha1.FormatINI)
-	file, err := ini.Load(w.file("credentials"))
-	w.must(err)
-	for key, want := range map[string]string{"type": "sts_token", "access_key_id": w.accessKeyID()} {
+	env := newEnvironment(t, v1alpha1.FormatINI)
+	file, err := ini.Load(env.file("credentials"))
+	env.must(err)
+	for key, want := range map[string]string{"type": "sts_token", "access_key_id": env.accessKeyID()} {
 		if got := file.Section("default").Key(key).String(); got != want {
 			t.Errorf("%s = %q, want %q", key, got, want)
 		}
 	}
 	token := file.Section("default").Key("security_token").String()
-	client, err := sdk.NewClientWithStsToken("cn-hangzhou", w.accessKeyID(), file.Section("default").Key("access_key_secret").String(), token)
-	w.must(err)
-	w.must(w.identity(client))
-	w.wantCaller(w.accessKeyID())
+	client, err := sdk.NewClientWithStsToken("cn-hangzhou", env.accessKeyID(), file.Section("default").Key("access_key_secret").String(), token)
+	env.must(err)
+	env.must(env.identity(client))
+	env.wantCaller(env.accessKeyID())
 }

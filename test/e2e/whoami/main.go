@@ -8,8 +8,8 @@
 //	acs:ram::1234567890123456:assumed-role/orders-reader/shop.orders-reader, expires 2026-01-01T01:00:00Z
 //	failure 1: InvalidSecurityToken.Expired
 //
-// Each call tells STS, as its user agent, whose it is and how many calls failed before: "whoami/<pod> failures/<number>".
-// So nothing is lost with the log of a pod that is gone. When it is told to end it makes one last call.
+// The user agent of each call contains the pod and the number of earlier failures: "whoami/<pod> failures/<number>". So no
+// failure is lost with the log of a deleted pod. When the program is terminated, it makes one last call.
 package main
 
 import (
@@ -71,7 +71,7 @@ type workload struct {
 	failures int
 }
 
-// work makes one call and tells what is new. It fails only if it cannot tell.
+// work makes one call, and prints a new identity or failure. It fails only if it cannot print.
 func (w *workload) work() error {
 	t, err := w.source.triple()
 	who := ""
@@ -103,7 +103,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// whoAmI asks STS whose a triple is, and tells it how many calls failed before.
+// whoAmI returns the identity of credentials, from STS. The call contains the number of earlier failures.
 func whoAmI(endpoint string, t triple, failures int) (string, error) {
 	at, err := url.Parse(endpoint)
 	if err != nil {

@@ -25,8 +25,8 @@ import (
 
 const role = "acs:ram::1234567890123456:role/orders-reader"
 
-// world is an emulated STS that can issue triples.
-type world struct {
+// environment is an emulated STS that can issue triples.
+type environment struct {
 	*testing.T
 	endpoint string
 	emulator *stsemulator.Emulator
@@ -34,31 +34,31 @@ type world struct {
 	client   *sts.Client
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{T: t, clock: clocktesting.NewFakePassiveClock(time.Now())}
-	emulator := stsemulator.New(stsemulator.Options{Clock: w.clock, RequestClock: clock.RealClock{}})
+func newEnvironment(t *testing.T) *environment {
+	env := &environment{T: t, clock: clocktesting.NewFakePassiveClock(time.Now())}
+	emulator := stsemulator.New(stsemulator.Options{Clock: env.clock, RequestClock: clock.RealClock{}})
 	user := emulator.AddUser("1234567890123456", "operator")
 	emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::1234567890123456:user/operator"}}}})
-	w.emulator = emulator
+	env.emulator = emulator
 	server := httptest.NewServer(emulator)
 	t.Cleanup(server.Close)
-	w.endpoint = server.URL
+	env.endpoint = server.URL
 	var err error
-	w.client, err = sts.NewClient(&openapi.Config{
+	env.client, err = sts.NewClient(&openapi.Config{
 		Protocol: dara.String("http"), Endpoint: dara.String(server.Listener.Addr().String()),
 		Type: dara.String("access_key"), AccessKeyId: &user.ID, AccessKeySecret: &user.Secret,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return env
 }
 
-func (w *world) issue() map[string]string {
-	w.Helper()
-	answer, err := w.client.AssumeRole(&sts.AssumeRoleRequest{RoleArn: dara.String(role), RoleSessionName: dara.String("shop.orders-reader")})
+func (env *environment) issue() map[string]string {
+	env.Helper()
+	answer, err := env.client.AssumeRole(&sts.AssumeRoleRequest{RoleArn: dara.String(role), RoleSessionName: dara.String("shop.orders-reader")})
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	c := answer.Body.Credentials
 	return map[string]string{
@@ -70,15 +70,15 @@ func (w *world) issue() map[string]string {
 }
 
 // want has the workload make one call and compares what it says.
-func (w *world) want(work *workload, want string) {
-	w.Helper()
+func (env *environment) want(work *workload, want string) {
+	env.Helper()
 	out := &bytes.Buffer{}
 	work.out = out
 	if err := work.work(); err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	if out.String() != want {
-		w.Errorf("said %q, want %q", out, want)
+		env.Errorf("said %q, want %q", out, want)
 	}
 }
 
@@ -86,40 +86,40 @@ const arn = "acs:ram::1234567890123456:assumed-role/orders-reader/shop.orders-re
 
 // The environment stays what it was: once it has expired every call fails, and is counted.
 func TestEnvironment(t *testing.T) {
-	w := newWorld(t)
-	for key, value := range w.issue() {
+	env := newEnvironment(t)
+	for key, value := range env.issue() {
 		t.Setenv(key, value)
 	}
 	t.Setenv("expiration", "")
-	work := &workload{endpoint: w.endpoint}
-	w.want(work, arn+"\n")
-	w.want(work, "") // nothing new
-	w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
-	w.want(work, "failure 1: InvalidSecurityToken.Expired\n")
-	w.want(work, "failure 2: InvalidSecurityToken.Expired\n")
-	calls := w.emulator.Calls()
+	work := &workload{endpoint: env.endpoint}
+	env.want(work, arn+"\n")
+	env.want(work, "") // nothing new
+	env.clock.SetTime(env.clock.Now().Add(2 * time.Hour))
+	env.want(work, "failure 1: InvalidSecurityToken.Expired\n")
+	env.want(work, "failure 2: InvalidSecurityToken.Expired\n")
+	calls := env.emulator.Calls()
 	if last := calls[len(calls)-1]; !strings.Contains(last.UserAgent, "whoami/") || !strings.Contains(last.UserAgent, " failures/1") {
 		t.Errorf("the last call tells %q, want the failure before it", last.UserAgent)
 	}
 }
 
-// A workload that is told to end makes one last call: it tells of what failed before.
+// A workload that is terminated makes one last call, which reports the earlier failures.
 func TestLastCall(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	volume := t.TempDir()
-	work := workload{source: source(volume), endpoint: w.endpoint, out: io.Discard, failures: 3}
-	for key, value := range w.issue() {
+	work := workload{source: source(volume), endpoint: env.endpoint, out: io.Discard, failures: 3}
+	for key, value := range env.issue() {
 		if err := os.WriteFile(filepath.Join(volume, key), []byte(value), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.emulator.ForgetCalls()
+	env.emulator.ForgetCalls()
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := run(ended, work, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	calls := w.emulator.Calls()
+	calls := env.emulator.Calls()
 	if len(calls) != 2 || !strings.HasSuffix(calls[1].UserAgent, "failures/3") {
 		t.Errorf("calls %+v, want two, and the failures told", calls)
 	}
@@ -127,7 +127,7 @@ func TestLastCall(t *testing.T) {
 
 // A mounted Secret is read anew for each call, all of it in one version.
 func TestFolder(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	volume := t.TempDir()
 	mount := func(version string, keys map[string]string) {
 		folder := filepath.Join(volume, version)
@@ -145,18 +145,18 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	work := &workload{source: source(volume), endpoint: w.endpoint}
-	w.want(work, "failure 1: no whole triple to read\n")
-	first := w.issue()
+	work := &workload{source: source(volume), endpoint: env.endpoint}
+	env.want(work, "failure 1: no whole triple to read\n")
+	first := env.issue()
 	mount("..1", first)
-	w.want(work, arn+", expires "+first["expiration"]+"\n")
-	w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
-	second := w.issue()
+	env.want(work, arn+", expires "+first["expiration"]+"\n")
+	env.clock.SetTime(env.clock.Now().Add(2 * time.Hour))
+	second := env.issue()
 	mount("..2", second)
-	w.want(work, arn+", expires "+second["expiration"]+"\n")
-	w.want(work, "")
-	w.endpoint = "http://127.0.0.1:1"
-	work.endpoint = w.endpoint
+	env.want(work, arn+", expires "+second["expiration"]+"\n")
+	env.want(work, "")
+	env.endpoint = "http://127.0.0.1:1"
+	work.endpoint = env.endpoint
 	out := &bytes.Buffer{}
 	work.out = out
 	if err := work.work(); err != nil || !strings.HasPrefix(out.String(), "failure 2: ") {

@@ -7,7 +7,7 @@
 //	acs:ram::1234567890123456:assumed-role/orders-reader/shop.orders-reader
 //	failure 1: InvalidSecurityToken.Expired
 //
-// Each call tells STS, as its user agent, whose it is: "refresh/<pod>".
+// The user agent of each call contains the pod: "refresh/<pod>".
 package main
 
 import (

@@ -26,8 +26,8 @@ const token = "11111111-2222-3333-4444-555555555555"
 // begin is when each test begins, by its clock.
 var begin = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// world is a volume as the kubelet writes it, a clock, and an agent that serves the volume.
-type world struct {
+// environment is a volume as the kubelet writes it, a clock, and an agent that serves the volume.
+type environment struct {
 	*testing.T
 	dir     string
 	address string
@@ -41,64 +41,64 @@ type world struct {
 	log bytes.Buffer
 }
 
-// newWorld has an empty volume and no agent.
-func newWorld(t *testing.T) *world {
-	return &world{T: t, dir: t.TempDir(), at: begin, drain: drainTimeout}
+// newEnvironment has an empty volume and no agent.
+func newEnvironment(t *testing.T) *environment {
+	return &environment{T: t, dir: t.TempDir(), at: begin, drain: drainTimeout}
 }
 
-func (w *world) config() Config {
-	return Config{Dir: w.dir, Listen: "127.0.0.1:0", Token: token, Now: w.now, Log: slog.New(slog.NewTextHandler(w, nil))}
+func (env *environment) config() Config {
+	return Config{Dir: env.dir, Listen: "127.0.0.1:0", Token: token, Now: env.now, Log: slog.New(slog.NewTextHandler(env, nil))}
 }
 
 // start runs the agent until the test ends.
-func (w *world) start() {
-	w.Helper()
+func (env *environment) start() {
+	env.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	w.must(err)
+	env.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
-	w.address, w.stop, w.ended = listener.Addr().String(), cancel, make(chan error, 1)
-	go func() { w.ended <- w.config().serve(ctx, listener, w.drain) }()
-	w.Cleanup(func() {
+	env.address, env.stop, env.ended = listener.Addr().String(), cancel, make(chan error, 1)
+	go func() { env.ended <- env.config().serve(ctx, listener, env.drain) }()
+	env.Cleanup(func() {
 		cancel()
-		if err := <-w.ended; err != nil {
-			w.Errorf("the agent ended with %v", err)
+		if err := <-env.ended; err != nil {
+			env.Errorf("the agent ended with %v", err)
 		}
 	})
 }
 
-func (w *world) must(err error) {
-	w.Helper()
+func (env *environment) must(err error) {
+	env.Helper()
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 }
 
-func (w *world) now() time.Time {
-	if w.clock != nil {
-		return w.clock()
+func (env *environment) now() time.Time {
+	if env.clock != nil {
+		return env.clock()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.at
 }
 
-func (w *world) step(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
+func (env *environment) step(d time.Duration) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.at = env.at.Add(d)
 }
 
 // Write keeps the agent's log.
-func (w *world) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.Write(line)
+func (env *environment) Write(line []byte) (int, error) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.log.Write(line)
 }
 
-func (w *world) logged() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.String()
+func (env *environment) logged() string {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return env.log.String()
 }
 
 // issuance is the content of a Secret with the format URI: every part of it names the number.
@@ -108,25 +108,25 @@ func issuance(n int, expires time.Time) string {
 }
 
 // swap updates the volume as the kubelet does: a directory for the version, and a link to it that is replaced at once.
-func (w *world) swap(version int, content string) {
-	w.Helper()
+func (env *environment) swap(version int, content string) {
+	env.Helper()
 	name := fmt.Sprintf("..2026_01_01_%d", version)
-	w.must(os.Mkdir(filepath.Join(w.dir, name), 0o700))
-	w.must(os.WriteFile(filepath.Join(w.dir, name, fileName), []byte(content), 0o600))
-	w.link(name)
+	env.must(os.Mkdir(filepath.Join(env.dir, name), 0o700))
+	env.must(os.WriteFile(filepath.Join(env.dir, name, fileName), []byte(content), 0o600))
+	env.link(name)
 }
 
 // link lets ..data lead to the directory of a version, and removes what it led to.
-func (w *world) link(name string) {
-	w.Helper()
-	last, _ := os.Readlink(filepath.Join(w.dir, "..data"))
-	w.must(os.Symlink(name, filepath.Join(w.dir, "..data_tmp")))
-	w.must(os.Rename(filepath.Join(w.dir, "..data_tmp"), filepath.Join(w.dir, "..data")))
+func (env *environment) link(name string) {
+	env.Helper()
+	last, _ := os.Readlink(filepath.Join(env.dir, "..data"))
+	env.must(os.Symlink(name, filepath.Join(env.dir, "..data_tmp")))
+	env.must(os.Rename(filepath.Join(env.dir, "..data_tmp"), filepath.Join(env.dir, "..data")))
 	if last != "" {
-		w.must(os.RemoveAll(filepath.Join(w.dir, last)))
+		env.must(os.RemoveAll(filepath.Join(env.dir, last)))
 		return
 	}
-	w.must(os.Symlink(filepath.Join("..data", fileName), filepath.Join(w.dir, fileName)))
+	env.must(os.Symlink(filepath.Join("..data", fileName), filepath.Join(env.dir, fileName)))
 }
 
 // answer is what the agent answered.
@@ -151,43 +151,43 @@ func (a answer) number() int {
 }
 
 // raw sends a request as it is.
-func (w *world) raw(request string) answer {
-	w.Helper()
-	conn, err := net.Dial("tcp", w.address) //nolint:noctx // of a test
-	w.must(err)
+func (env *environment) raw(request string) answer {
+	env.Helper()
+	conn, err := net.Dial("tcp", env.address) //nolint:noctx // of a test
+	env.must(err)
 	defer func() { _ = conn.Close() }()
-	w.must(conn.SetDeadline(time.Now().Add(10 * time.Second)))
+	env.must(conn.SetDeadline(time.Now().Add(10 * time.Second)))
 	_, err = conn.Write([]byte(request))
-	w.must(err)
-	return w.read(bufio.NewReader(conn), request)
+	env.must(err)
+	return env.read(bufio.NewReader(conn), request)
 }
 
-func (w *world) read(from *bufio.Reader, request string) answer {
-	w.Helper()
+func (env *environment) read(from *bufio.Reader, request string) answer {
+	env.Helper()
 	method, _, _ := strings.Cut(request, " ")
 	response, err := http.ReadResponse(from, &http.Request{Method: method})
-	w.must(err)
+	env.must(err)
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	w.must(err)
+	env.must(err)
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
 // get asks as an SDK does.
-func (w *world) get() answer {
-	w.Helper()
-	return w.raw("GET /v1/" + token + "/credentials HTTP/1.1\r\nHost: " + w.address + "\r\nConnection: close\r\n\r\n")
+func (env *environment) get() answer {
+	env.Helper()
+	return env.raw("GET /v1/" + token + "/credentials HTTP/1.1\r\nHost: " + env.address + "\r\nConnection: close\r\n\r\n")
 }
 
 // eventually gets until an answer is as wanted: the agent follows the volume by itself.
-func (w *world) eventually(what string, wanted func(answer) bool) answer {
-	w.Helper()
+func (env *environment) eventually(what string, wanted func(answer) bool) answer {
+	env.Helper()
 	var last answer
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if last = w.get(); wanted(last) {
+		if last = env.get(); wanted(last) {
 			return last
 		}
 	}
-	w.Fatalf("%s: the last answer is %d %s", what, last.status, last.body)
+	env.Fatalf("%s: the last answer is %d %s", what, last.status, last.body)
 	return last
 }

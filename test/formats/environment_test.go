@@ -32,9 +32,9 @@ const (
 	caller   = "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders"
 )
 
-// world is one test's own: a STS that verifies signatures, a Secret in it as the operator writes it, and a pod that reads
+// environment is the environment of one test: an STS that verifies signatures, a Secret in it as the operator writes it, and a pod that reads
 // it from its environment or from a volume.
-type world struct {
+type environment struct {
 	*testing.T
 	emulator   *stsemulator.Emulator
 	server     *httptest.Server
@@ -49,22 +49,22 @@ type world struct {
 // programs that keep credentials until shortly before they expire read them again.
 const nearExpiry = 13 * time.Minute
 
-// newWorld issues a Secret with these formats.
-func newWorld(t *testing.T, formats ...v1alpha1.SecretFormat) *world {
+// newEnvironment issues a Secret with these formats.
+func newEnvironment(t *testing.T, formats ...v1alpha1.SecretFormat) *environment {
 	t.Helper()
-	return newTemplatedWorld(t, nil, formats...)
+	return newTemplatedEnvironment(t, nil, formats...)
 }
 
-func newTemplatedWorld(t *testing.T, templates map[string]v1alpha1.TemplateText, formats ...v1alpha1.SecretFormat) *world {
+func newTemplatedEnvironment(t *testing.T, templates map[string]v1alpha1.TemplateText, formats ...v1alpha1.SecretFormat) *environment {
 	t.Helper()
 	past := clocktesting.NewFakePassiveClock(time.Now().Add(-nearExpiry))
-	w := &world{T: t, emulator: stsemulator.New(stsemulator.Options{Clock: past, RequestClock: clock.RealClock{}}), volume: t.TempDir()}
-	w.server = httptest.NewServer(w.emulator)
-	t.Cleanup(w.server.Close)
-	key := w.emulator.AddUser(account, "sts-operator")
-	w.keys = credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}
-	w.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{operator}}}})
-	w.credential = &v1alpha1.StsCredential{
+	env := &environment{T: t, emulator: stsemulator.New(stsemulator.Options{Clock: past, RequestClock: clock.RealClock{}}), volume: t.TempDir()}
+	env.server = httptest.NewServer(env.emulator)
+	t.Cleanup(env.server.Close)
+	key := env.emulator.AddUser(account, "sts-operator")
+	env.keys = credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}
+	env.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{operator}}}})
+	env.credential = &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "1"},
 		Spec:       v1alpha1.StsCredentialSpec{RoleARN: role, Secret: v1alpha1.SecretSpec{Formats: formats, Template: v1alpha1.SecretTemplate{Data: templates}}},
 	}
@@ -77,47 +77,47 @@ func newTemplatedWorld(t *testing.T, templates map[string]v1alpha1.TemplateText,
 			}
 		}
 	}
-	w.renew()
-	return w
+	env.renew()
+	return env
 }
 
-func (w *world) must(err error) {
-	w.Helper()
+func (env *environment) must(err error) {
+	env.Helper()
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 }
 
 // renew puts a new session into the Secret, with the operator's own code, and into the volume that it is mounted to.
-func (w *world) renew() {
-	w.Helper()
-	client, err := sts.New(sts.Options{Endpoint: w.server.URL, Clock: clock.RealClock{}})
-	w.must(err)
+func (env *environment) renew() {
+	env.Helper()
+	client, err := sts.New(sts.Options{Endpoint: env.server.URL, Clock: clock.RealClock{}})
+	env.must(err)
 	input := credentials.Request{RoleARN: role, SessionName: "shop.orders", Duration: 15 * time.Minute}
-	w.session, err = client.AssumeRole(w.Context(), w.keys, input)
-	w.must(err)
-	layout, err := secret.NewLayout(w.credential.Spec.Secret, "cn-hangzhou")
-	w.must(err)
-	w.secret, err = secret.Render(w.credential, layout, w.session, secret.Request{Request: input}, secret.WriteOptions{})
-	w.must(err)
-	w.mount()
+	env.session, err = client.AssumeRole(env.Context(), env.keys, input)
+	env.must(err)
+	layout, err := secret.NewLayout(env.credential.Spec.Secret, "cn-hangzhou")
+	env.must(err)
+	env.secret, err = secret.Render(env.credential, layout, env.session, secret.Request{Request: input}, secret.WriteOptions{})
+	env.must(err)
+	env.mount()
 }
 
 // mount writes the Secret to the volume as the kubelet does: into a folder of its own, which a link is then moved to, so
 // that all files change at once.
-func (w *world) mount() {
-	w.Helper()
-	folder, err := os.MkdirTemp(w.volume, "..data-")
-	w.must(err)
-	for name, content := range w.secret.Data {
-		w.must(os.WriteFile(filepath.Join(folder, name), content, 0o400))
-		if link := filepath.Join(w.volume, name); !exists(link) {
-			w.must(os.Symlink(filepath.Join("..data", name), link))
+func (env *environment) mount() {
+	env.Helper()
+	folder, err := os.MkdirTemp(env.volume, "..data-")
+	env.must(err)
+	for name, content := range env.secret.Data {
+		env.must(os.WriteFile(filepath.Join(folder, name), content, 0o400))
+		if link := filepath.Join(env.volume, name); !exists(link) {
+			env.must(os.Symlink(filepath.Join("..data", name), link))
 		}
 	}
-	next := filepath.Join(w.volume, "..data_tmp")
-	w.must(os.Symlink(filepath.Base(folder), next))
-	w.must(os.Rename(next, filepath.Join(w.volume, "..data")))
+	next := filepath.Join(env.volume, "..data_tmp")
+	env.must(os.Symlink(filepath.Base(folder), next))
+	env.must(os.Rename(next, filepath.Join(env.volume, "..data")))
 }
 
 func exists(path string) bool {
@@ -126,38 +126,38 @@ func exists(path string) bool {
 }
 
 // file is the path of a key in the volume.
-func (w *world) file(key string) string { return filepath.Join(w.volume, key) }
+func (env *environment) file(key string) string { return filepath.Join(env.volume, key) }
 
 // read is a key's content in the volume.
-func (w *world) read(key string) string {
-	w.Helper()
-	content, err := os.ReadFile(w.file(key))
-	w.must(err)
+func (env *environment) read(key string) string {
+	env.Helper()
+	content, err := os.ReadFile(env.file(key))
+	env.must(err)
 	return string(content)
 }
 
-// environment is what envFrom makes of the Secret, read once, as a container's start does.
-func (w *world) environment() {
-	w.Helper()
-	for name, value := range w.secret.Data {
-		w.Setenv(name, string(value))
+// setEnvironment sets the variables that envFrom makes of the Secret, once, as at the start of a container.
+func (env *environment) setEnvironment() {
+	env.Helper()
+	for name, value := range env.secret.Data {
+		env.Setenv(name, string(value))
 	}
 }
 
 // accessKeyID is the Secret's.
-func (w *world) accessKeyID() string {
-	return w.secret.Annotations["sts.alibabacloud.com/access-key-id"]
+func (env *environment) accessKeyID() string {
+	return env.secret.Annotations["sts.alibabacloud.com/access-key-id"]
 }
 
 // endpoint is where STS listens, without a scheme.
-func (w *world) endpoint() string { return strings.TrimPrefix(w.server.URL, "http://") }
+func (env *environment) endpoint() string { return strings.TrimPrefix(env.server.URL, "http://") }
 
 // wantCaller insists that STS has just seen a good call of GetCallerIdentity, signed with a session.
-func (w *world) wantCaller(accessKeyID string) {
-	w.Helper()
-	calls := w.emulator.Calls()
+func (env *environment) wantCaller(accessKeyID string) {
+	env.Helper()
+	calls := env.emulator.Calls()
 	last := calls[len(calls)-1]
 	if last.Action != "GetCallerIdentity" || last.AccessKeyID != accessKeyID || last.CallerARN != caller || last.Status != 200 {
-		w.Errorf("STS saw %s by %s (%s), answered %d %s; want GetCallerIdentity by %s", last.Action, last.AccessKeyID, last.CallerARN, last.Status, last.Code, accessKeyID)
+		env.Errorf("STS saw %s by %s (%s), answered %d %s; want GetCallerIdentity by %s", last.Action, last.AccessKeyID, last.CallerARN, last.Status, last.Code, accessKeyID)
 	}
 }
