@@ -97,16 +97,14 @@ func doctorStatus(report doctor.Report) error {
 func drawReport(report doctor.Report, credentials int, s style, verbose, wide bool) string {
 	var b strings.Builder
 	for _, f := range report.Findings {
+		f = printableFinding(f)
 		title := f.Object
 		if wide {
 			title += "  [" + f.Check + ", " + string(f.Stage) + "]"
 		}
 		fmt.Fprintf(&b, "%s %s\n", s.bad(), s.paint(bold, title))
 		fmt.Fprintf(&b, "  %s\n\n", f.Message)
-		for line := range strings.Lines(strings.TrimSuffix(f.Fix, "\n") + "\n") {
-			b.WriteString("    " + line)
-		}
-		b.WriteString("\n")
+		b.WriteString(indented(f.Fix, 4) + "\n")
 	}
 	if verbose {
 		for _, h := range report.Healthy {
@@ -117,10 +115,22 @@ func drawReport(report doctor.Report, credentials int, s style, verbose, wide bo
 			if wide {
 				title += "  [" + h.Check + ", " + string(h.Stage) + "]"
 			}
-			fmt.Fprintf(&b, "%s %s\n", s.good(), title)
+			fmt.Fprintf(&b, "%s %s\n", s.good(), printableLine(title))
 		}
 	}
 	fmt.Fprintf(&b, "%s in %s.\n", count(len(report.Findings), "finding"), count(credentials, "StsCredential"))
+	return b.String()
+}
+
+// indented returns a fix as lines with spaces before them. A fix with a here-document has none: its end must begin a line.
+func indented(fix string, spaces int) string {
+	if strings.Contains(fix, "<<'EOF'") {
+		spaces = 0
+	}
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimSuffix(fix, "\n") + "\n") {
+		b.WriteString(strings.Repeat(" ", spaces) + line)
+	}
 	return b.String()
 }
 
@@ -139,6 +149,7 @@ func drawUnread(w io.Writer, unread []doctor.Unread) {
 	}
 	fmt.Fprintln(w, "Could not look at:")
 	for _, u := range unread {
+		u = printableUnread(u)
 		fmt.Fprintf(w, "  %s: %s. Not checked: %s.\n", u.Resource, strings.TrimSuffix(u.Reason, "."), u.Consequence)
 	}
 }

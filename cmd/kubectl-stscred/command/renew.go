@@ -118,7 +118,7 @@ func (o *options) renew(ctx context.Context, names []string, f renewFlags) error
 		return nil
 	}
 	for _, failure := range r.failed {
-		fmt.Fprintln(o.ErrOut, "error:", failure)
+		fmt.Fprintln(o.ErrOut, "error:", printable(failure))
 	}
 	return &ExitError{Status: ExitFindings}
 }

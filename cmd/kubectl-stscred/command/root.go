@@ -72,12 +72,11 @@ func Run(ctx context.Context, arguments []string, environment Environment) int {
 		return ExitOK
 	}
 	status := ExitFindings
-	var exit *ExitError
-	if errors.As(err, &exit) {
-		status = exit.Status
+	if exit := (*ExitError)(nil); errors.As(err, &exit) {
+		status, err = exit.Status, exit.Err
 	}
-	if err.Error() != "" {
-		fmt.Fprintln(environment.ErrOut, "error:", describe(err))
+	if err != nil {
+		fmt.Fprintln(environment.ErrOut, "error:", printable(describe(err)))
 	}
 	return status
 }

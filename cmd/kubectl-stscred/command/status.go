@@ -146,17 +146,16 @@ func explainNotFound(err error, key client.ObjectKey) error {
 // drawChain returns the lines of status. Wide also lists what could not be read.
 func drawChain(chain doctor.Chain, c *v1alpha1.StsCredential, s style, wide bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", s.paint(bold, "StsCredential "+c.Namespace+"/"+c.Name+", role "+c.Spec.RoleARN))
+	fmt.Fprintf(&b, "%s\n", s.paint(bold, printableLine("StsCredential "+c.Namespace+"/"+c.Name+", role "+c.Spec.RoleARN)))
 	for _, link := range chain.Links {
 		mark := map[doctor.State]string{doctor.StateGood: s.good(), doctor.StateBad: s.bad(), doctor.StateUnknown: s.unknown()}[link.State]
 		if len(link.Findings) == 0 {
-			fmt.Fprintf(&b, "%s %-8s  %s\n", mark, link.Stage, link.Message)
+			fmt.Fprintf(&b, "%s %-8s  %s\n", mark, link.Stage, printableLine(link.Message))
 		}
 		for _, f := range link.Findings {
+			f = printableFinding(f)
 			fmt.Fprintf(&b, "%s %-8s  %s\n", mark, link.Stage, f.Message)
-			for line := range strings.Lines(strings.TrimSuffix(f.Fix, "\n") + "\n") {
-				b.WriteString(strings.Repeat(" ", 12) + line)
-			}
+			b.WriteString(indented(f.Fix, 12))
 		}
 	}
 	if len(chain.Unread) > 0 && !wide {
@@ -168,6 +167,7 @@ func drawChain(chain doctor.Chain, c *v1alpha1.StsCredential, s style, wide bool
 		return b.String()
 	}
 	for _, u := range chain.Unread {
+		u = printableUnread(u)
 		fmt.Fprintf(&b, "Not looked at: %s. %s\n  Not checked therefore: %s\n", u.Resource, u.Reason, u.Consequence)
 	}
 	return b.String()

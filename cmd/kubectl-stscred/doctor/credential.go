@@ -4,12 +4,14 @@
 package doctor
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -123,7 +125,14 @@ func findNotReconciled(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 	switch {
 	case selector != "" && !matches(selector, c.Labels):
 		cause = "The operator reconciles only StsCredentials with the labels " + selector + " (--selector)."
-		fix = []string{kubectl(c.Namespace, "label", "stscredential", c.Name, strings.ReplaceAll(selector, ",", " "), "--overwrite")}
+		fix = []string{comment("Set labels that match the selector.")}
+		if set, err := labels.ConvertSelectorToLabelsMap(selector); err == nil {
+			command := []string{"label", "stscredential", c.Name, "--overwrite"}
+			for _, name := range slices.Sorted(maps.Keys(set)) {
+				command = append(command, word(name+"="+set[name]))
+			}
+			fix = []string{kubectl(c.Namespace, command...)}
+		}
 	case namespaces != "" && !slices.Contains(strings.Split(namespaces, ","), c.Namespace):
 		cause = "The operator reconciles only the namespaces " + namespaces + " (--namespaces)."
 		fix = []string{"# Ask a cluster administrator to add the namespace (chart: namespaces)."}

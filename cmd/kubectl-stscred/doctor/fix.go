@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -52,6 +53,17 @@ func kubectl(namespace string, arguments ...string) string {
 // quoted returns a word of a shell, in single quotes.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
+// plainWord is a word that means the same to a shell with and without quotes.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@=-]*$`)
+
+// word returns a word of a shell, in quotes if it needs them. It is for text that users of the cluster choose.
+func word(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return quoted(text)
+}
+
 // object is a part of a patch.
 type object = map[string]any
 
@@ -77,7 +89,7 @@ func jsonPatch(namespace, resource, name string, operations ...operation) string
 	return kubectl(namespace, "patch", resource, name, "--type=json", "-p", quoted(compact(operations)))
 }
 
-// remove returns the command that removes a field of an StsCredential.
+// removeField returns the command that removes a field of an StsCredential.
 func removeField(namespace, name, path string) string {
 	return jsonPatch(namespace, "stscredential", name, operation{Op: "remove", Path: path})
 }
@@ -161,7 +173,7 @@ func (s *Snapshot) enable(value, component string) string {
 	if len(s.Operators) > 0 {
 		d := &s.Operators[0]
 		if release := d.Annotations["meta.helm.sh/release-name"]; release != "" {
-			return "helm upgrade " + release + " charts/sts-credential-operator -n " + d.Namespace + " --reset-then-reuse-values --set " + value
+			return "helm upgrade " + word(release) + " charts/sts-credential-operator -n " + d.Namespace + " --reset-then-reuse-values --set " + value
 		}
 	}
 	return comment("As a cluster administrator: set the chart's value " + value + ", or add the kustomize component " + component + ".")

@@ -287,15 +287,14 @@ func findLateRenewals(s *Snapshot) []Finding {
 func setFlag(d *appsv1.Deployment, name, value string) string {
 	index := slices.IndexFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == ManagerContainer })
 	arguments := d.Spec.Template.Spec.Containers[index].Args
-	op, path := "add", fmt.Sprintf("/spec/template/spec/containers/%d/args/-", index)
+	change := operation{Op: "add", Path: fmt.Sprintf("/spec/template/spec/containers/%d/args/-", index), Value: "--" + name + "=" + value}
 	for i, argument := range arguments {
 		if key, _, _ := strings.Cut(strings.TrimLeft(argument, "-"), "="); key == name {
-			op, path = "replace", fmt.Sprintf("/spec/template/spec/containers/%d/args/%d", index, i)
+			change.Op, change.Path = "replace", fmt.Sprintf("/spec/template/spec/containers/%d/args/%d", index, i)
 		}
 	}
-	encoded := fmt.Sprintf("%q", "--"+name+"="+value)
 	if len(arguments) == 0 {
-		path, encoded = strings.TrimSuffix(path, "/-"), "["+encoded+"]"
+		change.Path, change.Value = strings.TrimSuffix(change.Path, "/-"), []any{change.Value}
 	}
-	return onDeployment(d, "patch", fmt.Sprintf(`--type=json -p '[{"op":%q,"path":%q,"value":%s}]'`, op, path, encoded))
+	return onDeployment(d, "patch", "--type=json -p "+quoted(compact([]operation{change})))
 }

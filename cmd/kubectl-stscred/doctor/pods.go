@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/consumers"
@@ -114,7 +115,11 @@ func (s *Snapshot) podsIn(namespace string) (views []*podView) {
 		}
 		stripped, err := consumers.Strip(p)
 		if kept, ok := stripped.(*corev1.Pod); err == nil && ok {
-			views = append(views, &podView{consumers.PodOf(kept), p})
+			view := &podView{consumers.PodOf(kept), p}
+			if len(validation.IsDNS1123Subdomain(view.Workload.Name)) > 0 {
+				view.Workload = consumers.Workload{} // the API server accepts any text as the name of an owner
+			}
+			views = append(views, view)
 		}
 	}
 	return views

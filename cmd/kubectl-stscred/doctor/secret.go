@@ -82,7 +82,7 @@ func findTerminating(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 // Parts of the operator's messages about refused writes.
 var (
 	exceededQuota  = regexp.MustCompile(`exceeded quota: ([a-z0-9.-]+[a-z0-9])`)
-	denyingPolicy  = regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`)
+	denyingPolicy  = regexp.MustCompile(`ValidatingAdmissionPolicy '([a-z0-9.-]+)'`)
 	denyingWebhook = regexp.MustCompile(`admission webhook "([^"]+)"`)
 )
 

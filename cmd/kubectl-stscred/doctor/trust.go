@@ -130,7 +130,10 @@ func (w *Caller) learn(c *v1alpha1.StsCredential) {
 		}
 		return values[0]
 	}
-	w.Principal, w.ProviderARN = known(statement.Principal["RAM"]), known(statement.Principal["Federated"])
+	if principal := known(statement.Principal["RAM"]); IsPrincipal(principal) {
+		w.Principal = principal
+	}
+	w.ProviderARN = known(statement.Principal["Federated"])
 	w.Issuer = known([]string{statement.Condition["StringEquals"]["oidc:iss"]})
 }
 
