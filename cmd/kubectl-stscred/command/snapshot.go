@@ -39,7 +39,7 @@ func (s scope) String() string {
 
 // gatherer reads a Snapshot.
 type gatherer struct {
-	reader client.Reader
+	reader client.Client
 	scope  scope
 	*doctor.Snapshot
 }

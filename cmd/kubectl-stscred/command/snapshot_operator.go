@@ -4,16 +4,20 @@
 package command
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
 )
 
@@ -32,6 +36,7 @@ func (g gatherer) readOperators(ctx context.Context) {
 		}
 	}
 	g.unread("deployments of the operator", "whether the operator runs, and its settings", g.AllNamespaces, err)
+	g.Operators = slices.DeleteFunc(g.Operators, func(d appsv1.Deployment) bool { return !g.isOperator(ctx, &d) })
 	for i := range g.Operators {
 		g.readOperator(ctx, &g.Operators[i])
 	}
@@ -51,6 +56,32 @@ func (g gatherer) listOperators(ctx context.Context, namespace string) error {
 		}
 		return nil
 	}, client.InNamespace(namespace), operatorLabel)
+}
+
+// isOperator reports whether the ServiceAccount of a Deployment may watch grants, as only an operator's may. Users of a namespace
+// can create a Deployment that looks like an operator, and fixes would give it rights and AccessKeys. A user who may not ask for
+// the rights of others sees the operator of the usual namespace only.
+func (g gatherer) isOperator(ctx context.Context, d *appsv1.Deployment) bool {
+	account := cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   "system:serviceaccount:" + d.Namespace + ":" + account,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + d.Namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: "watch", Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "stsrolegrants",
+		},
+	}}
+	name := fmt.Sprintf("deployment %q in namespace %q", d.Name, d.Namespace)
+	switch err := g.reader.Create(ctx, review); {
+	case err == nil && review.Status.Allowed:
+		return true
+	case err == nil:
+		g.unread(name, "whether it is an operator", false, errors.New("its ServiceAccount may not watch StsRoleGrants, so that it is taken for no operator"))
+	case d.Namespace == usualNamespace:
+		return true
+	default:
+		g.unread("deployments of the operator", "whether "+name+" is an operator", g.AllNamespaces, err)
+	}
+	return false
 }
 
 // readOperator reads the pods, the Secrets and the lease of an operator.
