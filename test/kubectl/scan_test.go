@@ -310,13 +310,13 @@ func (e *environment) readers() []*appsv1.Deployment {
 
 // generated reads all files below a directory.
 func (e *environment) generated(directory string) map[string]string {
-	files := map[string]string{}
-	e.must(filepath.WalkDir(directory, func(path string, d fs.DirEntry, err error) error {
+	files, root := map[string]string{}, os.DirFS(directory)
+	e.must(fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		content, err := os.ReadFile(path)
-		files[path] = string(content)
+		content, err := fs.ReadFile(root, path)
+		files[filepath.Join(directory, path)] = string(content)
 		return err
 	}))
 	return files

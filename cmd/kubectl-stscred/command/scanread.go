@@ -178,8 +178,7 @@ func readPages(ctx context.Context, c *rest.RESTClient, r resource, namespace st
 			return err
 		}
 		next, err = readPage(body, r, s)
-		body.Close()
-		if err != nil || next == "" {
+		if err = errors.Join(err, body.Close()); err != nil || next == "" {
 			return err
 		}
 	}

@@ -30,31 +30,55 @@ func checkDirectory(directory string, force bool) error {
 	return nil
 }
 
-// writeFiles writes new files. It writes none if one of them exists.
+// writeFiles writes new files below a directory. It writes none if one of them exists.
 func (o *options) writeFiles(directory string, files map[string][]byte) error {
-	paths := slices.Sorted(maps.Keys(files))
-	for _, path := range paths {
-		if _, err := os.Lstat(filepath.Join(directory, filepath.FromSlash(path))); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("file %q exists in %q. Remove it, or name a new directory", path, directory)
-		}
-	}
-	for _, path := range paths {
-		if err := writeNew(filepath.Join(directory, filepath.FromSlash(path)), files[path]); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(o.ErrOut, "Wrote %d files to %s. Go on with %s.\n", len(files), directory, filepath.Join(directory, "README.md"))
-	return err
-}
-
-func writeNew(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(directory, 0o750); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
+	if err := errors.Join(writeNew(root, files), root.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.ErrOut, "Wrote %d files to %s. Go on with %s.\n", len(files), directory, filepath.Join(directory, "README.md"))
+	return err
+}
+
+// writeNew writes new files below a directory. If one of them fails, the others are removed.
+func writeNew(root *os.Root, files map[string][]byte) error {
+	paths := slices.Sorted(maps.Keys(files))
+	for _, name := range paths {
+		switch _, err := root.Lstat(filepath.FromSlash(name)); {
+		case err == nil:
+			return fmt.Errorf("file %q exists in %q. Remove it, or name a new directory", name, root.Name())
+		case !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("file %q cannot be written: %w. Name a new directory", name, err)
+		}
+	}
+	for i, name := range paths {
+		if err := writeFile(root, filepath.FromSlash(name), files[name]); err != nil {
+			for _, written := range paths[:i] {
+				err = errors.Join(err, root.Remove(filepath.FromSlash(written)))
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFile writes a new file, and leaves none if that fails.
+func writeFile(root *os.Root, name string, content []byte) error {
+	if err := root.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(content); err != nil {
+		return errors.Join(err, f.Close(), root.Remove(name))
+	}
+	return f.Close()
 }

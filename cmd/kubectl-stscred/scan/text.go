@@ -62,7 +62,7 @@ type result struct {
 // scanText finds the long-term AccessKeys in a text.
 func scanText(text string) result {
 	s := &textScan{nested: maxNested}
-	s.result.hits = s.text(text, 0)
+	s.hits = s.text(text, 0)
 	return s.result
 }
 
@@ -239,25 +239,30 @@ func encodedRuns(text string) func(yield func(span) bool) {
 				i++
 				continue
 			}
-			run := span{i, i}
-			for line := i; ; {
-				for run.end < len(text) && isBase64(text[run.end]) {
-					run.end++
-				}
-				next := run.end
-				for next < len(text) && (text[next] == '\r' || text[next] == '\n') {
-					next++
-				}
-				if length := run.end - line; next == run.end || next == len(text) || length < 60 || length%4 != 0 || !isBase64(text[next]) {
-					break
-				}
-				run.end, line = next, next
-			}
+			run := encodedRun(text, i)
 			if run.end-run.start >= minEncoded && !yield(run) {
 				return
 			}
 			i = run.end
 		}
+	}
+}
+
+// encodedRun returns the characters of base64 from start on, across the ends of full lines.
+func encodedRun(text string, start int) span {
+	run := span{start, start}
+	for line := start; ; {
+		for run.end < len(text) && isBase64(text[run.end]) {
+			run.end++
+		}
+		next := run.end
+		for next < len(text) && (text[next] == '\r' || text[next] == '\n') {
+			next++
+		}
+		if length := run.end - line; next == run.end || next == len(text) || length < 60 || length%4 != 0 || !isBase64(text[next]) {
+			return run
+		}
+		run.end, line = next, next
 	}
 }
 
