@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&r.version, "version", "dev", "Version of the plugin.")
 	flag.StringVar(&r.commit, "commit", "unknown", "Commit of the plugin.")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: plugin [FLAG...] [OS/ARCH,...]   all platforms of a release by default")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "usage: plugin [FLAG...] [OS/ARCH,...]   all platforms of a release by default")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -54,7 +54,7 @@ func (r *release) make(ctx context.Context, root string, chosen []string) error 
 	if r.license, err = os.ReadFile(filepath.Join(root, "LICENSE")); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.dist, 0o755); err != nil { //nolint:gosec // for everybody to read
+	if err := os.MkdirAll(r.dist, 0o750); err != nil {
 		return err
 	}
 	wanted, err := selected(chosen)
@@ -98,12 +98,11 @@ func (r *release) build(ctx context.Context, root string, p platform) ([]byte, e
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, p.program())
 	stamp := fmt.Sprintf("-s -w -X main.version=%s -X main.commit=%s", r.version, r.commit)
-	//nolint:gosec // the developer's own arguments
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", stamp, "-o", path, "./cmd/kubectl-stscred")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch)
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("build for %s: %w", p, err)
 	}
-	return os.ReadFile(path) //nolint:gosec // just written
+	return os.ReadFile(path)
 }

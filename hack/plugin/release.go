@@ -133,7 +133,7 @@ func (r *release) finish(manifest string) error {
 
 // fill fills the manifest for krew, a template of the form that krew-release-bot takes.
 func (r *release) fill(manifest string) ([]byte, error) {
-	source, err := os.ReadFile(manifest) //nolint:gosec // the repository's own
+	source, err := os.ReadFile(manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -164,5 +164,5 @@ func (r *release) fill(manifest string) ([]byte, error) {
 }
 
 func (r *release) write(name string, content []byte) error {
-	return os.WriteFile(filepath.Join(r.dist, name), content, 0o644) //nolint:gosec // for everybody to read
+	return os.WriteFile(filepath.Join(r.dist, name), content, 0o644)
 }

@@ -34,9 +34,9 @@ type callerCache struct {
 	// lastRefusal is the longest time for which a refused AccessKey is not tried again.
 	lastRefusal time.Duration
 	// called is called after each call to STS.
-	called  func(signer credentials.Credentials, caller sts.Caller, err error)
+	called   func(signer credentials.Credentials, caller sts.Caller, err error)
 	inFlight singleflight.Group
-	entries *perNamespace // accessKeyHash -> callerEntry
+	entries  *perNamespace // accessKeyHash -> callerEntry
 }
 
 type accessKeyHash [sha256.Size]byte

@@ -58,7 +58,7 @@ type Operator struct {
 	spend    func(account string)
 	timeout  time.Duration
 	clock    clock.PassiveClock
-	inFlight  singleflight.Group
+	inFlight singleflight.Group
 
 	callers *callerCache
 

@@ -38,14 +38,9 @@ func Credentials(s *corev1.Secret, c *v1alpha1.StsCredential) (credentials.Crede
 			written[key] = string(content)
 		}
 	}
-	found := values{}
-	for _, v := range append(readFormats(written), readTemplates(written, record, c.Spec.Secret)...) {
-		for field, value := range v {
-			if known, ok := found[field]; ok && known != value {
-				return credentials.Credentials{}, ErrEdited
-			}
-			found[field] = value
-		}
+	found, err := merge(append(readFormats(written), readTemplates(written, record, c.Spec.Secret)...))
+	if err != nil {
+		return credentials.Credentials{}, err
 	}
 	issued := credentials.Credentials{
 		AccessKeyID: found[fieldAccessKeyID], AccessKeySecret: found[fieldAccessKeySecret], SecurityToken: found[fieldSecurityToken],
@@ -60,6 +55,20 @@ func Credentials(s *corev1.Secret, c *v1alpha1.StsCredential) (credentials.Crede
 		return credentials.Credentials{}, ErrEdited
 	}
 	return issued, nil
+}
+
+// merge joins what keys contain. They must not contradict each other.
+func merge(parts []values) (values, error) {
+	merged := values{}
+	for _, part := range parts {
+		for field, value := range part {
+			if known, ok := merged[field]; ok && known != value {
+				return nil, ErrEdited
+			}
+			merged[field] = value
+		}
+	}
+	return merged, nil
 }
 
 // readFormats returns what the keys of each format contain, whether the spec still names the format or not.

@@ -180,7 +180,7 @@ func TestCompletion(t *testing.T) {
 		"formats":    {[]string{"list", "-o", ""}, []string{"table", "wide", "json", "yaml"}},
 		"commands":   {[]string{""}, []string{"list", "status", "renew"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(*testing.T) {
 			e.wantAll(e.run(e.plane.Kubeconfig(), append([]string{"__complete"}, test.arguments...)...).out, test.want...)
 		})
 	}

@@ -20,9 +20,6 @@ import (
 // completionTimeout limits how long a shell waits for suggestions.
 const completionTimeout = 3 * time.Second
 
-// completion suggests what can follow. It matches cobra's ValidArgsFunction and RegisterFlagCompletionFunc.
-type completion = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
-
 // completeName suggests the StsCredentials of the namespace for the first argument.
 func (o *options) completeName(c *cobra.Command, arguments []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(arguments) > 0 {

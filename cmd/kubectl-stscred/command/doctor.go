@@ -147,9 +147,9 @@ func drawUnread(w io.Writer, unread []doctor.Unread) {
 	if len(unread) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "Could not look at:")
+	_, _ = fmt.Fprintln(w, "Could not look at:")
 	for _, u := range unread {
 		u = printableUnread(u)
-		fmt.Fprintf(w, "  %s: %s. Not checked: %s.\n", u.Resource, strings.TrimSuffix(u.Reason, "."), u.Consequence)
+		_, _ = fmt.Fprintf(w, "  %s: %s. Not checked: %s.\n", u.Resource, strings.TrimSuffix(u.Reason, "."), u.Consequence)
 	}
 }

@@ -59,7 +59,7 @@ func (o *options) issued(ctx context.Context, name string) (*issuedCredentials, 
 	case errors.Is(err, secret.ErrNotWritten), errors.Is(err, secret.ErrEdited):
 		return nil, i.errorf("Secret %q cannot be used: %w", i.secretName, err)
 	case err != nil:
-		return nil, fmt.Errorf("Secret %q: %w", i.secretName, err)
+		return nil, fmt.Errorf("read Secret %q: %w", i.secretName, err)
 	}
 	return i, nil
 }

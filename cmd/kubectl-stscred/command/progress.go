@@ -56,7 +56,7 @@ func (p *progress) appear() {
 
 func (p *progress) paint() {
 	p.painted = p.o.Clock.Now()
-	fmt.Fprintf(p.o.ErrOut, "\r\x1b[K%s …", p.text)
+	_, _ = fmt.Fprintf(p.o.ErrOut, "\r\x1b[K%s …", p.text)
 }
 
 // update changes the text.
@@ -79,6 +79,6 @@ func (p *progress) stop() {
 	p.done = true
 	close(p.ended)
 	if !p.painted.IsZero() {
-		fmt.Fprint(p.o.ErrOut, "\r\x1b[K")
+		_, _ = fmt.Fprint(p.o.ErrOut, "\r\x1b[K")
 	}
 }

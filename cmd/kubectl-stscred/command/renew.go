@@ -118,7 +118,7 @@ func (o *options) renew(ctx context.Context, names []string, f renewFlags) error
 		return nil
 	}
 	for _, failure := range r.failed {
-		fmt.Fprintln(o.ErrOut, "error:", printable(failure))
+		_, _ = fmt.Fprintln(o.ErrOut, "error:", printable(failure))
 	}
 	return &ExitError{Status: ExitFindings}
 }
@@ -165,7 +165,7 @@ func (r *renewal) annotate(ctx context.Context, key types.NamespacedName) (*v1al
 func (r *renewal) report(ctx context.Context, requested []*v1alpha1.StsCredential, f renewFlags) {
 	if !f.wait {
 		for _, c := range requested {
-			fmt.Fprintf(r.Out, "%s: renewal requested\n", c.Name)
+			_, _ = fmt.Fprintf(r.Out, "%s: renewal requested\n", c.Name)
 		}
 		return
 	}
@@ -178,7 +178,7 @@ func (r *renewal) report(ctx context.Context, requested []*v1alpha1.StsCredentia
 			r.failed = append(r.failed, fmt.Sprintf("%s: %s", before.Name, describe(err)))
 			continue
 		}
-		fmt.Fprintf(r.Out, "%s %s: renewed, expires %s\n", r.style().good(), after.Name, until(after.Status.ExpiresAt, r.Clock.Now()))
+		_, _ = fmt.Fprintf(r.Out, "%s %s: renewed, expires %s\n", r.style().good(), after.Name, until(after.Status.ExpiresAt, r.Clock.Now()))
 	}
 }
 

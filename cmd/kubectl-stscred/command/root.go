@@ -65,7 +65,7 @@ type options struct {
 
 // Run runs the command that the arguments name, and returns the exit status.
 func Run(ctx context.Context, arguments []string, environment Environment) int {
-	root := New(environment)
+	root := New(environment) //nolint:contextcheck // a command takes the context from cobra
 	root.SetArgs(arguments)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -76,7 +76,7 @@ func Run(ctx context.Context, arguments []string, environment Environment) int {
 		status, err = exit.Status, exit.Err
 	}
 	if err != nil {
-		fmt.Fprintln(environment.ErrOut, "error:", printable(describe(err)))
+		_, _ = fmt.Fprintln(environment.ErrOut, "error:", printable(describe(err)))
 	}
 	return status
 }

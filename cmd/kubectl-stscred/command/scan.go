@@ -93,7 +93,7 @@ func (o *options) scan(ctx context.Context, f scanFlags) error {
 // printScan prints the findings as a table, and on the standard error what could not be read.
 func (o *options) printScan(w io.Writer, r scan.Report, wide bool) error {
 	for _, u := range r.Unread {
-		fmt.Fprintf(o.ErrOut, "%s %s: %s. Not checked: %s.\n", o.style().unknown(), u.Resource, u.Reason, u.Consequence)
+		_, _ = fmt.Fprintf(o.ErrOut, "%s %s: %s. Not checked: %s.\n", o.style().unknown(), u.Resource, u.Reason, u.Consequence)
 	}
 	if len(r.Findings) == 0 {
 		text := "No long-term AccessKey found."

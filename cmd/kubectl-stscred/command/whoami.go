@@ -120,7 +120,7 @@ func (o *options) whoami(ctx context.Context, name string, f whoamiFlags, output
 func printLines(w io.Writer, lines [][2]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, line := range lines {
-		fmt.Fprintf(t, "%s:\t%s\n", line[0], line[1])
+		_, _ = fmt.Fprintf(t, "%s:\t%s\n", line[0], line[1])
 	}
 	return t.Flush()
 }

@@ -85,16 +85,13 @@ func newLink(r Report, c *v1alpha1.StsCredential, stage, broken Stage, now time.
 			link.Findings = append(link.Findings, f)
 		}
 	}
-	checked := slices.ContainsFunc(r.Healthy, func(h Healthy) bool { return h.Stage == stage && h.Object == objectOf(c) })
-	ready := isReady(c, now)
 	failed := failure(c)
 	switch {
 	case len(link.Findings) > 0:
 		link.State = StateBad
 	case len(r.Findings) == 0 && failed != nil && stageOf(failed.Reason) == stage:
 		link.State, link.Message = StateBad, failed.Reason+": "+failed.Message
-	case ready && stage != StagePods, checked && broken == "" && (ready || stage != StageSTS && stage != StageSecret),
-		stage == StagePods && (checked || allPodsCurrent(c)):
+	case works(r, c, stage, broken, now):
 		link.State, link.Message = StateGood, seen(c, stage, now)
 	case broken != "":
 		link.State, link.Message = StateUnknown, fmt.Sprintf("not known before %q is repaired", broken)
@@ -102,6 +99,20 @@ func newLink(r Report, c *v1alpha1.StsCredential, stage, broken Stage, now time.
 		link.State, link.Message = StateUnknown, unseen(c, stage)
 	}
 	return link
+}
+
+// works reports whether a stage without findings is known to work, by its checks or by what the operator wrote to the status.
+func works(r Report, c *v1alpha1.StsCredential, stage, broken Stage, now time.Time) bool {
+	checked := slices.ContainsFunc(r.Healthy, func(h Healthy) bool { return h.Stage == stage && h.Object == objectOf(c) })
+	ready := isReady(c, now)
+	switch stage {
+	case StagePods:
+		return checked || allPodsCurrent(c)
+	case StageSTS, StageSecret:
+		return ready
+	default:
+		return ready || checked && broken == ""
+	}
 }
 
 // failure returns the condition that says what is wrong; nil if nothing is.
@@ -134,15 +145,9 @@ func stageOf(reason string) Stage {
 
 // concerns reports whether a finding is about an StsCredential, or about what it needs.
 func concerns(f Finding, c *v1alpha1.StsCredential) bool {
-	switch f.Stage {
-	case StageCluster:
-		return true
-	case StageIdentity:
-		if f.Object != objectOf(c) && c.Spec.Identity == nil {
-			return !isCredential(f.Object)
-		}
-	}
-	return f.Object == objectOf(c)
+	usesOperatorIdentity := c.Spec.Identity == nil
+	return f.Object == objectOf(c) || f.Stage == StageCluster ||
+		f.Stage == StageIdentity && usesOperatorIdentity && !isCredential(f.Object)
 }
 
 // isCredential reports whether a finding's object is an StsCredential.

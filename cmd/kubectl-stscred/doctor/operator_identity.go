@@ -18,13 +18,13 @@ import (
 // Variables of the operator's identity.
 const (
 	variableID       = "ALIBABA_CLOUD_ACCESS_KEY_ID"
-	variableSecret   = "ALIBABA_CLOUD_ACCESS_KEY_SECRET" //nolint:gosec // it is a name
-	variableToken    = "ALIBABA_CLOUD_SECURITY_TOKEN"
+	variableSecret   = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
+	variableToken    = "ALIBABA_CLOUD_SECURITY_TOKEN" //nolint:gosec // the name of a variable
 	variableNoECS    = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 	variableECS      = "ALIBABA_CLOUD_ECS_METADATA"
 	injectionLabel   = "pod-identity.alibabacloud.com/injection"
 	helmChartLabel   = "helm.sh/chart"
-	usualSecretName  = "sts-operator" //nolint:gosec // it is a name
+	usualSecretName  = "sts-operator"
 	temporaryPattern = "STS."
 )
 

@@ -93,7 +93,7 @@ func TestTroubleshootingPage(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range regexp.MustCompile("(?m)^\\| [^|]*\\|").FindAllString(page, -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| [^|]*\|`).FindAllString(page, -1) {
 		for _, m := range regexp.MustCompile("`([A-Z][A-Za-z.*]+)`").FindAllStringSubmatch(row, -1) {
 			if _, found := explain.Find(m[1]); !found {
 				t.Errorf("docs/troubleshooting.md has %s, which has no entry", m[1])
