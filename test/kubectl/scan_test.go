@@ -428,7 +428,7 @@ func wantKeys(e *environment, deployments []*appsv1.Deployment) {
 }
 
 // maxScanMemory is the bound of the resident memory of a scan.
-const maxScanMemory = 100 << 20
+const maxScanMemory = 80 << 20
 
 // peakMemory returns the most resident memory of a process, in bytes, until it ends. The rusage of the process would count the
 // memory of its parent too.

@@ -30,7 +30,7 @@ import (
 const scanPage = 100
 
 // scanMemory is the size in bytes at which the garbage collector works harder.
-const scanMemory = 56 << 20
+const scanMemory = 36 << 20
 
 // resource is a kind of objects that scan reads.
 type resource struct {

@@ -24,6 +24,7 @@ type value struct {
 // addWorkload makes the patch of a workload.
 func (g *generator) addWorkload(w workload) {
 	p := patch{object: w.object, containers: map[string][]any{}}
+	g.decoder.reset()
 	for i, c := range containersOf(&w.template.Spec) {
 		if c.field == "ephemeralContainers" {
 			g.byHand(w.object, "an ephemeral container cannot be changed. Replace the pod")
@@ -112,7 +113,7 @@ func (g *generator) replaceVariables(p *patch, c container) (env []any) {
 			ids = append(ids, v.Name)
 		case held.isSecret:
 			secrets = append(secrets, v.Name)
-		case v.Value != "" && len(scanText(v.Value).hits) > 0:
+		case v.Value != "" && len(scanText(v.Value, &g.decoder).hits) > 0:
 			g.byHand(p.object, "variable "+shown(v.Name)+" of container "+c.name+" holds an AccessKey in a text. Change the program to read it from variables of its own")
 		}
 	}
@@ -162,7 +163,7 @@ func (g *generator) replaceArguments(p *patch, c container, index int) (env []an
 		for i, text := range list.texts {
 			replaced, id := replaceKeys(text, sdk)
 			if replaced == text {
-				if len(scanText(text).hits) > 0 {
+				if len(scanText(text, &g.decoder).hits) > 0 {
 					g.byHand(p.object, fmt.Sprintf("%s %d of container %s holds an AccessKey in a document", list.field, i, c.name))
 				}
 				continue

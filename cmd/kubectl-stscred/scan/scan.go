@@ -90,6 +90,7 @@ type Scan struct {
 	credential map[Object]string   // what StsCredentials use Secrets for
 	affected   []workload
 	unread     []Unread
+	decoder    decoder // of the current object
 }
 
 // source is a Secret or ConfigMap with findings.
@@ -135,50 +136,56 @@ func (s *Scan) AddCredential(c *v1alpha1.StsCredential) {
 
 // AddSecret scans a Secret.
 func (s *Scan) AddSecret(o *corev1.Secret) {
-	data := make(map[string]string, len(o.Data))
-	for key, value := range o.Data {
-		data[key] = string(value)
-	}
-	s.addSource(Object{"Secret", o.Namespace, o.Name}, o, map[string]map[string]string{"data": data})
+	s.addSource(Object{"Secret", o.Namespace, o.Name}, o, dataOf("data", o.Data))
 }
 
 // AddConfigMap scans a ConfigMap.
 func (s *Scan) AddConfigMap(o *corev1.ConfigMap) {
-	binary := make(map[string]string, len(o.BinaryData))
-	for key, value := range o.BinaryData {
-		binary[key] = string(value)
+	s.addSource(Object{"ConfigMap", o.Namespace, o.Name}, o, append(dataOf("binaryData", o.BinaryData), dataOf("data", o.Data)...))
+}
+
+// datum is one key of a field of a Secret or ConfigMap. Its value is copied when it is scanned, so that one copy is in memory.
+type datum struct {
+	field, key string
+	value      func() string
+}
+
+// dataOf returns the data of a field, by key.
+func dataOf[T string | []byte](field string, values map[string]T) (data []datum) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		data = append(data, datum{field, key, func() string { return string(values[key]) }})
 	}
-	s.addSource(Object{"ConfigMap", o.Namespace, o.Name}, o, map[string]map[string]string{"data": o.Data, "binaryData": binary})
+	return data
 }
 
 func (s *Scan) selects(o metav1.Object) bool {
 	return s.Selector == nil || s.Selector.Matches(labels.Set(o.GetLabels()))
 }
 
-// addSource scans a Secret or ConfigMap, whose data are given by field and key.
-func (s *Scan) addSource(object Object, o metav1.Object, fields map[string]map[string]string) {
+// addSource scans a Secret or ConfigMap.
+func (s *Scan) addSource(object Object, o metav1.Object, data []datum) {
+	s.decoder.reset()
+	defer s.checkDecoded(object)
 	src := &source{keys: map[string]keyKind{}, ids: map[string]fingerprint{}, readers: map[string][]Reader{}}
 	first, secrets := len(s.findings), []string{}
-	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		for _, key := range slices.Sorted(maps.Keys(fields[field])) {
-			value := fields[field][key]
-			if isSecret(strings.TrimSpace(value)) {
-				src.keys[key] = keySecret
-				secrets = append(secrets, key)
-				continue
+	for _, d := range data {
+		value := d.value()
+		if isSecret(strings.TrimSpace(value)) {
+			src.keys[d.key] = keySecret
+			secrets = append(secrets, d.key)
+			continue
+		}
+		src.keys[d.key] = keyOther
+		if !s.selects(o) {
+			continue
+		}
+		for _, f := range s.scanField(object, d.field+"["+shown(d.key)+"]", value) {
+			f.key = d.key
+			src.keys[d.key] = keyDocument
+			if f.Path == "" {
+				src.keys[d.key], src.ids[d.key] = keyID, f.id
 			}
-			src.keys[key] = keyOther
-			if !s.selects(o) {
-				continue
-			}
-			for _, f := range s.scanField(object, field+"["+shown(key)+"]", value) {
-				f.key = key
-				src.keys[key] = keyDocument
-				if f.Path == "" {
-					src.keys[key], src.ids[key] = keyID, f.id
-				}
-				s.findings = append(s.findings, f)
-			}
+			s.findings = append(s.findings, f)
 		}
 	}
 	for i := first; i < len(s.findings); i++ {
@@ -222,7 +229,7 @@ func (s *Scan) addAnnotations(object Object, prefix string, annotations map[stri
 
 // scanField scans the text of one field.
 func (s *Scan) scanField(object Object, place, text string) (found []Finding) {
-	r := scanText(text)
+	r := scanText(text, &s.decoder)
 	for _, h := range r.hits {
 		found = append(found, Finding{
 			Object: object, Place: place, Path: h.path, LastFour: h.lastFour, HasSecret: h.hasSecret, Readers: []Reader{}, id: h.id,
@@ -231,13 +238,17 @@ func (s *Scan) scanField(object Object, place, text string) (found []Finding) {
 	if r.more {
 		found[len(found)-1].Note = fmt.Sprintf("only the first %d AccessKeys of the field are listed", maxHits)
 	}
-	if r.skipped {
+	return found
+}
+
+// checkDecoded records an object of which a part was not decoded.
+func (s *Scan) checkDecoded(object Object) {
+	if s.decoder.exceeded {
 		s.AddUnread(Unread{
-			Resource: object.String() + " in namespace " + object.Namespace + ", " + place, Reason: "it is too large when it is decoded",
-			Consequence: "AccessKeys in the rest of it are not found",
+			Resource: object.String() + " in namespace " + object.Namespace, Reason: fmt.Sprintf("it has more than %d MiB when it is decoded", maxDecoded>>20),
+			Consequence: "AccessKeys in the rest of its base64 and gzip",
 		})
 	}
-	return found
 }
 
 // Report returns the findings, by namespace, kind and name.
@@ -246,7 +257,7 @@ func (s *Scan) Report() Report {
 		TypeMeta: metav1.TypeMeta{APIVersion: "stscred.alibabacloud.com/v1", Kind: "ScanReport"},
 		Findings: append([]Finding{}, s.findings...), Unread: append([]Unread{}, s.unread...),
 	}
-	for object, src := range s.sources {
+	for _, src := range s.sources {
 		for _, i := range src.findings {
 			r.Findings[i].Readers = append(r.Findings[i].Readers, src.readers[s.findings[i].key]...)
 			slices.SortFunc(r.Findings[i].Readers, func(a, b Reader) int {
@@ -257,7 +268,6 @@ func (s *Scan) Report() Report {
 				r.Findings[i].Note = "identity of the operator"
 			}
 		}
-		_ = object
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return a.Object.compare(b.Object) })
 	return r

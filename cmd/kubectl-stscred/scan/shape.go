@@ -201,8 +201,8 @@ func hasSecret(text string) bool {
 	return found
 }
 
-// LastFour returns what may be shown of an AccessKey ID.
-func lastFour(id string) string { return id[len(id)-4:] }
+// lastFour returns what may be shown of an AccessKey ID. It is a copy, so that it does not keep the text in memory.
+func lastFour(id string) string { return strings.Clone(id[len(id)-4:]) }
 
 // maxShown bounds a name in a place, in bytes.
 const maxShown = 80

@@ -4,23 +4,18 @@
 package scan
 
 import (
-	"compress/gzip"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 )
 
-// The bounds of a scan of one text. The cost of a scan is linear in the length of the text plus maxNested.
+// The bounds of a scan of one text. The cost of a scan of an object is linear in its length plus maxDecoded.
 const (
 	// maxDepth is the number of encodings around an AccessKey: base64, gzip, JSON in a string.
 	maxDepth = 6
 	// maxHits is the number of AccessKeys that are reported of one text.
 	maxHits = 64
-	// maxNested is the number of bytes that are decoded of one text, in all depths together.
-	maxNested = 8 << 20
 	// minEncoded is the length of the shortest base64 that is decoded: that of an AccessKey ID.
 	minEncoded = 22
 	// besideLength is the number of bytes before and after an AccessKey ID in which its secret is looked for.
@@ -55,13 +50,11 @@ type result struct {
 	hits []hit
 	// more reports that there are more hits than maxHits.
 	more bool
-	// skipped reports that a part was not scanned, since it is larger than maxNested.
-	skipped bool
 }
 
-// scanText finds the long-term AccessKeys in a text.
-func scanText(text string) result {
-	s := &textScan{nested: maxNested}
+// scanText finds the long-term AccessKeys in a text of an object. What it decodes counts against the budget of the object.
+func scanText(text string, d *decoder) result {
+	s := &textScan{decoder: d}
 	s.hits = s.text(text, 0)
 	return s.result
 }
@@ -69,8 +62,9 @@ func scanText(text string) result {
 // textScan is the scan of one text.
 type textScan struct {
 	result
-	// found is the number of hits so far, nested the number of bytes that may still be decoded.
-	found, nested int
+	// found is the number of hits so far.
+	found   int
+	decoder *decoder
 }
 
 // text scans a text, which is what depth encodings hold.
@@ -87,16 +81,6 @@ func (s *textScan) text(text string, depth int) []hit {
 	return s.flat(text, depth)
 }
 
-// spend takes bytes from those that may be decoded.
-func (s *textScan) spend(n int) bool {
-	if n > s.nested {
-		s.skipped = true
-		return false
-	}
-	s.nested -= n
-	return true
-}
-
 // add counts a hit, and reports whether there may be more.
 func (s *textScan) add() bool {
 	if s.found++; s.found > maxHits {
@@ -107,15 +91,11 @@ func (s *textScan) add() bool {
 
 // gzip scans what gzip has compressed, as in the Secrets of Helm.
 func (s *textScan) gzip(text string, depth int) []hit {
-	r, err := gzip.NewReader(strings.NewReader(text))
-	if err != nil {
+	content, ok := s.decoder.gunzip(text)
+	if !ok {
 		return s.flat(text, depth)
 	}
-	var content strings.Builder
-	n, _ := io.Copy(&content, io.LimitReader(r, int64(s.nested))) // a broken end leaves what was before it
-	s.skipped = s.skipped || int(n) == s.nested
-	s.nested -= int(n)
-	return inside(s.text(content.String(), depth+1), "gzip")
+	return inside(s.text(content, depth+1), "gzip")
 }
 
 // inside puts a place before the paths of hits.
@@ -144,7 +124,7 @@ func (s *textScan) flat(text string, depth int) []hit {
 		if s.more {
 			break
 		}
-		content, ok := s.decode(run.of(text))
+		content, ok := s.decoder.base64(run.of(text))
 		if !ok {
 			continue
 		}
@@ -266,42 +246,6 @@ func encodedRun(text string, start int) span {
 	}
 }
 
-// decode decodes base64, if it holds text or gzip.
-func (s *textScan) decode(run string) (string, bool) {
-	if strings.ContainsAny(run, "\r\n") {
-		run = strings.NewReplacer("\r", "", "\n", "").Replace(run)
-	}
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(run, "-_") {
-		encoding = base64.RawURLEncoding
-	}
-	run = run[:len(run)-len(run)%4+[4]int{0, 0, 2, 3}[len(run)%4]]
-	if !isReadable(encoding, run) || !s.spend(encoding.DecodedLen(len(run))) {
-		return "", false
-	}
-	content, err := encoding.DecodeString(run)
-	return string(content), err == nil
-}
-
-// isReadable reports whether base64 holds text or gzip, by its start.
-func isReadable(encoding *base64.Encoding, run string) bool {
-	var head [96]byte
-	n, err := encoding.Decode(head[:], []byte(run[:min(len(run), 128)]))
-	if err != nil || n < minID {
-		return false
-	}
-	if head[0] == 0x1f && head[1] == 0x8b {
-		return true
-	}
-	control := 0
-	for _, c := range head[:n] {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f {
-			control++
-		}
-	}
-	return control == 0
-}
-
 // step is a step in a path of a JSON document: a name, or an index of a list.
 type step struct {
 	name   string
@@ -328,12 +272,12 @@ func (s *textScan) document(text string, depth int) (hits []hit) {
 		last := len(path) - 1
 		if last >= 0 && path[last].isName {
 			path[last].name, path[last].isName = value, false
-			if strings.Contains(value, idPrefix) && s.spend(len(value)) {
+			if strings.Contains(value, idPrefix) {
 				hits = append(hits, inside(s.text(value, depth+1), "a name in "+pathOf(path[:last]))...)
 			}
 			continue
 		}
-		if isString && len(value) >= minID && s.spend(len(value)) {
+		if isString && len(value) >= minID {
 			offset := int(d.InputOffset())
 			leaf := span{max(0, offset-len(value)-2), offset}
 			for _, h := range s.text(value, depth+1) {

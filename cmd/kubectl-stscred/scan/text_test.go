@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // An AccessKey that nobody has.
@@ -17,6 +20,9 @@ const (
 	testID     = "LTAI5tQ7vBm2XkR9cWz3Hd8p"
 	testSecret = "q8Zt3LmW6xVb1NcR7yKd0HsJf5GaPe"
 )
+
+// scanOne scans a text that is an object of its own.
+func scanOne(text string) result { return scanText(text, &decoder{left: maxDecoded}) }
 
 func encoded(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
@@ -50,7 +56,7 @@ func TestScanText(t *testing.T) {
 		{"percent-encoded", "x?id%3D" + testID, ""},
 		{"beside its secret", testID + "/" + testSecret, ""},
 	} {
-		r := scanText(tt.text)
+		r := scanOne(tt.text)
 		if len(r.hits) != 1 {
 			t.Errorf("%s: %d hits, want 1", tt.name, len(r.hits))
 			continue
@@ -68,7 +74,7 @@ func TestScanTextPassesOverWhatIsNoKey(t *testing.T) {
 		"LTAIYourAccessKeyIdHere1", strings.ToLower(testID), "STS." + testID, testID + "_", "_" + testID, "LTAI 5tQ7vBm2XkR9cWz3Hd8p",
 		"Zm9vYmFyMTIzNDU2Nzg5MGFi+" + testID + "/Zm9vYmFyMTIzNDU2Nzg5", testID[:20] + "==",
 	} {
-		if r := scanText(text); len(r.hits) > 0 {
+		if r := scanOne(text); len(r.hits) > 0 {
 			t.Errorf("%q: %d hits, want none", text, len(r.hits))
 		}
 	}
@@ -80,7 +86,7 @@ func TestSecretBeside(t *testing.T) {
 		`{"a":[{"id":"` + testID + `","secret":"` + testSecret + `"}]}`: true, encoded("id=" + testID + "\nsecret=" + testSecret): true,
 		testID + strings.Repeat(" ", 2*besideLength) + testSecret: false,
 	} {
-		if r := scanText(text); len(r.hits) != 1 || r.hits[0].hasSecret != want {
+		if r := scanOne(text); len(r.hits) != 1 || r.hits[0].hasSecret != want {
 			t.Errorf("%q: %+v, want a secret beside it: %t", text, r.hits, want)
 		}
 	}
@@ -88,18 +94,46 @@ func TestSecretBeside(t *testing.T) {
 
 func TestScanTextIsBounded(t *testing.T) {
 	bomb := compressed(strings.Repeat(" ", 40<<20))
-	if r := scanText(bomb); !r.skipped {
-		t.Error("40 MiB in gzip are not reported as skipped")
+	d := decoder{left: maxDecoded}
+	if scanText(bomb, &d); !d.exceeded {
+		t.Error("40 MiB in gzip are not reported as exceeding the bound")
 	}
-	if r := scanText(strings.Repeat(testID+"\n", 1000)); len(r.hits) != maxHits || !r.more {
+	if r := scanOne(strings.Repeat(testID+"\n", 1000)); len(r.hits) != maxHits || !r.more {
 		t.Errorf("%d hits, more: %t", len(r.hits), r.more)
 	}
 	for name, text := range map[string]string{
 		"nested lists": strings.Repeat("[", 1<<20), "prefixes": strings.Repeat("LTAI", 1<<18), "base64": strings.Repeat("TFRB", 1<<18),
 		"backslashes": strings.Repeat(`\`, 1<<20), "strings": "[" + strings.Repeat(`"LTAI","aaaaaaaaaaaaaaaaaaaaaa",`, 1<<15) + "1]",
 	} {
-		if r := scanText(text); len(r.hits) > 0 {
+		if r := scanOne(text); len(r.hits) > 0 {
 			t.Errorf("%s: %d hits", name, len(r.hits))
+		}
+	}
+}
+
+// All fields of an object share one bound, whatever the number of its fields.
+func TestScanOfObjectIsBounded(t *testing.T) {
+	bomb := []byte(compressed(strings.Repeat(" ", 8<<20)))
+	data := map[string][]byte{"a": []byte(compressed("id=" + testID)), "z": []byte(testID)}
+	for i := range 68 {
+		data[fmt.Sprintf("bomb-%02d", i)] = bomb
+	}
+	s := New()
+	s.AddSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bombs"}, Data: data})
+	s.AddSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "next"}, Data: map[string][]byte{"a": data["a"]}})
+	r := s.Report()
+	if len(r.Findings) != 3 || len(r.Unread) != 1 || r.Unread[0].Resource != "Secret/bombs in namespace shop" {
+		t.Errorf("%d findings, want those before, after and in the next Secret; unread: %+v", len(r.Findings), r.Unread)
+	}
+}
+
+// An object of the exact size of the bound is scanned as a whole.
+func TestScanUpToBound(t *testing.T) {
+	for size, exceeded := range map[int]bool{maxDecoded - 1: false, maxDecoded: false, maxDecoded + 1: true} {
+		d := decoder{left: maxDecoded}
+		text := compressed(strings.Repeat(" ", size-len(testID)) + testID)
+		if r := scanText(text, &d); d.exceeded != exceeded || len(r.hits) == 0 != exceeded {
+			t.Errorf("%d bytes: exceeded: %t, want %t, %d hits", size, d.exceeded, exceeded, len(r.hits))
 		}
 	}
 }
@@ -113,6 +147,19 @@ func TestShown(t *testing.T) {
 	}
 }
 
+// BenchmarkScanOfBombs scans a Secret whose keys decompress to more than the bound.
+func BenchmarkScanOfBombs(b *testing.B) {
+	bomb := []byte(compressed(strings.Repeat("LTAI ", 2<<20)))
+	data := map[string][]byte{}
+	for i := range 68 {
+		data[fmt.Sprint(i)] = bomb
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		New().AddSecret(&corev1.Secret{Data: data})
+	}
+}
+
 func FuzzScanText(f *testing.F) {
 	for _, seed := range []string{
 		testID, `{"a":["` + testID + `"]}`, encoded("x=" + testID), compressed(testID), "a: " + testID + "\nb: " + testSecret, `{"` + testID + `":1}`,
@@ -121,7 +168,7 @@ func FuzzScanText(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r := scanText(text)
+		r := scanOne(text)
 		if len(r.hits) > maxHits {
 			t.Errorf("%d hits", len(r.hits))
 		}
