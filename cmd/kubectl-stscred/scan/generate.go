@@ -5,6 +5,8 @@ package scan
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -66,8 +68,8 @@ func (s *Scan) Generate() map[string][]byte {
 	}
 	files := map[string][]byte{}
 	for _, c := range g.order {
-		files[c.namespace+"/stscredential-"+c.name+".yaml"] = c.manifest()
-		files["stsrolegrant-"+c.namespace+"-"+c.name+".yaml"] = c.grant()
+		files[c.path()] = c.manifest()
+		files[c.grantPath()] = c.grant()
 	}
 	for _, p := range g.patches {
 		maps.Copy(files, p.files())
@@ -88,10 +90,10 @@ func (g *generator) credentialFor(namespace string, id fingerprint, lastFour, ho
 		return c
 	}
 	holder = g.holderOf(namespace, id, holder)
-	holder = holder[:min(len(holder), 200)]
-	name := strings.TrimRight(holder, ".-") + "-sts"
+	holder = bounded(holder, maxObjectName-len("-sts-10000"))
+	name := holder + "-sts"
 	for n := 2; slices.ContainsFunc(g.order, func(c *credential) bool { return c.namespace == namespace && c.name == name }); n++ {
-		name = fmt.Sprintf("%s-sts-%d", strings.TrimRight(holder, ".-"), n)
+		name = fmt.Sprintf("%s-sts-%d", holder, n)
 	}
 	c := &credential{namespace: namespace, name: name, lastFour: lastFour, template: map[string]string{}}
 	g.credentials[key] = c
@@ -120,6 +122,41 @@ func (g *generator) lastFourOf(id fingerprint) string {
 	}
 	return ""
 }
+
+const (
+	// maxObjectName is the length of the longest name of an object
+	// (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names).
+	maxObjectName = 253
+	// maxFileName is the length of the longest file name of common file systems.
+	maxFileName = 255
+	// hashLength is the number of bytes of a hash in a shortened name.
+	hashLength = 8
+)
+
+// bounded returns a name that is shorter than a limit as it is. It shortens others to the limit, so that both are never the same,
+// and ends them with a hash. An x is before the hash, since a name must not have a hyphen after a dot.
+func bounded(name string, limit int) string {
+	if len(name) < limit {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	end := "x" + hex.EncodeToString(sum[:hashLength])
+	return name[:limit-len(end)] + end
+}
+
+// fileName returns the name of a file in the folder of its namespace.
+func fileName(namespace, base, extension string) string {
+	return namespace + "/" + bounded(base, maxFileName-len(extension)) + extension
+}
+
+func (c *credential) path() string { return fileName(c.namespace, "stscredential-"+c.name, ".yaml") }
+
+func (c *credential) grantPath() string {
+	return fileName(c.namespace, "stsrolegrant-"+c.name, ".yaml")
+}
+
+// grantName returns a name for the StsRoleGrant. It is unique in the cluster, since a namespace has no dot.
+func (c *credential) grantName() string { return bounded(c.namespace+"."+c.name, maxObjectName) }
 
 // manifest returns the StsCredential.
 func (c *credential) manifest() []byte {
@@ -152,7 +189,7 @@ func (c *credential) grant() []byte {
 		"# TODO: set the same role as in the StsCredential.\n"
 	return document(head, map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "StsRoleGrant",
-		"metadata": map[string]any{"name": c.namespace + "-" + c.name},
+		"metadata": map[string]any{"name": c.grantName()},
 		"spec":     map[string]any{"namespaces": map[string]any{"names": []string{c.namespace}}, "roleARNs": []string{todoRole}},
 	})
 }
@@ -193,7 +230,7 @@ func isMutable(kind string) bool { return kind != "Pod" && kind != "Job" }
 
 // path returns a file for the patch.
 func (p *patch) path(extension string) string {
-	return fmt.Sprintf("%s/patch-%s-%s.%s", p.object.Namespace, strings.ToLower(p.object.Kind), p.object.Name, extension)
+	return fileName(p.object.Namespace, "patch-"+strings.ToLower(p.object.Kind)+"-"+p.object.Name, extension)
 }
 
 // files returns a strategic merge patch, and a JSON patch for arguments.
@@ -213,14 +250,14 @@ func (p *patch) files() map[string][]byte {
 		}
 		head := "# Lets " + p.object.String() + " read the Secret of the operator.\n# The program must use the security token: " +
 			strings.Join(p.tokens, ", ") + ".\n"
-		files[p.path("yaml")] = document(head, value)
+		files[p.path(".yaml")] = document(head, value)
 	}
 	if len(p.operations) > 0 {
 		raw, err := json.MarshalIndent(p.operations, "", "  ")
 		if err != nil {
 			panic("scan: a patch of strings cannot be encoded: " + err.Error())
 		}
-		files[p.path("json")] = append(raw, '\n')
+		files[p.path(".json")] = append(raw, '\n')
 	}
 	return files
 }
@@ -237,11 +274,11 @@ func (g *generator) readme() []byte {
 	}
 	order := slices.SortedFunc(slices.Values(g.order), byName)
 	for _, c := range order {
-		fmt.Fprintf(&b, "   kubectl apply -f stsrolegrant-%s-%s.yaml\n", c.namespace, c.name)
+		fmt.Fprintf(&b, "   kubectl apply -f %s\n", c.grantPath())
 	}
 	b.WriteString("   ```\n\n4. Request the credentials, and wait for them.\n\n   ```sh\n")
 	for _, c := range order {
-		fmt.Fprintf(&b, "   kubectl apply -f %s/stscredential-%s.yaml\n", c.namespace, c.name)
+		fmt.Fprintf(&b, "   kubectl apply -f %s\n", c.path())
 		fmt.Fprintf(&b, "   kubectl -n %s wait stscredential/%s --for=condition=Ready --timeout=60s\n", c.namespace, c.name)
 	}
 	b.WriteString("   ```\n\n5. Make sure that each program uses the security token. Its variable or file is named in the patch.\n" +
@@ -252,10 +289,10 @@ func (g *generator) readme() []byte {
 		}
 		target := fmt.Sprintf("   kubectl -n %s patch %s %s", p.object.Namespace, strings.ToLower(p.object.Kind), p.object.Name)
 		if len(p.containers)+len(p.volumes) > 0 {
-			fmt.Fprintf(&b, "%s --patch-file %s\n", target, p.path("yaml"))
+			fmt.Fprintf(&b, "%s --patch-file %s\n", target, p.path(".yaml"))
 		}
 		if len(p.operations) > 0 {
-			fmt.Fprintf(&b, "%s --type json --patch-file %s\n", target, p.path("json"))
+			fmt.Fprintf(&b, "%s --type json --patch-file %s\n", target, p.path(".json"))
 		}
 	}
 	b.WriteString("   ```\n\n7. Disable the AccessKey in RAM. If nothing fails for some days, delete it in RAM, and from Secrets and ConfigMaps. Copies in annotations go when the changed manifests are applied.\n" +

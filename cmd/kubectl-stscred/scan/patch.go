@@ -48,7 +48,7 @@ func (g *generator) addWorkload(w workload) {
 		return
 	}
 	if !isMutable(p.object.Kind) {
-		g.byHand(w.object, "its pod template cannot be changed. Delete it, and create it again with the change in "+p.path("yaml"))
+		g.byHand(w.object, "its pod template cannot be changed. Delete it, and create it again with the change in "+p.path(".yaml"))
 	}
 	g.patches = append(g.patches, p)
 }
