@@ -21,6 +21,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -276,6 +277,26 @@ func TestScanMarksIdentities(t *testing.T) {
 	if r := e.admin("scan"); r.status != 1 || !strings.Contains(r.out, "identity of StsCredential "+e.namespace+"/orders") {
 		e.Error(r)
 	}
+}
+
+// Only a Deployment with the rights of the operator is marked as such.
+func TestScanMarksOperator(t *testing.T) {
+	e := newEnvironment(t)
+	e.create(&corev1.Secret{ObjectMeta: e.meta("key"), Data: map[string][]byte{"id": []byte(scanID(1)), "secret": []byte(scanSecret)}})
+	d := e.deployment("sts-credential-operator", podOf(corev1.Container{Name: "manager", EnvFrom: []corev1.EnvFromSource{{
+		SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "key"}},
+	}}}))
+	d.Labels = map[string]string{"app.kubernetes.io/name": "sts-credential-operator"}
+	e.create(d)
+	if r := e.admin("scan"); r.status != 1 || strings.Contains(r.out, "identity of the operator") {
+		e.Error(r)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: e.namespace}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: e.namespace, Name: "default"}},
+	}
+	e.create(binding)
+	e.eventually("the operator is marked", func() bool { return strings.Contains(e.admin("scan").out, "identity of the operator") })
 }
 
 // readers creates workloads that read an AccessKey in each way, and returns them.

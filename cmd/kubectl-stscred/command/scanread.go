@@ -57,7 +57,7 @@ var scanned = []resource{
 	{"/apis/sts.alibabacloud.com/v1alpha1", "stscredentials", "which Secrets StsCredentials use", decodeTo(func(s *scan.Scan, o *v1alpha1.StsCredential) { s.AddCredential(o) })},
 	{"/api/v1", "secrets", "AccessKeys in Secrets", decodeTo(func(s *scan.Scan, o *corev1.Secret) { s.AddSecret(o) })},
 	{"/api/v1", "configmaps", "AccessKeys in ConfigMaps", decodeTo(func(s *scan.Scan, o *corev1.ConfigMap) { s.AddConfigMap(o) })},
-	{"/apis/apps/v1", "deployments", "AccessKeys in Deployments, and those that read them", decodeTo(func(s *scan.Scan, o *appsv1.Deployment) { s.AddWorkload("Deployment", o, &o.Spec.Template) })},
+	{"/apis/apps/v1", "deployments", "AccessKeys in Deployments, and those that read them", decodeTo(addDeployment)},
 	{"/apis/apps/v1", "statefulsets", "AccessKeys in StatefulSets, and those that read them", decodeTo(func(s *scan.Scan, o *appsv1.StatefulSet) { s.AddWorkload("StatefulSet", o, &o.Spec.Template) })},
 	{"/apis/apps/v1", "daemonsets", "AccessKeys in DaemonSets, and those that read them", decodeTo(func(s *scan.Scan, o *appsv1.DaemonSet) { s.AddWorkload("DaemonSet", o, &o.Spec.Template) })},
 	{"/apis/apps/v1", "replicasets", "AccessKeys in ReplicaSets without owner, and those that read them", decodeTo(addReplicaSet)},
@@ -78,6 +78,13 @@ func ownedBy(o metav1.Object, kinds ...string) bool {
 		}
 	}
 	return false
+}
+
+func addDeployment(s *scan.Scan, o *appsv1.Deployment) {
+	if looksLikeOperator(o) {
+		s.AddOperatorCandidate(o.Namespace, o.Name, serviceAccountOf(o))
+	}
+	s.AddWorkload("Deployment", o, &o.Spec.Template)
 }
 
 func addReplicaSet(s *scan.Scan, o *appsv1.ReplicaSet) {
@@ -122,6 +129,10 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 	if err != nil {
 		return err
 	}
+	asker, err := o.client()
+	if err != nil {
+		return err
+	}
 	debug.SetMemoryLimit(scanMemory)
 	p := o.progress("Scanning")
 	defer p.stop()
@@ -144,6 +155,10 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 			return fmt.Errorf("read %s: %w", r.name, err)
 		}
 	}
+	s.ConfirmOperators(func(namespace, account string) bool {
+		allowed, err := mayWatchGrants(ctx, asker, namespace, account)
+		return allowed || err != nil && namespace == usualNamespace
+	})
 	return nil
 }
 

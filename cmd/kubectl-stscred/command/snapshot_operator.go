@@ -42,6 +42,34 @@ func (g gatherer) readOperators(ctx context.Context) {
 	}
 }
 
+// looksLikeOperator reports whether a Deployment has the label and the container of an operator.
+func looksLikeOperator(d *appsv1.Deployment) bool {
+	for name, value := range operatorLabel {
+		if d.Labels[name] != value {
+			return false
+		}
+	}
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, isManager)
+}
+
+// serviceAccountOf returns the ServiceAccount of the pods of a Deployment.
+func serviceAccountOf(d *appsv1.Deployment) string {
+	return cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default")
+}
+
+// mayWatchGrants asks the API server whether a ServiceAccount may watch grants, as only an operator's may.
+func mayWatchGrants(ctx context.Context, c client.Writer, namespace, account string) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   "system:serviceaccount:" + namespace + ":" + account,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: "watch", Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "stsrolegrants",
+		},
+	}}
+	err := c.Create(ctx, review)
+	return err == nil && review.Status.Allowed, err
+}
+
 func isManager(c corev1.Container) bool { return c.Name == doctor.ManagerContainer }
 
 func (g gatherer) listOperators(ctx context.Context, namespace string) error {
@@ -62,17 +90,9 @@ func (g gatherer) listOperators(ctx context.Context, namespace string) error {
 // can create a Deployment that looks like an operator, and fixes would give it rights and AccessKeys. A user who may not ask for
 // the rights of others sees the operator of the usual namespace only.
 func (g gatherer) isOperator(ctx context.Context, d *appsv1.Deployment) bool {
-	account := cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default")
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User:   "system:serviceaccount:" + d.Namespace + ":" + account,
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + d.Namespace, "system:authenticated"},
-		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: "watch", Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "stsrolegrants",
-		},
-	}}
 	name := fmt.Sprintf("deployment %q in namespace %q", d.Name, d.Namespace)
-	switch err := g.reader.Create(ctx, review); {
-	case err == nil && review.Status.Allowed:
+	switch allowed, err := mayWatchGrants(ctx, g.reader, d.Namespace, serviceAccountOf(d)); {
+	case allowed:
 		return true
 	case err == nil:
 		g.unread(name, "whether it is an operator", false, errors.New("its ServiceAccount may not watch StsRoleGrants, so that it is taken for no operator"))

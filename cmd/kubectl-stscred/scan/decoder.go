@@ -47,10 +47,18 @@ func (d *decoder) gunzip(text string) (string, bool) {
 		var more [1]byte
 		if n, _ := d.reader.Read(more[:]); n > 0 {
 			d.exceeded = true
-			return strings.TrimRightFunc(content.String(), func(r rune) bool { return r < 0x80 && isAlphanumeric(byte(r)) }), true // a token may be cut
+			return withoutLastToken(content.String()), true
 		}
 	}
 	return content.String(), true
+}
+
+// withoutLastToken removes letters and digits at the end of a text, which may have been cut.
+func withoutLastToken(text string) string {
+	for len(text) > 0 && isAlphanumeric(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 // base64 decodes base64, if it holds text or gzip.

@@ -60,7 +60,7 @@ type generator struct {
 func (s *Scan) Generate() map[string][]byte {
 	g := &generator{Scan: s, credentials: map[string]*credential{}}
 	for _, w := range s.affected {
-		if w.object.Kind == "Deployment" && strings.Contains(w.object.Name, operatorName) {
+		if s.operators[w.object] {
 			g.byHand(w.object, "it is the operator, whose identity this AccessKey is. Use a ServiceAccount of the cluster instead (RRSA)")
 			continue
 		}

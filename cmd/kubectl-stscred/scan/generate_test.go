@@ -78,3 +78,28 @@ func TestBounded(t *testing.T) {
 		}
 	}
 }
+
+// Only a confirmed operator keeps its AccessKey. Others that look like it are migrated as all workloads.
+func TestGenerateLeavesOperator(t *testing.T) {
+	s := New()
+	for i, namespace := range []string{"sts-system", "shop", "unlike"} {
+		readKey(s, namespace, "sts-credential-operator", testID[:20]+string(rune('a'+i))+"3Hd")
+		if namespace != "unlike" {
+			s.AddOperatorCandidate(namespace, "sts-credential-operator", "sts-credential-operator")
+		}
+	}
+	s.ConfirmOperators(func(namespace, serviceAccount string) bool {
+		return namespace != "shop" && serviceAccount == "sts-credential-operator"
+	})
+	for _, f := range s.Report().Findings {
+		if want := f.Object.Kind == "Secret" && f.Object.Namespace == "sts-system"; (f.Note == "identity of the operator") != want {
+			t.Errorf("%s in namespace %s has note %q", f.Object, f.Object.Namespace, f.Note)
+		}
+	}
+	files := s.Generate()
+	for namespace, want := range map[string]bool{"sts-system": false, "shop": true, "unlike": true} {
+		if _, found := files[namespace+"/patch-deployment-sts-credential-operator.yaml"]; found != want {
+			t.Errorf("namespace %s has a patch: %t, want %t", namespace, found, want)
+		}
+	}
+}

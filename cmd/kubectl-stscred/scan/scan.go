@@ -89,6 +89,8 @@ type Scan struct {
 	secretKeys map[Object][]string // keys of Secrets and ConfigMaps that hold an AccessKey secret
 	credential map[Object]string   // what StsCredentials use Secrets for
 	affected   []workload
+	candidates map[Object]string // ServiceAccounts of Deployments that look like an operator
+	operators  map[Object]bool
 	unread     []Unread
 	decoder    decoder // of the current object
 }
@@ -120,7 +122,10 @@ type workload struct {
 
 // New returns an empty Scan.
 func New() *Scan {
-	return &Scan{sources: map[Object]*source{}, secretKeys: map[Object][]string{}, credential: map[Object]string{}}
+	return &Scan{
+		sources: map[Object]*source{}, secretKeys: map[Object][]string{}, credential: map[Object]string{},
+		candidates: map[Object]string{}, operators: map[Object]bool{},
+	}
 }
 
 // AddUnread records what could not be read.
@@ -264,7 +269,7 @@ func (s *Scan) Report() Report {
 				return cmp.Or(a.Workload.compare(b.Workload), cmp.Compare(a.Container, b.Container), cmp.Compare(a.How, b.How), cmp.Compare(a.At, b.At))
 			})
 			r.Findings[i].Readers = slices.Compact(r.Findings[i].Readers)
-			if r.Findings[i].Note == "" && src.isOperator(r.Findings[i].Readers) {
+			if r.Findings[i].Note == "" && s.readByOperator(r.Findings[i].Readers) {
 				r.Findings[i].Note = "identity of the operator"
 			}
 		}
@@ -273,12 +278,22 @@ func (s *Scan) Report() Report {
 	return r
 }
 
-// operatorName is the name of the operator's Deployment, and a part of it in releases of other names.
-const operatorName = "sts-credential-operator"
+// AddOperatorCandidate records a Deployment that looks like the operator, with its ServiceAccount.
+func (s *Scan) AddOperatorCandidate(namespace, name, serviceAccount string) {
+	s.candidates[Object{"Deployment", namespace, name}] = serviceAccount
+}
 
-// isOperator reports whether the operator reads a source.
-func (*source) isOperator(readers []Reader) bool {
-	return slices.ContainsFunc(readers, func(r Reader) bool {
-		return r.Workload.Kind == "Deployment" && strings.Contains(r.Workload.Name, operatorName)
-	})
+// ConfirmOperators asks confirm about each candidate that holds or reads AccessKeys, since users of a namespace can create a
+// Deployment that looks like the operator. Call it after all workloads are added.
+func (s *Scan) ConfirmOperators(confirm func(namespace, serviceAccount string) bool) {
+	for _, w := range s.affected {
+		if account, found := s.candidates[w.object]; found && confirm(w.object.Namespace, account) {
+			s.operators[w.object] = true
+		}
+	}
+}
+
+// readByOperator reports whether an operator is among readers.
+func (s *Scan) readByOperator(readers []Reader) bool {
+	return slices.ContainsFunc(readers, func(r Reader) bool { return s.operators[r.Workload] })
 }
