@@ -32,6 +32,9 @@ const scanPage = 100
 // scanMemory is the size in bytes at which the garbage collector works harder.
 const scanMemory = 36 << 20
 
+// scanGarbage is the share of garbage in memory at which it is collected, in percent of what is in use.
+const scanGarbage = 40
+
 // resource is a kind of objects that scan reads.
 type resource struct {
 	prefix, name string
@@ -134,6 +137,7 @@ func (o *options) read(ctx context.Context, s *scan.Scan, namespace string) erro
 		return err
 	}
 	debug.SetMemoryLimit(scanMemory)
+	debug.SetGCPercent(scanGarbage)
 	p := o.progress("Scanning")
 	defer p.stop()
 	for _, r := range scanned {
