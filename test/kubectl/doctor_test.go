@@ -85,7 +85,7 @@ func (e *environment) installed() {
 	e.Helper()
 	e.shell(`kubectl -n sts-system delete deployment sts-credential-operator --ignore-not-found
 kubectl -n sts-system delete secret sts-operator --ignore-not-found
-kubectl apply --server-side --force-conflicts -k config/default
+kubectl apply --server-side --force-conflicts -k ` + e.overlay() + `
 kubectl -n sts-system create secret generic sts-operator --from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="$ALIBABA_CLOUD_ACCESS_KEY_ID" \
   --from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="$ALIBABA_CLOUD_ACCESS_KEY_SECRET"`)
 	e.lease(time.Now())
@@ -158,9 +158,7 @@ func TestDoctorRepairsTheCluster(t *testing.T) {
 		repaired := t.Run(tt.name, func(t *testing.T) {
 			e := &environment{T: t, cluster: shared, namespace: e.namespace}
 			tt.given(e)
-			e.wantOnly(tt.want)
-			found, _ := e.doctor("-A")
-			e.shell(found.Findings[0].Fix)
+			e.shell(e.wantOnly(tt.want, "-A"))
 			if tt.repair != nil {
 				tt.repair(e)
 			}
@@ -172,15 +170,15 @@ func TestDoctorRepairsTheCluster(t *testing.T) {
 	}
 }
 
-// wantOnly waits until doctor finds one thing, and nothing else.
-func (e *environment) wantOnly(check string) {
+// wantOnly waits until doctor finds one thing, and nothing else, and returns its fix.
+func (e *environment) wantOnly(check string, arguments ...string) (fix string) {
 	e.Helper()
 	var got result
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		e.ready()
 		var r report
-		if r, got = e.doctor("-A"); got.status == 1 && len(r.Findings) == 1 && r.Findings[0].Check == check {
-			return
+		if r, got = e.doctor(arguments...); got.status == 1 && len(r.Findings) == 1 && r.Findings[0].Check == check {
+			return r.Findings[0].Fix
 		}
 		if time.Now().After(deadline) {
 			e.Fatalf("doctor finds not only %s: %s", check, got)

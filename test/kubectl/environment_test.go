@@ -88,6 +88,34 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
+// overlay is the folder of the kustomization that installs the operator with restarts of workloads.
+func (c *cluster) overlay() string { return filepath.Join(c.dir, "overlay") }
+
+func (c *cluster) writeOverlay(root string) error {
+	real, err := filepath.EvalSymlinks(c.dir)
+	if err != nil {
+		return err
+	}
+	config, err := filepath.Rel(filepath.Join(real, "overlay"), filepath.Join(root, "config"))
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(c.overlay(), 0o700); err != nil {
+		return err
+	}
+	document := fmt.Sprintf("resources: [%s/default]\ncomponents: [%s/components/rollouts]\n", config, config)
+	return os.WriteFile(filepath.Join(c.overlay(), "kustomization.yaml"), []byte(document), 0o600)
+}
+
+// trustOf is the trust policy that lets RAM users assume a role.
+func trustOf(users ...string) []stsemulator.Statement {
+	var principals []string
+	for _, user := range users {
+		principals = append(principals, "acs:ram::"+account+":user/"+user)
+	}
+	return []stsemulator.Statement{{RAM: principals}}
+}
+
 // install builds the programs, installs the operator, and runs it until stop is called.
 func (c *cluster) install(ctx context.Context, endpoint string) (stop func(), err error) {
 	root, err := controlplane.RepositoryRoot()
@@ -95,11 +123,14 @@ func (c *cluster) install(ctx context.Context, endpoint string) (stop func(), er
 		return nil, err
 	}
 	manager := filepath.Join(c.dir, "manager")
+	if err := c.writeOverlay(root); err != nil {
+		return nil, err
+	}
 	kubectl := filepath.Join(c.plane.Assets(), "kubectl")
 	for _, words := range [][]string{
 		{"go", "build", "-o", c.plugin, "./cmd/kubectl-stscred"},
 		{"go", "build", "-o", manager, "./cmd/manager"},
-		{kubectl, "--kubeconfig", c.plane.Kubeconfig(), "apply", "-k", "config/default"},
+		{kubectl, "--kubeconfig", c.plane.Kubeconfig(), "apply", "-k", c.overlay()},
 		{kubectl, "--kubeconfig", c.plane.Kubeconfig(), "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"},
 	} {
 		step := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -117,9 +148,8 @@ func (c *cluster) install(ctx context.Context, endpoint string) (stop func(), er
 		return nil, err
 	}
 	key := c.emulator.AddUser(account, "sts-operator")
-	trust := []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":user/sts-operator"}}}
-	c.emulator.AddRole(stsemulator.Role{ARN: role, MaxSessionDuration: 12 * time.Hour, Trust: trust})
-	process := exec.Command(manager, "--sts-endpoint="+endpoint, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0")
+	c.emulator.AddRole(stsemulator.Role{ARN: role, MaxSessionDuration: 12 * time.Hour, Trust: trustOf("sts-operator")})
+	process := exec.Command(manager, "--sts-endpoint="+endpoint, "--rollouts", "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0")
 	process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "ALIBABA_CLOUD_ACCESS_KEY_ID="+key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+key.Secret)
 	if err := process.Start(); err != nil {
 		return nil, err

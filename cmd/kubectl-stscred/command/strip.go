@@ -78,14 +78,18 @@ func maskSecret(s *corev1.Secret) *corev1.Secret {
 // maxMasked is the longest value of which the length is kept.
 const maxMasked = 256
 
-// mask replaces the letters and digits of a value by x, except for the prefix that tells what an AccessKey ID is. White space stays.
+// mask replaces the letters and digits of a value by x and other characters by *, except for the prefix that tells what an
+// AccessKey ID is. White space stays.
 func mask(value []byte) []byte {
 	value = value[:min(len(value), maxMasked)]
 	masked := bytes.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
+		switch {
+		case unicode.IsSpace(r):
 			return r
+		case unicode.IsLetter(r), unicode.IsDigit(r):
+			return 'x'
 		}
-		return 'x'
+		return '*'
 	}, value)
 	for _, prefix := range []string{"LTAI", "STS."} {
 		if bytes.HasPrefix(value, []byte(prefix)) {

@@ -11,6 +11,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // A fix is a shell script. Lines with '#' are for decisions of the user.
@@ -62,6 +64,11 @@ func word(text string) string {
 		return text
 	}
 	return quoted(text)
+}
+
+// retryNow returns the command that lets the operator try again at once, after a change that it does not see by itself.
+func retryNow(c *v1alpha1.StsCredential) string {
+	return "kubectl stscred -n " + c.Namespace + " renew " + c.Name
 }
 
 // object is a part of a patch.

@@ -38,7 +38,7 @@ func findAccessKey(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 		return []Finding{{
 			Object:  objectOf(c),
 			Message: because(s, c, fmt.Sprintf("Secret %s with the AccessKey of the identity does not exist.", key.SecretName)),
-			Fix:     script(comment("Set both variables to the AccessKey of a RAM user first."), create),
+			Fix:     script(comment("Set both variables to the AccessKey of a RAM user first."), create, retryNow(c)),
 		}}
 	}
 	wrong := wrongKey(secret, key)
@@ -53,7 +53,8 @@ func findAccessKey(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 		return []Finding{f}
 	}
 	f.Fix = script(comment("Set both variables to the AccessKey of a RAM user first."),
-		create+" --dry-run=client -o yaml | "+kubectl(c.Namespace, "patch", "secret", key.SecretName, "--patch-file=/dev/stdin"))
+		create+" --dry-run=client -o yaml | "+kubectl(c.Namespace, "patch", "secret", key.SecretName, "--patch-file=/dev/stdin"),
+		retryNow(c))
 	return []Finding{f}
 }
 
@@ -119,7 +120,7 @@ func (s *Snapshot) identityFix(c *v1alpha1.StsCredential, message string) string
 	account := c.Spec.Identity.ServiceAccount
 	switch {
 	case account == nil:
-		return script(comment("Correct what the message names."), kubectl(c.Namespace, "get", "secret", c.Spec.Identity.AccessKey.SecretName))
+		return script(comment("Correct what the message names. If the AccessKey is right by now, let the operator try again:"), retryNow(c))
 	case strings.Contains(message, "the ServiceAccount does not exist"):
 		return kubectl(c.Namespace, "create", "serviceaccount", account.Name)
 	case strings.Contains(message, "may not request its tokens"):
@@ -138,18 +139,18 @@ func (s *Snapshot) tokenRole(namespace, account string) string {
 	operatorNamespace, operator := s.operatorAccount()
 	return apply(fmt.Sprintf(`apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {name: sts-token-%[2]s, namespace: %[1]s}
+metadata: {name: "sts-token-%[2]s", namespace: "%[1]s"}
 rules:
   - apiGroups: [""]
     resources: [serviceaccounts/token]
-    resourceNames: [%[2]s]
+    resourceNames: ["%[2]s"]
     verbs: [create]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {name: sts-token-%[2]s, namespace: %[1]s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: sts-token-%[2]s}
+metadata: {name: "sts-token-%[2]s", namespace: "%[1]s"}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: "sts-token-%[2]s"}
 subjects:
-  - {kind: ServiceAccount, name: %[4]s, namespace: %[3]s}
+  - {kind: ServiceAccount, name: "%[4]s", namespace: "%[3]s"}
 `, namespace, account, operatorNamespace, operator))
 }

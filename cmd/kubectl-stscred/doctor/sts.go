@@ -97,30 +97,35 @@ func durationFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
 }
 
 func missingRoleFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
+	policy := TrustPolicyFor(c, CallerOf(s, c))
 	return script(
-		comment("If the name is wrong, correct spec.roleARN. Otherwise create the role with the trust policy that it needs:"),
-		"aliyun ram CreateRole --RoleName "+c.RoleName()+" --AssumeRolePolicyDocument "+quoted(compact(TrustPolicyFor(c, CallerOf(s, c)))))
+		comment("If the name is wrong, correct spec.roleARN. Otherwise create the role with the trust policy that it needs."+unknownCaller(policy)),
+		"aliyun ram CreateRole --RoleName "+c.RoleName()+" --AssumeRolePolicyDocument "+quoted(compact(policy)))
 }
 
 // noPermissionFix orders the causes by what the other StsCredentials show.
 func noPermissionFix(s *Snapshot, c *v1alpha1.StsCredential, message string) string {
 	who := CallerOf(s, c)
-	trust := "aliyun ram UpdateRole --RoleName " + c.RoleName() + " --NewAssumeRolePolicyDocument " + quoted(compact(TrustPolicyFor(c, who)))
-	attach := "aliyun ram AttachPolicyToUser --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess --UserName <user name>"
+	policy := TrustPolicyFor(c, who)
+	trust := "aliyun ram UpdateRole --RoleName " + c.RoleName() + " --NewAssumeRolePolicyDocument " + quoted(compact(policy))
+	attachCause := "the caller may not call sts:AssumeRole."
+	attach := "aliyun ram AttachPolicyToUser --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess --UserName "
 	if _, role, ok := strings.Cut(who.Principal, ":role/"); ok {
 		attach = "aliyun ram AttachPolicyToRole --PolicyType System --PolicyName AliyunSTSAssumeRoleAccess --RoleName " + role
 	} else if _, user, ok := strings.Cut(who.Principal, ":user/"); ok {
-		attach = strings.Replace(attach, "<user name>", user, 1)
+		attach += user
+	} else {
+		attachCause += " Set USER_NAME to the name of the RAM user that calls STS."
+		attach += `"$USER_NAME"`
 	}
 	rootCause := "the caller is the main account's own AccessKey, which cannot assume roles. Use the AccessKey of a RAM user."
 	if strings.Contains(message, "main account's own AccessKey cannot assume roles") {
 		return script(comment("Cause: "+rootCause), "kubectl stscred explain NoPermission")
 	}
-	trustCause := "the trust policy of the role does not name the caller. This replaces the whole policy: keep the statements that others need."
+	trustCause := "the trust policy of the role does not name the caller. This replaces the whole policy: keep the statements that others need." + unknownCaller(policy)
 	if c.Spec.ExternalID == "" {
 		trustCause += " If the policy requires an external ID, set spec.externalID instead."
 	}
-	attachCause := "the caller may not call sts:AssumeRole."
 	if s.callerWorks(c) {
 		return script(comment("Cause 1, since the same caller assumes another role: "+trustCause), trust,
 			comment("Cause 2: "+attachCause+" A custom policy may name single roles."), commented(attach))
@@ -164,7 +169,7 @@ func accessKeyFix(s *Snapshot, c *v1alpha1.StsCredential, message string) string
 	lines = append(lines, comment("Set both variables to a valid AccessKey of a RAM user first."),
 		kubectl(c.Namespace, "create", "secret", "generic", key.SecretName, `--from-literal=`+key.IDKey()+`="$ACCESS_KEY_ID"`,
 			`--from-literal=`+key.SecretKey()+`="$ACCESS_KEY_SECRET"`)+" --dry-run=client -o yaml | "+
-			kubectl(c.Namespace, "patch", "secret", key.SecretName, "--patch-file=/dev/stdin"))
+			kubectl(c.Namespace, "patch", "secret", key.SecretName, "--patch-file=/dev/stdin"), retryNow(c))
 	return script(lines...)
 }
 

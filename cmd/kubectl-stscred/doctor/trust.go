@@ -75,6 +75,14 @@ func serviceAccountOf(c *v1alpha1.StsCredential) string {
 // ramPrincipal is a caller as a trust policy names it.
 var ramPrincipal = regexp.MustCompile(`^acs:ram::[0-9]{1,32}:(?:user|role)/[A-Za-z0-9._@-]{1,128}$`)
 
+// unknownCaller returns a sentence for a comment if a policy has placeholders; else nothing.
+func unknownCaller(policy TrustPolicy) string {
+	if !strings.Contains(compact(policy), "<") {
+		return ""
+	}
+	return " Write who calls STS instead of the text in angle brackets: the operator logs its own ARN at its start."
+}
+
 // IsPrincipal reports whether an ARN is one of a RAM user or role.
 func IsPrincipal(arn string) bool { return ramPrincipal.MatchString(arn) }
 
