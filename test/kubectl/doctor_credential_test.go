@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,46 +114,81 @@ func fromSecretAll() (env []corev1.EnvVar) {
 	return env
 }
 
-// workload creates a Deployment, and waits for its pod.
-func (s *setup) workload(template corev1.PodTemplateSpec) *appsv1.Deployment {
+// workload creates a Deployment with one pod that runs. A new pod replaces it when the template changes.
+func (s *setup) workload(template corev1.PodTemplateSpec) {
 	s.Helper()
 	d := s.deployment("web", template)
 	d.Spec.Replicas = ptr.To[int32](1)
 	s.create(d)
-	s.eventually("a pod of web", func() bool { return len(s.pods()) == 1 })
-	return d
-}
-
-// pods are the pods of the namespace that are not being deleted.
-func (s *setup) pods() []corev1.Pod {
-	s.Helper()
-	var list corev1.PodList
-	s.must(s.api.List(s.Context(), &list, client.InNamespace(s.namespace)))
-	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
-}
-
-// runs says in the status of the pods that their containers run, as a kubelet would.
-func (s *setup) runs() {
-	s.Helper()
-	for _, p := range s.pods() {
-		now := metav1.Now()
-		p.Status.Phase, p.Status.StartTime = corev1.PodRunning, &now
-		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-		for _, c := range p.Spec.Containers {
-			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
-				Name: c.Name, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
-			})
+	go func() {
+		for ; s.Context().Err() == nil; time.Sleep(100 * time.Millisecond) {
+			_ = s.roll(client.ObjectKeyFromObject(d)) // tried again
 		}
-		s.must(s.api.Status().Update(s.Context(), &p))
-	}
+	}()
+	s.eventually("web runs", func() bool {
+		s.must(s.api.Get(s.Context(), client.ObjectKeyFromObject(d), d))
+		return d.Status.AvailableReplicas == 1
+	})
 }
 
-// admits waits until the API server accepts or refuses a new object, without creating it.
-func (s *setup) admits(what string, o client.Object, done func(error) bool) {
+// roll does for a Deployment what the controllers and kubelets of a cluster do.
+func (s *setup) roll(name client.ObjectKey) error {
+	d := &appsv1.Deployment{}
+	if err := s.api.Get(s.Context(), name, d); err != nil || d.Spec.Paused || d.DeletionTimestamp != nil {
+		return err
+	}
+	template, err := json.Marshal(d.Spec.Template)
+	if err != nil {
+		return err
+	}
+	digest := fnv.New32a()
+	_, _ = digest.Write(template)
+	hash := strconv.Itoa(int(digest.Sum32()))
+	owned := metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-" + hash, Labels: maps.Clone(d.Spec.Template.Labels), Annotations: d.Spec.Template.Annotations}
+	owned.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
+	replicaSet := &appsv1.ReplicaSet{ObjectMeta: owned, Spec: appsv1.ReplicaSetSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: owned.Labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: owned.Labels}, Spec: d.Spec.Template.Spec},
+	}}
+	replicaSet.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))}
+	if err := s.api.Create(s.Context(), replicaSet); apierrors.IsAlreadyExists(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := s.api.DeleteAllOf(s.Context(), &corev1.Pod{}, client.InNamespace(d.Namespace), client.GracePeriodSeconds(0)); err != nil {
+		return err
+	}
+	pod := &corev1.Pod{ObjectMeta: owned, Spec: d.Spec.Template.Spec}
+	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(replicaSet, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}
+	if err := s.api.Create(s.Context(), pod); err != nil {
+		return err
+	}
+	if err := s.runs(pod); err != nil {
+		return err
+	}
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+	return s.api.Status().Update(s.Context(), d)
+}
+
+// runs says in the status of a pod that its containers run.
+func (s *setup) runs(p *corev1.Pod) error {
+	now := metav1.Now()
+	p.Status.Phase, p.Status.StartTime = corev1.PodRunning, &now
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	for _, c := range p.Spec.Containers {
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		})
+	}
+	return s.api.Status().Update(s.Context(), p)
+}
+
+// refuses waits until the API server refuses new Secrets with a message.
+func (s *setup) refuses(message string) {
 	s.Helper()
-	s.eventually(what, func() bool {
-		fresh, _ := o.DeepCopyObject().(client.Object)
-		return done(s.api.Create(s.Context(), fresh, client.DryRunAll))
+	s.eventually("Secrets are refused", func() bool {
+		err := s.api.Create(s.Context(), &corev1.Secret{ObjectMeta: s.meta("x")}, client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), message)
 	})
 }
 
@@ -332,7 +370,7 @@ var brokenCredentials = []struct {
 	}, want: "secret-write-failed"},
 	{name: "quota", given: func(s *setup) {
 		s.create(&corev1.ResourceQuota{ObjectMeta: s.meta("few"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")}}})
-		s.admits("the quota is exceeded", &corev1.Secret{ObjectMeta: s.meta("x")}, func(err error) bool { return err != nil && strings.Contains(err.Error(), "exceeded quota") })
+		s.refuses("exceeded quota")
 		s.granted()
 		s.asks()
 	}, want: "secret-write-failed", after: renewed},
@@ -348,7 +386,6 @@ var brokenCredentials = []struct {
 	{name: "pods-with-superseded-credentials", given: func(s *setup) {
 		s.issued()
 		s.workload(podOf(corev1.Container{Name: "main", Env: fromSecretAll()}))
-		s.runs()
 		time.Sleep(1100 * time.Millisecond) // times of Kubernetes have seconds
 		renewed(s)
 	}, want: "pods-outlive-credentials"},
@@ -394,9 +431,8 @@ var brokenCredentials = []struct {
 	}, want: "rollout-blocked"},
 	{name: "paused-target", given: func(s *setup) {
 		s.issued(restarts)
-		d := s.workload(podOf(corev1.Container{Name: "main", Env: fromSecretAll()}))
-		s.runs()
-		s.shell("kubectl -n " + s.namespace + " rollout pause deployment/" + d.Name)
+		s.workload(podOf(corev1.Container{Name: "main", Env: fromSecretAll()}))
+		s.shell("kubectl -n " + s.namespace + " rollout pause deployment/web")
 		time.Sleep(1100 * time.Millisecond) // times of Kubernetes have seconds
 		renewed(s)
 	}, want: "rollout-blocked"},
@@ -416,7 +452,7 @@ func (s *setup) denySecrets() {
 		PolicyName: s.namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 		MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}}},
 	}})
-	s.admits("Secrets are refused", &corev1.Secret{ObjectMeta: s.meta("x")}, func(err error) bool { return err != nil && strings.Contains(err.Error(), "use a vault") })
+	s.refuses("use a vault")
 }
 
 // For each broken set-up, doctor finds the one thing that is wrong, and nothing after the fix that it prints.
