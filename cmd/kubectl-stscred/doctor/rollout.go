@@ -51,7 +51,8 @@ func (s *Snapshot) rolloutFix(c *v1alpha1.StsCredential, reason, message string,
 		return s.targetFix(c, g.workload)
 	case v1alpha1.ReasonWorkloadPaused:
 		if g.workload.Kind == "Deployment" {
-			return kubectl(c.Namespace, "rollout", "resume", resource+"/"+name)
+			return script(kubectl(c.Namespace, "rollout", "resume", resource+"/"+name),
+				comment("The operator restarts it within five minutes. This restarts it at once:"), g.restart(c.Namespace))
 		}
 		return mergePatch(c.Namespace, resource, name, object{"spec": object{"updateStrategy": object{"paused": false}}})
 	case v1alpha1.ReasonStrategyUnsuited:

@@ -122,7 +122,8 @@ func noPermissionFix(s *Snapshot, c *v1alpha1.StsCredential, message string) str
 	if strings.Contains(message, "main account's own AccessKey cannot assume roles") {
 		return script(comment("Cause: "+rootCause), "kubectl stscred explain NoPermission")
 	}
-	trustCause := "the trust policy of the role does not name the caller. This replaces the whole policy: keep the statements that others need." + unknownCaller(policy)
+	trustCause := "the trust policy of the role does not name the caller. This replaces the whole policy: keep the statements that others need." +
+		unknownCaller(policy)
 	if c.Spec.ExternalID == "" {
 		trustCause += " If the policy requires an external ID, set spec.externalID instead."
 	}
