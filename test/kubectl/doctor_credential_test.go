@@ -5,12 +5,14 @@ package kubectl
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +51,15 @@ func newSetup(t *testing.T, name string) *setup {
 		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(s.namespace)}},
 		RoleARNs:   []v1alpha1.RoleARNPattern{v1alpha1.RoleARNPattern(s.role.ARN)},
 	}}
+	s.Cleanup(func() { // those of fixes
+		var grants v1alpha1.StsRoleGrantList
+		_ = s.api.List(context.Background(), &grants)
+		for i := range grants.Items {
+			if slices.Equal(grants.Items[i].Spec.RoleARNs, s.grant.Spec.RoleARNs) {
+				_ = s.api.Delete(context.Background(), &grants.Items[i])
+			}
+		}
+	})
 	return s
 }
 
@@ -144,10 +155,13 @@ func (s *setup) roll(name client.ObjectKey) error {
 	digest := fnv.New32a()
 	_, _ = digest.Write(template)
 	hash := strconv.Itoa(int(digest.Sum32()))
-	owned := metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-" + hash, Labels: maps.Clone(d.Spec.Template.Labels), Annotations: d.Spec.Template.Annotations}
+	owned := metav1.ObjectMeta{
+		Namespace: d.Namespace, Name: d.Name + "-" + hash, Labels: maps.Clone(d.Spec.Template.Labels), Annotations: d.Spec.Template.Annotations,
+	}
 	owned.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
 	replicaSet := &appsv1.ReplicaSet{ObjectMeta: owned, Spec: appsv1.ReplicaSetSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: owned.Labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: owned.Labels}, Spec: d.Spec.Template.Spec},
+		Selector: &metav1.LabelSelector{MatchLabels: owned.Labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: owned.Labels}, Spec: d.Spec.Template.Spec},
 	}}
 	replicaSet.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))}
 	if err := s.api.Create(s.Context(), replicaSet); apierrors.IsAlreadyExists(err) {
@@ -369,7 +383,9 @@ var brokenCredentials = []struct {
 		s.admin("renew", "orders")
 	}, want: "secret-write-failed"},
 	{name: "quota", given: func(s *setup) {
-		s.create(&corev1.ResourceQuota{ObjectMeta: s.meta("few"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")}}})
+		s.create(&corev1.ResourceQuota{ObjectMeta: s.meta("few"), Spec: corev1.ResourceQuotaSpec{
+			Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")},
+		}})
 		s.refuses("exceeded quota")
 		s.granted()
 		s.asks()
@@ -416,7 +432,13 @@ var brokenCredentials = []struct {
 		template.Labels[v1alpha1.LabelAgent] = "orders"
 		s.workload(template)
 	}, want: "agent-missing", first: func(s *setup) {
-		s.shell("kubectl apply -f config/components/agent-injection/policy.yaml")
+		const policy = "config/components/agent-injection/policy.yaml"
+		s.shell("kubectl apply -f " + policy)
+		s.Cleanup(func() {
+			name := metav1.ObjectMeta{Name: "sts-credential-operator-agent"}
+			_ = s.api.Delete(context.Background(), &admissionregistrationv1.MutatingAdmissionPolicy{ObjectMeta: name})
+			_ = s.api.Delete(context.Background(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{ObjectMeta: name})
+		})
 		pod := &corev1.Pod{ObjectMeta: s.meta("x"), Spec: podOf(corev1.Container{Name: "main"}).Spec}
 		pod.Labels = map[string]string{v1alpha1.LabelAgent: "orders"}
 		s.eventually("the agent is injected", func() bool {
@@ -441,16 +463,19 @@ var brokenCredentials = []struct {
 // denySecrets lets no Secret be written in the namespace.
 func (s *setup) denySecrets() {
 	s.Helper()
-	s.create(&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-		MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
-		}}}},
-		Validations: []admissionregistrationv1.Validation{{Expression: "false", Message: "use a vault"}},
+	rule := admissionregistrationv1.NamedRuleWithOperations{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
+	}}
+	here := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}}
+	name := metav1.ObjectMeta{Name: s.namespace}
+	s.create(&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: name, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{rule}},
+		Validations:      []admissionregistrationv1.Validation{{Expression: "false", Message: "use a vault"}},
 	}})
-	s.create(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+	s.create(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: name, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 		PolicyName: s.namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
-		MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}}},
+		MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: here},
 	}})
 	s.refuses("use a vault")
 }

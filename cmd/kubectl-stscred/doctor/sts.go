@@ -99,7 +99,8 @@ func durationFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
 func missingRoleFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
 	policy := TrustPolicyFor(c, CallerOf(s, c))
 	return script(
-		comment("If the name is wrong, correct spec.roleARN. Otherwise create the role with the trust policy that it needs."+unknownCaller(policy)),
+		comment("If the name is wrong, correct spec.roleARN. Otherwise create the role with the trust policy that it needs."+
+			unknownCaller(policy)),
 		"aliyun ram CreateRole --RoleName "+c.RoleName()+" --AssumeRolePolicyDocument "+quoted(compact(policy)))
 }
 
