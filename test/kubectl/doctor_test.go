@@ -119,7 +119,10 @@ var brokenSetups = []struct {
 	{name: "no-operator", given: kubectl("-n sts-system delete deployment sts-credential-operator"), want: "operator-missing"},
 	{name: "old-lease", given: func(e *environment) { e.lease(time.Now().Add(-2 * time.Hour)) }, want: "operator-not-leading",
 		repair: func(e *environment) { e.lease(time.Now()) }},
-	{name: "no-lease", given: kubectl("-n sts-system delete lease sts-credential-operator"), want: "operator-not-leading",
+	{name: "no-lease", given: func(e *environment) {
+		time.Sleep(time.Second) // kubectl restarts a Deployment at most once a second
+		e.shell("kubectl -n sts-system delete lease sts-credential-operator")
+	}, want: "operator-not-leading",
 		repair: func(e *environment) { e.lease(time.Now()) }},
 	{name: "no-secret", given: kubectl("-n sts-system delete secret sts-operator"), want: "operator-identity-missing"},
 	{name: "secret-with-other-keys", given: kubectl(`-n sts-system patch secret sts-operator --type=json -p '[{"op":"replace","path":"/data","value":{"accessKeyId":"eA=="}}]'`), want: "operator-identity-missing"},
@@ -140,7 +143,10 @@ var brokenSetups = []struct {
 			"\nkubectl -n sts-system delete secret sts-operator")
 	}, want: "operator-secret-missing"},
 	{name: "nodes-role", given: func(e *environment) {
-		e.shell("kubectl -n sts-system set env deployment/sts-credential-operator ALIBABA_CLOUD_ECS_METADATA_DISABLED-\nkubectl -n sts-system delete secret sts-operator")
+		const optional = `[{"op":"add","path":"/spec/template/spec/containers/0/envFrom/0/secretRef/optional","value":true}]`
+		e.shell("kubectl -n sts-system patch deployment sts-credential-operator --type=json -p '" + optional + "'\n" +
+			"kubectl -n sts-system set env deployment/sts-credential-operator ALIBABA_CLOUD_ECS_METADATA_DISABLED-\n" +
+			"kubectl -n sts-system delete secret sts-operator")
 	}, want: "operator-node-role"},
 }
 
