@@ -44,7 +44,9 @@ type setup struct {
 func newSetup(t *testing.T, name string) *setup {
 	t.Helper()
 	s := &setup{environment: &environment{T: t, cluster: shared, namespace: "setup-" + name}, ramCalls: t.TempDir()}
-	s.role = stsemulator.Role{ARN: "acs:ram::" + account + ":role/" + name, MaxSessionDuration: 12 * time.Hour, Trust: trustOf("sts-operator", "app")}
+	s.role = stsemulator.Role{
+		ARN: "acs:ram::" + account + ":role/" + name, MaxSessionDuration: 12 * time.Hour, Trust: trustOf("sts-operator", "app"),
+	}
 	s.emulator.AddRole(s.role)
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	s.grant = &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Spec: v1alpha1.StsRoleGrantSpec{
@@ -75,7 +77,8 @@ func (s *setup) granted(change ...func(*v1alpha1.StsRoleGrantSpec)) {
 // asks creates an StsCredential for the role of the set-up.
 func (s *setup) asks(change ...func(*v1alpha1.StsCredential)) *v1alpha1.StsCredential {
 	s.Helper()
-	return s.credential("orders", append([]func(*v1alpha1.StsCredential){func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = s.role.ARN }}, change...)...)
+	ofRole := func(c *v1alpha1.StsCredential) { c.Spec.RoleARN = s.role.ARN }
+	return s.credential("orders", append([]func(*v1alpha1.StsCredential){ofRole}, change...)...)
 }
 
 // issued creates a grant, and an StsCredential that becomes ready.
@@ -173,7 +176,8 @@ func (s *setup) roll(name client.ObjectKey) error {
 		return err
 	}
 	pod := &corev1.Pod{ObjectMeta: owned, Spec: d.Spec.Template.Spec}
-	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(replicaSet, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}
+	owner := metav1.NewControllerRef(replicaSet, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
+	pod.OwnerReferences = []metav1.OwnerReference{*owner}
 	if err := s.api.Create(s.Context(), pod); err != nil {
 		return err
 	}
@@ -366,7 +370,8 @@ var brokenCredentials = []struct {
 	}, want: "secret-conflict"},
 	{name: "secret-of-other-type", given: func(s *setup) {
 		s.granted()
-		s.create(&corev1.Secret{ObjectMeta: s.meta("orders"), Type: corev1.SecretTypeBasicAuth, StringData: map[string]string{"username": "alice"}})
+		data := map[string]string{"username": "alice"}
+		s.create(&corev1.Secret{ObjectMeta: s.meta("orders"), Type: corev1.SecretTypeBasicAuth, StringData: data})
 		s.asks()
 	}, want: "secret-conflict"},
 	{name: "copied-secret", given: func(s *setup) {
@@ -415,7 +420,8 @@ var brokenCredentials = []struct {
 	}, want: "token-not-read"},
 	{name: "key-as-text", given: func(s *setup) {
 		s.issued(restarts)
-		s.workload(podOf(corev1.Container{Name: "main", Env: []corev1.EnvVar{{Name: sdkKeys[0], Value: "STS.abc"}, {Name: sdkKeys[1], Value: "x"}}}))
+		env := []corev1.EnvVar{{Name: sdkKeys[0], Value: "STS.abc"}, {Name: sdkKeys[1], Value: "x"}}
+		s.workload(podOf(corev1.Container{Name: "main", Env: env}))
 	}, want: "temporary-key-literal"},
 	{name: "node-role", given: func(s *setup) {
 		s.issued()
@@ -423,7 +429,8 @@ var brokenCredentials = []struct {
 			Name: "main", Env: []corev1.EnvVar{{Name: "ALIBABA_CLOUD_CREDENTIALS_URI", Value: "http://127.0.0.1:7171/"}},
 			VolumeMounts: []corev1.VolumeMount{{Name: "sts", MountPath: "/sts"}},
 		})
-		template.Spec.Volumes = []corev1.Volume{{Name: "sts", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "orders"}}}}
+		source := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "orders"}}
+		template.Spec.Volumes = []corev1.Volume{{Name: "sts", VolumeSource: source}}
 		s.workload(template)
 	}, want: "node-role-used"},
 	{name: "no-agent", given: func(s *setup) {
@@ -473,10 +480,11 @@ func (s *setup) denySecrets() {
 		MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{rule}},
 		Validations:      []admissionregistrationv1.Validation{{Expression: "false", Message: "use a vault"}},
 	}})
-	s.create(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: name, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+	binding := admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 		PolicyName: s.namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 		MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: here},
-	}})
+	}
+	s.create(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: name, Spec: binding})
 	s.refuses("use a vault")
 }
 
