@@ -492,7 +492,7 @@ func (s *setup) denySecrets() {
 func TestDoctorRepairsCredentials(t *testing.T) {
 	e := newEnvironment(t)
 	e.installed()
-	e.must(os.WriteFile(filepath.Join(e.dir, "aliyun"), []byte(commandAliyun), 0o700)) //nolint:gosec // a program
+	e.must(os.WriteFile(filepath.Join(e.dir, "aliyun"), []byte(commandAliyun), 0o700))
 	for _, tt := range brokenCredentials {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
