@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +191,32 @@ func (e *environment) wantOnly(check string, arguments ...string) (fix string) {
 		if time.Now().After(deadline) {
 			e.Fatalf("doctor finds not only %s: %s", check, got)
 		}
+	}
+}
+
+// doctor checks a namespace with exactly the rights that the page names. Without one of them it says which, and exits with 2.
+func TestDoctorLeastPrivilege(t *testing.T) {
+	e := newEnvironment(t)
+	e.credential("orders")
+	var rights []grant
+	for _, r := range rightsOfPage(t) {
+		if r.command == "doctor" {
+			rights = append(rights, r.grant)
+		}
+	}
+	var got result
+	user := e.user("exact", rights...)
+	e.eventually("doctor works with the rights of the page", func() bool {
+		got = e.run(user, "doctor", "-n", e.namespace)
+		return got.status == 0 && strings.Contains(got.String(), "0 findings in 1 StsCredential.")
+	})
+	for i, missing := range rights {
+		user := e.user("without-"+missing.verb+"-"+missing.resource, slices.Delete(slices.Clone(rights), i, i+1)...)
+		want := "may not " + missing.verb + " " + strings.TrimSuffix(missing.resource+"."+missing.group, ".")
+		e.eventually("doctor says: "+want, func() bool {
+			got = e.run(user, "doctor", "-n", e.namespace)
+			return got.status == 2 && strings.Contains(got.String(), want)
+		})
 	}
 }
 

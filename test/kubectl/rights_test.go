@@ -63,6 +63,7 @@ func TestLeastPrivilege(t *testing.T) {
 		"renew --all":  {"renew", "--all"},
 		"renew --wait": {"renew", "orders", "--wait"},
 		"scan":         {"scan"},
+		"trust-policy": {"trust-policy", "orders", "--principal", "acs:ram::1234567890123456:user/sts-operator"},
 	} {
 		t.Run(strings.ReplaceAll(command, " --", "-"), func(t *testing.T) {
 			e := newEnvironment(t)
