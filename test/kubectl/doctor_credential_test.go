@@ -134,13 +134,14 @@ func (s *setup) workload(template corev1.PodTemplateSpec) {
 	d := s.deployment("web", template)
 	d.Spec.Replicas = ptr.To[int32](1)
 	s.create(d)
+	name := client.ObjectKeyFromObject(d)
 	go func() {
 		for ; s.Context().Err() == nil; time.Sleep(100 * time.Millisecond) {
-			_ = s.roll(client.ObjectKeyFromObject(d)) // tried again
+			_ = s.roll(name) // an error is retried
 		}
 	}()
 	s.eventually("web runs", func() bool {
-		s.must(s.api.Get(s.Context(), client.ObjectKeyFromObject(d), d))
+		s.must(s.api.Get(s.Context(), name, d))
 		return d.Status.AvailableReplicas == 1
 	})
 }
@@ -490,9 +491,6 @@ func (s *setup) denySecrets() {
 
 // For each broken set-up, doctor finds the one thing that is wrong, and nothing after the fix that it prints.
 func TestDoctorRepairsCredentials(t *testing.T) {
-	if os.Getenv("STSCRED_DOCTOR_SETUPS") == "" {
-		t.Skip("eight of the set-ups fail in a whole run: set STSCRED_DOCTOR_SETUPS=1 to run them all")
-	}
 	e := newEnvironment(t)
 	e.installed()
 	e.must(os.WriteFile(filepath.Join(e.dir, "aliyun"), []byte(commandAliyun), 0o700))
