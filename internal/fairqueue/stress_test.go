@@ -6,6 +6,7 @@ package fairqueue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,13 @@ func (h *heldWorkers) left() int {
 	return len(h.q.delayed.byRequest) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.underWay
 }
 
+// allReconciled reports whether each request has been reconciled since it was added last.
+func (h *heldWorkers) allReconciled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Equal(h.added, h.seen)
+}
+
 func (h *heldWorkers) eventually(what string, condition func() bool) {
 	h.Helper()
 	if wait.PollUntilContextTimeout(h.Context(), 50*time.Microsecond, 10*time.Second, true, func(context.Context) (bool, error) {
@@ -135,7 +143,8 @@ func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
 				}
 			}
 			close(h.open)
-			h.eventually("something is left", func() bool { return h.left() == 0 })
+			// A delayed request that has become due is, for a moment, neither delayed nor queued.
+			h.eventually("something is left", func() bool { return h.left() == 0 && h.allReconciled() })
 			h.q.ShutDown()
 			h.workers.Wait()
 			for request, added := range h.added {

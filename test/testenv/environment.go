@@ -279,7 +279,7 @@ func (e *Environment) Eventually(what string, done func(context.Context) bool) {
 // WaitForCache waits until the cache shows what the API server has of an StsCredential, its namespace and Secret, and all grants.
 func (e *Environment) WaitForCache(c *v1alpha1.StsCredential) {
 	e.Helper()
-	err := wait.PollUntilContextTimeout(e.Context(), 2*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(e.Context(), 2*time.Millisecond, 90*time.Second, true, func(ctx context.Context) (bool, error) {
 		return e.Cluster.isCached(ctx, c)
 	})
 	if err != nil {
