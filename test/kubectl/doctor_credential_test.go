@@ -246,6 +246,7 @@ func (s *setup) ram(words []string) {
 	if changed.ARN != s.role.ARN {
 		s.Errorf("%v is about another role", words)
 	}
+	s.role = changed // the next call must not bring the former trust policy back
 	s.emulator.AddRole(changed)
 }
 
