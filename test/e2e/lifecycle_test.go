@@ -26,7 +26,7 @@ func (env *environment) leaderKilled() {
 	container := strings.TrimPrefix(killed.Status.ContainerStatuses[0].ContainerID, "containerd://")
 	env.must(env.cluster.Run(env.ctx, "ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container))
 
-	env.eventually("somebody else leads", func() error {
+	env.eventually("another replica leads", func() error {
 		if now := *env.lease().Spec.HolderIdentity; now == holder || now == "" {
 			return fmt.Errorf("%q does", now)
 		}

@@ -102,18 +102,18 @@ func (env *environment) requireHealthy(c *v1alpha1.StsCredential) {
 
 // threeLifetimes watches what happens after each renewal.
 func (env *environment) threeLifetimes() {
-	staleTold, staleMetered := false, false
+	staleInStatus, staleInMetric := false, false
 	for start := time.Now(); time.Since(start) < lifetimes*briefly; env.sleep(time.Second) {
 		env.inStep()
 		c := env.restartsCredential()
 		env.requireHealthy(c)
 		if c.Status.Consumers.Stale > 0 {
-			staleTold = true
-			staleMetered = staleMetered || staleMetric.MatchString(env.restartsMetrics())
+			staleInStatus = true
+			staleInMetric = staleInMetric || staleMetric.MatchString(env.restartsMetrics())
 		}
 	}
-	if !staleTold || !staleMetered {
-		env.Errorf("that pods were stale was told by the status: %v, by the metric: %v", staleTold, staleMetered)
+	if !staleInStatus || !staleInMetric {
+		env.Errorf("stale pods in the status: %v, in the metric: %v", staleInStatus, staleInMetric)
 	}
 }
 

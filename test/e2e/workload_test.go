@@ -82,20 +82,20 @@ func (env *environment) renewal() {
 // staleIsReported waits until the operator reports that a pod uses superseded credentials.
 func (env *environment) staleIsReported(pod string) {
 	env.Helper()
-	env.eventually("the pod is told of", func() error {
+	env.eventually("the status reports the pod", func() error {
 		c := env.credential("orders-reader")
-		told := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionPodsStale)
+		stale := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionPodsStale)
 		consumers := c.Status.Consumers
-		if told == nil || consumers == nil || consumers.Pods != 1 || consumers.Stale != 1 || consumers.StaleExpireAt == nil {
-			return fmt.Errorf("condition %v, consumers %+v", told, consumers)
+		if stale == nil || consumers == nil || consumers.Pods != 1 || consumers.Stale != 1 || consumers.StaleExpireAt == nil {
+			return fmt.Errorf("condition %v, consumers %+v", stale, consumers)
 		}
-		if told.Status != metav1.ConditionTrue || told.Reason != v1alpha1.ReasonPodsOutliveCredentials {
-			return fmt.Errorf("condition %+v", told)
+		if stale.Status != metav1.ConditionTrue || stale.Reason != v1alpha1.ReasonPodsOutliveCredentials {
+			return fmt.Errorf("condition %+v", stale)
 		}
-		return contains(told.Message, pod)
+		return contains(stale.Message, pod)
 	})
 	env.must(contains(env.kubectl("--namespace=shop", "get", "stscred", "orders-reader", "--output=wide"), "STALE"))
-	env.eventually("an event tells it", func() error {
+	env.eventually("an event reports it", func() error {
 		return contains(env.kubectl("--namespace=shop", "get", "events", "--field-selector=reason="+v1alpha1.ReasonPodsOutliveCredentials), pod)
 	})
 }

@@ -243,7 +243,7 @@ func TestScanOfCleanNamespace(t *testing.T) {
 	}
 }
 
-// A user of one namespace is told what could not be read, and sees the rest.
+// For a user of one namespace, scan reports what it could not read, and finds the rest.
 func TestScanWithFewRights(t *testing.T) {
 	e := newEnvironment(t)
 	e.create(&corev1.Secret{ObjectMeta: e.meta("key"), Data: map[string][]byte{"id": []byte(scanID(1))}})
