@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
@@ -28,27 +27,19 @@ type issuedCredentials struct {
 // issued reads the credentials of an StsCredential: it gets the StsCredential and the Secret, no more. Its errors contain no
 // value of the Secret.
 func (o *options) issued(ctx context.Context, name string) (*issuedCredentials, error) {
-	namespace, err := o.namespace(false)
-	if err != nil {
-		return nil, err
-	}
-	api, err := o.client()
-	if err != nil {
-		return nil, err
-	}
 	p := o.progress("Reading the credentials")
 	defer p.stop()
-	i := &issuedCredentials{credential: types.NamespacedName{Namespace: namespace, Name: name}}
-	c := &v1alpha1.StsCredential{}
-	if err := api.Get(ctx, i.credential, c); err != nil {
-		if apierrors.IsNotFound(err) && !notInstalled(err) {
-			return nil, fmt.Errorf("there is no StsCredential %q in namespace %q. See: kubectl stscred list -n %[2]s", name, namespace)
-		}
+	c, err := o.credential(ctx, name)
+	if err != nil {
 		return nil, err
 	}
-	i.secretName = c.SecretName()
+	reader, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	i := &issuedCredentials{credential: types.NamespacedName{Namespace: c.Namespace, Name: name}, secretName: c.SecretName()}
 	s := &corev1.Secret{}
-	if err := api.Get(ctx, types.NamespacedName{Namespace: namespace, Name: i.secretName}, s); err != nil {
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: i.secretName}, s); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, i.errorf("Secret %q does not exist", i.secretName)
 		}

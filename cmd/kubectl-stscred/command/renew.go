@@ -153,7 +153,7 @@ func (r *renewal) annotate(ctx context.Context, key types.NamespacedName) (*v1al
 	c := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	err := r.api.Patch(ctx, c, client.RawPatch(types.MergePatchType, []byte(patch)))
 	if apierrors.IsNotFound(err) && !notInstalled(err) {
-		return nil, fmt.Errorf("there is no StsCredential of this name in namespace %q. See: kubectl stscred list -A", key.Namespace)
+		return nil, fmt.Errorf("there is no StsCredential of this name in namespace %q. See: kubectl stscred list -n %[1]s", key.Namespace)
 	}
 	if err == nil && c.Spec.Suspend {
 		return nil, errors.New("the StsCredential is suspended, and is renewed when spec.suspend is false")

@@ -256,11 +256,6 @@ func (g gatherer) readNamespace(ctx context.Context, namespace string, credentia
 		g.Quotas = append(g.Quotas, quotas.Items...)
 		return nil
 	}, client.InNamespace(namespace)))
-	var events corev1.EventList
-	g.unread("events"+in, "events of StsCredentials", false, listAll(ctx, g.reader, &events, func() error {
-		g.Events = append(g.Events, events.Items...)
-		return nil
-	}, client.InNamespace(namespace), client.MatchingFields{"involvedObject.kind": "StsCredential"}))
 	g.unread("workloads of spec.rollout"+in, "whether they can be restarted", false, g.readWorkloads(ctx, credentials))
 }
 

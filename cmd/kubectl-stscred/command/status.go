@@ -43,11 +43,7 @@ func newStatus(o *options) *cobra.Command {
 }
 
 func (o *options) status(ctx context.Context, name string, output outputFormat) error {
-	namespace, err := o.namespace(false)
-	if err != nil {
-		return err
-	}
-	c, err := o.credential(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	c, err := o.credential(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -124,12 +120,17 @@ func readSecrets(ctx context.Context, reader client.Reader, c *v1alpha1.StsCrede
 	return nil
 }
 
-// credential reads one StsCredential.
-func (o *options) credential(ctx context.Context, key types.NamespacedName) (*v1alpha1.StsCredential, error) {
+// credential reads an StsCredential of the namespace.
+func (o *options) credential(ctx context.Context, name string) (*v1alpha1.StsCredential, error) {
+	namespace, err := o.namespace(false)
+	if err != nil {
+		return nil, err
+	}
 	reader, err := o.client()
 	if err != nil {
 		return nil, err
 	}
+	key := types.NamespacedName{Namespace: namespace, Name: name}
 	c := &v1alpha1.StsCredential{}
 	err = reader.Get(ctx, key, c)
 	return c, explainNotFound(err, key)
@@ -138,7 +139,7 @@ func (o *options) credential(ctx context.Context, key types.NamespacedName) (*v1
 // explainNotFound says which StsCredential does not exist, if that is the error.
 func explainNotFound(err error, key client.ObjectKey) error {
 	if apierrors.IsNotFound(err) && !notInstalled(err) {
-		return fmt.Errorf("there is no StsCredential %q in namespace %q. See: kubectl stscred list -A", key.Name, key.Namespace)
+		return fmt.Errorf("there is no StsCredential %q in namespace %q. See: kubectl stscred list -n %[2]s", key.Name, key.Namespace)
 	}
 	return err
 }

@@ -78,7 +78,7 @@ func maskSecret(s *corev1.Secret) *corev1.Secret {
 // maxMasked is the longest value of which the length is kept.
 const maxMasked = 256
 
-// mask replaces the letters and digits of a value by x and other characters by *, except for the prefix that tells what an
+// mask replaces the letters and digits of a value by x and other characters by *, except for the prefix that shows what an
 // AccessKey ID is. White space stays.
 func mask(value []byte) []byte {
 	value = value[:min(len(value), maxMasked)]

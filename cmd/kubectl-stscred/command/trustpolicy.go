@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -56,11 +55,7 @@ func (o *options) trustPolicy(ctx context.Context, name string, given doctor.Cal
 	if given.Principal != "" && !doctor.IsPrincipal(given.Principal) {
 		return fmt.Errorf("--principal %q is not the ARN of a RAM user or role. Write acs:ram::<account ID>:user/<name> or acs:ram::<account ID>:role/<name>", given.Principal)
 	}
-	namespace, err := o.namespace(false)
-	if err != nil {
-		return err
-	}
-	c, err := o.credential(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	c, err := o.credential(ctx, name)
 	if err != nil {
 		return err
 	}

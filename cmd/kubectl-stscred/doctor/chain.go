@@ -47,10 +47,7 @@ type Chain struct {
 
 // CheckOne runs the checks of one StsCredential, without those of the cluster.
 func CheckOne(s *Snapshot, c *v1alpha1.StsCredential) Report {
-	r := Report{
-		TypeMeta: metav1.TypeMeta{APIVersion: "stscred.alibabacloud.com/v1", Kind: "DoctorReport"},
-		Findings: []Finding{}, Healthy: []Healthy{}, Unread: slices.Concat([]Unread{}, s.Unread),
-	}
+	r := newReport(s)
 	r.checkCredential(s, c, nil)
 	return r
 }
@@ -92,11 +89,11 @@ func newLink(r Report, c *v1alpha1.StsCredential, stage, broken Stage, now time.
 	case len(r.Findings) == 0 && failed != nil && stageOf(failed.Reason) == stage:
 		link.State, link.Message = StateBad, failed.Reason+": "+failed.Message
 	case works(r, c, stage, broken, now):
-		link.State, link.Message = StateGood, seen(c, stage, now)
+		link.State, link.Message = StateGood, describeGood(c, stage, now)
 	case broken != "":
 		link.State, link.Message = StateUnknown, fmt.Sprintf("not known before %q is repaired", broken)
 	default:
-		link.State, link.Message = StateUnknown, unseen(c, stage)
+		link.State, link.Message = StateUnknown, describeUnknown(c, stage)
 	}
 	return link
 }
@@ -168,8 +165,8 @@ func allPodsCurrent(c *v1alpha1.StsCredential) bool {
 	return c.Status.Consumers != nil && c.Status.Consumers.Stale == 0
 }
 
-// seen says what is there in a good stage.
-func seen(c *v1alpha1.StsCredential, stage Stage, now time.Time) string {
+// describeGood says what works in a good stage.
+func describeGood(c *v1alpha1.StsCredential, stage Stage, now time.Time) string {
 	role := cmp.Or(c.Status.RoleName, c.Spec.RoleARN)
 	switch stage {
 	case StageGrant:
@@ -200,8 +197,8 @@ func seen(c *v1alpha1.StsCredential, stage Stage, now time.Time) string {
 	return ""
 }
 
-// unseen says why a stage could not be checked.
-func unseen(c *v1alpha1.StsCredential, stage Stage) string {
+// describeUnknown says why a stage could not be checked.
+func describeUnknown(c *v1alpha1.StsCredential, stage Stage) string {
 	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case stage == StagePods:

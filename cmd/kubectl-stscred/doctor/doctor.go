@@ -117,9 +117,7 @@ type Snapshot struct {
 	// Workloads are the targets of spec.rollout, by kind, namespace and name joined by slashes. A key without value means that
 	// it does not exist.
 	Workloads map[string]*unstructured.Unstructured
-	// Events of StsCredentials, newest last.
-	Events []corev1.Event
-	Unread []Unread
+	Unread    []Unread
 }
 
 // clusterCheck judges what is not about one StsCredential.
@@ -142,12 +140,17 @@ type credentialCheck struct {
 	healthy string
 }
 
-// Check runs all checks.
-func Check(s *Snapshot) Report {
-	r := Report{
+// newReport returns a report without results.
+func newReport(s *Snapshot) Report {
+	return Report{
 		TypeMeta: metav1.TypeMeta{APIVersion: "stscred.alibabacloud.com/v1", Kind: "DoctorReport"},
 		Findings: []Finding{}, Healthy: []Healthy{}, Unread: slices.Concat([]Unread{}, s.Unread),
 	}
+}
+
+// Check runs all checks.
+func Check(s *Snapshot) Report {
+	r := newReport(s)
 	for _, check := range clusterChecks {
 		if check.needs != nil && !check.needs(s) {
 			continue

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -126,33 +125,13 @@ func matches(selector string, of map[string]string) bool {
 func (s *Snapshot) operatorFlag(name string) string {
 	value := ""
 	for i := range s.Operators {
-		is := flagOf(&s.Operators[i], name)
+		is, _ := managerFlag(&s.Operators[i], name)
 		if i > 0 && is != value {
 			return ""
 		}
 		value = is
 	}
 	return value
-}
-
-// flagOf returns the value of a flag in a Deployment: "true" for --name.
-func flagOf(d *appsv1.Deployment, name string) string {
-	for i := range d.Spec.Template.Spec.Containers {
-		c := &d.Spec.Template.Spec.Containers[i]
-		for j, argument := range c.Args {
-			rest, found := strings.CutPrefix(strings.TrimLeft(argument, "-"), name)
-			switch value, assigned := strings.CutPrefix(rest, "="); {
-			case !found:
-			case assigned:
-				return expand(value, c.Env)
-			case rest == "" && j+1 < len(c.Args) && !strings.HasPrefix(c.Args[j+1], "-"):
-				return expand(c.Args[j+1], c.Env)
-			case rest == "":
-				return "true"
-			}
-		}
-	}
-	return ""
 }
 
 // expand replaces $(NAME) in an argument by the value of the variable, as Kubernetes does.

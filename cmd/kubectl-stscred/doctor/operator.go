@@ -50,13 +50,17 @@ func manager(spec *corev1.PodSpec) *corev1.Container {
 
 // managerFlag returns the value of a flag of the operator; "true" for --name.
 func managerFlag(d *appsv1.Deployment, name string) (value string, set bool) {
-	for _, argument := range manager(&d.Spec.Template.Spec).Args {
+	container := manager(&d.Spec.Template.Spec)
+	for i, argument := range container.Args {
 		key, value, assigned := strings.Cut(strings.TrimLeft(argument, "-"), "=")
-		if key == name {
-			if !assigned {
-				value = "true"
-			}
-			return value, true
+		switch {
+		case key != name || !strings.HasPrefix(argument, "-"):
+		case assigned:
+			return expand(value, container.Env), true
+		case i+1 < len(container.Args) && !strings.HasPrefix(container.Args[i+1], "-"):
+			return expand(container.Args[i+1], container.Env), true
+		default:
+			return "true", true
 		}
 	}
 	return "", false
@@ -145,14 +149,14 @@ func (s *Snapshot) whyNotReady(d *appsv1.Deployment) (reason, fix string) {
 		}
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-				return fmt.Sprintf("pod %s cannot be scheduled: %s", p.Name, sentenceEnd(c.Message)),
+				return fmt.Sprintf("pod %s cannot be scheduled: %s", p.Name, sentence(c.Message)),
 					"# Add a node, or lower resources.requests of the operator. This shows what is free:\nkubectl describe nodes"
 			}
 		}
 	}
 	for _, c := range d.Status.Conditions {
 		if c.Status == corev1.ConditionFalse || c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return sentenceEnd(c.Reason + ": " + c.Message), onDeployment(d, "rollout restart", "")
+			return sentence(c.Reason + ": " + c.Message), onDeployment(d, "rollout restart", "")
 		}
 	}
 	return "the Deployment does not say why.", onDeployment(d, "rollout restart", "")
@@ -180,13 +184,13 @@ func whyNotRunning(d *appsv1.Deployment, p *corev1.Pod, status *corev1.Container
 		return strings.TrimSpace(fmt.Sprintf("pod %s crashed %d times; last, %s", p.Name, status.RestartCount, last)),
 			"# The log says why. Correct it, and restart the operator:\n# " + logs + "\n" + onDeployment(d, "rollout restart", "")
 	case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull":
-		return fmt.Sprintf("pod %s cannot pull image %q: %s", p.Name, status.Image, sentenceEnd(waiting.Reason)),
+		return fmt.Sprintf("pod %s cannot pull image %q: %s", p.Name, status.Image, sentence(waiting.Reason)),
 			"# Set the image of your registry first. With Helm: image.registry, image.repository and image.tag.\n" +
 				onDeployment(d, "set image", ManagerContainer+`="$IMAGE"`)
 	case "ContainerCreating", "PodInitializing":
 		return "", ""
 	}
-	return fmt.Sprintf("pod %s waits: %s", p.Name, sentenceEnd(waiting.Reason+": "+waiting.Message)),
+	return fmt.Sprintf("pod %s waits: %s", p.Name, sentence(waiting.Reason+": "+waiting.Message)),
 		"# Correct what the message names, and restart the operator:\n" + onDeployment(d, "rollout restart", "")
 }
 
@@ -194,9 +198,6 @@ func lastLine(text string) string {
 	text = strings.TrimSpace(text)
 	return text[strings.LastIndex(text, "\n")+1:]
 }
-
-// sentenceEnd returns text that ends with a full stop.
-func sentenceEnd(text string) string { return strings.TrimSuffix(strings.TrimSpace(text), ".") + "." }
 
 // leaseTolerance is how long after the end of its duration a lease counts as held: the API server's answer takes time.
 const leaseTolerance = 15 * time.Second

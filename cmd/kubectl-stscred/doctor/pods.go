@@ -361,8 +361,7 @@ func envFix(namespace string, g *podGroup, container string, variable object) st
 
 // Variables of the SDKs.
 const (
-	variableURI      = "ALIBABA_CLOUD_CREDENTIALS_URI"
-	variableMetadata = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+	variableURI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 )
 
 // findNodeRole finds containers that use the agent and that SDKs give the node's RAM role instead: the metadata service of ECS
@@ -383,8 +382,8 @@ func findNodeRole(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 			if usesNodeRole(container) {
 				findings = append(findings, Finding{
 					Object: objectOf(c), Message: fmt.Sprintf("Container %s of %s can act as the node's RAM role: SDKs ask the metadata service of ECS "+
-						"before %s, and %s is not true.", container.Name, g.name(), variableURI, variableMetadata),
-					Fix: envFix(c.Namespace, g, container.Name, object{"name": variableMetadata, "value": "true"}),
+						"before %s, and %s is not true.", container.Name, g.name(), variableURI, variableNoECS),
+					Fix: envFix(c.Namespace, g, container.Name, object{"name": variableNoECS, "value": "true"}),
 				})
 			}
 		}
@@ -398,7 +397,7 @@ func usesNodeRole(container *corev1.Container) bool {
 		switch {
 		case e.Name == variableURI:
 			uri = true
-		case e.Name == variableMetadata:
+		case e.Name == variableNoECS:
 			disabled = e.Value == "true" || e.ValueFrom != nil
 		case strings.HasPrefix(e.Name, "ALIBABA_CLOUD_ACCESS_KEY_"), strings.HasPrefix(e.Name, "ALIBABA_CLOUD_OIDC_"),
 			e.Name == "ALIBABA_CLOUD_CREDENTIALS_FILE", e.Name == "ALIBABA_CLOUD_CONFIG_FILE", e.Name == "ALIBABA_CLOUD_PROFILE":
