@@ -76,7 +76,9 @@ test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Pro
 
 .PHONY: test-formats
 test-formats: test/formats/node/node_modules ## Give the Secret in each format to the SDKs that read it (needs Node.js and npm).
-	cd test/formats && go test $(ARGS) ./...
+	mkdir -p bin
+	cd test/formats && FORMATS_TABLE=$(CURDIR)/bin/formats.txt go test -count=1 $(ARGS) ./...
+	cat bin/formats.txt
 
 test/formats/node/node_modules: test/formats/node/package-lock.json
 	cd test/formats/node && npm ci --ignore-scripts --no-audit --no-fund

@@ -77,6 +77,7 @@ func (env *environment) followed(address string, ask func()) {
 // URI: the default chain of the V2 SDK for Go finds the agent, and one client follows renewals.
 func TestGoSDKAgent(t *testing.T) {
 	env, address := newAgentEnvironment(t)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentAgent, "STS GetCallerIdentity", inACS3Header, byURI})
 	client := env.stsClient()
 	env.followed(address, func() { env.ask(client) })
 }
@@ -84,12 +85,14 @@ func TestGoSDKAgent(t *testing.T) {
 // URI: the same for the V2 SDK for Node.js.
 func TestNodeSDKAgent(t *testing.T) {
 	env, address := newAgentEnvironment(t)
+	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentAgent, "STS GetCallerIdentity", inACS3Header, byURI})
 	env.followed(address, env.nodeSDK())
 }
 
 // URI: the same for the V1.0 SDK for Go.
 func TestGoV1Agent(t *testing.T) {
 	env, address := newAgentEnvironment(t)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentAgent, "STS GetCallerIdentity", inParameter, byURI})
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
 	env.must(err)
 	env.followed(address, func() { env.must(env.identity(client)) })

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,8 +42,24 @@ type environment struct {
 	keys       credentials.Credentials
 	credential *v1alpha1.StsCredential
 	session    credentials.Credentials
+	issued     issuedSessions
 	secret     *corev1.Secret
 	volume     string
+}
+
+// issuedSessions are the sessions that STS has issued to the operator, by their tokens.
+type issuedSessions struct{ byToken sync.Map }
+
+func (s *issuedSessions) add(session credentials.Credentials) {
+	s.byToken.Store(session.SecurityToken, session)
+}
+
+func (s *issuedSessions) find(token string) (session credentials.Credentials, found bool) {
+	value, found := s.byToken.Load(token)
+	if found {
+		session, found = value.(credentials.Credentials)
+	}
+	return session, found
 }
 
 // nearExpiry is how far STS's clock is behind: its sessions of 15 minutes end two minutes from now, which is when
@@ -96,6 +113,7 @@ func (env *environment) renew() {
 	input := credentials.Request{RoleARN: role, SessionName: "shop.orders", Duration: 15 * time.Minute}
 	env.session, err = client.AssumeRole(env.Context(), env.keys, input)
 	env.must(err)
+	env.issued.add(env.session)
 	layout, err := secret.NewLayout(env.credential.Spec.Secret, "cn-hangzhou")
 	env.must(err)
 	env.secret, err = secret.Render(env.credential, layout, env.session, secret.Request{Request: input}, secret.WriteOptions{})

@@ -58,6 +58,7 @@ func (env *environment) nodeSDK() (ask func()) {
 // SDK: @alicloud/credentials finds the environment, and @alicloud/sts20150401 signs with it.
 func TestNodeSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
+	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.setEnvironment()
 	env.nodeSDK()()
 	env.wantCaller(env.accessKeyID())
@@ -66,6 +67,7 @@ func TestNodeSDKEnvironment(t *testing.T) {
 // External: a program that lives on uses the new session once the old one is close to its end.
 func TestNodeSDKExternalProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
+	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
 	env.must(os.Symlink(filepath.Dir(env.externalProfile()), filepath.Join(os.Getenv("HOME"), ".aliyun")))
 	ask := env.nodeSDK()
 	for range 2 {
@@ -78,6 +80,7 @@ func TestNodeSDKExternalProfile(t *testing.T) {
 // CLI: the profile in the home folder works, and is not read again.
 func TestNodeSDKCommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
+	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.must(os.Symlink(env.volume, filepath.Join(os.Getenv("HOME"), ".aliyun")))
 	ask, first := env.nodeSDK(), env.accessKeyID()
 	for range 2 {
@@ -90,6 +93,7 @@ func TestNodeSDKCommandLineProfile(t *testing.T) {
 // SDK: the V1.0 client @alicloud/pop-core reads no environment itself; its constructor is given the variables.
 func TestNodeV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
+	record(t, row{"Node.js", npmPackage(t, "@alicloud/pop-core"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	env.setEnvironment()
 	env.must(env.node("pop-core.js", env.server.URL).Run())
 	env.wantCaller(env.accessKeyID())
@@ -97,8 +101,10 @@ func TestNodeV1Environment(t *testing.T) {
 
 // Tablestore: the Node.js SDK's constructor is given the variables, and sends the token.
 func TestNodeTablestoreEnvironment(t *testing.T) {
-	env, service := newEnvironment(t, v1alpha1.FormatTablestore), newService(t)
+	record(t, row{"Node.js", npmPackage(t, "tablestore"), documentTablestore, "Tablestore ListTable", inTablestore, byRestart})
+	env := newEnvironment(t, v1alpha1.FormatTablestore)
+	service := newVerifyingService(env, tablestoreWire)
 	env.setEnvironment()
 	env.must(env.node("tablestore.js", service.URL).Run())
-	service.wantSession(env, "x-ots-ststoken", "x-ots-accesskeyid")
+	service.wantVerified(env, tablestoreWire)
 }

@@ -36,6 +36,7 @@ func (env *environment) ask(client *sts.Client) {
 // SDK: the default chain finds the environment.
 func TestGoSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.setEnvironment()
 	env.ask(env.stsClient())
 	env.wantCaller(env.accessKeyID())
@@ -44,6 +45,7 @@ func TestGoSDKEnvironment(t *testing.T) {
 // CLI: a profile of mode StsToken works, and is never read again by a client.
 func TestGoSDKCommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.Setenv("ALIBABA_CLOUD_CONFIG_FILE", env.file("config.json"))
 	client, first := env.stsClient(), env.accessKeyID()
 	env.ask(client)
@@ -58,6 +60,7 @@ func TestGoSDKCommandLineProfile(t *testing.T) {
 // External: a client that lives on uses the new session once the old one is close to its end.
 func TestGoSDKExternalProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
 	env.Setenv("ALIBABA_CLOUD_CONFIG_FILE", env.externalProfile())
 	client := env.stsClient()
 	env.ask(client)

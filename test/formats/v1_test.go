@@ -28,6 +28,7 @@ func (env *environment) identity(client *sdk.Client) error {
 // SDK: the V1.0 SDK's default chain takes the token from the environment.
 func TestGoV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	env.setEnvironment()
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
 	env.must(err)
@@ -38,6 +39,7 @@ func TestGoV1Environment(t *testing.T) {
 // SDK: its older way to read the environment leaves the token out, and STS refuses.
 func TestGoV1OlderEnvironmentLeavesTheTokenOut(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", "nowhere: refused", "never"})
 	env.setEnvironment()
 	client, err := sdk.NewClientWithProvider("cn-hangzhou")
 	env.must(err)
@@ -49,6 +51,7 @@ func TestGoV1OlderEnvironmentLeavesTheTokenOut(t *testing.T) {
 // CLI: the default chain reads the profile in the home folder.
 func TestGoV1CommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	home := filepath.Join(os.Getenv("HOME"), ".aliyun")
 	env.must(os.Symlink(env.volume, home))
 	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
@@ -60,6 +63,7 @@ func TestGoV1CommandLineProfile(t *testing.T) {
 // External: a provider that reads the file goes with each renewal, as the SDK's own constructors do not.
 func TestGoV1File(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byFile})
 	first := env.accessKeyID()
 	s, err := readSession(env.file("external.json"))
 	env.must(err)
@@ -77,6 +81,7 @@ func TestGoV1File(t *testing.T) {
 // Plain: one value a file, for whoever has a constructor to fill.
 func TestGoV1Plain(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatPlain)
+	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	client, err := sdk.NewClientWithStsToken("cn-hangzhou", env.read("accessKeyId"), env.read("accessKeySecret"), env.read("securityToken"))
 	env.must(err)
 	env.must(env.identity(client))

@@ -65,6 +65,16 @@ func signACS3(req *request, signedHeaders []string, secret string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// VerifyACS3 reports whether secret signed a request with the third signature version: its method, path, query, host and
+// x-acs-* headers, and the body, whose checksum a signed header must have.
+func VerifyACS3(r *http.Request, body []byte, secret string) bool {
+	sum := sha256.Sum256(body)
+	req := &request{http: r, query: r.URL.Query(), bodySum: hex.EncodeToString(sum[:])}
+	shown := parseAuthorization(r.Header.Get("Authorization"))
+	return shown.algorithm == acs3Algorithm && signsAllThatMatters(r, shown.signedHeaders) &&
+		sameSignature(shown.signature, signACS3(req, shown.signedHeaders, secret))
+}
+
 // canonicalHeaders lists "name:value" lines of the signed headers, each line ended.
 func canonicalHeaders(r *http.Request, signedHeaders []string) string {
 	var lines strings.Builder
