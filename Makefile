@@ -75,13 +75,17 @@ test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Pro
 	go -C test test -count=1 $(ARGS) ./monitoring/...
 
 .PHONY: test-formats
-test-formats: test/formats/node/node_modules ## Give the Secret in each format to the SDKs that read it (needs Node.js and npm).
+test-formats: test/formats/node/node_modules test/formats/java/target/lib ## Give the Secret in each format to the SDKs that read it (needs Node.js, npm, Java 17 and Maven).
 	mkdir -p bin
 	cd test/formats && FORMATS_TABLE=$(CURDIR)/bin/formats.txt go test -count=1 $(ARGS) ./...
 	cat bin/formats.txt
 
 test/formats/node/node_modules: test/formats/node/package-lock.json
 	cd test/formats/node && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+test/formats/java/target/lib: test/formats/java/pom.xml $(wildcard test/formats/java/src/main/java/formats/*.java)
+	cd test/formats/java && mvn --batch-mode --quiet -Dmaven.wagon.http.retryHandler.count=5 process-classes
 	touch $@
 
 .PHONY: bench

@@ -45,6 +45,8 @@ type environment struct {
 	issued     issuedSessions
 	secret     *corev1.Secret
 	volume     string
+	// trustStore is a Java key store with the certificate of STS, if it listens with HTTPS.
+	trustStore string
 }
 
 // issuedSessions are the sessions that STS has issued to the operator, by their tokens.

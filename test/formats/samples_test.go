@@ -60,14 +60,18 @@ func (p logProvider) GetCredentials() (sls.Credentials, error) {
 	return sls.Credentials{AccessKeyID: s.ID, AccessKeySecret: s.Secret, SecurityToken: s.Token}, err
 }
 
-// What docs/workloads.md shows of Go and JavaScript stands here or in the folder node word for word, and so is tested.
+// unindented matches how far a line is indented.
+var unindented = regexp.MustCompile(`(?m)^[ \t]+`)
+
+// What docs/workloads.md shows of Go, JavaScript and Java stands here or in the folders node and java word for word, and so is
+// tested. Java's lines may be indented, for they stand in a class.
 func TestSamples(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "workloads.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sources []string
-	for _, pattern := range []string{"*_test.go", filepath.Join("node", "*.js")} {
+	for _, pattern := range []string{"*_test.go", filepath.Join("node", "*.js"), filepath.Join("java", "src", "main", "java", "formats", "*.java")} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			content, err := os.ReadFile(file)
@@ -77,13 +81,13 @@ func TestSamples(t *testing.T) {
 			sources = append(sources, string(content))
 		}
 	}
-	all := strings.Join(sources, "\n")
-	blocks := regexp.MustCompile("(?ms)^```(?:go|js)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	all := unindented.ReplaceAllString(strings.Join(sources, "\n"), "")
+	blocks := regexp.MustCompile("(?ms)^```(?:go|js|java)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 3 {
 		t.Errorf("only %d samples found", len(blocks))
 	}
 	for _, block := range blocks {
-		if !strings.Contains(all, block[1]) {
+		if !strings.Contains(all, unindented.ReplaceAllString(block[1], "")) {
 			t.Errorf("this sample is not tested:\n%s", block[1])
 		}
 	}
