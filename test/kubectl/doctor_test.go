@@ -48,11 +48,16 @@ func (e *environment) shell(script string) {
 	e.must(err)
 	process := exec.CommandContext(e.Context(), "bash", "-euo", "pipefail", "-c", script)
 	process.Dir = root
-	process.Env = append(os.Environ(), "KUBECONFIG="+e.plane.Kubeconfig(), "PATH="+e.plane.Assets()+":"+filepath.Dir(e.plugin)+":"+os.Getenv("PATH"),
-		"ALIBABA_CLOUD_ACCESS_KEY_ID=LTAI5tExampleExample0000", "ALIBABA_CLOUD_ACCESS_KEY_SECRET=abcdefghijklmnopqrstuvwxyz0123")
+	process.Env = e.shellVariables()
 	if output, err := process.CombinedOutput(); err != nil {
 		e.Fatalf("%v: %s\n%s", err, script, output)
 	}
+}
+
+// shellVariables returns the environment of a cluster admin's shell, with kubectl and the plugin on the PATH.
+func (e *environment) shellVariables() []string {
+	return append(os.Environ(), "KUBECONFIG="+e.plane.Kubeconfig(), "PATH="+e.plane.Assets()+":"+filepath.Dir(e.plugin)+":"+os.Getenv("PATH"),
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=LTAI5tExampleExample0000", "ALIBABA_CLOUD_ACCESS_KEY_SECRET=abcdefghijklmnopqrstuvwxyz0123")
 }
 
 // ready says in the status of the operator's Deployment that its pods are ready, as the controllers and nodes of a cluster would.

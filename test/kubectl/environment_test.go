@@ -172,7 +172,13 @@ type environment struct {
 
 func newEnvironment(t *testing.T) *environment {
 	t.Helper()
-	e := &environment{T: t, cluster: shared, namespace: "t" + strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(t.Name(), "/", "-"), "_", "-"))}
+	return environmentIn(t, "t"+strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(t.Name(), "/", "-"), "_", "-")))
+}
+
+// environmentIn returns an environment with a namespace of this name.
+func environmentIn(t *testing.T, namespace string) *environment {
+	t.Helper()
+	e := &environment{T: t, cluster: shared, namespace: namespace}
 	e.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.namespace}})
 	e.create(&v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: e.namespace}, Spec: v1alpha1.StsRoleGrantSpec{
 		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(e.namespace)}},

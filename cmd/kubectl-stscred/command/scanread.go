@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,18 +70,11 @@ var scanned = []resource{
 	{"/api/v1", "pods", "AccessKeys in pods without owner and in ephemeral containers, and those that read them", decodeTo(addPod)},
 }
 
-// ownedBy reports whether an object's controller is of a kind that is scanned itself.
-func ownedBy(o metav1.Object, kinds ...string) bool {
+// ownedBy reports whether an object's controller is of one of the kinds and was scanned. A reference alone proves nothing:
+// users write it too.
+func ownedBy(s *scan.Scan, o metav1.Object, kinds ...string) bool {
 	owner := metav1.GetControllerOf(o)
-	if owner == nil {
-		return false
-	}
-	for _, kind := range kinds {
-		if owner.Kind == kind {
-			return true
-		}
-	}
-	return false
+	return owner != nil && slices.Contains(kinds, owner.Kind) && s.HasOwner(owner.UID)
 }
 
 func addDeployment(s *scan.Scan, o *appsv1.Deployment) {
@@ -91,20 +85,24 @@ func addDeployment(s *scan.Scan, o *appsv1.Deployment) {
 }
 
 func addReplicaSet(s *scan.Scan, o *appsv1.ReplicaSet) {
-	if !ownedBy(o, "Deployment") {
+	if ownedBy(s, o, "Deployment") {
+		s.AddOwner(o.UID)
+	} else {
 		s.AddWorkload("ReplicaSet", o, &o.Spec.Template)
 	}
 }
 
 func addJob(s *scan.Scan, o *batchv1.Job) {
-	if !ownedBy(o, "CronJob") {
+	if ownedBy(s, o, "CronJob") {
+		s.AddOwner(o.UID)
+	} else {
 		s.AddWorkload("Job", o, &o.Spec.Template)
 	}
 }
 
 // addPod scans a pod. Of a pod whose owner is scanned, only the ephemeral containers are its own.
 func addPod(s *scan.Scan, o *corev1.Pod) {
-	if ownedBy(o, "ReplicaSet", "StatefulSet", "DaemonSet", "Job") {
+	if ownedBy(s, o, "ReplicaSet", "StatefulSet", "DaemonSet", "Job") {
 		if len(o.Spec.EphemeralContainers) == 0 {
 			return
 		}

@@ -47,15 +47,10 @@ type gatherer struct {
 // gather reads what the checks need, with the rights of the user. What is forbidden or not installed becomes an Unread. The error
 // says that the API server cannot be reached, or that the StsCredential does not exist.
 func (o *options) gather(ctx context.Context, s scope) (*doctor.Snapshot, error) {
-	reader, err := o.client()
+	g, err := o.newGatherer(s)
 	if err != nil {
 		return nil, err
 	}
-	g := gatherer{reader: reader, scope: s, Snapshot: &doctor.Snapshot{
-		PluginVersion: o.Version, AllNamespaces: s.namespace == "", CRDs: map[string]*unstructured.Unstructured{},
-		OperatorSecrets: map[types.NamespacedName]*corev1.Secret{}, Namespaces: map[string]*corev1.Namespace{},
-		Secrets: map[types.NamespacedName]*corev1.Secret{}, Workloads: map[string]*unstructured.Unstructured{},
-	}}
 	p := o.progress("Reading %s", s)
 	defer p.stop()
 	if g.LocalTime, g.ServerTime, err = o.times(ctx); err != nil {
@@ -73,6 +68,31 @@ func (o *options) gather(ctx context.Context, s scope) (*doctor.Snapshot, error)
 		g.readNamespace(ctx, namespace, credentials)
 	}
 	return g.Snapshot, ctx.Err()
+}
+
+// gatherOne reads what the checks of one StsCredential need that are not about the cluster or the operator.
+func (o *options) gatherOne(ctx context.Context, c *v1alpha1.StsCredential) (*doctor.Snapshot, error) {
+	g, err := o.newGatherer(scope{namespace: c.Namespace, name: c.Name})
+	if err != nil {
+		return nil, err
+	}
+	p := o.progress("Reading what %s needs", c.Name)
+	defer p.stop()
+	g.LocalTime = o.Clock.Now()
+	g.Credentials = append(g.Credentials, *slimCredential(c))
+	g.readGrants(ctx)
+	g.readNamespacesOfCredentials(ctx)
+	g.readSecretsAndPods(ctx, c.Namespace, []*v1alpha1.StsCredential{c})
+	return g.Snapshot, ctx.Err()
+}
+
+func (o *options) newGatherer(s scope) (gatherer, error) {
+	reader, err := o.client()
+	return gatherer{reader: reader, scope: s, Snapshot: &doctor.Snapshot{
+		PluginVersion: o.Version, AllNamespaces: s.namespace == "", CRDs: map[string]*unstructured.Unstructured{},
+		OperatorSecrets: map[types.NamespacedName]*corev1.Secret{}, Namespaces: map[string]*corev1.Namespace{},
+		Secrets: map[types.NamespacedName]*corev1.Secret{}, Workloads: map[string]*unstructured.Unstructured{},
+	}}, err
 }
 
 // times returns the time of this machine in the middle of a request, and the API server's in its answer.
@@ -173,6 +193,12 @@ func (g gatherer) probe(ctx context.Context, kind string) error {
 
 // readCluster reads grants, namespaces and nodes.
 func (g gatherer) readCluster(ctx context.Context) {
+	g.readGrants(ctx)
+	g.readNodes(ctx)
+	g.readNamespaces(ctx)
+}
+
+func (g gatherer) readGrants(ctx context.Context) {
 	var grants v1alpha1.StsRoleGrantList
 	err := listAll(ctx, g.reader, &grants, func() error {
 		for i := range grants.Items {
@@ -184,6 +210,10 @@ func (g gatherer) readCluster(ctx context.Context) {
 	if !notInstalledOrNil(err) {
 		g.unread("stsrolegrants", "which grant allows a role, and grants that match nothing", g.AllNamespaces, err)
 	}
+}
+
+// readNodes reads the nodes and the leases that they renew.
+func (g gatherer) readNodes(ctx context.Context) {
 	var nodes corev1.NodeList
 	g.unread("nodes", "the region of the STS endpoint", g.AllNamespaces, listAll(ctx, g.reader, &nodes, func() error {
 		for i := range nodes.Items {
@@ -199,7 +229,6 @@ func (g gatherer) readCluster(ctx context.Context) {
 		}
 		return nil
 	}, client.InNamespace(corev1.NamespaceNodeLease)))
-	g.readNamespaces(ctx)
 }
 
 func notInstalledOrNil(err error) bool { return err == nil || notInstalled(err) }
@@ -220,6 +249,10 @@ func (g gatherer) readNamespaces(ctx context.Context) {
 	if g.AllNamespaces {
 		g.unread("namespaces", "grants that match no namespace", true, err)
 	}
+	g.readNamespacesOfCredentials(ctx)
+}
+
+func (g gatherer) readNamespacesOfCredentials(ctx context.Context) {
 	for name := range g.byNamespace() {
 		namespace := &corev1.Namespace{}
 		if err := g.reader.Get(ctx, client.ObjectKey{Name: name}, namespace); err != nil {
@@ -242,6 +275,18 @@ func (g gatherer) byNamespace() map[string][]*v1alpha1.StsCredential {
 
 // readNamespace reads what the StsCredentials of one namespace refer to.
 func (g gatherer) readNamespace(ctx context.Context, namespace string, credentials []*v1alpha1.StsCredential) {
+	g.readSecretsAndPods(ctx, namespace, credentials)
+	in := fmt.Sprintf(" in namespace %q", namespace)
+	var quotas corev1.ResourceQuotaList
+	g.unread("resourcequotas"+in, "which quota prevents a Secret", false, listAll(ctx, g.reader, &quotas, func() error {
+		g.Quotas = append(g.Quotas, quotas.Items...)
+		return nil
+	}, client.InNamespace(namespace)))
+	g.unread("workloads of spec.rollout"+in, "whether they can be restarted", false, g.readWorkloads(ctx, credentials))
+}
+
+// readSecretsAndPods reads the Secrets that the StsCredentials of one namespace refer to, and its pods.
+func (g gatherer) readSecretsAndPods(ctx context.Context, namespace string, credentials []*v1alpha1.StsCredential) {
 	in := fmt.Sprintf(" in namespace %q", namespace)
 	g.unread("secrets"+in, "what the Secrets hold", true, g.readSecrets(ctx, credentials))
 	var pods corev1.PodList
@@ -251,12 +296,6 @@ func (g gatherer) readNamespace(ctx context.Context, namespace string, credentia
 		}
 		return nil
 	}, client.InNamespace(namespace)))
-	var quotas corev1.ResourceQuotaList
-	g.unread("resourcequotas"+in, "which quota prevents a Secret", false, listAll(ctx, g.reader, &quotas, func() error {
-		g.Quotas = append(g.Quotas, quotas.Items...)
-		return nil
-	}, client.InNamespace(namespace)))
-	g.unread("workloads of spec.rollout"+in, "whether they can be restarted", false, g.readWorkloads(ctx, credentials))
 }
 
 // readSecrets reads the Secrets that StsCredentials write, and those with their AccessKeys, without values.

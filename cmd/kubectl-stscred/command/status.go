@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +46,7 @@ func (o *options) status(ctx context.Context, name string, output outputFormat) 
 	if err != nil {
 		return err
 	}
-	snapshot, err := o.surroundings(ctx, c)
+	snapshot, err := o.gatherOne(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -60,64 +59,6 @@ func (o *options) status(ctx context.Context, name string, output outputFormat) 
 		return &ExitError{Status: ExitFindings}
 	}
 	return err
-}
-
-// surroundings reads what the checks of one StsCredential need. What cannot be read is in Unread.
-func (o *options) surroundings(ctx context.Context, c *v1alpha1.StsCredential) (*doctor.Snapshot, error) {
-	reader, err := o.client()
-	if err != nil {
-		return nil, err
-	}
-	p := o.progress("Reading what %s needs", c.Name)
-	defer p.stop()
-	s := &doctor.Snapshot{
-		LocalTime: o.Clock.Now(), PluginVersion: o.Version, Credentials: []v1alpha1.StsCredential{*c},
-		Namespaces: map[string]*corev1.Namespace{}, Secrets: map[types.NamespacedName]*corev1.Secret{},
-	}
-	unread := func(resource, consequence string, err error) {
-		if err != nil {
-			s.Unread = append(s.Unread, doctor.Unread{Resource: resource, Reason: describe(err), Consequence: consequence})
-		}
-	}
-	var grants v1alpha1.StsRoleGrantList
-	unread("stsrolegrants", "which grant allows the role", listAll(ctx, reader, &grants, func() error {
-		s.Grants = append(s.Grants, grants.Items...)
-		return nil
-	}))
-	namespace := &corev1.Namespace{}
-	if err := reader.Get(ctx, types.NamespacedName{Name: c.Namespace}, namespace); err == nil {
-		s.Namespaces[c.Namespace] = namespace
-	} else {
-		unread(fmt.Sprintf("namespace %q", c.Namespace), "grants that select namespaces by label", err)
-	}
-	unread(fmt.Sprintf("secrets in namespace %q", c.Namespace), "what the Secret holds", readSecrets(ctx, reader, c, s.Secrets))
-	var pods corev1.PodList
-	unread(fmt.Sprintf("pods in namespace %q", c.Namespace), "which pods read the Secret", listAll(ctx, reader, &pods, func() error {
-		s.Pods = append(s.Pods, pods.Items...)
-		return nil
-	}, client.InNamespace(c.Namespace)))
-	return s, ctx.Err()
-}
-
-// readSecrets reads the Secret that an StsCredential writes, and the one with its AccessKey.
-func readSecrets(ctx context.Context, reader client.Reader, c *v1alpha1.StsCredential, secrets map[types.NamespacedName]*corev1.Secret) error {
-	names := []string{c.SecretName()}
-	if c.Spec.Identity != nil && c.Spec.Identity.AccessKey != nil {
-		names = append(names, c.Spec.Identity.AccessKey.SecretName)
-	}
-	for _, name := range names {
-		key, secret := types.NamespacedName{Namespace: c.Namespace, Name: name}, &corev1.Secret{}
-		err := reader.Get(ctx, key, secret)
-		switch {
-		case apierrors.IsNotFound(err):
-			secrets[key] = nil
-		case err != nil:
-			return err
-		default:
-			secrets[key] = secret
-		}
-	}
-	return nil
 }
 
 // credential reads an StsCredential of the namespace.

@@ -114,6 +114,8 @@ type Snapshot struct {
 	Quotas []corev1.ResourceQuota
 	// Pods of the namespaces of the StsCredentials.
 	Pods []corev1.Pod
+	// views are Pods by namespace, with how they read Secrets; see podsIn.
+	views map[string][]*podView
 	// Workloads are the targets of spec.rollout, by kind, namespace and name joined by slashes. A key without value means that
 	// it does not exist.
 	Workloads map[string]*unstructured.Unstructured

@@ -106,23 +106,34 @@ type podView struct {
 	pod *corev1.Pod
 }
 
-// podsIn are the running pods of a namespace that are not being deleted.
-func (s *Snapshot) podsIn(namespace string) (views []*podView) {
-	for i := range s.Pods {
-		p := &s.Pods[i]
-		if p.Namespace != namespace || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		stripped, err := consumers.Strip(p)
-		if kept, ok := stripped.(*corev1.Pod); err == nil && ok {
-			view := &podView{consumers.PodOf(kept), p}
-			if len(validation.IsDNS1123Subdomain(view.Workload.Name)) > 0 {
-				view.Workload = consumers.Workload{} // the API server accepts any text as the name of an owner
+// podsIn are the running pods of a namespace that are not being deleted. Pods is not changed after the first call.
+func (s *Snapshot) podsIn(namespace string) []*podView {
+	if s.views == nil {
+		s.views = map[string][]*podView{}
+		for i := range s.Pods {
+			if view := viewOf(&s.Pods[i]); view != nil {
+				s.views[view.pod.Namespace] = append(s.views[view.pod.Namespace], view)
 			}
-			views = append(views, view)
 		}
 	}
-	return views
+	return s.views[namespace]
+}
+
+// viewOf returns nil for a pod that does not run or is being deleted.
+func viewOf(p *corev1.Pod) *podView {
+	if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return nil
+	}
+	stripped, err := consumers.Strip(p)
+	kept, ok := stripped.(*corev1.Pod)
+	if err != nil || !ok {
+		return nil
+	}
+	view := &podView{consumers.PodOf(kept), p}
+	if len(validation.IsDNS1123Subdomain(view.Workload.Name)) > 0 {
+		view.Workload = consumers.Workload{} // the API server accepts any text as the name of an owner
+	}
+	return view
 }
 
 // findOutliving finds pods that cannot read renewed credentials and that nobody restarts: some use superseded credentials now,

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -91,6 +92,7 @@ type Scan struct {
 	affected   []workload
 	candidates map[Object]string // ServiceAccounts of Deployments that look like an operator
 	operators  map[Object]bool
+	owners     map[types.UID]bool
 	unread     []Unread
 	decoder    decoder // of the current object
 }
@@ -124,9 +126,15 @@ type workload struct {
 func New() *Scan {
 	return &Scan{
 		sources: map[Object]*source{}, secretKeys: map[Object][]string{}, credential: map[Object]string{},
-		candidates: map[Object]string{}, operators: map[Object]bool{},
+		candidates: map[Object]string{}, operators: map[Object]bool{}, owners: map[types.UID]bool{},
 	}
 }
+
+// AddOwner records an object whose pod template was scanned, here or in its own owner.
+func (s *Scan) AddOwner(uid types.UID) { s.owners[uid] = true }
+
+// HasOwner reports whether AddOwner or AddWorkload recorded an object.
+func (s *Scan) HasOwner(uid types.UID) bool { return s.owners[uid] }
 
 // AddUnread records what could not be read.
 func (s *Scan) AddUnread(u Unread) { s.unread = append(s.unread, u) }

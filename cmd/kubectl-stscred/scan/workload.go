@@ -39,6 +39,7 @@ func containersOf(spec *corev1.PodSpec) (all []container) {
 // AddWorkload scans a workload: its metadata, and its pod template.
 func (s *Scan) AddWorkload(kind string, o metav1.Object, template *corev1.PodTemplateSpec) {
 	object := Object{kind, o.GetNamespace(), o.GetName()}
+	s.AddOwner(o.GetUID())
 	s.decoder.reset()
 	defer s.checkDecoded(object)
 	before := len(s.findings)
