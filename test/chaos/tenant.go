@@ -56,7 +56,7 @@ const (
 	peakBound = 200 << 20
 	// promptBound is the longest time between the creation of an StsCredential and its Secret, also across a restart, and
 	// between the moment when a third of the life is left and the renewed Secret.
-	promptBound = 20 * time.Second
+	promptBound = 30 * time.Second
 	// promptWithoutWatchList is the same where the API server does not stream lists: each start reads every object, page by
 	// page, which takes a time in proportion to the bytes that tenants have stored.
 	promptWithoutWatchList = 50 * time.Second
@@ -111,7 +111,7 @@ func (c *chaos) attacked(ctx context.Context, root string) error {
 // attack runs it once.
 func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err error) {
 	c.note("a hostile tenant, WatchList %t: starting a control plane and building the operator", watchList)
-	s, err := newSite(ctx, root, attackOptions(c.long, watchList))
+	s, err := newSite(ctx, root, attackOptions(watchList))
 	if s == nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err er
 
 // attackOptions are those of the control plane. A third of a session's life must outlast a start of the operator, as it does
 // with real sessions, which live for 15 minutes and more.
-func attackOptions(long, watchList bool) siteOptions {
+func attackOptions(watchList bool) siteOptions {
 	options := siteOptions{
 		lifetime: lifetime, recovery: promptness(watchList), namespaces: []string{hostileNamespace, quietNamespace}, observed: quietNamespace,
 		plane: controlplane.Options{
@@ -149,11 +149,8 @@ func attackOptions(long, watchList bool) siteOptions {
 			APIServerFlags: []string{"--etcd-compaction-interval=20s", fmt.Sprintf("--feature-gates=WatchList=%t", watchList)},
 		},
 	}
-	switch {
-	case !watchList:
+	if !watchList {
 		options.lifetime = 3 * time.Minute
-	case !long:
-		options.lifetime = time.Minute
 	}
 	options.calm = options.lifetime / 4
 	return options
