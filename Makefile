@@ -11,6 +11,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
 IMG ?= sts-credential-operator:dev
 export IMG
+EMULATOR_IMG ?= sts-emulator:dev
 CONFIG ?= config/default
 DIST ?= dist
 KUBECTL ?= kubectl
@@ -180,6 +181,16 @@ image-archive: ## Build the image IMG and save it to dist/image.tar, for docker 
 .PHONY: image-check
 image-check: image-archive ## Build the image IMG and check it: size, user, labels, no shell, static, runs under any user.
 	IMAGE_ARCHIVE=$(CURDIR)/dist/image.tar hack/image/engine.sh go -C test test -count=1 -v ./image
+
+.PHONY: emulator-image
+emulator-image: ## Build the image EMULATOR_IMG of the STS emulator, save it to dist/emulator.tar, and list its Go modules.
+	IMG=$(EMULATOR_IMG) DOCKERFILE=hack/stsemulator/Dockerfile PROGRAM=stsemulator ARCHIVE=dist/emulator.tar \
+	  hack/image/engine.sh hack/image/build.sh build
+	$(call MODULES_OF,dist/stsemulator) >dist/sts-emulator.cdx.json
+
+.PHONY: emulator-check
+emulator-check: emulator-image ## Build the image of the STS emulator and check it: size, user, labels, static, answers AssumeRole.
+	EMULATOR_ARCHIVE=$(CURDIR)/dist/emulator.tar hack/image/engine.sh go -C test test -count=1 -v -run Emulator ./image
 
 # On a node without a registry; LOCAL_BASES= takes the Dockerfile's bases all the same.
 .PHONY: e2e

@@ -28,6 +28,8 @@ stop() {
     kill "$pid" 2>/dev/null || true
     wait "$pid" || true
   fi
+  # A container on the host's network leaves its mount of that network.
+  umount "$run"/exec/netns/* 2>/dev/null || true
   rm -rf "$run"
 }
 trap stop EXIT

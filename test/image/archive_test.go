@@ -34,12 +34,18 @@ type archive struct {
 	programs map[string][]byte      // the content of the executable files
 }
 
-// readArchive reads the image of the file that IMAGE_ARCHIVE names.
+// readArchive reads the operator's image.
 func readArchive(t *testing.T) *archive {
 	t.Helper()
-	file := os.Getenv("IMAGE_ARCHIVE")
+	return readArchiveOf(t, "IMAGE_ARCHIVE", "image-check")
+}
+
+// readArchiveOf reads the image of the file that a variable names. A make target sets the variable.
+func readArchiveOf(t *testing.T, variable, target string) *archive {
+	t.Helper()
+	file := os.Getenv(variable)
 	if file == "" {
-		t.Skip("no IMAGE_ARCHIVE: `make image-check` sets it")
+		t.Skipf("no %s: `make %s` sets it", variable, target)
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image checks the built image: `make image-check`.
+// Package image checks the built images: `make image-check` and `make emulator-check`.
 package image
 
 import (
@@ -79,18 +79,7 @@ func TestFiles(t *testing.T) {
 func TestProgramsAreStatic(t *testing.T) {
 	image := readArchive(t)
 	for name, program := range image.programs {
-		binary, err := elf.NewFile(bytes.NewReader(program))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, part := range binary.Progs {
-			if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
-				t.Errorf("%s is linked dynamically: %v", name, part.Type)
-			}
-		}
-		if binary.Section(".symtab") != nil || binary.Section(".debug_info") != nil || binary.Section(".zdebug_info") != nil {
-			t.Errorf("%s has symbols or debugging data", name)
-		}
+		wantStatic(t, name, program)
 		built := map[string]string{}
 		for _, setting := range buildOf(t, program).Settings {
 			built[setting.Key] = setting.Value
@@ -105,6 +94,23 @@ func TestProgramsAreStatic(t *testing.T) {
 		if bytes.Contains(program, []byte("test/stsemulator")) {
 			t.Errorf("the emulator is linked into %s", name)
 		}
+	}
+}
+
+// wantStatic insists that a program needs no other file, and has no symbols.
+func wantStatic(t *testing.T, name string, program []byte) {
+	t.Helper()
+	binary, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range binary.Progs {
+		if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
+			t.Errorf("%s is linked dynamically: %v", name, part.Type)
+		}
+	}
+	if binary.Section(".symtab") != nil || binary.Section(".debug_info") != nil || binary.Section(".zdebug_info") != nil {
+		t.Errorf("%s has symbols or debugging data", name)
 	}
 }
 
