@@ -76,7 +76,7 @@ test-monitoring: ## Test alerts, dashboard and runbooks only, against a real Pro
 	go -C test test -count=1 $(ARGS) ./monitoring/...
 
 .PHONY: test-formats
-test-formats: test/formats/node/node_modules test/formats/java/target/lib ## Give the Secret in each format to the SDKs that read it (needs Node.js, npm, Java 17 and Maven).
+test-formats: test/formats/node/node_modules test/formats/java/target/lib test/formats/python/venv/installed ## Give the Secret in each format to the SDKs that read it (needs Node.js, npm, Java 17, Maven and Python 3).
 	mkdir -p bin
 	cd test/formats && FORMATS_TABLE=$(CURDIR)/bin/formats.txt go test -count=1 $(ARGS) ./...
 	cat bin/formats.txt
@@ -87,6 +87,12 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 
 test/formats/java/target/lib: test/formats/java/pom.xml $(wildcard test/formats/java/src/main/java/formats/*.java)
 	cd test/formats/java && mvn --batch-mode --quiet -Dmaven.wagon.http.retryHandler.count=5 process-classes
+	touch $@
+
+test/formats/python/venv/installed: test/formats/python/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
 .PHONY: bench

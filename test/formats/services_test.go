@@ -162,7 +162,7 @@ func TestTablestoreFile(t *testing.T) {
 	}
 }
 
-// LogService: the variables are those of the Log Service CLI, which cannot be had here; the Go SDK is given them.
+// LogService: the variables are those of the Log Service CLI; the Go SDK is given them.
 func TestLogServiceEnvironment(t *testing.T) {
 	env, service := newEnvironment(t, v1alpha1.FormatLogService), newService(t)
 	env.setEnvironment()

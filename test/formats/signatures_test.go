@@ -226,7 +226,8 @@ func answerBuckets(w http.ResponseWriter, _ *http.Request, _, _ string) {
 	w.Header().Set("x-oss-request-id", "1")
 	_, _ = fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><ListAllMyBucketsResult><Owner><ID>1</ID><DisplayName>1</DisplayName></Owner>`+
 		`<Buckets><Bucket><Name>orders</Name><Location>oss-cn-hangzhou</Location><CreationDate>2026-01-01T00:00:00.000Z</CreationDate>`+
-		`<StorageClass>Standard</StorageClass><Region>cn-hangzhou</Region></Bucket></Buckets></ListAllMyBucketsResult>`)
+		`<StorageClass>Standard</StorageClass><Region>cn-hangzhou</Region>`+
+		`<ExtranetEndpoint>oss.example.com</ExtranetEndpoint><IntranetEndpoint>oss.example.com</IntranetEndpoint></Bucket></Buckets></ListAllMyBucketsResult>`)
 }
 
 // verifyTablestore verifies the signature over the path and the x-ots headers, one of which is the checksum of the body.
