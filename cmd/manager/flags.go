@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/tools/leaderelection"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/stscredential/sts-credential-operator/internal/identity"
@@ -38,7 +39,10 @@ type settings struct {
 	leaderElect                      bool
 	leaderElectionID                 string
 	leaderElectionNamespace          string
+	leaseDuration, renewDeadline     time.Duration
+	retryPeriod                      time.Duration
 	metricsAddress, probeAddress     string
+	metricsCertDir                   string
 	metricsSecure, version           bool
 	zap                              zap.Options
 }
@@ -78,8 +82,11 @@ func parse(arguments []string) (*settings, error) {
 	flags.BoolVar(&s.leaderElect, "leader-elect", true, "Enable leader election, so that several replicas can run.")
 	flags.StringVar(&s.leaderElectionID, "leader-election-id", "sts-credential-operator", "Name of the leader election lease. Each operator needs its own.")
 	flags.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader election lease. The default is the pod's namespace; required outside a cluster.")
+	s.addLeaseTimings(flags)
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint. 0 disables it.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, only to clients that may get /metrics.")
+	flags.StringVar(&s.metricsCertDir, "metrics-cert-dir", "",
+		"Directory with tls.crt and tls.key for --metrics-secure, read again when they change. The default is a self-signed certificate, new at each start.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of the probe endpoints /healthz and /readyz. 0 disables them.")
 	flags.BoolVar(&s.whoami, "whoami", false, "Call GetCallerIdentity, print the identity and exit; the exit code is 1 if the call fails. Works in any pod, with the credentials of a Secret.")
 	flags.BoolVar(&s.version, "version", false, "Print version and commit, and exit.")
@@ -95,6 +102,15 @@ func parse(arguments []string) (*settings, error) {
 	return s, s.check(*namespaces, *selector)
 }
 
+func (s *settings) addLeaseTimings(flags *flag.FlagSet) {
+	flags.DurationVar(&s.leaseDuration, "leader-election-lease-duration", 15*time.Second,
+		"Time after which a standby replica takes over a lease that its holder has not renewed. In whole seconds.")
+	flags.DurationVar(&s.renewDeadline, "leader-election-renew-deadline", 10*time.Second,
+		"Time after which the leader gives up if it cannot renew the lease. Shorter than --leader-election-lease-duration.")
+	flags.DurationVar(&s.retryPeriod, "leader-election-retry-period", 2*time.Second,
+		"Interval between attempts to get or renew the lease.")
+}
+
 func (s *settings) check(namespaces, selector string) (err error) {
 	if s.selector, err = labels.Parse(selector); err != nil {
 		return fmt.Errorf("--selector: %w", err)
@@ -107,7 +123,21 @@ func (s *settings) check(namespaces, selector string) (err error) {
 			return fmt.Errorf("--namespaces: %q is not a namespace name. Write names separated by commas, without spaces", namespace)
 		}
 	}
-	return s.checkValues()
+	return errors.Join(s.checkValues(), s.checkLeaseTimings())
+}
+
+// checkLeaseTimings returns an error for values that the leader election of client-go refuses, or that the lease cannot store.
+func (s *settings) checkLeaseTimings() error {
+	switch {
+	case s.leaseDuration < time.Second || s.leaseDuration%time.Second != 0:
+		return errors.New("--leader-election-lease-duration must be whole seconds, at least 1s")
+	case s.renewDeadline <= 0 || s.renewDeadline >= s.leaseDuration:
+		return errors.New("--leader-election-renew-deadline must be more than 0 and less than --leader-election-lease-duration")
+	case s.retryPeriod <= 0 || s.renewDeadline <= time.Duration(leaderelection.JitterFactor*float64(s.retryPeriod)):
+		return fmt.Errorf("--leader-election-retry-period must be more than 0; %g times it must be less than --leader-election-renew-deadline",
+			leaderelection.JitterFactor)
+	}
+	return nil
 }
 
 func (s *settings) checkValues() error {
@@ -122,6 +152,8 @@ func (s *settings) checkValues() error {
 		return errors.New("--sts-timeout must be at least 1s")
 	case s.maxConcurrentReconciles < 1:
 		return errors.New("--max-concurrent-reconciles must be at least 1")
+	case s.metricsCertDir != "" && !s.metricsSecure:
+		return errors.New("--metrics-cert-dir needs --metrics-secure")
 	}
 	return nil
 }

@@ -37,6 +37,15 @@ func TestParse(t *testing.T) {
 		{name: "no burst", given: []string{"--sts-burst=0"}, wantError: "--sts-burst at least 1"},
 		{name: "no time", given: []string{"--sts-timeout=1ms"}, wantError: "--sts-timeout must be"},
 		{name: "no workers", given: []string{"--max-concurrent-reconciles=0"}, wantError: "--max-concurrent-reconciles must be"},
+		{name: "lease timings", given: []string{"--leader-election-lease-duration=1m", "--leader-election-renew-deadline=40s", "--leader-election-retry-period=5s"},
+			want: func(s *settings) bool {
+				return s.leaseDuration == time.Minute && s.renewDeadline == 40*time.Second && s.retryPeriod == 5*time.Second
+			}},
+		{name: "a lease of half seconds", given: []string{"--leader-election-lease-duration=15500ms"}, wantError: "--leader-election-lease-duration must be whole seconds"},
+		{name: "a deadline after the lease", given: []string{"--leader-election-renew-deadline=15s"}, wantError: "--leader-election-renew-deadline must be"},
+		{name: "a period as long as the deadline", given: []string{"--leader-election-retry-period=9s"}, wantError: "1.2 times it must be less"},
+		{name: "no period", given: []string{"--leader-election-retry-period=0s"}, wantError: "--leader-election-retry-period must be more than 0"},
+		{name: "a certificate for plain HTTP", given: []string{"--metrics-secure=false", "--metrics-cert-dir=/a"}, wantError: "--metrics-cert-dir needs --metrics-secure"},
 		{name: "unknown flag", given: []string{"--nope"}, wantError: "nope"},
 		{name: "an argument", given: []string{"start"}, wantError: "Use flags, see --help"},
 	} {

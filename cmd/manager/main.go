@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/controllers/rollout"
@@ -30,7 +29,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
-	"github.com/stscredential/sts-credential-operator/internal/guard"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
@@ -161,9 +159,9 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	serving := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
-	if s.metricsSecure {
-		serving.FilterProvider = guard.Filter
+	serving, err := metricsOptions(s)
+	if err != nil {
+		return nil, err
 	}
 	cached, err := stscredential.CacheOptions(s.namespaces, s.selector)
 	if err != nil {
@@ -173,6 +171,7 @@ func newManager(config *rest.Config, s *settings) (ctrl.Manager, error) {
 		Scheme: scheme, Cache: cached, Metrics: serving, HealthProbeBindAddress: s.probeAddress,
 		LeaderElection: s.leaderElect, LeaderElectionID: s.leaderElectionID,
 		LeaderElectionNamespace: s.leaderElectionNamespace, LeaderElectionReleaseOnCancel: true,
+		LeaseDuration: &s.leaseDuration, RenewDeadline: &s.renewDeadline, RetryPeriod: &s.retryPeriod,
 		GracefulShutdownTimeout: ptr.To(gracePeriod), // then the lease is released
 	})
 	if err != nil {

@@ -4,7 +4,11 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -47,7 +52,9 @@ func TestMetricsAreGuarded(t *testing.T) {
 	}))
 	prometheus, stranger := s.reader("prometheus", "/metrics"), s.reader("stranger")
 	url := "https://127.0.0.1:" + freePort(t) + "/metrics"
-	manager := s.start("--metrics-bind-address=" + strings.TrimSuffix(strings.TrimPrefix(url, "https://"), "/metrics"))
+	address, directory := strings.TrimSuffix(strings.TrimPrefix(url, "https://"), "/metrics"), t.TempDir()
+	first := s.certificate(directory)
+	manager := s.start("--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
 	var body string
 	s.eventually("the credential is told of to whom may read it", func() bool {
 		status, read := s.get(url, prometheus)
@@ -78,6 +85,46 @@ func TestMetricsAreGuarded(t *testing.T) {
 			t.Errorf("%s is answered %d, want %d", refused.name, status, refused.want)
 		}
 	}
+	s.wantServed(address, first)
+	s.wantServed(address, s.certificate(directory))
 	s.stop(manager)
 	s.wantSilent()
+}
+
+// certificate writes a certificate for 127.0.0.1 and its key to a directory, and returns the certificate.
+func (s *site) certificate(directory string) *x509.Certificate {
+	s.Helper()
+	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
+	s.must(err)
+	s.must(os.WriteFile(filepath.Join(directory, "tls.key"), key, 0o600))
+	s.must(os.WriteFile(filepath.Join(directory, "tls.crt"), certificate, 0o600))
+	parsed, err := cert.ParseCertsPEM(certificate)
+	s.must(err)
+	return parsed[0]
+}
+
+// wantServed waits until an address serves a certificate.
+func (s *site) wantServed(address string, want *x509.Certificate) {
+	s.Helper()
+	s.eventually("the certificate is served", func() bool {
+		connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			return false
+		}
+		defer func() { _ = connection.Close() }()
+		return connection.ConnectionState().PeerCertificates[0].Equal(want)
+	})
+}
+
+// A certificate that cannot be read is an error: the manager does not serve another one instead.
+func TestMetricsCertificateIsRead(t *testing.T) {
+	directory := t.TempDir()
+	s := &settings{metricsSecure: true, metricsCertDir: directory}
+	if _, err := metricsOptions(s); err == nil || !strings.Contains(err.Error(), "--metrics-cert-dir: open "+directory) {
+		t.Errorf("metricsOptions = %v", err)
+	}
+	(&site{T: t}).certificate(directory)
+	if options, err := metricsOptions(s); err != nil || options.CertDir != directory || options.FilterProvider == nil {
+		t.Errorf("metricsOptions = %+v, %v", options, err)
+	}
 }
