@@ -3,7 +3,7 @@
 
 // Command chartdocs carries the comments of a chart's values.yaml ("# -- what it is") into the descriptions of its
 // values.schema.json and the table in its README.md. It fails where a value has no comment, or the values and the
-// schema do not name the same things.
+// schema do not name the same things. Only the schema has deprecated values.
 package main
 
 import (
@@ -106,8 +106,8 @@ func walk(path string, mapping *yaml.Node, schema map[string]any) (rows []string
 		}
 		rows = append(rows, below...)
 	}
-	for key := range surplus {
-		if path+key != "global" {
+	for key, property := range surplus {
+		if property, _ := property.(map[string]any); property["deprecated"] != true {
 			return nil, fmt.Errorf("values.schema.json has %s, which values.yaml lacks", path+key)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,12 +56,15 @@ func command(t *testing.T, stdin, program string, args ...string) (string, error
 	return string(out), nil
 }
 
-// helm runs Helm, which is given values on its standard input.
+// helm runs Helm, which is given values on its standard input. A registry is set unless they set another.
 func helm(t *testing.T, values string, args ...string) (string, error) {
 	t.Helper()
 	binary, err := helmBinary()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if slices.Contains([]string{"install", "template", "upgrade"}, args[0]) {
+		args = slices.Insert(slices.Clone(args), 1, "--values=testdata/registry.yaml")
 	}
 	return command(t, values, binary, args...)
 }

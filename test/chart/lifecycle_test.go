@@ -111,6 +111,7 @@ func TestLifecycle(t *testing.T) {
 	out := c.helm(values+oneGrant, "install", release, previous, "--create-namespace", "--values=-")
 	c.wantPrinted(out, "! identity: Secret sts-system/ram-user is not there yet")
 	first := c.wantGrants("shop", "web")
+	c.wantTemplated(previous, values+oneGrant)
 	if c.knowsSuspend() {
 		t.Error("the previous chart has today's CRD")
 	}

@@ -20,6 +20,7 @@ import (
 )
 
 const everything = `
+global: {imageRegistry: registry.example.com/mirror, imagePullSecrets: [shared, {name: registry}]}
 replicaCount: 3
 image: {registry: registry.example.com/, repository: team/operator, digest: "sha256:` + zeros + `", pullPolicy: Always}
 imagePullSecrets: [{name: registry}]
@@ -35,12 +36,13 @@ rollouts: {enabled: true}
 agent: {injection: {enabled: true, namespaces: [shop], namespaceSelector: {matchLabels: {a: b}}, image: "registry.example.com/agent:v1",
   resources: {requests: {cpu: 1}, limits: {memory: 64Mi}}}}
 sts: {qps: 0.5, burst: 1, timeout: 1m30s}
-leaderElection: {id: shard-1}
+leaderElection: {id: shard-1, leaseDuration: 1m, renewDeadline: 40s, retryPeriod: 5s}
 metrics:
   port: 9443
   readers: [{namespace: monitoring, name: prometheus}]
   service: {annotations: {a: b}}
-  serviceMonitor: {enabled: true, namespace: shop, labels: {release: prometheus}, interval: 30s, scrapeTimeout: 10s,
+  certificate: {certManager: {enabled: true, issuerRef: {name: ca, kind: ClusterIssuer}}}
+  serviceMonitor: {enabled: true, namespace: shop, labels: {release: prometheus}, interval: 30s, scrapeTimeout: 10s, tlsConfig: {serverName: operator, ca: {configMap: {name: ca, key: ca.crt}}},
     relabelings: [{targetLabel: cluster, replacement: c1}], metricRelabelings: [{action: drop, sourceLabels: [__name__], regex: go_.*}]}
   prometheusRule: {enabled: true, labels: {release: prometheus}}
   dashboard: {enabled: true, annotations: {folder: STS}}
@@ -56,10 +58,22 @@ extraArgs: [--zap-stacktrace-level=panic]
 proxy: {https: "http://proxy:3128", http: "http://proxy:3128", noProxy: 10.0.0.1}
 caBundle: {existingConfigMap: ca}
 dnsPolicy: Default
+dnsConfig: {options: [{name: ndots, value: "2"}]}
+hostAliases: [{ip: 10.0.0.8, hostnames: [sts-vpc.cn-shanghai.aliyuncs.com]}]
+enableServiceLinks: true
+automountServiceAccountToken: false
+strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 1, maxSurge: 0}}
+revisionHistoryLimit: 3
+extraObjects:
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.Name }}-object", namespace: sts-system}, data: {image: '{{ include "sts.image" . }}'}}
+  - |
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: {{ .Release.Name }}-string, namespace: {{ .Release.Namespace }}}
 deploymentAnnotations: {a: b}
-podAnnotations: {a: b}
-podLabels: {a: b}
-commonLabels: {a: b}
+podAnnotations: {a: b, kubectl.kubernetes.io/default-container: other, helm.sh/hook: pre-install}
+podLabels: {a: b, app.kubernetes.io/name: other, app.kubernetes.io/component: other}
+commonLabels: {a: b, app.kubernetes.io/instance: other, app.kubernetes.io/part-of: platform, rbac.authorization.k8s.io/aggregate-to-view: "false"}
 nodeSelector: {a: b}
 tolerations: [{operator: Exists}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
@@ -81,8 +95,11 @@ func TestMatrix(t *testing.T) {
 	c.namespaces(namespace, "shop", "web")
 	crds, err := environment.CRDs(t.Context())
 	c.must(err)
-	_, err = envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{Paths: []string{crds, root + "/config/crd"}, MaxTime: 2 * time.Minute})
+	certManager, err := environment.CertManagerCRDs(t.Context())
 	c.must(err)
+	_, err = envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{Paths: append(certManager, crds, root+"/config/crd"), MaxTime: 2 * time.Minute})
+	c.must(err)
+	c.wantExamples(t)
 	for _, tt := range []struct{ name, given, refused string }{
 		{name: "defaults"},
 		{name: "everything", given: everything},
@@ -98,6 +115,11 @@ func TestMatrix(t *testing.T) {
 		{name: "a tag and a digest", given: "image: {tag: v1, digest: 'sha512:" + zeros + zeros + "'}"},
 		{name: "a CA in a Secret", given: "caBundle: {existingSecret: ca}"},
 		{name: "a PodMonitor", given: "metrics: {podMonitor: {enabled: true, authorization: {credentials: {name: a, key: b}}}}"},
+		{name: "a certificate in a Secret", given: "metrics: {certificate: {existingSecret: tls}, serviceMonitor: {enabled: true}}"},
+		{name: "a certificate by cert-manager", given: "metrics: {certificate: {certManager: {enabled: true}}, podMonitor: {enabled: true}}"},
+		{name: "Prometheus' own token", given: "metrics: {serviceMonitor: {enabled: true, namespace: shop, bearerTokenFile: /token, tlsConfig: {insecureSkipVerify: true}}}"},
+		{name: "another name and namespace", given: "nameOverride: operator\nnamespaceOverride: shop\nmetrics: {serviceMonitor: {enabled: true}}\nnetworkPolicy: {enabled: true}"},
+		{name: "replaced, not rolled", given: "strategy: {type: Recreate}\nrevisionHistoryLimit: 0"},
 		{name: "open metrics", given: "metrics: {secure: false, serviceMonitor: {enabled: true}}"},
 		{name: "nowhere in particular", given: "topologySpreadConstraints: []\npdb: {enabled: false}"},
 		{name: "agents for all pods", given: "agent: {injection: {enabled: true}}\nimage: {pullPolicy: Always}"},
@@ -105,7 +127,7 @@ func TestMatrix(t *testing.T) {
 		{name: "the node's network", given: "hostNetwork: true", refused: "host namespaces"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := rendered(t, tt.given, "--set=crds.install=false", "--api-versions=sts.alibabacloud.com/v1alpha1/StsRoleGrant")
+			o := rendered(t, tt.given, "--set=crds.enabled=false", "--api-versions=sts.alibabacloud.com/v1alpha1/StsRoleGrant")
 			for key, object := range o {
 				if object.GetNamespace() == "" && slices.Contains([]string{"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding", "Pod", "PodDisruptionBudget"}, object.GetKind()) {
 					t.Errorf("%s names no namespace", key)

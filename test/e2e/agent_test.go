@@ -46,7 +46,7 @@ func (env *environment) agentRelease() {
 	env.kubectl("label", "namespace", agentNamespace, "pod-security.kubernetes.io/enforce=restricted")
 	env.kubectl("--namespace="+agentSystem, "create", "secret", "generic", "ram-user",
 		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret)
-	notes := env.helm(append([]string{"--namespace=" + agentSystem, "install", "with-agent", chart, "--set=fullnameOverride=with-agent", "--set=crds.install=false",
+	notes := env.helm(append([]string{"--namespace=" + agentSystem, "install", "with-agent", chart, "--set=fullnameOverride=with-agent", "--set=crds.enabled=false",
 		"--set=namespaces={" + agentNamespace + "}", "--set=selector=example.com/release=with-agent", "--set=rollouts.enabled=true", "--set=replicaCount=1",
 		"--set=agent.injection.enabled=true", "--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + env.url, "--wait"}, imageValues(image)...)...)
 	env.must(contains(notes, "by MutatingAdmissionPolicy v1\n"))

@@ -43,8 +43,8 @@ const (
 	root      = "../.."
 	image     = "docker.io/library/sts-credential-operator:e2e"
 	nextImage = "docker.io/library/sts-credential-operator:e2e-next"
-	// firstImage is the chart's default.
-	firstImage  = "sts-credential-operator:dev"
+	// firstImage is what the pages install.
+	firstImage  = "docker.io/library/sts-credential-operator:dev"
 	whoamiImage = "localhost/whoami:e2e"
 	// The workloads of test/formats: programs that take what the default chains of the SDKs find.
 	refreshImage     = "localhost/refresh:e2e"
@@ -186,7 +186,7 @@ func (env *environment) importImages() {
 		env.must(err)
 		env.must(env.cluster.ImportFiles(env.ctx, image, []string{"/manager"}, map[string]string{"/manager": manager, "/stscred-agent": agent}))
 	}
-	for _, tag := range []string{nextImage, "docker.io/library/" + firstImage} {
+	for _, tag := range []string{nextImage, firstImage} {
 		env.must(env.cluster.Run(env.ctx, "ctr", "--namespace", "k8s.io", "images", "tag", image, tag))
 	}
 	env.must(env.cluster.ImportProgram(env.ctx, whoamiImage, "test/e2e/whoami"))
@@ -244,6 +244,7 @@ func (env *environment) play(path string) {
 			"ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret),
 		Change: strings.NewReplacer(
 			"helm install sts charts/sts-credential-operator", "helm install sts "+env.previousChart()+" --set=stsEndpoint="+env.url+" '"+strings.Join(lifeValues, "' '")+"'",
+			"image.registry=registry.example.com", "image.registry=docker.io/library",
 			`"--region=cn-hangzhou"`, `"--sts-endpoint=`+env.url+`"`,
 			"https://sts.cn-hangzhou.aliyuncs.com", env.url,
 		).Replace,

@@ -56,7 +56,7 @@ func (env *environment) secondRelease() {
 	env.kubectl("label", "namespace", restartsNamespace, "pod-security.kubernetes.io/enforce=restricted")
 	env.kubectl("--namespace="+restartsSystem, "create", "secret", "generic", "ram-user",
 		"--from-literal=ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID, "--from-literal=ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret)
-	env.helm(append([]string{"--namespace=" + restartsSystem, "install", "restarts", chart, "--set=fullnameOverride=restarts", "--set=crds.install=false",
+	env.helm(append([]string{"--namespace=" + restartsSystem, "install", "restarts", chart, "--set=fullnameOverride=restarts", "--set=crds.enabled=false",
 		"--set=namespaces={" + restartsNamespace + "}", "--set=selector=example.com/release=restarts", "--set=rollouts.enabled=true", "--set=replicaCount=1",
 		"--set=identity.existingSecret=ram-user", "--set=stsEndpoint=" + env.url,
 		"--set=metrics.readers[0].namespace=" + restartsNamespace, "--set=metrics.readers[0].name=default", "--wait"}, imageValues(image)...)...)

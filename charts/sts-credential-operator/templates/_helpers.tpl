@@ -1,5 +1,14 @@
+{{- /* The name of the release does not matter by default, because RAM trusts a ServiceAccount by its name. */ -}}
 {{- define "sts.fullname" -}}
-{{- .Values.fullnameOverride | default "sts-credential-operator" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride }}
+{{- else if not .Values.nameOverride }}sts-credential-operator
+{{- else if contains .Values.nameOverride .Release.Name }}{{ .Release.Name }}
+{{- else }}{{ printf "%s-%s" .Release.Name .Values.nameOverride | trunc 42 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "sts.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
 {{- end }}
 
 {{- define "sts.serviceAccountName" -}}
@@ -11,22 +20,54 @@ app.kubernetes.io/name: sts-credential-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "sts.labels" -}}
+{{- /* Labels that no value changes: selectors and Helm depend on them. */ -}}
+{{- define "sts.fixedLabels" -}}
 {{ include "sts.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimAll "-_." }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- end }}
+
+{{- define "sts.partLabels" -}}
+app.kubernetes.io/component: controller
+app.kubernetes.io/part-of: sts-credential-operator
+{{- end }}
+
+{{- define "sts.labels" -}}
+{{- merge (include "sts.fixedLabels" . | fromYaml) (deepCopy (.Values.commonLabels | default dict)) (include "sts.partLabels" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{- /* The registry with a slash. Nothing if the repository names one, as registry.example.com/team/operator does. */ -}}
+{{- define "sts.registry" -}}
+{{- $first := splitList "/" .Values.image.repository | first }}
+{{- if not (and (contains "/" .Values.image.repository) (or (contains "." $first) (contains ":" $first) (eq $first "localhost"))) }}
+{{- with (.Values.global).imageRegistry | default .Values.image.registry }}{{ trimSuffix "/" . }}/{{ else }}
+{{- fail "no registry is set, and no public image has this name. Add --set image.registry=<registry that the nodes pull from>, or global.imageRegistry. For an image that was loaded onto the nodes, add --set image.registry=docker.io/library" }}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "sts.image" -}}
-{{- with .Values.image -}}
-{{- with .registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}
+{{- include "sts.registry" . | trim }}{{ with .Values.image }}{{ .repository }}
 {{- with .tag | default (ternary "" $.Chart.AppVersion (not (empty .digest))) }}:{{ . }}{{ end }}
 {{- with .digest }}@{{ . }}{{ end }}
 {{- end -}}
+{{- end }}
+
+{{- /* Whether the CRDs belong to the release. crds.install is the older name of crds.enabled. */ -}}
+{{- define "sts.crds" -}}
+{{- if and .Values.crds.enabled (ne (toString .Values.crds.install) "false") }}true{{ end -}}
+{{- end }}
+
+{{- /* The Secret with the certificate of the metrics, if there is one. */ -}}
+{{- define "sts.metricsCertificate" -}}
+{{- with .Values.metrics }}
+{{- if and .enabled .secure }}
+{{- if .certificate.existingSecret }}{{ .certificate.existingSecret }}
+{{- else if .certificate.certManager.enabled }}{{ include "sts.fullname" $ }}-metrics
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- /* Who the operator is to STS: Secret, RRSAWebhook, RRSAToken, ECSRole or nothing. */ -}}
@@ -43,7 +84,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "sts.subject" -}}
 - kind: ServiceAccount
   name: {{ include "sts.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ include "sts.namespace" . }}
 {{- end }}
 
 {{- /* The version of MutatingAdmissionPolicy that the cluster serves: v1, v1beta1 or nothing. */ -}}

@@ -1,18 +1,25 @@
 {{- /* What the operator's pods and the test's have in common. */ -}}
 
+{{- /* Labels of the pods: those of the values, which change no selector. */ -}}
 {{- define "sts.podLabels" -}}
-{{- with .Values.podLabels }}
-{{- toYaml . }}
-{{- end }}
+{{- $own := include "sts.selectorLabels" . | fromYaml }}
 {{- if eq (include "sts.identity" .) "RRSAWebhook" }}
-pod-identity.alibabacloud.com/injection: "on"
+{{- $_ := set $own "pod-identity.alibabacloud.com/injection" "on" }}
 {{- end }}
+{{- merge $own (deepCopy (.Values.podLabels | default dict)) (include "sts.partLabels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{- define "sts.podSpec" -}}
 serviceAccountName: {{ include "sts.serviceAccountName" . }}
-{{- with .Values.imagePullSecrets }}
+{{- with include "sts.imagePullSecrets" . | fromYamlArray }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.enableServiceLinks) }}
+enableServiceLinks: {{ .Values.enableServiceLinks }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
@@ -23,6 +30,10 @@ hostNetwork: true
 {{- end }}
 {{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
 dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -40,8 +51,28 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- /* The Secrets of all charts and of this one, as a list of names: some charts write global ones as strings. */ -}}
+{{- define "sts.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- uniq $secrets | toYaml }}
+{{- end }}
+
+{{- /* The fields for what a pod of the test mounts. The operator mounts its certificate too. */ -}}
+{{- define "sts.volumesField" -}}
 {{- with include "sts.volumes" . | trim }}
 volumes:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "sts.volumeMountsField" -}}
+{{- with include "sts.volumeMounts" . | trim }}
+volumeMounts:
   {{- . | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -62,10 +93,6 @@ envFrom:
 image: {{ include "sts.image" . | quote }}
 {{- with .Values.image.pullPolicy }}
 imagePullPolicy: {{ . }}
-{{- end }}
-{{- with include "sts.volumeMounts" . | trim }}
-volumeMounts:
-  {{- . | nindent 2 }}
 {{- end }}
 {{- with .Values.securityContext }}
 securityContext:
@@ -167,6 +194,25 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{- define "sts.certificateVolume" -}}
+{{- with include "sts.metricsCertificate" . | trim }}
+- name: metrics-certificate
+  secret:
+    secretName: {{ . }}
+    items:
+      - {key: tls.crt, path: tls.crt}
+      - {key: tls.key, path: tls.key}
+{{- end }}
+{{- end }}
+
+{{- define "sts.certificateMount" -}}
+{{- if include "sts.metricsCertificate" . | trim }}
+- name: metrics-certificate
+  mountPath: /etc/sts-credential-operator/metrics
+  readOnly: true
+{{- end }}
+{{- end }}
+
 {{- /* Where STS is and how it is asked: what the test needs too. */ -}}
 {{- define "sts.stsArgs" -}}
 {{- with .Values.region }}
@@ -185,6 +231,11 @@ securityContext:
 - --leader-elect={{ .Values.leaderElection.enabled }}
 {{- if .Values.leaderElection.enabled }}
 - --leader-election-id={{ .Values.leaderElection.id | default (include "sts.fullname" .) }}
+{{- range $flag, $value := dict "lease-duration" .Values.leaderElection.leaseDuration "renew-deadline" .Values.leaderElection.renewDeadline "retry-period" .Values.leaderElection.retryPeriod }}
+{{- with $value }}
+- --leader-election-{{ $flag }}={{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{ include "sts.stsArgs" . | trim }}
 - --sts-qps={{ .Values.sts.qps }}
@@ -216,6 +267,9 @@ securityContext:
 {{- if .Values.metrics.enabled }}
 - --metrics-bind-address=:{{ int .Values.metrics.port }}
 - --metrics-secure={{ .Values.metrics.secure }}
+{{- if include "sts.metricsCertificate" . | trim }}
+- --metrics-cert-dir=/etc/sts-credential-operator/metrics
+{{- end }}
 {{- else }}
 - --metrics-bind-address=0
 {{- end }}

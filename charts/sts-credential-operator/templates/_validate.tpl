@@ -47,6 +47,17 @@
 {{- if and .serviceMonitor.enabled .podMonitor.enabled }}
 {{- fail "set only one of metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: both would count everything twice" }}
 {{- end }}
+{{- if and .certificate.existingSecret .certificate.certManager.enabled }}
+{{- fail "set only one of metrics.certificate.existingSecret and metrics.certificate.certManager.enabled" }}
+{{- end }}
+{{- if and (or .certificate.existingSecret .certificate.certManager.enabled) (not (and .enabled .secure)) }}
+{{- fail "metrics.certificate needs metrics.enabled and metrics.secure: without them, metrics are not served over HTTPS" }}
+{{- end }}
+{{- range $name, $monitor := pick . "serviceMonitor" "podMonitor" }}
+{{- if and $monitor.enabled (include "sts.metricsCertificate" $ | trim) (not $monitor.tlsConfig) (ne ($monitor.namespace | default (include "sts.namespace" $)) (include "sts.namespace" $)) }}
+{{- fail (printf "metrics.%s.namespace is not the release's, and Prometheus reads ca.crt in the namespace of the monitor: set metrics.%s.tlsConfig, with the serverName %s" $name $name (include "sts.metricsHost" $)) }}
+{{- end }}
+{{- end }}
 {{- if and .serviceMonitor.enabled (not .service.enabled) }}
 {{- fail "metrics.serviceMonitor needs metrics.service.enabled" }}
 {{- end }}

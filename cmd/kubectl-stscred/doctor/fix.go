@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -159,7 +160,8 @@ func (s *Snapshot) enable(value, component string) string {
 	if len(s.Operators) > 0 {
 		d := &s.Operators[0]
 		if release := d.Annotations["meta.helm.sh/release-name"]; release != "" {
-			return "helm upgrade " + word(release) + " charts/sts-credential-operator -n " + d.Namespace + " --reset-then-reuse-values --set " + value
+			namespace := cmp.Or(d.Annotations["meta.helm.sh/release-namespace"], d.Namespace)
+			return "helm upgrade " + word(release) + " charts/sts-credential-operator -n " + word(namespace) + " --reset-then-reuse-values --set " + value
 		}
 	}
 	return comment("As a cluster administrator: set the chart's value " + value + ", or add the kustomize component " + component + ".")

@@ -95,7 +95,7 @@ func findNoOperator(s *Snapshot) []Finding {
 		Object: "cluster", Message: "No Deployment in the cluster has the label app.kubernetes.io/name=sts-credential-operator and " +
 			"a container " + ManagerContainer + ": the operator is not installed.",
 		Fix: "# In a checkout of the repository. With Helm: helm install sts charts/sts-credential-operator -n sts-system " +
-			"--create-namespace\n" +
+			"--create-namespace --set image.registry=<the registry of its image>\n" +
 			"kubectl apply --server-side -k config/default",
 	}}
 }

@@ -12,26 +12,43 @@ import (
 	"path/filepath"
 )
 
-// The Prometheus operator, whose CRDs a PrometheusRule and a ServiceMonitor are checked by.
+// Modules with the CRDs that a PrometheusRule, a ServiceMonitor and a Certificate are checked by.
 const (
-	operatorModule = "github.com/prometheus-operator/prometheus-operator@v0.90.1"
-	operatorSum    = "h1:n/+FkLB6WpftBxJC8IEHrWXSA6uzNTocFmwU/ACkfeg="
+	operatorModule    = "github.com/prometheus-operator/prometheus-operator@v0.90.1"
+	operatorSum       = "h1:n/+FkLB6WpftBxJC8IEHrWXSA6uzNTocFmwU/ACkfeg="
+	certManagerModule = "github.com/cert-manager/cert-manager@v1.19.2"
+	certManagerSum    = "h1:jSprN1h5pgNDSl7HClAmIzXuTxic/5FXJ32kbQHqjlM="
 )
 
 // CRDs is a folder with the CRDs of the Prometheus operator, one a file, fetched as a Go module.
 func CRDs(ctx context.Context) (folder string, err error) {
-	fetch := exec.CommandContext(ctx, "go", "mod", "download", "-json", operatorModule)
-	fetch.Dir = os.TempDir() // outside of any module
-	answer, err := fetch.Output()
+	folder, err = fetch(ctx, operatorModule, operatorSum)
+	return filepath.Join(folder, "example", "prometheus-operator-crd"), err
+}
+
+// CertManagerCRDs are files with the CRDs of Certificates and Issuers, fetched as a Go module.
+func CertManagerCRDs(ctx context.Context) (files []string, err error) {
+	folder, err := fetch(ctx, certManagerModule, certManagerSum)
+	for _, kind := range []string{"certificates", "issuers"} {
+		files = append(files, filepath.Join(folder, "deploy", "crds", "cert-manager.io_"+kind+".yaml"))
+	}
+	return files, err
+}
+
+// fetch downloads a module, checks it by its checksum, and returns its folder.
+func fetch(ctx context.Context, path, sum string) (folder string, err error) {
+	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", path)
+	download.Dir = os.TempDir() // outside of any module
+	answer, err := download.Output()
 	var module struct{ Dir, Sum, Error string }
 	if decodeErr := json.Unmarshal(answer, &module); decodeErr != nil {
-		return "", fmt.Errorf("fetch %s: %w, %w", operatorModule, err, decodeErr)
+		return "", fmt.Errorf("fetch %s: %w, %w", path, err, decodeErr)
 	}
 	switch {
 	case module.Error != "" || err != nil:
-		return "", fmt.Errorf("fetch %s: %s, %w", operatorModule, module.Error, err)
-	case module.Sum != operatorSum:
-		return "", fmt.Errorf("%s has the checksum %s, not %s: somebody changed it", operatorModule, module.Sum, operatorSum)
+		return "", fmt.Errorf("fetch %s: %s, %w", path, module.Error, err)
+	case module.Sum != sum:
+		return "", fmt.Errorf("%s has the checksum %s, not %s: somebody changed it", path, module.Sum, sum)
 	}
-	return filepath.Join(module.Dir, "example", "prometheus-operator-crd"), nil
+	return module.Dir, nil
 }
