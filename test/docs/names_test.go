@@ -19,7 +19,7 @@ import (
 
 // othersFlags are flags of other programs that the text names.
 var othersFlags = []string{
-	"--api-audiences", "--service-account-issuer", "--set", "--previous", "--track-consumers", "--rollouts",
+	"--api-audiences", "--service-account-issuer", "--set", "--skip-tests", "--previous", "--track-consumers", "--rollouts",
 	"--dir", "--listen", "--token", "--allow-non-loopback", "--runtime-config", "--generate", // of the agent, the API server and the plugin
 }
 
