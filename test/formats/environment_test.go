@@ -164,6 +164,16 @@ func (env *environment) setEnvironment() {
 	}
 }
 
+// restarted runs a program before and after a renewal, each time with the variables that a new container gets.
+func (env *environment) restarted(run func()) {
+	env.Helper()
+	for range 2 {
+		env.setEnvironment()
+		run()
+		env.renew()
+	}
+}
+
 // accessKeyID is the Secret's.
 func (env *environment) accessKeyID() string {
 	return env.secret.Annotations["sts.alibabacloud.com/access-key-id"]

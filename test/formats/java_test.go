@@ -9,8 +9,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -23,6 +25,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -110,7 +113,9 @@ const trustStorePassword = "changeit"
 // serveHTTPS has the emulated STS listen with HTTPS as well, for providers that use nothing else, and returns host and port.
 func (env *environment) serveHTTPS() (endpoint string) {
 	env.Helper()
-	server := httptest.NewTLSServer(env.emulator)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		env.emulator.ServeHTTP(&issuanceWriter{ResponseWriter: w, issued: &env.issued}, r)
+	}))
 	env.Cleanup(server.Close)
 	folder := env.TempDir()
 	certificate := filepath.Join(folder, "sts.pem")
@@ -122,6 +127,23 @@ func (env *environment) serveHTTPS() (endpoint string) {
 		env.Fatalf("keytool: %v\n%s", err, out)
 	}
 	return strings.TrimPrefix(server.URL, "https://")
+}
+
+// issuanceWriter keeps the sessions that STS issues to programs, so that services accept them.
+type issuanceWriter struct {
+	http.ResponseWriter
+	issued *issuedSessions
+}
+
+func (w *issuanceWriter) Write(response []byte) (int, error) {
+	var issuance struct {
+		Credentials struct{ AccessKeyId, AccessKeySecret, SecurityToken string } //nolint:revive // STS's names
+	}
+	if err := json.Unmarshal(response, &issuance); err == nil && issuance.Credentials.SecurityToken != "" {
+		c := issuance.Credentials
+		w.issued.add(credentials.Credentials{AccessKeyID: c.AccessKeyId, AccessKeySecret: c.AccessKeySecret, SecurityToken: c.SecurityToken})
+	}
+	return w.ResponseWriter.Write(response)
 }
 
 // setUser sets the variables with the AccessKey of the RAM user that may assume the role.
@@ -155,12 +177,13 @@ func (env *environment) wantRoleSession() {
 func TestJavaTablestoreEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatTablestore)
 	service := newVerifyingService(env, tablestoreWire)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "tablestore"), documentTablestore, "Tablestore ListTable", inTablestore, byRestart})
-	if tables := env.runJava("TablestoreListTable", service.URL); !strings.Contains(tables, "orders") {
-		t.Errorf("the tables are %q", tables)
-	}
-	service.wantVerified(env, tablestoreWire)
+	env.restarted(func() {
+		if tables := env.runJava("TablestoreListTable", service.URL); !strings.Contains(tables, "orders") {
+			t.Errorf("the tables are %q", tables)
+		}
+		service.wantVerified(env, tablestoreWire)
+	})
 	env.Setenv("TABLESTORE_ACCESS_KEY_SECRET", "other")
 	env.javaFails("TablestoreListTable", service.URL)
 }
@@ -168,19 +191,21 @@ func TestJavaTablestoreEnvironment(t *testing.T) {
 // SDK: the constructor of the V1.0 SDK is given the variables.
 func TestJavaV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "aliyun-java-sdk-core"), documentJavaV1, "STS GetCallerIdentity", inParameter, byRestart})
-	env.runJava("V1BasicSession", env.endpoint())
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.runJava("V1BasicSession", env.endpoint())
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // SDK: the V1.0 SDK's default chain takes the token from the environment.
 func TestJavaV1DefaultChain(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "aliyun-java-sdk-core"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
-	env.javaLoop("V1DefaultChain", env.endpoint())()
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.javaLoop("V1DefaultChain", env.endpoint())()
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // Without the operator: the V1.0 SDK assumes the role with the AccessKey of a RAM user.
@@ -212,13 +237,14 @@ var mpaasTemplate = map[string]v1alpha1.TemplateText{
 func TestJavaMpaasTemplate(t *testing.T) {
 	env := newTemplatedEnvironment(t, mpaasTemplate)
 	service := newVerifyingService(env, openAPIWire)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "tea-openapi"), documentMPaaS, "mPaaS QueryMcubeVhost", inACS3Header, byRestart})
 	endpoint := strings.TrimPrefix(service.URL, "http://")
-	if answer := env.runJava("MpaasSecret", endpoint); !strings.Contains(answer, "h5.example.com") {
-		t.Errorf("the answer is %q", answer)
-	}
-	service.wantVerified(env, openAPIWire)
+	env.restarted(func() {
+		if answer := env.runJava("MpaasSecret", endpoint); !strings.Contains(answer, "h5.example.com") {
+			t.Errorf("the answer is %q", answer)
+		}
+		service.wantVerified(env, openAPIWire)
+	})
 	env.Setenv("SECURITY_TOKEN", "other")
 	env.javaFails("MpaasSecret", endpoint)
 }
@@ -226,10 +252,10 @@ func TestJavaMpaasTemplate(t *testing.T) {
 // Without the operator: the program for mPaaS assumes the role with the V1.0 SDK.
 func TestJavaMpaasAssumeRole(t *testing.T) {
 	env := newTemplatedEnvironment(t, mpaasTemplate)
-	service := newService(t)
+	service := newVerifyingService(env, openAPIWire)
 	env.setUser("MPAAS_AK_ENV", "MPAAS_SK_ENV")
 	record(t, row{"Java", mavenArtifact(t, "aliyun-java-sdk-core"), documentMPaaS, "STS AssumeRole, mPaaS QueryMcubeVhost", inACS3Header, byItself})
-	env.javaFails("MpaasAssumeRole", env.serveHTTPS(), strings.TrimPrefix(service.URL, "http://"), role) // the service refuses everybody
+	env.runJava("MpaasAssumeRole", env.serveHTTPS(), strings.TrimPrefix(service.URL, "http://"), role)
 	env.wantAssumedRole()
 	if token := service.header.Get(inACS3Header); token == "" || token == env.session.SecurityToken {
 		t.Errorf("%s is %q, want that of a session of the program's own", inACS3Header, token)
@@ -239,10 +265,11 @@ func TestJavaMpaasAssumeRole(t *testing.T) {
 // SDK: credentials-java finds the environment, and the SDK of STS signs with it.
 func TestJavaSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "credentials-java"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
-	env.javaLoop("V2DefaultChain", env.endpoint())()
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.javaLoop("V2DefaultChain", env.endpoint())()
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // External: credentials-java supports no profile of this mode, and says so.
@@ -256,6 +283,18 @@ func TestJavaSDKRefusesExternalProfile(t *testing.T) {
 	out, err := command.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "Unsupported profile mode 'External'") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// External: with a provider that reads the file, a client goes with each renewal.
+func TestJavaSDKFile(t *testing.T) {
+	env := newEnvironment(t, v1alpha1.FormatExternal)
+	record(t, row{"Java", mavenArtifact(t, "credentials-java"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
+	ask := env.javaLoop("V2FileProvider", env.endpoint(), env.file("external.json"))
+	for range 3 {
+		ask()
+		env.wantCaller(env.accessKeyID())
+		env.renew()
 	}
 }
 
@@ -344,10 +383,11 @@ func TestJavaOSSEnvironment(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			env := newEnvironment(t, v1alpha1.FormatOSS)
 			service := newVerifyingService(env, ossWire)
-			env.setEnvironment()
 			record(t, row{"Java", mavenArtifact(t, "aliyun-sdk-oss"), documentWorkloads, "OSS ListBuckets, signature " + version, inOSS, byRestart})
-			env.runJava("OssListBuckets", service.URL, version)
-			service.wantVerified(env, ossWire)
+			env.restarted(func() {
+				env.runJava("OssListBuckets", service.URL, version)
+				service.wantVerified(env, ossWire)
+			})
 		})
 	}
 }
@@ -356,10 +396,11 @@ func TestJavaOSSEnvironment(t *testing.T) {
 func TestJavaOSSV2Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatOSS)
 	service := newVerifyingService(env, ossWire)
-	env.setEnvironment()
 	record(t, row{"Java", mavenArtifact(t, "alibabacloud-oss-v2"), documentWorkloads, "OSS ListBuckets", inOSS, byRestart})
-	env.runJava("Oss2ListBuckets", service.URL)
-	service.wantVerified(env, ossWire)
+	env.restarted(func() {
+		env.runJava("Oss2ListBuckets", service.URL)
+		service.wantVerified(env, ossWire)
+	})
 	env.Setenv("OSS_ACCESS_KEY_SECRET", "other")
 	env.javaFails("Oss2ListBuckets", service.URL)
 }

@@ -59,9 +59,10 @@ func (env *environment) nodeSDK() (ask func()) {
 func TestNodeSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
-	env.setEnvironment()
-	env.nodeSDK()()
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.nodeSDK()()
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // External: a program that lives on uses the new session once the old one is close to its end.
@@ -94,9 +95,10 @@ func TestNodeSDKCommandLineProfile(t *testing.T) {
 func TestNodeV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Node.js", npmPackage(t, "@alicloud/pop-core"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
-	env.setEnvironment()
-	env.must(env.node("pop-core.js", env.server.URL).Run())
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.must(env.node("pop-core.js", env.server.URL).Run())
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // Tablestore: the Node.js SDK's constructor is given the variables, and sends the token.
@@ -104,7 +106,8 @@ func TestNodeTablestoreEnvironment(t *testing.T) {
 	record(t, row{"Node.js", npmPackage(t, "tablestore"), documentTablestore, "Tablestore ListTable", inTablestore, byRestart})
 	env := newEnvironment(t, v1alpha1.FormatTablestore)
 	service := newVerifyingService(env, tablestoreWire)
-	env.setEnvironment()
-	env.must(env.node("tablestore.js", service.URL).Run())
-	service.wantVerified(env, tablestoreWire)
+	env.restarted(func() {
+		env.must(env.node("tablestore.js", service.URL).Run())
+		service.wantVerified(env, tablestoreWire)
+	})
 }

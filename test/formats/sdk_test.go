@@ -37,9 +37,10 @@ func (env *environment) ask(client *sts.Client) {
 func TestGoSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
-	env.setEnvironment()
-	env.ask(env.stsClient())
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.ask(env.stsClient())
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // CLI: a profile of mode StsToken works, and is never read again by a client.

@@ -109,13 +109,14 @@ func (s *service) wantSession(env *environment, token, key string) {
 func TestOSSEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatOSS)
 	service := newVerifyingService(env, ossWire)
-	env.setEnvironment()
 	record(t, row{"Go", goModule(t, ossModule), documentWorkloads, "OSS ListBuckets", inOSS, byRestart})
-	client := oss.NewClient(oss.LoadDefaultConfig().WithRegion("cn-hangzhou").WithEndpoint(service.URL).WithUsePathStyle(true).
-		WithCredentialsProvider(osscredentials.NewEnvironmentVariableCredentialsProvider()))
-	_, err := client.ListBuckets(t.Context(), &oss.ListBucketsRequest{})
-	env.must(err)
-	service.wantVerified(env, ossWire)
+	env.restarted(func() {
+		client := oss.NewClient(oss.LoadDefaultConfig().WithRegion("cn-hangzhou").WithEndpoint(service.URL).WithUsePathStyle(true).
+			WithCredentialsProvider(osscredentials.NewEnvironmentVariableCredentialsProvider()))
+		_, err := client.ListBuckets(t.Context(), &oss.ListBucketsRequest{})
+		env.must(err)
+		service.wantVerified(env, ossWire)
+	})
 }
 
 // A template makes what the OSS SDK's provider of processes reads, again for each request: docs/workloads.md has it.
@@ -139,13 +140,14 @@ func TestOSSProcess(t *testing.T) {
 func TestTablestoreEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatTablestore)
 	service := newVerifyingService(env, tablestoreWire)
-	env.setEnvironment()
 	record(t, row{"Go", goModule(t, tablestoreModule), documentTablestore, "Tablestore ListTable", inTablestore, byRestart})
-	client := tablestore.NewClientWithConfig(service.URL, "orders", os.Getenv("TABLESTORE_ACCESS_KEY_ID"),
-		os.Getenv("TABLESTORE_ACCESS_KEY_SECRET"), os.Getenv("TABLESTORE_SESSION_TOKEN"), nil)
-	_, err := client.ListTable()
-	env.must(err)
-	service.wantVerified(env, tablestoreWire)
+	env.restarted(func() {
+		client := tablestore.NewClientWithConfig(service.URL, "orders", os.Getenv("TABLESTORE_ACCESS_KEY_ID"),
+			os.Getenv("TABLESTORE_ACCESS_KEY_SECRET"), os.Getenv("TABLESTORE_SESSION_TOKEN"), nil)
+		_, err := client.ListTable()
+		env.must(err)
+		service.wantVerified(env, tablestoreWire)
+	})
 }
 
 // External: with a provider that reads the file, a client goes with each renewal.
@@ -165,11 +167,12 @@ func TestTablestoreFile(t *testing.T) {
 // LogService: the variables are those of the Log Service CLI; the Go SDK is given them.
 func TestLogServiceEnvironment(t *testing.T) {
 	env, service := newEnvironment(t, v1alpha1.FormatLogService), newService(t)
-	env.setEnvironment()
 	record(t, row{"Go", goModule(t, logModule), documentWorkloads, "Log Service ListProject", inACS3Header, byRestart})
-	client := sls.CreateNormalInterface(service.URL, os.Getenv("ALIYUN_LOG_CLI_ACCESSID"), os.Getenv("ALIYUN_LOG_CLI_ACCESSKEY"), os.Getenv("ALIYUN_LOG_CLI_STS_TOKEN"))
-	_, _ = client.ListProject()
-	service.wantSession(env, "x-acs-security-token", "Authorization")
+	env.restarted(func() {
+		client := sls.CreateNormalInterface(service.URL, os.Getenv("ALIYUN_LOG_CLI_ACCESSID"), os.Getenv("ALIYUN_LOG_CLI_ACCESSKEY"), os.Getenv("ALIYUN_LOG_CLI_STS_TOKEN"))
+		_, _ = client.ListProject()
+		service.wantSession(env, "x-acs-security-token", "Authorization")
+	})
 }
 
 // External: the same for Log Service.

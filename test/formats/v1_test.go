@@ -29,11 +29,12 @@ func (env *environment) identity(client *sdk.Client) error {
 func TestGoV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
-	env.setEnvironment()
-	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-	env.must(err)
-	env.must(env.identity(client))
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
+		env.must(err)
+		env.must(env.identity(client))
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // SDK: its older way to read the environment leaves the token out, and STS refuses.

@@ -20,8 +20,13 @@ public final class V2DefaultChain {
         new com.aliyun.credentials.models.Config().setType("oidc_role_arn").setSTSEndpoint(arguments[1])
             .setRoleArn(System.getenv("ALIBABA_CLOUD_ROLE_ARN")).setOidcProviderArn(System.getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"))
             .setOidcTokenFilePath(System.getenv("ALIBABA_CLOUD_OIDC_TOKEN_FILE")).setRoleSessionName("shop.orders"));
+    askForEachLine(arguments[0], credential);
+  }
+
+  /** Asks STS who it is, with one client, and prints the answer. */
+  static void askForEachLine(String host, Client credential) throws Exception {
     com.aliyun.sts20150401.Client client = new com.aliyun.sts20150401.Client(
-        new Config().setCredential(credential).setProtocol("HTTP").setEndpoint(arguments[0]));
+        new Config().setCredential(credential).setProtocol("HTTP").setEndpoint(host));
     BufferedReader requests = new BufferedReader(new InputStreamReader(System.in));
     while (requests.readLine() != null) {
       System.out.println(client.getCallerIdentity().getBody().getArn());
