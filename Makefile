@@ -124,8 +124,9 @@ vulncheck: ## Look for known vulnerabilities in the code that the programs call 
 	$(TOOL) govulncheck ./cmd/...
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC, the references of API and plugin, the chart's parts and config/prometheus.
+generate: ## Generate deep copies, apply configurations, CRDs, RBAC, the references of API and plugin, the chart's parts and config/prometheus.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	$(TOOL) controller-gen applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go -C hack run ./policyschema $(CURDIR)/config/crd/sts.alibabacloud.com_*.yaml
 	$(TOOL) controller-gen rbac:roleName=sts-credential-operator paths=./controllers/... paths=./cmd/... output:rbac:dir=config/rbac
@@ -249,6 +250,10 @@ undeploy: ## Remove the operator and its rights. The CRDs, what was asked for, t
 dist: ## Write what `make deploy` applies to dist/install.yaml (DIST=another folder).
 	mkdir -p $(DIST)
 	$(MANIFESTS) >$(DIST)/install.yaml
+
+.PHONY: schemas
+schemas: ## Write JSON schemas of both kinds to dist/schemas, for editors and kubeconform (DIST=another folder).
+	go -C hack run ./schemas $(abspath $(DIST))/schemas $(CURDIR)/config/crd/sts.alibabacloud.com_*.yaml
 
 .PHONY: build-installer
 build-installer: dist ## The same as dist, by kubebuilder's name.

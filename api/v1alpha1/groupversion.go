@@ -5,6 +5,7 @@
 // credentials in a Secret, and StsRoleGrant, with which cluster administrators allow namespaces to assume roles.
 //
 // +kubebuilder:object:generate=true
+// +kubebuilder:ac:generate=true
 // +groupName=sts.alibabacloud.com
 package v1alpha1
 
@@ -16,6 +17,9 @@ import (
 
 // GroupVersion is the API group and version of this package.
 var GroupVersion = schema.GroupVersion{Group: "sts.alibabacloud.com", Version: "v1alpha1"}
+
+// SchemeGroupVersion is GroupVersion, under the name that generated code uses.
+var SchemeGroupVersion = GroupVersion
 
 // AddToScheme adds this package's kinds to a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
