@@ -87,6 +87,11 @@ func TestEmulatorPageGo(t *testing.T) {
 	newEmulatorPage(t).wantCalls("main.go", "go", "run")
 }
 
+func TestEmulatorPageJava(t *testing.T) {
+	jars, _ := filepath.Glob(filepath.Join("java", "target", "lib", "*.jar"))
+	newEmulatorPage(t).wantCalls("Emulator.java", "java", "-XX:TieredStopAtLevel=1", "-cp", strings.Join(jars, string(filepath.ListSeparator)))
+}
+
 func TestEmulatorPageNode(t *testing.T) {
 	modules, err := filepath.Abs(filepath.Join("node", "node_modules"))
 	if err != nil || !exists(modules) {
@@ -94,6 +99,10 @@ func TestEmulatorPageNode(t *testing.T) {
 	}
 	t.Setenv("NODE_PATH", modules)
 	newEmulatorPage(t).wantCalls("emulator.js", "node")
+}
+
+func TestEmulatorPagePython(t *testing.T) {
+	newEmulatorPage(t).wantCalls("emulator.py", filepath.Join("python", "venv", "bin", "python"))
 }
 
 func TestEmulatorPageSeed(t *testing.T) {
