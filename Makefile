@@ -23,7 +23,7 @@ LINT := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 HELM := go tool -modfile=hack/tools/helm/go.mod helm
 # The Go modules with code: the product, the developers' tools, and the tests of the whole.
 MODULES := . hack test
-FURTHER_MODULES := hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint test/formats
+FURTHER_MODULES := hack/tools hack/tools/golangci-lint hack/tools/helm hack/tools/actionlint hack/tools/crane test/formats
 CHART := charts/sts-credential-operator
 CRDS := crd/stscredentials.sts.alibabacloud.com crd/stsrolegrants.sts.alibabacloud.com
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
@@ -175,7 +175,7 @@ build: ## Build the manager, the agent and the kubectl plugin into bin/.
 
 .PHONY: plugin
 plugin: ## Pack the kubectl plugin for all platforms into dist/, with checksums and krew's manifest (PLATFORMS=linux/amd64,darwin/arm64 for fewer).
-	go -C hack run ./plugin -dist $(CURDIR)/dist -version $(VERSION) -commit $(COMMIT) $(PLATFORMS)
+	go -C hack run ./plugin -dist $(abspath $(DIST)) -version $(VERSION) -commit $(COMMIT) $(PLATFORMS)
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
@@ -257,6 +257,15 @@ schemas: ## Write JSON schemas of both kinds to dist/schemas, for editors and ku
 
 .PHONY: build-installer
 build-installer: dist ## The same as dist, by kubebuilder's name.
+
+# What an earlier target has built is taken as it is.
+dist/image.tar: ; $(MAKE) image-archive
+dist/sbom.cdx.json: ; $(MAKE) sbom
+dist/emulator.tar: ; $(MAKE) emulator-image
+
+.PHONY: release-dry-run
+release-dry-run: dist/image.tar dist/sbom.cdx.json dist/emulator.tar ## Run all steps of the release workflow, with a registry on this machine, and read back what they publish.
+	hack/release.sh dry-run
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache.
