@@ -1,0 +1,5 @@
+local actions = {}
+actions["renew"] = {
+  ["disabled"] = obj.spec.suspend == true or obj.metadata.deletionTimestamp ~= nil,
+}
+return actions
