@@ -63,15 +63,19 @@ func (p logProvider) GetCredentials() (sls.Credentials, error) {
 // unindented matches how far a line is indented.
 var unindented = regexp.MustCompile(`(?m)^[ \t]+`)
 
-// What docs/workloads.md shows of Go, JavaScript and Java stands here or in the folders node and java word for word, and so is
-// tested. Java's lines may be indented, for they stand in a class.
+// What docs/workloads.md shows of Go, JavaScript, Python and Java stands here or in the folders node, python and java word for
+// word, and so is tested. Java's lines may be indented, for they stand in a class.
 func TestSamples(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "workloads.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sources []string
-	for _, pattern := range []string{"*_test.go", filepath.Join("node", "*.js"), filepath.Join("java", "src", "main", "java", "formats", "*.java")} {
+	patterns := []string{
+		"*_test.go", filepath.Join("node", "*.js"), filepath.Join("python", "*.py"),
+		filepath.Join("java", "src", "main", "java", "formats", "*.java"),
+	}
+	for _, pattern := range patterns {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			content, err := os.ReadFile(file)
@@ -82,7 +86,7 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	all := unindented.ReplaceAllString(strings.Join(sources, "\n"), "")
-	blocks := regexp.MustCompile("(?ms)^```(?:go|js|java)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	blocks := regexp.MustCompile("(?ms)^```(?:go|js|java|python)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 3 {
 		t.Errorf("only %d samples found", len(blocks))
 	}
