@@ -153,7 +153,7 @@ func TestReadmeLinks(t *testing.T) {
 	}
 	for _, link := range links {
 		target, err := url.Parse(link[1])
-		if err != nil || !strings.HasPrefix(link[1], "#") && !(target.Scheme == "https" && target.Host != "") {
+		if err != nil || !strings.HasPrefix(link[1], "#") && (target.Scheme != "https" || target.Host == "") {
 			t.Errorf("%s: %v", link[1], err)
 		}
 	}

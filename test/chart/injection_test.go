@@ -38,8 +38,9 @@ const (
 	agentName  = "stscred-agent"
 	agentLabel = "sts.alibabacloud.com/agent"
 	// agentValues switch the injection on in three namespaces: shop and web, which enforce the restricted Pod Security Standard, and
-	// node, which enforces none.
-	agentValues = "identity: {existingSecret: ram-user}\nagent: {injection: {enabled: true, namespaces: [shop, web, node]}}\n"
+	// node, which enforces none. The image is that of the components in config.
+	agentValues = "identity: {existingSecret: ram-user}\n" +
+		"agent: {injection: {enabled: true, namespaces: [shop, web, node], image: 'sts-credential-operator:dev'}}\n"
 )
 
 // newInjectingCluster is a cluster whose API server adds the agent to labelled pods.
@@ -428,7 +429,7 @@ func TestInjectionBeta(t *testing.T) {
 
 // The chart and the component of config install the same policy, and its v1beta1 variant differs in the version alone.
 func TestInjectionSameAsKustomize(t *testing.T) {
-	chart := rendered(t, "agent: {injection: {enabled: true}}")
+	chart := rendered(t, "agent: {injection: {enabled: true, image: 'sts-credential-operator:dev'}}")
 	component, beta := kustomized(t, "default", "agent-injection"), kustomized(t, "default", "agent-injection-v1beta1")
 	for _, key := range []string{"MutatingAdmissionPolicy " + fullName + "-agent", "MutatingAdmissionPolicyBinding " + fullName + "-agent"} {
 		got, want, old := chart.get(t, key).Object, component.get(t, key).Object, beta.get(t, key).Object

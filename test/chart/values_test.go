@@ -20,6 +20,7 @@ func TestValues(t *testing.T) {
 		{"a repository with a registry", "image: {registry: '', repository: 'localhost:5000/op', tag: v1}", deployment, "image:localhost:5000/op:v1 ", "registry.example.com"},
 		{"a repository with a registry, and others", "image: {repository: r.example.com/op}\nglobal: {imageRegistry: g.example.com}", deployment, "image:r.example.com/op:dev ", "g.example.com"},
 		{"images on the nodes", "image: {registry: docker.io/library}", deployment, "image:docker.io/library/sts-credential-operator:dev ", "registry.example.com"},
+		{"the agent's image", "agent: {injection: {enabled: true}}", "MutatingAdmissionPolicy " + fullName + "-agent", "'registry.example.com/sts-credential-operator:dev'", ""},
 		{"pull Secrets", "global: {imagePullSecrets: [a, {name: b}]}\nimagePullSecrets: [{name: b}, {name: c}]", deployment,
 			"imagePullSecrets:[map[name:a] map[name:b] map[name:c]]", ""},
 		{"DNS settings", "dnsConfig: {nameservers: [10.0.0.10]}", deployment, "dnsConfig:map[nameservers:[10.0.0.10]]", ""},
