@@ -95,6 +95,23 @@ test/formats/python/venv/installed: test/formats/python/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
+.PHONY: docs-site
+docs-site: docs/node_modules ## Build the documentation site into dist/site (needs Node.js and npm).
+	rm -rf dist/site
+	cd docs && npx --no-install vitepress build
+
+.PHONY: docs-site-test
+docs-site-test: docs-site test/site/node_modules ## Open every page of the documentation site in a headless Chromium.
+	node test/site/site.test.js
+
+docs/node_modules: docs/package-lock.json
+	cd docs && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+test/site/node_modules: test/site/package-lock.json
+	cd test/site && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .PHONY: bench
 bench: ## Measure the operator against the baseline and write docs/performance.md: half an hour, Linux (ARGS=--short: five minutes, no file).
 	go -C test build -o $(CURDIR)/bin/bench ./bench
