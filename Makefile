@@ -86,7 +86,7 @@ test/formats/node/node_modules: test/formats/node/package-lock.json
 	touch $@
 
 test/formats/java/target/lib: test/formats/java/pom.xml $(wildcard test/formats/java/src/main/java/formats/*.java)
-	cd test/formats/java && mvn --batch-mode --quiet -Dmaven.wagon.http.retryHandler.count=5 process-classes
+	cd test/formats/java && mvn --batch-mode --quiet -Dstyle.color=never -Dmaven.wagon.http.retryHandler.count=5 process-classes
 	touch $@
 
 test/formats/python/venv/installed: test/formats/python/requirements.txt

@@ -104,7 +104,7 @@ func sortedHeaders(header http.Header, chosen func(name string) bool) string {
 			lines = append(lines, name+":"+strings.TrimSpace(strings.Join(values, ","))+"\n")
 		}
 	}
-	// A name never ends where another one goes on, but for a colon, which sorts behind "-".
+	// By name alone: a colon sorts behind "-", so that x-oss-a would come after x-oss-a-b.
 	slices.SortFunc(lines, func(a, b string) int {
 		nameA, _, _ := strings.Cut(a, ":")
 		nameB, _, _ := strings.Cut(b, ":")
