@@ -156,7 +156,8 @@ func (env *environment) setUser(idVariable, secretVariable string) {
 func (env *environment) wantAssumedRole() {
 	env.Helper()
 	for _, call := range env.emulator.Calls() {
-		if call.Action == "AssumeRole" && call.AccessKeyID == env.keys.AccessKeyID && call.Status == 200 && strings.Contains(call.UserAgent, "Java") {
+		byProgram := call.AccessKeyID == env.keys.AccessKeyID && strings.Contains(call.UserAgent, "Java")
+		if byProgram && call.Action == "AssumeRole" && call.Status == 200 {
 			return
 		}
 	}
@@ -212,7 +213,8 @@ func TestJavaV1DefaultChain(t *testing.T) {
 func TestJavaV1AssumeRoleProvider(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	env.setUser("MPAAS_AK_ENV", "MPAAS_SK_ENV")
-	record(t, row{"Java", mavenArtifact(t, "aliyun-java-sdk-core"), documentJavaV1, "STS AssumeRole, GetCallerIdentity", inParameter, byItself})
+	sdk := mavenArtifact(t, "aliyun-java-sdk-core")
+	record(t, row{"Java", sdk, documentJavaV1, "STS AssumeRole, GetCallerIdentity", inParameter, byItself})
 	env.runJava("V1AssumeRoleProvider", env.serveHTTPS(), env.endpoint(), role)
 	env.wantAssumedRole()
 	env.wantRoleSession()
@@ -230,7 +232,8 @@ func TestJavaAssumeRole(t *testing.T) {
 
 // mpaasTemplate has the names that the program for mPaaS reads, as in docs/workloads.md.
 var mpaasTemplate = map[string]v1alpha1.TemplateText{
-	"ACCESS_KEY_ID": "{{ .AccessKeyID }}", "ACCESS_KEY_SECRET": "{{ .AccessKeySecret }}", "SECURITY_TOKEN": "{{ .SecurityToken }}", "RAM_ROLE_ARN": "{{ .RoleARN }}",
+	"ACCESS_KEY_ID": "{{ .AccessKeyID }}", "ACCESS_KEY_SECRET": "{{ .AccessKeySecret }}", "SECURITY_TOKEN": "{{ .SecurityToken }}",
+	"RAM_ROLE_ARN": "{{ .RoleARN }}",
 }
 
 // A template with the names of mPaaS's document: the Config of the V2 SDK gets the three values.
@@ -254,7 +257,8 @@ func TestJavaMpaasAssumeRole(t *testing.T) {
 	env := newTemplatedEnvironment(t, mpaasTemplate)
 	service := newVerifyingService(env, openAPIWire)
 	env.setUser("MPAAS_AK_ENV", "MPAAS_SK_ENV")
-	record(t, row{"Java", mavenArtifact(t, "aliyun-java-sdk-core"), documentMPaaS, "STS AssumeRole, mPaaS QueryMcubeVhost", inACS3Header, byItself})
+	sdk := mavenArtifact(t, "aliyun-java-sdk-core")
+	record(t, row{"Java", sdk, documentMPaaS, "STS AssumeRole, mPaaS QueryMcubeVhost", inACS3Header, byItself})
 	env.runJava("MpaasAssumeRole", env.serveHTTPS(), strings.TrimPrefix(service.URL, "http://"), role)
 	env.wantAssumedRole()
 	if token := service.header.Get(inACS3Header); token == "" || token == env.session.SecurityToken {
@@ -367,7 +371,8 @@ func (env *environment) setOIDC() {
 	}}})
 	now := time.Now()
 	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: issuer, Subject: subject, Audience: jwt.Audience{audience}, IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
+		Issuer: issuer, Subject: subject, Audience: jwt.Audience{audience},
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
 	}).Serialize()
 	env.must(err)
 	file := filepath.Join(env.TempDir(), "token")

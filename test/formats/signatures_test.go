@@ -62,7 +62,7 @@ var (
 		refuse: func(w http.ResponseWriter, cause error) {
 			w.Header().Set("Content-Type", "application/xml")
 			w.WriteHeader(http.StatusForbidden)
-			_, _ = fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>%s</Message><RequestId>1</RequestId><HostId>oss</HostId></Error>", cause)
+			_, _ = fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>%s</Message><RequestId>1</RequestId></Error>", cause)
 		},
 	}
 	tablestoreWire = wire{
@@ -167,7 +167,9 @@ func verifyOSS(r *http.Request, _ []byte, secret string) error {
 }
 
 // ossSubresources are the parameters that version 1 signs, as far as programs of the tests send them.
-var ossSubresources = []string{"acl", "location", "bucketInfo", "uploads", "uploadId", "partNumber", "security-token", "symlink", "tagging", "versionId"}
+var ossSubresources = []string{
+	"acl", "location", "bucketInfo", "uploads", "uploadId", "partNumber", "security-token", "symlink", "tagging", "versionId",
+}
 
 func signOSS1(r *http.Request, secret string) string {
 	var parameters []string
@@ -182,7 +184,9 @@ func signOSS1(r *http.Request, secret string) string {
 		resource += "?" + strings.Join(parameters, "&")
 	}
 	headers := sortedHeaders(r.Header, func(name string) bool { return strings.HasPrefix(name, "x-oss-") })
-	text := strings.Join([]string{r.Method, r.Header.Get("Content-MD5"), r.Header.Get("Content-Type"), r.Header.Get("Date"), headers + resource}, "\n")
+	text := strings.Join([]string{
+		r.Method, r.Header.Get("Content-MD5"), r.Header.Get("Content-Type"), r.Header.Get("Date"), headers + resource,
+	}, "\n")
 	return sha1Base64(secret, text)
 }
 
@@ -315,7 +319,8 @@ func TestWrongCredentialsAreRefused(t *testing.T) {
 				Protocol: tea.String("http"), Endpoint: tea.String(strings.TrimPrefix(openAPIService.URL, "http://")),
 			})
 			env.must(err)
-			_, err = client.CallApi(queryVhost, &openapiutil.OpenApiRequest{Query: map[string]*string{"AppId": tea.String("a b*~")}}, &dara.RuntimeOptions{})
+			query := map[string]*string{"AppId": tea.String("a b*~")}
+			_, err = client.CallApi(queryVhost, &openapiutil.OpenApiRequest{Query: query}, &dara.RuntimeOptions{})
 			return err
 		},
 	}
@@ -343,13 +348,15 @@ func TestWrongCredentialsAreRefused(t *testing.T) {
 // queryVhost is an operation of mPaaS, which is an OpenAPI service like any other.
 var queryVhost = &openapiutil.Params{
 	Action: tea.String("QueryMcubeVhost"), Version: tea.String("2020-10-28"), Protocol: tea.String("HTTP"), Pathname: tea.String("/"),
-	Method: tea.String("POST"), AuthType: tea.String("AK"), Style: tea.String("RPC"), ReqBodyType: tea.String("formData"), BodyType: tea.String("json"),
+	Method: tea.String("POST"), AuthType: tea.String("AK"), Style: tea.String("RPC"),
+	ReqBodyType: tea.String("formData"), BodyType: tea.String("json"),
 }
 
 func listBuckets(t *testing.T, url string, version oss.SignatureVersionType, c credentials.Credentials) error {
 	t.Helper()
+	provider := osscredentials.NewStaticCredentialsProvider(c.AccessKeyID, c.AccessKeySecret, c.SecurityToken)
 	config := oss.LoadDefaultConfig().WithRegion("cn-hangzhou").WithEndpoint(url).WithUsePathStyle(true).WithSignatureVersion(version).
-		WithRetryMaxAttempts(1).WithCredentialsProvider(osscredentials.NewStaticCredentialsProvider(c.AccessKeyID, c.AccessKeySecret, c.SecurityToken))
+		WithRetryMaxAttempts(1).WithCredentialsProvider(provider)
 	_, err := oss.NewClient(config).ListBuckets(t.Context(), &oss.ListBucketsRequest{Prefix: oss.Ptr("a b*~")})
 	return err
 }

@@ -19,8 +19,8 @@ final class Mcube {
   static Map<String, ?> queryVhost(String host, String id, String secret, String token) throws Exception {
     Config config = new Config().setAccessKeyId(id).setAccessKeySecret(secret).setSecurityToken(token);
     Client client = new Client(config.setEndpoint(host).setProtocol("HTTP"));
-    Params params = new Params().setAction("QueryMcubeVhost").setVersion("2020-10-28").setProtocol("HTTP").setPathname("/").setMethod("POST")
-        .setAuthType("AK").setStyle("RPC").setReqBodyType("formData").setBodyType("json");
+    Params params = new Params().setAction("QueryMcubeVhost").setVersion("2020-10-28").setProtocol("HTTP").setPathname("/")
+        .setMethod("POST").setAuthType("AK").setStyle("RPC").setReqBodyType("formData").setBodyType("json");
     Map<String, String> body = Map.of("AppId", "ALIPUB40D0000000", "WorkspaceId", "default", "TenantId", "XV00000F");
     return client.callApi(params, new OpenApiRequest().setBody(body), new RuntimeOptions());
   }

@@ -10,8 +10,8 @@ import com.aliyuncs.http.MethodType;
 import com.aliyuncs.profile.DefaultProfile;
 
 /**
- * Assumes a role itself with the SDK V1.0, and calls mPaaS with the result, as programs do that run without the operator. It has the AccessKey
- * of a RAM user in MPAAS_AK_ENV and MPAAS_SK_ENV. Arguments: host and port of STS by HTTPS and of mPaaS, ARN of the role.
+ * Assumes a role itself with the SDK V1.0, and calls mPaaS with the result, as programs do that run without the operator. It has the
+ * AccessKey of a RAM user in MPAAS_AK_ENV and MPAAS_SK_ENV. Arguments: host and port of STS by HTTPS and of mPaaS, ARN of the role.
  */
 public final class MpaasAssumeRole {
   private MpaasAssumeRole() {}

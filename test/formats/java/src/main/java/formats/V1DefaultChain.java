@@ -10,7 +10,8 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
 /**
- * Asks STS who it is with the default chain of the SDK V1.0 and one client, once for each line that it is given. Argument: host and port of STS.
+ * Asks STS who it is with the default chain of the SDK V1.0 and one client, once for each line that it is given. Argument: host
+ * and port of STS.
  */
 public final class V1DefaultChain {
   private V1DefaultChain() {}

@@ -14,7 +14,8 @@ public final class V2AssumeRole {
   public static void main(String[] arguments) throws Exception {
     Client client = new Client(new Config().setProtocol("HTTP").setEndpoint(arguments[0])
         .setAccessKeyId(System.getenv("ALIBABA_CLOUD_ACCESS_KEY_ID")).setAccessKeySecret(System.getenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET")));
-    AssumeRoleRequest request = new AssumeRoleRequest().setDurationSeconds(3600L).setRoleArn(arguments[1]).setRoleSessionName("shop.orders");
+    AssumeRoleRequest request = new AssumeRoleRequest().setDurationSeconds(3600L).setRoleArn(arguments[1])
+        .setRoleSessionName("shop.orders");
     System.out.println(client.assumeRole(request).getBody().getAssumedRoleUser().getArn());
   }
 }

@@ -9,8 +9,8 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 
 /**
- * Asks STS who it is with credentials-java and one client, once for each line that it is given. Arguments: host and port of STS, and, where the
- * variables name an OIDC token, that of STS by HTTPS: the default chain calls STS of a region only.
+ * Asks STS who it is with credentials-java and one client, once for each line that it is given. Arguments: host and port of STS, and, where
+ * the variables name an OIDC token, that of STS by HTTPS: the default chain calls STS of a region only.
  */
 public final class V2DefaultChain {
   private V2DefaultChain() {}
