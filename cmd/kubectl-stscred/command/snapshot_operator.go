@@ -29,6 +29,14 @@ const usualNamespace = "sts-system"
 
 // readOperators reads the Deployments of operators, of all namespaces or, without that right, of the usual one.
 func (g gatherer) readOperators(ctx context.Context) {
+	g.findOperators(ctx)
+	for i := range g.Operators {
+		g.readOperator(ctx, &g.Operators[i])
+	}
+}
+
+// findOperators reads the Deployments of operators, and nothing that belongs to them.
+func (g gatherer) findOperators(ctx context.Context) {
 	err := g.listOperators(ctx, "")
 	if apierrors.IsForbidden(err) {
 		if usual := g.listOperators(ctx, usualNamespace); usual == nil {
@@ -37,9 +45,6 @@ func (g gatherer) readOperators(ctx context.Context) {
 	}
 	g.unread("deployments of the operator", "whether the operator runs, and its settings", g.AllNamespaces, err)
 	g.Operators = slices.DeleteFunc(g.Operators, func(d appsv1.Deployment) bool { return !g.isOperator(ctx, &d) })
-	for i := range g.Operators {
-		g.readOperator(ctx, &g.Operators[i])
-	}
 }
 
 // looksLikeOperator reports whether a Deployment has the label and the container of an operator.
@@ -107,13 +112,7 @@ func (g gatherer) isOperator(ctx context.Context, d *appsv1.Deployment) bool {
 // readOperator reads the pods, the Secrets and the lease of an operator.
 func (g gatherer) readOperator(ctx context.Context, d *appsv1.Deployment) {
 	in := fmt.Sprintf(" in namespace %q", d.Namespace)
-	var pods corev1.PodList
-	g.unread("operator's pods"+in, "why the operator does not run", g.AllNamespaces, listAll(ctx, g.reader, &pods, func() error {
-		for i := range pods.Items {
-			g.OperatorPods = append(g.OperatorPods, *slimPod(&pods.Items[i]))
-		}
-		return nil
-	}, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)))
+	g.readOperatorPods(ctx, d)
 	for _, name := range doctor.OperatorSecretNames(d) {
 		err := g.readSecret(ctx, d.Namespace, name, g.OperatorSecrets, maskSecret)
 		g.unread(fmt.Sprintf("secret %q", name)+in, "the identity of the operator", g.AllNamespaces, err)
@@ -126,4 +125,16 @@ func (g gatherer) readOperator(ctx context.Context, d *appsv1.Deployment) {
 	case !apierrors.IsNotFound(err):
 		g.unread(fmt.Sprintf("lease %q", key.Name)+in, "whether a replica leads", g.AllNamespaces, err)
 	}
+}
+
+// readOperatorPods reads the pods of an operator.
+func (g gatherer) readOperatorPods(ctx context.Context, d *appsv1.Deployment) {
+	var pods corev1.PodList
+	in := fmt.Sprintf(" in namespace %q", d.Namespace)
+	g.unread("operator's pods"+in, "why the operator does not run", g.AllNamespaces, listAll(ctx, g.reader, &pods, func() error {
+		for i := range pods.Items {
+			g.OperatorPods = append(g.OperatorPods, *slimPod(&pods.Items[i]))
+		}
+		return nil
+	}, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)))
 }

@@ -12,16 +12,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
 )
-
-// operatorLabels select the operator's objects.
-var operatorLabels = client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}
 
 // newTrustPolicy returns the command that prints the trust policy of a role.
 func newTrustPolicy(o *options) *cobra.Command {
@@ -89,25 +84,21 @@ func checkCaller(c *v1alpha1.StsCredential, who doctor.Caller) error {
 
 // caller returns what the cluster shows of the caller of STS.
 func (o *options) caller(ctx context.Context, c *v1alpha1.StsCredential) (doctor.Caller, error) {
-	reader, err := o.client()
+	g, err := o.newGatherer(scope{namespace: c.Namespace, name: c.Name})
 	if err != nil {
 		return doctor.Caller{}, err
 	}
-	s := &doctor.Snapshot{LocalTime: o.Clock.Now(), Credentials: []v1alpha1.StsCredential{*c}}
+	g.LocalTime, g.Credentials = o.Clock.Now(), []v1alpha1.StsCredential{*c}
 	var others v1alpha1.StsCredentialList
-	var deployments appsv1.DeploymentList
-	var pods corev1.PodList
 	// What the user may not read is not known.
-	if reader.List(ctx, &others, client.InNamespace(c.Namespace), client.Limit(pageSize)) == nil {
-		s.Credentials = append(s.Credentials, others.Items...)
+	if g.reader.List(ctx, &others, client.InNamespace(c.Namespace), client.Limit(pageSize)) == nil {
+		g.Credentials = append(g.Credentials, others.Items...)
 	}
-	if reader.List(ctx, &deployments, operatorLabels) == nil {
-		s.Operators = deployments.Items
+	g.findOperators(ctx)
+	for i := range g.Operators {
+		g.readOperatorPods(ctx, &g.Operators[i])
 	}
-	if reader.List(ctx, &pods, operatorLabels) == nil {
-		s.OperatorPods = pods.Items
-	}
-	who := doctor.CallerOf(s, c)
+	who := doctor.CallerOf(g.Snapshot, c)
 	if who.Issuer == "" {
 		who.Issuer = o.clusterIssuer(ctx)
 	}
