@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // Names that users of a namespace choose freely must not become commands in a fix.
@@ -29,5 +31,40 @@ func TestFixesQuoteWhatUsersChoose(t *testing.T) {
 		if !strings.Contains(got, `x'\''; touch pwned; echo '\''`) {
 			t.Errorf("not quoted: %s", got)
 		}
+	}
+}
+
+// refusedCaller returns an StsCredential whose call STS refused for a caller of another account.
+func refusedCaller(name string) v1alpha1.StsCredential {
+	c := v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Generation: 1}}
+	c.Spec.RoleARN = "acs:ram::1234567890123456:role/admin"
+	c.Spec.Identity = &v1alpha1.IdentitySpec{AccessKey: &v1alpha1.AccessKeyIdentity{SecretName: "key"}}
+	c.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRoleRefused, ObservedGeneration: 1,
+		Message: `AssumeRole: NoPermission (RequestId 1): not authorized. {"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::6666666666666666:user/stranger"]}}`,
+	}}
+	return c
+}
+
+// With an AccessKey of another account, a user of a namespace would let a fix open any role to that account.
+func TestFixWarnsOfOtherAccounts(t *testing.T) {
+	c := refusedCaller("orders")
+	fix := noPermissionFix(&Snapshot{}, &c, c.Status.Conditions[0].Message)
+	plain := strings.ReplaceAll(fix, "\n# ", " ")
+	for _, want := range []string{"A RAM administrator decides", "another Alibaba Cloud account, 6666666666666666"} {
+		if !strings.Contains(plain, want) {
+			t.Errorf("%q is missing in:\n%s", want, fix)
+		}
+	}
+}
+
+// An StsCredential that the operator no longer reconciles keeps its condition after spec.identity is removed. Its caller is not the
+// operator.
+func TestCallerIsOfTheCurrentSpec(t *testing.T) {
+	stale, other := refusedCaller("a"), refusedCaller("b")
+	stale.Spec.Identity, other.Spec.Identity, other.Status.Conditions = nil, nil, nil
+	stale.Generation = 2
+	if got := CallerOf(&Snapshot{Credentials: []v1alpha1.StsCredential{stale, other}}, &other).Principal; got != "" {
+		t.Errorf("caller %q", got)
 	}
 }

@@ -100,7 +100,7 @@ func missingRoleFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
 	policy := TrustPolicyFor(c, CallerOf(s, c))
 	return script(
 		comment("If the name is wrong, correct spec.roleARN. Otherwise create the role with the trust policy that it needs."+
-			unknownCaller(policy)),
+			unknownCaller(policy)+trusts(c, policy)),
 		"aliyun ram CreateRole --RoleName "+c.RoleName()+" --AssumeRolePolicyDocument "+quoted(compact(policy)))
 }
 
@@ -124,7 +124,7 @@ func noPermissionFix(s *Snapshot, c *v1alpha1.StsCredential, message string) str
 		return script(comment("Cause: "+rootCause), "kubectl stscred explain NoPermission")
 	}
 	trustCause := "the trust policy of the role does not name the caller. This replaces the whole policy: keep the statements that others need." +
-		unknownCaller(policy)
+		unknownCaller(policy) + trusts(c, policy)
 	if c.Spec.ExternalID == "" {
 		trustCause += " If the policy requires an external ID, set spec.externalID instead."
 	}
@@ -153,8 +153,9 @@ func (s *Snapshot) callerWorks(c *v1alpha1.StsCredential) bool {
 func oidcFix(s *Snapshot, c *v1alpha1.StsCredential, message string) string {
 	lines := causes(codeIn(message))
 	if code := codeIn(message); code == "AuthenticationFail.NoPermission" && !strings.Contains(message, "is not registered in RAM") {
-		lines = append(lines, comment("This replaces the whole trust policy: keep the statements that others need."),
-			"aliyun ram UpdateRole --RoleName "+c.RoleName()+" --NewAssumeRolePolicyDocument "+quoted(compact(TrustPolicyFor(c, CallerOf(s, c)))))
+		policy := TrustPolicyFor(c, CallerOf(s, c))
+		lines = append(lines, comment("This replaces the whole trust policy: keep the statements that others need."+trusts(c, policy)),
+			"aliyun ram UpdateRole --RoleName "+c.RoleName()+" --NewAssumeRolePolicyDocument "+quoted(compact(policy)))
 		return script(lines...)
 	}
 	return script(append(lines, comment("Compare with the OIDC provider in RAM:"),

@@ -83,6 +83,30 @@ func unknownCaller(policy TrustPolicy) string {
 	return " Write who calls STS instead of the text in angle brackets: the operator logs its own ARN at its start."
 }
 
+// trusts says what a trust policy allows if no StsRoleGrant decides about it: with spec.identity, users of the namespace choose both
+// the role and who assumes it.
+func trusts(c *v1alpha1.StsCredential, policy TrustPolicy) string {
+	if c.Spec.Identity == nil {
+		return ""
+	}
+	text := " A RAM administrator decides: users of namespace " + c.Namespace + " chose this role, and can then assume it without a grant."
+	for _, principals := range policy.Statement[0].Principal {
+		if account := accountOf(principals[0]); account != "" && account != accountOf(c.Spec.RoleARN) {
+			text += " Warning: the policy trusts another Alibaba Cloud account, " + account + "."
+		}
+	}
+	return text
+}
+
+// accountOf returns the account in an ARN; empty if it has none.
+func accountOf(arn string) string {
+	account, _, _ := strings.Cut(strings.TrimPrefix(arn, "acs:ram::"), ":")
+	if strings.Trim(account, "0123456789") != "" {
+		return ""
+	}
+	return account
+}
+
 // IsPrincipal reports whether an ARN is one of a RAM user or role.
 func IsPrincipal(arn string) bool { return ramPrincipal.MatchString(arn) }
 
@@ -118,8 +142,8 @@ func CallerOf(s *Snapshot, c *v1alpha1.StsCredential) Caller {
 // learn reads the statement in the condition of a refused call.
 func (w *Caller) learn(c *v1alpha1.StsCredential) {
 	found := problem(c)
-	if found == nil {
-		return
+	if found == nil || found.ObservedGeneration != c.Generation {
+		return // with another spec, another identity may have been refused
 	}
 	start := strings.Index(found.Message, `{"Effect":"Allow"`)
 	if start < 0 {
