@@ -83,8 +83,13 @@ func (s *Scan) addContainer(object Object, c container) {
 // hasSecretIn reports whether an argument is or ends with an AccessKey secret.
 func hasSecretIn(text string) bool { return len(text) <= 4<<10 && hasSecret(text) }
 
+// maxReaders is the number of ways that are recorded in which one workload reads one key: a user of a namespace could otherwise
+// let the places multiply with the keys.
+const maxReaders = 16
+
 // addReaders records which sources a pod reads, and reports whether it reads any.
 func (s *Scan) addReaders(object Object, spec *corev1.PodSpec) (reads bool) {
+	recorded := map[*source]map[string]int{}
 	add := func(kind, name string, keys []string, r Reader) {
 		src := s.sources[Object{kind, object.Namespace, name}]
 		if src == nil {
@@ -93,8 +98,13 @@ func (s *Scan) addReaders(object Object, spec *corev1.PodSpec) (reads bool) {
 		r.Workload = object
 		for key, kind := range src.keys {
 			if kind != keyOther && (keys == nil || slices.Contains(keys, key)) {
-				src.readers[key] = append(src.readers[key], r)
 				reads = true
+				if recorded[src] == nil {
+					recorded[src] = map[string]int{}
+				}
+				if recorded[src][key]++; recorded[src][key] <= maxReaders {
+					src.readers[key] = append(src.readers[key], r)
+				}
 			}
 		}
 	}
