@@ -66,7 +66,7 @@ func write(folder, path string) error {
 		return errors.New("the file contains no CRD")
 	}
 	folder = filepath.Join(folder, spec.Group)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return err
 	}
 	for _, version := range spec.Versions {

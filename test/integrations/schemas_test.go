@@ -50,9 +50,10 @@ func problemOf(t *testing.T, v validator.Validator, object *unstructured.Unstruc
 		return ""
 	case validator.Invalid:
 		return results[0].Err.Error()
+	default:
+		t.Fatalf("kubeconform cannot validate the object: %v", results[0].Err)
+		return ""
 	}
-	t.Fatalf("kubeconform cannot validate the object: %v", results[0].Err)
-	return ""
 }
 
 // object returns a valid object of either kind with one change: YAML that replaces the value at a path.
