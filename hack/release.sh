@@ -146,7 +146,7 @@ sign() {
 # files prints the names of the release's files, without the checksums.
 files() {
   printf '%s\n' install.yaml bases.txt digests.txt "$CHART-${VERSION#v}.tgz" stscred.yaml \
-    sbom.cdx.json sts-emulator.cdx.json kubectl-stscred.cdx.json
+    sbom.cdx.json sts-emulator.cdx.json kubectl-stscred.cdx.json stscredential_v1alpha1.json stsrolegrant_v1alpha1.json
   [ -z "${MIRROR:-}" ] || echo install-mirror.yaml
   (cd "$DIST" && ls kubectl-stscred_*)
 }
@@ -162,6 +162,9 @@ assets() {
   local names
   [ -z "${MIRROR:-}" ] || installer "$MIRROR" "$DIST/install-mirror.yaml"
   installer "$REGISTRY" "$DIST/install.yaml"
+  make schemas DIST="$DIST"
+  mv "$DIST"/schemas/sts.alibabacloud.com/*.json "$DIST"
+  rm -r "$DIST/schemas"
   mapfile -t names < <(files)
   (cd "$DIST" && sha256sum --check --quiet checksums.txt) # those of the plugin, as it was packed
   (cd "$DIST" && sha256sum "${names[@]}") >"$DIST/checksums.all"
