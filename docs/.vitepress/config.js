@@ -89,7 +89,7 @@ function plainText(md) {
   md.core.ruler.push('plain-text', ({ tokens }) => {
     for (const block of tokens.filter((token) => token.type === 'code_block')) Object.assign(block, { type: 'fence', info: 'text' })
     for (const token of tokens.flatMap((token) => token.children ?? [])) {
-      if (token.type === 'html_inline' && !/^<(!--|br\b)/.test(token.content)) token.type = 'text'
+      if (token.type === 'html_inline' && /^<(?!!--|br\b)/.test(token.content)) token.type = 'text'
     }
   })
 }

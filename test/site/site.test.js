@@ -86,13 +86,15 @@ test('every page renders, fits a phone and can be read in light and in dark', as
   await page.setViewport(phone)
   for (const path of sitemap) {
     await open(path)
-    const { title, heading, ids, hrefs } = await page.evaluate(() => ({
+    const { title, heading, escaped, ids, hrefs } = await page.evaluate(() => ({
       title: document.title,
       heading: document.querySelector('h1')?.innerText.trim(),
+      escaped: [...document.querySelectorAll('h1, h2, h3, h4')].map((element) => element.textContent).find((text) => /&#?\w+;/.test(text)),
       ids: [...document.querySelectorAll('[id]')].map((element) => element.id),
       hrefs: [...document.querySelectorAll('a[href]')].map((a) => a.href),
     }))
     if (!title || !heading) problems.push(`${path}: title ${title}, heading ${heading}`)
+    if (escaped) problems.push(`${path}: heading ${escaped}`)
     anchors.set(path, new Set(ids))
     links.push(...hrefs.map((href) => [path, new URL(href)]))
     problems.push(...(await page.evaluate(cutOff)).map((what) => `${path}: at ${phone.width} px: ${what}`))
