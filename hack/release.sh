@@ -233,6 +233,7 @@ dry_run() {
   trap 'kill "${registry:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
   # Not by go tool, which would leave it behind.
   go build -modfile=hack/tools/crane/go.mod -o "$work/crane" github.com/google/go-containerregistry/cmd/crane
+  : >"$work/log" # the shell below may read it before the registry runs
   "$work/crane" registry serve --address 127.0.0.1:0 >"$work/log" 2>&1 &
   registry=$!
   for _ in $(seq 100); do
