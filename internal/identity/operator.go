@@ -218,6 +218,9 @@ func (o *Operator) cached() (current credentials.Credentials, err error, ok bool
 // read reads the source, once for all callers that wait. It continues when they stop waiting, because sources take no
 // context.
 func (o *Operator) read() (any, error) {
+	if _, _, ok := o.cached(); ok {
+		return nil, nil // another read ended after the caller had found nothing
+	}
 	o.mu.Lock()
 	if o.fetch == nil {
 		o.fetch = o.newFetch()
