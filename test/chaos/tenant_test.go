@@ -48,9 +48,9 @@ func TestAttackBounds(t *testing.T) {
 		"memory":          {func(r *attackRow) { r.peak++ }, "peak RSS"},
 		"no processes":    {func(r *attackRow) { r.processes = 1 }, "1 processes"},
 		"not issued":      {func(r *attackRow) { r.quiet.Issued-- }, "99 of 100"},
-		"issued late":     {func(r *attackRow) { r.quiet.Slowest += time.Second }, "issued after 21s"},
+		"issued late":     {func(r *attackRow) { r.quiet.Slowest += time.Second }, "issued after 31s"},
 		"no renewals":     {func(r *attackRow) { r.quiet.Renewed = 0 }, "0 renewals"},
-		"renewed late":    {func(r *attackRow) { r.quiet.Latest += time.Second }, "renewed 21s after"},
+		"renewed late":    {func(r *attackRow) { r.quiet.Latest += time.Second }, "renewed 31s after"},
 		"nothing created": {func(r *attackRow) { r.quiet = observer.Punctuality{} }, "0 of 0"},
 	} {
 		row := good
