@@ -6,6 +6,7 @@ package integrations
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -13,8 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/stscredential/sts-credential-operator/test/docs"
+	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
 // key has the shape of a RAM user's AccessKey ID.
@@ -142,5 +145,31 @@ func testWorkloads(t *testing.T) {
   controller: true}]}, spec: {containers: [{name: c, image: i, env: [{name: ID, value: `+key+`}]}]}}`)[0]
 	if refused(t, admin.Create(t.Context(), pod, client.DryRunAll)) {
 		t.Error("a pod of an existing ReplicaSet is refused")
+	}
+}
+
+// Kyverno's CRD accepts its policies, which have the rules of the ValidatingAdmissionPolicies that TestNoAccessKeys tries.
+func TestNoAccessKeysByKyverno(t *testing.T) {
+	crd, err := environment.KyvernoCRD(t.Context())
+	must(t, err)
+	_, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crd}})
+	must(t, err)
+	rules := map[string]any{}
+	for _, o := range read(t, "config", "policies", "no-access-keys.yaml") {
+		if o.GetKind() == "ValidatingAdmissionPolicy" {
+			rules[o.GetName()] = o.Object["spec"]
+		}
+	}
+	policies := read(t, "config", "policies", "kyverno.yaml")
+	if len(policies) != len(rules) {
+		t.Errorf("%d policies of Kyverno, want %d", len(policies), len(rules))
+	}
+	for _, o := range policies {
+		must(t, admin.Create(t.Context(), o.DeepCopy(), client.DryRunAll))
+		unstructured.RemoveNestedField(o.Object, "spec", "validationActions")
+		unstructured.RemoveNestedField(o.Object, "spec", "evaluation")
+		if !reflect.DeepEqual(o.Object["spec"], rules[o.GetName()]) {
+			t.Errorf("%s has other rules in kyverno.yaml than in no-access-keys.yaml", o.GetName())
+		}
 	}
 }

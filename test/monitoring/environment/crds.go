@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 )
 
-// Modules with the CRDs that a PrometheusRule, a ServiceMonitor and a Certificate are checked by.
+// Modules with the CRDs that a PrometheusRule, a ServiceMonitor, a Certificate and a policy of Kyverno are checked by.
 const (
 	operatorModule    = "github.com/prometheus-operator/prometheus-operator@v0.90.1"
 	operatorSum       = "h1:n/+FkLB6WpftBxJC8IEHrWXSA6uzNTocFmwU/ACkfeg="
 	certManagerModule = "github.com/cert-manager/cert-manager@v1.19.2"
 	certManagerSum    = "h1:jSprN1h5pgNDSl7HClAmIzXuTxic/5FXJ32kbQHqjlM="
+	kyvernoModule     = "github.com/kyverno/api@v0.0.1-alpha.3.0.20260723090831-fb2785727f98"
+	kyvernoSum        = "h1:wGbyqQNc5wnHXq73aclvBje80lQvYDnqZCF967m+zEU="
 )
 
 // CRDs is a folder with the CRDs of the Prometheus operator, one a file, fetched as a Go module.
@@ -33,6 +35,12 @@ func CertManagerCRDs(ctx context.Context) (files []string, err error) {
 		files = append(files, filepath.Join(folder, "deploy", "crds", "cert-manager.io_"+kind+".yaml"))
 	}
 	return files, err
+}
+
+// KyvernoCRD is the file with the CRD of ValidatingPolicies, fetched as a Go module.
+func KyvernoCRD(ctx context.Context) (file string, err error) {
+	folder, err := fetch(ctx, kyvernoModule, kyvernoSum)
+	return filepath.Join(folder, "config", "crds", "policies.kyverno.io_validatingpolicies.yaml"), err
 }
 
 // fetch downloads a module, checks it by its checksum, and returns its folder.
