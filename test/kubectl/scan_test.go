@@ -6,6 +6,7 @@ package kubectl
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -360,6 +361,9 @@ func TestScanGeneratesWhatReplacesKeys(t *testing.T) {
 	e.create(old)
 	deployments := e.readers()
 	directory := filepath.Join(t.TempDir(), "migration")
+	t.Cleanup(func() {
+		_ = e.api.Delete(context.Background(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: e.namespace + ".old-sts"}})
+	})
 	r := e.admin("scan", "--generate", directory, "-o", "json")
 	e.wantNoValue(r.String())
 	hows := []string{}
