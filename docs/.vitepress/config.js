@@ -19,7 +19,7 @@ const base = new URL(root).pathname + (version && version + '/')
 const runbooks = pagesIn('runbooks')
 const english = {
   Start: ['first-five-minutes', 'demo', 'install', 'identity'],
-  Use: ['usage', 'workloads', 'agent', 'rollouts', 'migration', 'gitops', 'kubectl-plugin', 'troubleshooting'],
+  Use: ['usage', 'workloads', 'agent', 'rollouts', 'migration', 'gitops', 'emulator', 'kubectl-plugin', 'troubleshooting'],
   Operate: ['grants', 'private-networks', 'operations', 'monitoring', 'security', 'reliability'],
   Runbooks: runbooks,
   Reference: ['api-reference', 'configuration', 'kubectl-plugin-reference', 'budget', 'performance', 'comparison', 'design', ...pagesIn('design-notes')],

@@ -174,10 +174,11 @@ func (env *environment) secureSTS() string {
 // SDK: alibabacloud-credentials finds the environment, and the STS SDK signs with it.
 func TestPythonSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	env.setEnvironment()
 	record(t, row{"Python", pythonPackage(t, pythonCredentials), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
-	env.pythonSDK()()
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.pythonSDK()()
+		env.wantCaller(env.accessKeyID())
+	})
 }
 
 // External: one client uses the new session once the old one is close to its end.
@@ -250,11 +251,12 @@ func TestPythonSDKOIDC(t *testing.T) {
 // SDK: the V1.0 SDK's StsTokenCredential is given the variables.
 func TestPythonV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	env.setEnvironment()
 	record(t, row{"Python", pythonPackage(t, pythonCore), documentPythonV1, "STS GetCallerIdentity", inParameter, byRestart})
 	program := func() *exec.Cmd { return env.python("core.py", env.endpoint()) }
-	env.wantOutput(program(), caller)
-	env.wantCaller(env.accessKeyID())
+	env.restarted(func() {
+		env.wantOutput(program(), caller)
+		env.wantCaller(env.accessKeyID())
+	})
 	env.wantRefusedBySTS(with(program(), "ALIBABA_CLOUD_SECURITY_TOKEN", "another"), "InvalidSecurityToken.Malformed")
 	env.wantRefusedBySTS(with(program(), "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "another"), "SignatureDoesNotMatch")
 }
@@ -292,11 +294,12 @@ func TestPythonV1AssumesRole(t *testing.T) {
 func TestPythonTablestoreEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatTablestore)
 	service := newVerifyingService(env, tablestoreWire)
-	env.setEnvironment()
 	record(t, row{"Python", pythonPackage(t, pythonTablestore), documentTablestore, "Tablestore ListTable", inTablestore, byRestart})
 	program := func() *exec.Cmd { return env.python("list_tables.py", service.URL) }
-	env.wantOutput(program(), "orders")
-	service.wantVerified(env, tablestoreWire)
+	env.restarted(func() {
+		env.wantOutput(program(), "orders")
+		service.wantVerified(env, tablestoreWire)
+	})
 	env.wantRefused(program, "OTSAuthFailed", "TABLESTORE_SESSION_TOKEN", "TABLESTORE_ACCESS_KEY_SECRET")
 }
 
@@ -328,12 +331,13 @@ func TestPythonOSSEnvironment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			env := newEnvironment(t, v1alpha1.FormatOSS)
 			service := newVerifyingService(env, ossWire)
-			env.setEnvironment()
 			record(t, row{"Python", pythonPackage(t, test.module), documentWorkloads, "OSS ListBuckets", inOSS, byRestart})
 			file := map[string]string{pythonOSS1: "oss_v1.py", pythonOSS2: "oss_v2.py"}[test.module]
 			program := func() *exec.Cmd { return env.python(file, append([]string{service.URL}, test.arguments...)...) }
-			env.wantOutput(program(), "orders")
-			service.wantVerified(env, ossWire)
+			env.restarted(func() {
+				env.wantOutput(program(), "orders")
+				service.wantVerified(env, ossWire)
+			})
 			env.wantRefused(program, "SignatureDoesNotMatch", "OSS_SESSION_TOKEN", "OSS_ACCESS_KEY_SECRET")
 		})
 	}
@@ -342,9 +346,10 @@ func TestPythonOSSEnvironment(t *testing.T) {
 // LogService: the Log Service CLI reads the variables.
 func TestPythonLogServiceCLI(t *testing.T) {
 	env, service := newEnvironment(t, v1alpha1.FormatLogService), newService(t)
-	env.setEnvironment()
 	t.Setenv("ALIYUN_LOG_CLI_ENDPOINT", service.URL)
 	record(t, row{"Python", pythonPackage(t, pythonLog), documentWorkloads, "Log Service ListProject", inACS3Header, byRestart})
-	_ = env.python("aliyunlog", "log", "list_project").Run() // the stand-in answers with an error
-	service.wantSession(env, "x-acs-security-token", "Authorization")
+	env.restarted(func() {
+		_ = env.python("aliyunlog", "log", "list_project").Run() // the stand-in answers with an error
+		service.wantSession(env, "x-acs-security-token", "Authorization")
+	})
 }

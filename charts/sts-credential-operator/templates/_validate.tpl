@@ -50,6 +50,9 @@
 {{- if and .certificate.existingSecret .certificate.certManager.enabled }}
 {{- fail "set only one of metrics.certificate.existingSecret and metrics.certificate.certManager.enabled" }}
 {{- end }}
+{{- if and .certificate.certManager.issuerRef (not .certificate.certManager.issuerRef.name) }}
+{{- fail "metrics.certificate.certManager.issuerRef needs a name: that of the Issuer or ClusterIssuer" }}
+{{- end }}
 {{- if and (or .certificate.existingSecret .certificate.certManager.enabled) (not (and .enabled .secure)) }}
 {{- fail "metrics.certificate needs metrics.enabled and metrics.secure: without them, metrics are not served over HTTPS" }}
 {{- end }}
