@@ -29,7 +29,7 @@ var notRun = map[string]*regexp.Regexp{
 	"needs an Alibaba Cloud account": regexp.MustCompile(`^aliyun `),
 	// Code of a language whose packages cannot be had where the tests run: the page says so.
 	"unproven":           regexp.MustCompile(`.`),
-	"needs the internet": regexp.MustCompile(`^(make docker-buildx?|docker (pull|tag|push)|cosign|[a-z]+=) ?`),
+	"needs the internet": regexp.MustCompile(`^(make docker-buildx?|docker (pull|tag|push)|crane|cosign|[a-z]+=) ?`),
 }
 
 // pages are all of the repository's Markdown.
