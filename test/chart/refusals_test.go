@@ -69,6 +69,7 @@ func TestRefusals(t *testing.T) {
 		{"no registry but a namespace", "image: {registry: '', repository: team/operator, digest: 'sha256:" + zeros + "'}", "no registry is set"},
 		{"a lease of half seconds", "leaderElection: {leaseDuration: soon}", "at '/leaderElection/leaseDuration'"},
 		{"two certificates", "metrics: {certificate: {existingSecret: a, certManager: {enabled: true}}}", "set only one of metrics.certificate.existingSecret"},
+		{"a registry with a scheme", "global: {imageRegistry: 'https://r.example.com'}", "at '/global/imageRegistry'"},
 		{"an Issuer without a name", "metrics: {certificate: {certManager: {enabled: true, issuerRef: {kind: ClusterIssuer}}}}", "issuerRef needs a name"},
 		{"CRDs that may be kept or not", "crds: {keep: null}", "at '/crds': missing property 'keep'"},
 		{"a certificate for plain HTTP", "metrics: {secure: false, certificate: {existingSecret: a}}", "metrics.certificate needs metrics.enabled and metrics.secure"},

@@ -17,7 +17,7 @@
 
 {{- define "sts.selectorLabels" -}}
 app.kubernetes.io/name: sts-credential-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /* Labels that no value changes: selectors and Helm depend on them. */ -}}
