@@ -57,7 +57,7 @@ func newSecret(namespace, value string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: namespace}, StringData: map[string]string{"id": value}}
 }
 
-// refused tells whether the policies refuse an error's request; another error ends the test.
+// refused reports whether the policies refused a request. Any other error ends the test.
 func refused(t *testing.T, err error) bool {
 	t.Helper()
 	if err != nil && !strings.Contains(err.Error(), "a long-term AccessKey ID") {
