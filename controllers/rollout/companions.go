@@ -82,8 +82,8 @@ func (c companions) names(ctx context.Context, namespace string, secrets []strin
 	for _, name := range secrets {
 		held := &corev1.Secret{}
 		if c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, held) == nil {
-			for _, request := range secret.CredentialRequests(ctx, held) {
-				names = append(names, request.Name)
+			if name := secret.CredentialName(held); name != "" {
+				names = append(names, name)
 			}
 		}
 	}

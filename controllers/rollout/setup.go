@@ -22,7 +22,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
 	"github.com/stscredential/sts-credential-operator/internal/retry"
-	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // NewResults returns the counter of restarts, which starts at 0 for each result.
@@ -49,7 +48,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, max
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(reportChanged())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(secret.CredentialRequests)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
 		Watches(&corev1.Pod{}, found.podHandler()).
 		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
 		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).

@@ -58,6 +58,15 @@ func (w watches) podHandler() handler.EventHandler {
 	}
 }
 
+// credentialOfSecret returns the request for the StsCredential that a Secret belongs to; none if there is none.
+func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request {
+	name := secret.CredentialName(s)
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
+}
+
 func (w watches) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
 	pod := consumers.PodOf(o.(*corev1.Pod))
 	for name := range pod.Reads {
@@ -65,7 +74,7 @@ func (w watches) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
 		if w.Get(ctx, types.NamespacedName{Namespace: o.GetNamespace(), Name: name}, held) != nil {
 			continue // the cache has no Secret of this name, so no StsCredential writes it
 		}
-		for _, request := range secret.CredentialRequests(ctx, held) {
+		for _, request := range credentialOfSecret(ctx, held) {
 			q.AddAfter(request, podsPause)
 		}
 	}

@@ -277,7 +277,7 @@ func TestThreatCopiedSecret(t *testing.T) {
 			copied.ObjectMeta = metav1.ObjectMeta{Namespace: env.Namespace, Name: "orders", Labels: original.Labels, Annotations: original.Annotations, OwnerReferences: owners}
 			copied.Finalizers = []string{"example.com/hold"} // or the garbage collector takes it: its owner is not here
 			env.Must(user.Create(env.Context(), copied))
-			for _, request := range secret.CredentialRequests(env.Context(), copied) {
+			for _, request := range (watches{env.Client}).credentialsOfSecret(env.Context(), copied) {
 				if request.Namespace != env.Namespace {
 					t.Errorf("it enqueues %v", request)
 				}

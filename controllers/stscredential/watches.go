@@ -47,7 +47,12 @@ func (s *objectStates) skipOwnWrites() predicate.Predicate {
 
 // credentialsOfSecret finds the StsCredentials that a Secret concerns: its own, and those whose spec names it.
 func (w watches) credentialsOfSecret(ctx context.Context, s client.Object) []reconcile.Request {
-	return append(secret.CredentialRequests(ctx, s), w.credentialsNaming(ctx, s.GetNamespace(), s.GetName(), secret.CredentialName(s))...)
+	own := secret.CredentialName(s)
+	requests := w.credentialsNaming(ctx, s.GetNamespace(), s.GetName(), own)
+	if own == "" {
+		return requests
+	}
+	return append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: own}})
 }
 
 // credentialsNaming returns requests for the StsCredentials whose Secret has this name, except one.

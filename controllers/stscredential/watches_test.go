@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // enqueued runs a handler and returns the names of the credentials of these namespaces that it queued.
@@ -144,11 +143,12 @@ func TestCredentialOfSecret(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders", func(c *v1alpha1.StsCredential) { c.Spec.Secret.Name = "orders-sts" })
 	env.reconcile(c)
-	if got := secret.CredentialRequests(env.Context(), env.Secret("orders-sts")); len(got) != 1 || got[0].NamespacedName != client.ObjectKeyFromObject(c) {
-		t.Errorf("CredentialRequests = %v", got)
+	found := watches{env.Client}
+	if got := found.credentialsOfSecret(env.Context(), env.Secret("orders-sts")); len(got) != 1 || got[0].NamespacedName != client.ObjectKeyFromObject(c) {
+		t.Errorf("credentialsOfSecret = %v", got)
 	}
-	if got := secret.CredentialRequests(env.Context(), &corev1.Secret{}); got != nil {
-		t.Errorf("CredentialRequests of nobody's = %v", got)
+	if got := found.credentialsOfSecret(env.Context(), &corev1.Secret{}); got != nil {
+		t.Errorf("credentialsOfSecret of nobody's = %v", got)
 	}
 }
 

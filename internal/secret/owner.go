@@ -4,15 +4,11 @@
 package secret
 
 import (
-	"context"
 	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -97,16 +93,6 @@ func CredentialName(s metav1.Object) string {
 		return consent
 	}
 	return name
-}
-
-// CredentialRequests maps a Secret to the StsCredential that it belongs to, see CredentialName; nil if there is none. It is the
-// handler.MapFunc of the controllers that watch Secrets.
-func CredentialRequests(_ context.Context, s client.Object) []reconcile.Request {
-	name := CredentialName(s)
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
 }
 
 // RecordedFor returns the name of the StsCredential in the record of a Secret without a controller, if the record is intact or
