@@ -8,12 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -147,14 +145,19 @@ func suggestions(c *cobra.Command, wrong string) string {
 	return ""
 }
 
-// shownFlags are the flags of kubectl that each command's help shows.
-var shownFlags = []string{"namespace", "context", "kubeconfig"}
+// hiddenFlags are the flags of kubectl that work, and that help does not show.
+var hiddenFlags = []string{
+	"as", "as-group", "as-uid", "as-user-extra", "cache-dir", "certificate-authority", "client-certificate", "client-key", "cluster",
+	"disable-compression", "insecure-skip-tls-verify", "proxy-url", "request-timeout", "server", "tls-server-name", "token", "user",
+}
 
 // addKubectlFlags adds the flags that choose cluster, user and namespace.
 func (o *options) addKubectlFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	o.config.AddFlags(flags)
-	flags.VisitAll(func(f *pflag.Flag) { f.Hidden = !slices.Contains(shownFlags, f.Name) })
+	for _, name := range hiddenFlags {
+		_ = flags.MarkHidden(name)
+	}
 	flags.Lookup("namespace").Usage = "Namespace of the StsCredentials. The default is that of the context."
 	flags.Lookup("context").Usage = "Context of the kubeconfig. The default is its current context."
 	flags.Lookup("kubeconfig").Usage = "Path of the kubeconfig. The default is KUBECONFIG, or ~/.kube/config."

@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -103,6 +105,15 @@ func removeField(namespace, name, path string) string {
 
 // apply returns the command that applies a manifest.
 func apply(manifest string) string { return "kubectl apply -f - <<'EOF'\n" + manifest + "EOF" }
+
+// manifest returns YAML of strings, maps and lists.
+func manifest(value object) string {
+	var b strings.Builder
+	if err := (&printers.YAMLPrinter{}).PrintObj(&runtime.Unknown{Raw: []byte(compact(value))}, &b); err != nil {
+		panic("doctor: a manifest cannot be encoded: " + err.Error())
+	}
+	return b.String()
+}
 
 // compact returns JSON for a command. All values are made here of strings, numbers, maps and lists.
 func compact(value any) string {

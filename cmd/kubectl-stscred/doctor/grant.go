@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/grant"
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
@@ -154,14 +152,10 @@ func (s *Snapshot) newGrant(c *v1alpha1.StsCredential, why string) string {
 	if len(allow) > 0 {
 		spec["allow"] = allow
 	}
-	manifest, err := yaml.Marshal(object{
+	return script(comment(why), apply(manifest(object{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "StsRoleGrant",
 		"metadata": object{"name": s.freeGrantName(c)}, "spec": spec,
-	})
-	if err != nil {
-		panic("doctor: a manifest made of strings cannot be encoded: " + err.Error())
-	}
-	return script(comment(why), apply(string(manifest)))
+	})))
 }
 
 // freeGrantName returns a name that no grant has.

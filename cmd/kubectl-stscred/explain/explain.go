@@ -7,8 +7,14 @@ package explain
 
 import (
 	"cmp"
+	_ "embed"
 	"slices"
 	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
 // Kind is what an entry is about.
@@ -41,14 +47,40 @@ type Entry struct {
 	Docs string `json:"docs"`
 }
 
-const (
-	documentation = "https://github.com/stscredential/sts-credential-operator/blob/main/docs/"
-	// maxNames is the number of similar names that Similar returns.
-	maxNames = 3
-)
+// maxNames is the number of similar names that Similar returns.
+const maxNames = 3
+
+//go:embed entries.yaml
+var document []byte
 
 // All returns all entries: codes, then conditions, reasons and checks.
-func All() []Entry { return slices.Concat(codes, conditions, reasons, checks) }
+var All = sync.OnceValue(func() (all []Entry) {
+	var entries map[string][]Entry
+	if err := yaml.Unmarshal(document, &entries); err != nil {
+		panic("explain: entries.yaml: " + err.Error())
+	}
+	reasons := map[string]string{}
+	for _, known := range sts.KnownCodes() {
+		reasons[known.Code] = known.Reason
+	}
+	for _, section := range []struct {
+		name string
+		kind Kind
+	}{{"codes", KindCode}, {"conditions", KindCondition}, {"reasons", KindReason}, {"events", KindEvent}, {"checks", KindCheck}} {
+		for _, e := range entries[section.name] {
+			e.Kind, e.Docs = section.kind, "https://github.com/stscredential/sts-credential-operator/blob/main/docs/"+e.Docs
+			switch e.Kind {
+			case KindCode:
+				e.Reason = reasons[e.Name]
+			case KindCheck:
+				e.Steps = []string{"Apply the fix that doctor prints: kubectl stscred doctor NAME."}
+			case KindCondition, KindReason, KindEvent:
+			}
+			all = append(all, e)
+		}
+	}
+	return all
+})
 
 // Find returns the entry for a name. A code without an entry of its own has that of its family, such as InvalidParameter*.
 // Upper and lower case do not matter.

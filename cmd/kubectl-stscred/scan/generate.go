@@ -4,16 +4,19 @@
 package scan
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -196,11 +199,12 @@ func (c *credential) grant() []byte {
 
 // document returns YAML below a comment.
 func document(head string, value any) []byte {
-	raw, err := yaml.Marshal(value)
-	if err != nil {
+	b := bytes.NewBufferString(head)
+	raw, err := json.Marshal(value)
+	if err = errors.Join(err, (&printers.YAMLPrinter{}).PrintObj(&runtime.Unknown{Raw: raw}, b)); err != nil {
 		panic("scan: a document of strings cannot be encoded: " + err.Error())
 	}
-	return append([]byte(head), raw...)
+	return b.Bytes()
 }
 
 // patch changes one workload.
