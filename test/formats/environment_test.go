@@ -45,6 +45,8 @@ type environment struct {
 	issued     issuedSessions
 	secret     *corev1.Secret
 	volume     string
+	// agentURI is where the agent serves the Secret, if there is one.
+	agentURI string
 	// trustStore is a Java key store with the certificate of STS, if it listens with HTTPS.
 	trustStore string
 }
@@ -121,6 +123,9 @@ func (env *environment) renew() {
 	env.secret, err = secret.Render(env.credential, layout, env.session, secret.Request{Request: input}, secret.WriteOptions{})
 	env.must(err)
 	env.mount()
+	if env.agentURI != "" {
+		env.waitForAgent()
+	}
 }
 
 // mount writes the Secret to the volume as the kubelet does: into a folder of its own, which a link is then moved to, so
@@ -164,16 +169,6 @@ func (env *environment) setEnvironment() {
 	}
 }
 
-// restarted runs a program before and after a renewal, each time with the variables that a new container gets.
-func (env *environment) restarted(run func()) {
-	env.Helper()
-	for range 2 {
-		env.setEnvironment()
-		run()
-		env.renew()
-	}
-}
-
 // accessKeyID is the Secret's.
 func (env *environment) accessKeyID() string {
 	return env.secret.Annotations["sts.alibabacloud.com/access-key-id"]
@@ -181,13 +176,3 @@ func (env *environment) accessKeyID() string {
 
 // endpoint is where STS listens, without a scheme.
 func (env *environment) endpoint() string { return strings.TrimPrefix(env.server.URL, "http://") }
-
-// wantCaller insists that STS has just seen a good call of GetCallerIdentity, signed with a session.
-func (env *environment) wantCaller(accessKeyID string) {
-	env.Helper()
-	calls := env.emulator.Calls()
-	last := calls[len(calls)-1]
-	if last.Action != "GetCallerIdentity" || last.AccessKeyID != accessKeyID || last.CallerARN != caller || last.Status != 200 {
-		env.Errorf("STS saw %s by %s (%s), answered %d %s; want GetCallerIdentity by %s", last.Action, last.AccessKeyID, last.CallerARN, last.Status, last.Code, accessKeyID)
-	}
-}

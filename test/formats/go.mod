@@ -11,7 +11,6 @@ require (
 	github.com/aliyun/aliyun-log-go-sdk v0.1.124
 	github.com/aliyun/aliyun-tablestore-go-sdk v1.7.17
 	github.com/aliyun/credentials-go v1.4.14
-	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/stscredential/sts-credential-operator v0.0.0
 	github.com/stscredential/sts-credential-operator/test v0.0.0
 	gopkg.in/ini.v1 v1.67.0
@@ -33,6 +32,7 @@ require (
 	github.com/evanphx/json-patch/v5 v5.9.11 // indirect
 	github.com/fsnotify/fsnotify v1.9.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 	github.com/go-kit/kit v0.10.0 // indirect
 	github.com/go-logfmt/logfmt v0.5.1 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect

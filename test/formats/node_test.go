@@ -4,55 +4,17 @@
 package formats
 
 import (
-	"bufio"
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// node is a program of the folder node with what is in the environment.
-func (env *environment) node(program, argument string) *exec.Cmd {
-	env.Helper()
-	if !exists(filepath.Join("node", "node_modules")) {
-		env.Fatal("the npm packages are not installed: run make test-formats")
-	}
-	// A test's context ends before its cleanup, in which the program is let go.
-	command := exec.CommandContext(context.WithoutCancel(env.Context()), "node", filepath.Join("node", program), argument)
-	command.Stderr = os.Stderr
-	return command
-}
-
-// nodeSDK starts a program that asks STS with one client of the Node.js SDK on each request.
+// nodeSDK starts a program that calls STS with one client of the Node.js SDK.
 func (env *environment) nodeSDK() (ask func()) {
 	env.Helper()
-	command := env.node("sdk.js", env.endpoint())
-	in, err := command.StdinPipe()
-	env.must(err)
-	out, err := command.StdoutPipe()
-	env.must(err)
-	env.must(command.Start())
-	env.Cleanup(func() {
-		env.must(in.Close())
-		env.must(command.Wait())
-	})
-	answers := bufio.NewScanner(out)
-	return func() {
-		env.Helper()
-		_, err := fmt.Fprintln(in)
-		env.must(err)
-		for answers.Scan() {
-			if answers.Text() == caller {
-				return
-			}
-			env.Log(answers.Text())
-		}
-		env.Fatal("the program ended")
-	}
+	return env.startLoop(env.node("sdk.js", env.endpoint()), caller)
 }
 
 // SDK: @alicloud/credentials finds the environment, and @alicloud/sts20150401 signs with it.
@@ -70,12 +32,7 @@ func TestNodeSDKExternalProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
 	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
 	env.must(os.Symlink(filepath.Dir(env.externalProfile()), filepath.Join(os.Getenv("HOME"), ".aliyun")))
-	ask := env.nodeSDK()
-	for range 2 {
-		ask()
-		env.wantCaller(env.accessKeyID())
-		env.renew()
-	}
+	env.followed(env.nodeSDK())
 }
 
 // CLI: the profile in the home folder works, and is not read again.
@@ -83,12 +40,7 @@ func TestNodeSDKCommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
 	record(t, row{"Node.js", npmPackage(t, "@alicloud/credentials"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.must(os.Symlink(env.volume, filepath.Join(os.Getenv("HOME"), ".aliyun")))
-	ask, first := env.nodeSDK(), env.accessKeyID()
-	for range 2 {
-		ask()
-		env.wantCaller(first)
-		env.renew()
-	}
+	env.readOnce(env.nodeSDK)
 }
 
 // SDK: the V1.0 client @alicloud/pop-core reads no environment itself; its constructor is given the variables.
@@ -96,7 +48,7 @@ func TestNodeV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Node.js", npmPackage(t, "@alicloud/pop-core"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	env.restarted(func() {
-		env.must(env.node("pop-core.js", env.server.URL).Run())
+		env.wantOutput(env.node("pop-core.js", env.server.URL), caller)
 		env.wantCaller(env.accessKeyID())
 	})
 }

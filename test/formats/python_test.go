@@ -4,23 +4,14 @@
 package formats
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
-	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
 // Packages of the SDKs for Python.
@@ -47,128 +38,10 @@ func pythonPackage(t *testing.T, name string) string {
 	return fmt.Sprintf("%s %s", name, version[1])
 }
 
-// python is a program of the folder python, or of a package there, with what is in the environment. What the program
-// writes to its standard error is logged if the test fails.
-func (env *environment) python(program string, arguments ...string) *exec.Cmd {
-	env.Helper()
-	programs := filepath.Join("python", "venv", "bin")
-	if !exists(filepath.Join(programs, "python")) {
-		env.Fatal("the Python packages are not installed: run make test-formats")
-	}
-	file := filepath.Join("python", program)
-	if !exists(file) {
-		file = filepath.Join(programs, program)
-	}
-	// A test's context ends before its cleanup, in which the program ends.
-	arguments = append([]string{"-I", file}, arguments...)
-	command := exec.CommandContext(context.WithoutCancel(env.Context()), filepath.Join(programs, "python"), arguments...)
-	output := &bytes.Buffer{}
-	command.Stderr = output
-	env.Cleanup(func() {
-		if env.Failed() {
-			env.Logf("%s:\n%s", program, output)
-		}
-	})
-	return command
-}
-
-// converse starts a program that makes one call for each line of its input, and returns a function that has it make a
-// call and returns the program's answer.
-func (env *environment) converse(command *exec.Cmd) (ask func() string) {
-	env.Helper()
-	in, err := command.StdinPipe()
-	env.must(err)
-	out, err := command.StdoutPipe()
-	env.must(err)
-	env.must(command.Start())
-	env.Cleanup(func() {
-		_ = in.Close()
-		if err := command.Wait(); err != nil {
-			env.Error(err)
-		}
-	})
-	answers := bufio.NewScanner(out)
-	return func() string {
-		env.Helper()
-		_, err := fmt.Fprintln(in)
-		env.must(err)
-		if !answers.Scan() {
-			env.Fatal("the program ended")
-		}
-		return answers.Text()
-	}
-}
-
-// pythonSDK starts a program that asks STS with one client of the V2 SDK for Python.
+// pythonSDK starts a program that calls STS with one client of the V2 SDK for Python.
 func (env *environment) pythonSDK() (ask func()) {
 	env.Helper()
-	answer := env.converse(env.python("sdk.py", env.endpoint()))
-	return func() {
-		env.Helper()
-		if got := answer(); got != caller {
-			env.Fatalf("the program is %q, want %s", got, caller)
-		}
-	}
-}
-
-// wantOutput insists that a program ends well, and prints the text.
-func (env *environment) wantOutput(command *exec.Cmd, text string) {
-	env.Helper()
-	output, err := command.Output()
-	if err != nil || !strings.Contains(string(output), text) {
-		env.Errorf("%s prints %q and ends with %v, want %q", filepath.Base(command.Args[2]), output, err, text)
-	}
-}
-
-// wantFailure insists that a program fails with an error of the service.
-func (env *environment) wantFailure(command *exec.Cmd, code string) {
-	env.Helper()
-	command.Stderr = nil
-	output, err := command.Output()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		output = append(output, failed.Stderr...)
-	}
-	if err == nil || !strings.Contains(string(output), code) {
-		env.Errorf("the program ends with %v, want %s:\n%s", err, code, output)
-	}
-}
-
-// wantRefused insists that the service refuses a program if one of these variables has another value.
-func (env *environment) wantRefused(start func() *exec.Cmd, code string, variables ...string) {
-	env.Helper()
-	for _, variable := range variables {
-		env.wantFailure(with(start(), variable, "another"), code)
-	}
-}
-
-// wantRefusedBySTS insists that STS refuses a program with an error code, and that the program fails.
-func (env *environment) wantRefusedBySTS(command *exec.Cmd, code string) {
-	env.Helper()
-	env.wantFailure(command, "")
-	calls := env.emulator.Calls()
-	if last := calls[len(calls)-1]; last.Code != code {
-		env.Errorf("STS answered %d %s to %s, want %s", last.Status, last.Code, last.Action, code)
-	}
-}
-
-// with sets a variable of a program.
-func with(command *exec.Cmd, variable, value string) *exec.Cmd {
-	command.Env = append(os.Environ(), variable+"="+value)
-	return command
-}
-
-// secureSTS serves STS over HTTPS too, which some programs require, and has Python programs trust it. It returns host
-// and port.
-func (env *environment) secureSTS() string {
-	env.Helper()
-	server := httptest.NewTLSServer(env.emulator)
-	env.Cleanup(server.Close)
-	file := filepath.Join(env.TempDir(), "ca.pem")
-	env.must(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
-	env.Setenv("SSL_CERT_FILE", file)
-	env.Setenv("ALIBABA_CLOUD_CA_BUNDLE", file) // of the V1.0 SDK
-	return strings.TrimPrefix(server.URL, "https://")
+	return env.startLoop(env.python("sdk.py", env.endpoint()), caller)
 }
 
 // SDK: alibabacloud-credentials finds the environment, and the STS SDK signs with it.
@@ -186,64 +59,38 @@ func TestPythonSDKExternalProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
 	env.must(os.Symlink(filepath.Dir(env.externalProfile()), filepath.Join(os.Getenv("HOME"), ".aliyun")))
 	record(t, row{"Python", pythonPackage(t, pythonCredentials), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
-	ask := env.pythonSDK()
-	for range 3 {
-		ask()
-		env.wantCaller(env.accessKeyID())
-		env.renew()
-	}
+	env.followed(env.pythonSDK())
 }
 
 // CLI: the profile in the home folder works, and is not read again.
 func TestPythonSDKCommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
 	env.must(os.Symlink(env.volume, filepath.Join(os.Getenv("HOME"), ".aliyun")))
-	ask, first := env.pythonSDK(), env.accessKeyID()
-	for range 2 {
-		ask()
-		env.wantCaller(first)
-		env.renew()
-	}
+	record(t, row{"Python", pythonPackage(t, pythonCredentials), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
+	env.readOnce(env.pythonSDK)
 }
 
 // URI: the default chain finds the agent, and one client follows renewals.
 func TestPythonSDKAgent(t *testing.T) {
-	env, address := newAgentEnvironment(t)
+	env := newAgentEnvironment(t)
 	record(t, row{"Python", pythonPackage(t, pythonCredentials), documentAgent, "STS GetCallerIdentity", inACS3Header, byURI})
-	env.followed(address, env.pythonSDK())
+	env.followed(env.pythonSDK())
 }
 
 // The SDK assumes a role with an OIDC token, as RRSA has it do. STS refuses the token of another ServiceAccount.
 func TestPythonSDKOIDC(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
-	const provider, issuer = "acs:ram::" + account + ":oidc-provider/ack-rrsa-c1", "https://oidc.example.com"
-	tokens, err := stsemulator.NewIssuer(issuer)
-	env.must(err)
-	env.emulator.AddOIDCProvider(tokens.Provider(provider, "sts.aliyuncs.com"))
-	env.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{
-		Federated: []string{provider}, StringEquals: map[string][]string{"oidc:sub": {"system:serviceaccount:shop:orders"}},
-	}}})
-	file := filepath.Join(t.TempDir(), "token")
-	writeToken := func(serviceAccount string) {
-		token, err := tokens.Token("system:serviceaccount:shop:"+serviceAccount, "sts.aliyuncs.com", time.Now())
-		env.must(err)
-		env.must(os.WriteFile(file, []byte(token), 0o600))
-	}
-	for variable, value := range map[string]string{
-		"ROLE_ARN": role, "OIDC_PROVIDER_ARN": provider, "OIDC_TOKEN_FILE": file, "ROLE_SESSION_NAME": "shop.orders",
-	} {
-		t.Setenv("ALIBABA_CLOUD_"+variable, value)
-	}
-	secure := env.secureSTS()
+	writeToken := env.setOIDC()
+	secure := env.serveHTTPS()
 	record(t, row{"Python", pythonPackage(t, pythonCredentials), documentWorkloads, "STS AssumeRoleWithOIDC", inACS3Header, byItself})
 	program := func() *exec.Cmd { return env.python("oidc.py", secure, env.endpoint()) }
 	writeToken("orders")
 	env.wantOutput(program(), caller)
 	calls := env.emulator.Calls()
 	if assumed := calls[len(calls)-2]; assumed.Action != "AssumeRoleWithOIDC" || assumed.Status != 200 {
-		t.Errorf("STS saw %s, answered %d %s; want AssumeRoleWithOIDC", assumed.Action, assumed.Status, assumed.Code)
+		t.Errorf("STS got %s, answered %d %s; want AssumeRoleWithOIDC", assumed.Action, assumed.Status, assumed.Code)
 	}
-	env.wantCaller(calls[len(calls)-1].AccessKeyID)
+	env.wantRoleSession()
 	writeToken("payments")
 	env.wantRefusedBySTS(program(), "AuthenticationFail.NoPermission")
 }
@@ -278,15 +125,15 @@ func TestPythonV1AssumesRole(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	t.Setenv("ACCESS_KEY_ID", env.keys.AccessKeyID)
 	t.Setenv("ACCESS_KEY_SECRET", env.keys.AccessKeySecret)
-	secure := env.secureSTS()
+	secure := env.serveHTTPS()
 	record(t, row{"Python", pythonPackage(t, pythonCore), documentPythonV1, "STS AssumeRole", inParameter, byItself})
 	program := func() *exec.Cmd { return env.python("core_role.py", secure, role) }
 	env.wantOutput(program(), caller)
 	calls := env.emulator.Calls()
 	if assumed := calls[len(calls)-2]; assumed.Action != "AssumeRole" || assumed.AccessKeyID != env.keys.AccessKeyID {
-		t.Errorf("STS saw %s by %s, want AssumeRole by %s", assumed.Action, assumed.AccessKeyID, env.keys.AccessKeyID)
+		t.Errorf("STS got %s by %s, want AssumeRole by %s", assumed.Action, assumed.AccessKeyID, env.keys.AccessKeyID)
 	}
-	env.wantCaller(calls[len(calls)-1].AccessKeyID)
+	env.wantRoleSession()
 	env.wantRefusedBySTS(with(program(), "ACCESS_KEY_SECRET", "another"), "SignatureDoesNotMatch")
 }
 
@@ -308,11 +155,9 @@ func TestPythonTablestoreFile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
 	service := newVerifyingService(env, tablestoreWire)
 	record(t, row{"Python", pythonPackage(t, pythonTablestore), documentWorkloads, "Tablestore ListTable", inTablestore, byFile})
-	answer := env.converse(env.python("list_tables_file.py", service.URL, env.file("external.json")))
+	ask := env.startLoop(env.python("list_tables_file.py", service.URL, env.file("external.json")), "orders")
 	for range 2 {
-		if got := answer(); got != "orders" {
-			t.Errorf("the tables are %q, want orders", got)
-		}
+		ask()
 		service.wantVerified(env, tablestoreWire)
 		env.renew()
 	}

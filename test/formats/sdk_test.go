@@ -17,20 +17,18 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// stsClient is the Go SDK (V2) with the default credential chain of credentials-go.
-func (env *environment) stsClient() *sts.Client {
+// goSDK returns a function that calls STS with one client of the Go SDK (V2) and the default chain of credentials-go.
+func (env *environment) goSDK() (ask func()) {
 	env.Helper()
 	credential, err := credentials.NewCredential(nil)
 	env.must(err)
 	client, err := sts.NewClient(&openapiutil.Config{Protocol: tea.String("http"), Endpoint: tea.String(env.endpoint()), Credential: credential})
 	env.must(err)
-	return client
-}
-
-func (env *environment) ask(client *sts.Client) {
-	env.Helper()
-	_, err := client.GetCallerIdentity()
-	env.must(err)
+	return func() {
+		env.Helper()
+		_, err := client.GetCallerIdentity()
+		env.must(err)
+	}
 }
 
 // SDK: the default chain finds the environment.
@@ -38,7 +36,7 @@ func TestGoSDKEnvironment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.restarted(func() {
-		env.ask(env.stsClient())
+		env.goSDK()()
 		env.wantCaller(env.accessKeyID())
 	})
 }
@@ -48,14 +46,7 @@ func TestGoSDKCommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byRestart})
 	env.Setenv("ALIBABA_CLOUD_CONFIG_FILE", env.file("config.json"))
-	client, first := env.stsClient(), env.accessKeyID()
-	env.ask(client)
-	env.wantCaller(first)
-	env.renew()
-	env.ask(client)
-	env.wantCaller(first)
-	env.ask(env.stsClient())
-	env.wantCaller(env.accessKeyID())
+	env.readOnce(env.goSDK)
 }
 
 // External: a client that lives on uses the new session once the old one is close to its end.
@@ -63,12 +54,7 @@ func TestGoSDKExternalProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/credentials-go"), documentWorkloads, "STS GetCallerIdentity", inACS3Header, byFile})
 	env.Setenv("ALIBABA_CLOUD_CONFIG_FILE", env.externalProfile())
-	client := env.stsClient()
-	env.ask(client)
-	env.wantCaller(env.accessKeyID())
-	env.renew()
-	env.ask(client)
-	env.wantCaller(env.accessKeyID())
+	env.followed(env.goSDK())
 }
 
 // externalProfile is a profile, as docs/workloads.md has it, in a folder that nobody may write to.

@@ -25,14 +25,23 @@ func (env *environment) identity(client *sdk.Client) error {
 	return err
 }
 
+// goV1 returns a function that calls STS with one client of the V1.0 SDK and its default chain.
+func (env *environment) goV1() (ask func()) {
+	env.Helper()
+	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
+	env.must(err)
+	return func() {
+		env.Helper()
+		env.must(env.identity(client))
+	}
+}
+
 // SDK: the V1.0 SDK's default chain takes the token from the environment.
 func TestGoV1Environment(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatSDK)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	env.restarted(func() {
-		client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-		env.must(err)
-		env.must(env.identity(client))
+		env.goV1()()
 		env.wantCaller(env.accessKeyID())
 	})
 }
@@ -49,19 +58,16 @@ func TestGoV1OlderEnvironmentLeavesTheTokenOut(t *testing.T) {
 	}
 }
 
-// CLI: the default chain reads the profile in the home folder.
+// CLI: the default chain reads the profile in the home folder, once.
 func TestGoV1CommandLineProfile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatCLI)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
 	home := filepath.Join(os.Getenv("HOME"), ".aliyun")
 	env.must(os.Symlink(env.volume, home))
-	client, err := sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewDefaultCredentialsProvider())
-	env.must(err)
-	env.must(env.identity(client))
-	env.wantCaller(env.accessKeyID())
+	env.readOnce(env.goV1)
 }
 
-// External: a provider that reads the file goes with each renewal, as the SDK's own constructors do not.
+// External: a provider that reads the file follows renewals; the constructors of the SDK do not.
 func TestGoV1File(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatExternal)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byFile})
@@ -79,18 +85,18 @@ func TestGoV1File(t *testing.T) {
 	env.wantCaller(env.accessKeyID())
 }
 
-// Plain: one value a file, for whoever has a constructor to fill.
+// Plain: one value per file, for a constructor, which keeps them.
 func TestGoV1Plain(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatPlain)
 	record(t, row{"Go", goModule(t, "github.com/aliyun/alibaba-cloud-sdk-go"), documentWorkloads, "STS GetCallerIdentity", inParameter, byRestart})
-	client, err := sdk.NewClientWithStsToken("cn-hangzhou", env.read("accessKeyId"), env.read("accessKeySecret"), env.read("securityToken"))
-	env.must(err)
-	env.must(env.identity(client))
-	env.wantCaller(env.accessKeyID())
+	env.readOnce(func() func() {
+		client, err := sdk.NewClientWithStsToken("cn-hangzhou", env.read("accessKeyId"), env.read("accessKeySecret"), env.read("securityToken"))
+		env.must(err)
+		return func() { env.must(env.identity(client)) }
+	})
 }
 
-// INI: the file is one, with the section and the keys that its readers look for. None of them can be had as a Go module or
-// npm package.
+// INI: the file has the section and the keys that its readers expect. None of these readers is a Go module or an npm package.
 func TestINIFile(t *testing.T) {
 	env := newEnvironment(t, v1alpha1.FormatINI)
 	file, err := ini.Load(env.file("credentials"))

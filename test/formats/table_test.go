@@ -17,7 +17,7 @@ import (
 	"text/tabwriter"
 )
 
-// row is a line of the table that `make test-formats` prints: what a test saw of an SDK.
+// row is a line of the table that `make test-formats` prints: what a test found of an SDK.
 type row struct {
 	language string
 	// sdk is the package with its version.
@@ -26,7 +26,7 @@ type row struct {
 	document string
 	// called is the operation.
 	called string
-	// token is where the service saw the Secret's token, or how the program fails without it.
+	// token is where the request had the Secret's token, or how the program fails without it.
 	token string
 	// renewal is how the program gets renewed credentials: by restart, file or URI.
 	renewal string
@@ -50,7 +50,7 @@ const (
 	byItself  = "by itself" // it assumes the role
 )
 
-// Places where the token was seen.
+// Places of the token in a request.
 const (
 	inACS3Header = "x-acs-security-token"
 	inParameter  = "SecurityToken"
@@ -58,8 +58,8 @@ const (
 	inTablestore = "x-ots-ststoken"
 )
 
-// seen keeps the rows of all tests that passed.
-var seen struct {
+// recorded has the rows of all tests that passed.
+var recorded struct {
 	sync.Mutex
 	rows []row
 }
@@ -71,39 +71,39 @@ func record(t *testing.T, r row) {
 		if t.Failed() || t.Skipped() {
 			return
 		}
-		seen.Lock()
-		defer seen.Unlock()
-		seen.rows = append(seen.rows, r)
+		recorded.Lock()
+		defer recorded.Unlock()
+		recorded.rows = append(recorded.rows, r)
 	})
 }
 
 // TestMain prints the table after the tests, to the file FORMATS_TABLE if that is set.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := writeSeen(); err != nil {
+	if err := writeTable(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
-func writeSeen() error {
+func writeTable() error {
 	name := os.Getenv("FORMATS_TABLE")
 	if name == "" {
-		return printSeen(os.Stdout)
+		return printTable(os.Stdout)
 	}
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return cmp.Or(printSeen(file), file.Close())
+	return cmp.Or(printTable(file), file.Close())
 }
 
-func printSeen(to io.Writer) error {
-	seen.Lock()
-	defer seen.Unlock()
-	lines := []string{"LANGUAGE\tSDK\tDOCUMENT\tCALLED\tTOKEN SEEN IN\tRENEWAL BY"}
-	for _, r := range seen.rows {
+func printTable(to io.Writer) error {
+	recorded.Lock()
+	defer recorded.Unlock()
+	lines := []string{"LANGUAGE\tSDK\tDOCUMENT\tCALLED\tTOKEN IN\tRENEWAL BY"}
+	for _, r := range recorded.rows {
 		lines = append(lines, strings.Join([]string{r.language, r.sdk, r.document, r.called, r.token, r.renewal}, "\t"))
 	}
 	slices.Sort(lines[1:])
