@@ -55,7 +55,7 @@ func (s *site) floorWaiting(ctx context.Context, n int) (issue, error) {
 
 // calls is the operator's own client of STS.
 func (s *site) calls() (*sts.Client, error) {
-	return sts.New(sts.Options{Endpoint: s.url, Clock: clock.RealClock{}})
+	return sts.New(sts.Options{Endpoint: s.server.URL, Clock: clock.RealClock{}})
 }
 
 // floor runs one loop, from its start to the last Ready that an observer sees.

@@ -6,25 +6,23 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/procfs"
 
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 // manager is a running one.
 type manager struct {
 	*process.Process
 	proc    procfs.Proc
-	metrics string // URL
+	metrics string // host:port
 	pprof   string // host:port
 	started time.Time
 }
@@ -53,11 +51,11 @@ func (s *site) startManager(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.Command(s.binary(), append(s.flags(), //nolint:noctx // it is stopped in order, not by a context
-		"--sts-endpoint="+s.url, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address=0")...)
+		"--sts-endpoint="+s.server.URL, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address=0")...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+path, "ALIBABA_CLOUD_ACCESS_KEY_ID="+s.key.ID,
 		"ALIBABA_CLOUD_ACCESS_KEY_SECRET="+s.key.Secret, "PPROF_ADDRESS="+addresses[1])
 	s.starts++
-	m := &manager{metrics: "http://" + addresses[0] + "/metrics", pprof: addresses[1], started: time.Now()}
+	m := &manager{metrics: addresses[0], pprof: addresses[1], started: time.Now()}
 	if m.Process, err = process.Start(fmt.Sprintf("manager-%d-%d", os.Getpid(), s.starts), s.dir, cmd); err != nil {
 		return err
 	}
@@ -128,29 +126,9 @@ func (m *manager) rest(ctx context.Context) (since time.Time, used usage, err er
 	return since, used, nil
 }
 
-// scrape reads its metrics: each with its series summed up. It makes work, so it stays out of what is measured.
+// scrape reads its metrics. It makes work, so it stays out of what is measured.
 func (m *manager) scrape(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.metrics, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	sums := map[string]float64{}
-	for name, family := range families {
-		for _, metric := range family.Metric {
-			sums[name] += value(metric)
-		}
-	}
-	return sums, nil
+	return fixture.Metrics(ctx, m.metrics)
 }
 
 // settled tells whether it has looked at n credentials at least, and waits for nothing.

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -93,14 +92,10 @@ func answered(metrics []byte) (requests, error) {
 			labels[l.GetName()] = l.GetValue()
 		}
 		if key := name(labels["verb"], labels["resource"], labels["subresource"]); key != "" {
-			all[key] += int(value(series))
+			all[key] += int(series.GetCounter().GetValue())
 		}
 	}
 	return all, nil
-}
-
-func value(m *dto.Metric) float64 {
-	return m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
 }
 
 // ledger counts what the bench itself asks, where it leaves this process.

@@ -7,8 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +15,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -34,22 +32,19 @@ const (
 	account  = "1234567890123456"
 	roleName = "bench-reader"
 	roleARN  = "acs:ram::" + account + ":role/" + roleName
-
-	loopback = "127.0.0.1:0"
 )
 
 // site is a control plane with what the operator needs, and an emulated STS.
 type site struct {
 	*bench
-	plane *controlplane.ControlPlane
-	own   ledger        // of what the bench itself asks the API server
-	admin client.Client // a user's: creates StsCredentials
-	peer  client.Client // the floor's: with the rights and the limit of the operator
-	raw   *kubernetes.Clientset
-	sts   *stsemulator.Emulator
-	key   stsemulator.AccessKey
-	url   string // of STS
-	http  *http.Server
+	plane  *controlplane.ControlPlane
+	own    ledger        // of what the bench itself asks the API server
+	admin  client.Client // a user's: creates StsCredentials
+	peer   client.Client // the floor's: with the rights and the limit of the operator
+	raw    *kubernetes.Clientset
+	sts    *stsemulator.Emulator
+	key    stsemulator.AccessKey
+	server *httptest.Server // of STS
 
 	manager *manager
 	starts  int
@@ -91,8 +86,8 @@ func (s *site) stop() (err error) {
 	if s.plane != nil {
 		err = errors.Join(err, s.plane.Stop())
 	}
-	if s.http != nil {
-		err = errors.Join(err, s.http.Close())
+	if s.server != nil {
+		s.server.Close()
 	}
 	return err
 }
@@ -106,10 +101,6 @@ func (s *site) startPlane(ctx context.Context) (err error) {
 }
 
 func (s *site) startClients(context.Context) (err error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
 	s.own.counts = map[string]int{}
 	admin := s.plane.Config()
 	admin.Wrap(s.own.count)
@@ -118,7 +109,7 @@ func (s *site) startClients(context.Context) (err error) {
 	}
 	limited := rest.CopyConfig(admin)
 	limited.QPS, limited.Burst = float32(s.qps), s.qps
-	if s.admin, err = client.New(limited, client.Options{Scheme: scheme}); err != nil {
+	if s.admin, err = fixture.NewClient(limited); err != nil {
 		return err
 	}
 	operator, err := s.plane.OperatorConfig()
@@ -127,7 +118,7 @@ func (s *site) startClients(context.Context) (err error) {
 	}
 	operator.QPS, operator.Burst = float32(s.qps), s.qps
 	operator.Wrap(s.own.count)
-	s.peer, err = client.New(operator, client.Options{Scheme: scheme})
+	s.peer, err = fixture.NewClient(operator)
 	return err
 }
 
@@ -139,26 +130,17 @@ func (s *site) install(ctx context.Context) error {
 	return errors.Join(
 		s.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}),
 		s.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: others}}),
-		s.admin.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: namespace}, Spec: v1alpha1.StsRoleGrantSpec{
-			Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{namespace}},
-			RoleARNs:   []v1alpha1.RoleARNPattern{roleARN},
-		}}),
+		s.admin.Create(ctx, fixture.Grant(namespace, roleARN, namespace)),
 	)
 }
 
 // startSTS starts the emulator in this process: its work is not the manager's.
-func (s *site) startSTS(ctx context.Context) error {
+func (s *site) startSTS(context.Context) error {
 	s.sts = stsemulator.New(stsemulator.Options{})
 	s.key = s.sts.AddUser(account, "sts-operator")
 	s.sts.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":root"}}}})
 	s.lifetime(0)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
-	if err != nil {
-		return err
-	}
-	s.url = "http://" + listener.Addr().String()
-	s.http = &http.Server{Handler: s.sts, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.http.Serve(listener) }()
+	s.server = httptest.NewServer(s.sts)
 	return nil
 }
 

@@ -4,22 +4,19 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 // workers is --max-concurrent-reconciles: the most sessions that a killed replica can take with it.
@@ -180,28 +177,7 @@ func (r *replica) leads(ctx context.Context) bool {
 func (r *replica) scrape(ctx context.Context) (map[string]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	values := map[string]float64{}
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		series, text, ok := strings.Cut(lines.Text(), " ")
-		if i := strings.LastIndex(lines.Text(), "} "); i >= 0 {
-			series, text, ok = lines.Text()[:i], lines.Text()[i+2:], true
-		}
-		name, _, _ := strings.Cut(series, "{")
-		if value, err := strconv.ParseFloat(text, 64); ok && err == nil {
-			values[name] += value
-		}
-	}
-	return values, errors.Join(lines.Err())
+	return fixture.Metrics(ctx, r.metrics)
 }
 
 // scanLogs looks for secret values in all that the replicas printed.

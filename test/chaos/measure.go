@@ -6,9 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 // measureEvery is how often a process is measured.
@@ -72,7 +70,7 @@ func (m *measurement) read(ctx context.Context) {
 	}
 	if m.profiles != "" && l.peak > l.profiled+profileEvery {
 		l.profiled = l.peak
-		_ = saveHeap(ctx, m.pprof, filepath.Join(m.profiles, fmt.Sprintf("%s-%03.0f-MiB.heap", p.Name(), l.peak/(1<<20)))) // it may be too busy
+		_ = fixture.SaveProfile(ctx, m.pprof, "heap", filepath.Join(m.profiles, fmt.Sprintf("%s-%03.0f-MiB.heap", p.Name(), l.peak/(1<<20)))) // it may be too busy
 	}
 }
 
@@ -116,22 +114,4 @@ func peakOf(pid int) (float64, error) {
 		return 0, err
 	}
 	return float64(status.VmHWM), nil
-}
-
-// saveHeap writes the heap profile that a process serves to a file.
-func saveHeap(ctx context.Context, address, to string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/debug/pprof/heap", http.NoBody)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, text, 0o600)
 }

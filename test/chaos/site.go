@@ -15,14 +15,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 // The namespaces: of credentials that nobody touches but faults, of those whose Secrets are meddled with, and of those that
@@ -77,11 +75,7 @@ func newSite(ctx context.Context, root string, options siteOptions) (s *site, er
 	if s.plane, err = controlplane.Start(ctx, options.plane); err != nil {
 		return s, err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return s, err
-	}
-	if s.api, err = client.NewWithWatch(s.plane.Config(), client.Options{Scheme: scheme}); err != nil {
+	if s.api, err = fixture.NewClient(s.plane.Config()); err != nil {
 		return s, err
 	}
 	if s.sts, err = newSTS(ctx, s.observer, options.lifetime); err != nil {
@@ -116,16 +110,12 @@ func (s *site) install(ctx context.Context) error {
 	if err := s.plane.InstallForOperator(ctx, s.root); err != nil {
 		return err
 	}
-	var names []v1alpha1.NamespaceName
 	for _, name := range s.namespaces {
-		names = append(names, v1alpha1.NamespaceName(name))
 		if err := s.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err
 		}
 	}
-	return s.api.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "chaos"}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: names}, RoleARNs: []v1alpha1.RoleARNPattern{"acs:ram::" + account + ":role/chaos-*"},
-	}})
+	return s.api.Create(ctx, fixture.Grant("chaos", "acs:ram::"+account+":role/chaos-*", s.namespaces...))
 }
 
 // end stops all. The folder stays if something was wrong with it.

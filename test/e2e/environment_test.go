@@ -22,15 +22,13 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/node"
 	"github.com/stscredential/sts-credential-operator/test/docs"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -86,9 +84,7 @@ func newEnvironment(t *testing.T, options node.Options, life time.Duration) *env
 	env.cluster, err = node.Start(ctx, options)
 	env.must(err)
 	t.Cleanup(env.end)
-	scheme := runtime.NewScheme()
-	env.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
-	env.api, err = client.New(env.cluster.Config(), client.Options{Scheme: scheme})
+	env.api, err = fixture.NewClient(env.cluster.Config())
 	env.must(err)
 	env.serveSTS()
 	env.importImages()

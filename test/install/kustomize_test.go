@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 const image = "registry.example.com/sts-credential-operator:v1.2.3"
@@ -33,9 +34,7 @@ func TestMake(t *testing.T) {
 	for _, namespace := range []string{"shop", "other"} {
 		s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
-	s.create(&v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "all"}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{"shop", "other"}}, RoleARNs: []v1alpha1.RoleARNPattern{role},
-	}})
+	s.create(fixture.Grant("all", role, "shop", "other"))
 
 	s.wantIssued("first", "shop", "other")
 

@@ -7,7 +7,6 @@ package install
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -24,14 +23,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -66,9 +64,7 @@ func newSite(t *testing.T) *site {
 	s.plane, err = controlplane.Start(context.Background(), controlplane.Options{})
 	s.must(err)
 	t.Cleanup(func() { _ = s.plane.Stop() })
-	scheme := runtime.NewScheme()
-	s.must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
-	s.api, err = client.New(s.plane.Config(), client.Options{Scheme: scheme})
+	s.api, err = fixture.NewClient(s.plane.Config())
 	s.must(err)
 	s.kubeconfig = s.plane.Kubeconfig()
 	s.manager = filepath.Join(t.TempDir(), "manager")

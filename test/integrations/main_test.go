@@ -19,17 +19,15 @@ import (
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/test/docs"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
 var (
@@ -61,11 +59,7 @@ func run(m *testing.M) (code int, err error) {
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{fromRoot("config", "crd")}}); err != nil {
 		return 0, err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 0, err
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
+	c, err := fixture.NewClient(config)
 	if err != nil {
 		return 0, err
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -139,10 +140,7 @@ func (e *Environment) Grant(change func(*v1alpha1.StsRoleGrantSpec)) *v1alpha1.S
 
 // GrantTo returns a grant of Role to a namespace, whose name it bears.
 func GrantTo(namespace string) *v1alpha1.StsRoleGrant {
-	return &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: namespace}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{v1alpha1.NamespaceName(namespace)}},
-		RoleARNs:   []v1alpha1.RoleARNPattern{Role},
-	}}
+	return fixture.Grant(namespace, Role, namespace)
 }
 
 // CreateUntilEnd creates an object, and deletes it when the test ends.

@@ -20,13 +20,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -100,14 +100,7 @@ func newSite(t *testing.T) *site {
 	if _, err := envtest.InstallCRDs(plane.Config(), envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "config", "crd")}}); err != nil {
 		t.Fatal(err)
 	}
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	api, err := client.New(plane.Config(), client.Options{Scheme: scheme})
+	api, err := fixture.NewClient(plane.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,9 +110,7 @@ func newSite(t *testing.T) *site {
 	key := emulator.AddUser(account, "sts-operator")
 	emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":root"}}}})
 	s := &site{T: t, plane: plane, api: api, emulator: emulator, key: key, endpoint: server.URL, dir: t.TempDir()}
-	grant := &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "orders"}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{namespace}}, RoleARNs: []v1alpha1.RoleARNPattern{role}}}
-	if err := api.Create(t.Context(), grant); err != nil {
+	if err := api.Create(t.Context(), fixture.Grant("orders", role, namespace)); err != nil {
 		t.Fatal(err)
 	}
 	return s

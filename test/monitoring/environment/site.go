@@ -8,8 +8,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,13 +18,12 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/hack/controlplane"
 	"github.com/stscredential/sts-credential-operator/hack/process"
+	"github.com/stscredential/sts-credential-operator/test/fixture"
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
@@ -35,7 +34,6 @@ const (
 	RoleARN   = "acs:ram::" + Account + ":role/orders-reader"
 
 	operator = "sts-operator"
-	loopback = "127.0.0.1:0"
 )
 
 // Options say what the site is like.
@@ -58,9 +56,8 @@ type Site struct {
 
 	dir     string
 	key     stsemulator.AccessKey
-	server  *http.Server
-	sts     string // URL
-	metrics string // host:port
+	server  *httptest.Server // of STS
+	metrics string           // host:port
 }
 
 // Start starts it all. What was started ends with Stop, also if that failed halfway.
@@ -82,7 +79,7 @@ func (s *Site) Stop() (err error) {
 		err = s.Plane.Stop()
 	}
 	if s.server != nil {
-		err = errors.Join(err, s.server.Close())
+		s.server.Close()
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
@@ -97,11 +94,7 @@ func (s *Site) startPlane(ctx context.Context) (err error) {
 	if s.Plane, err = controlplane.Start(ctx, controlplane.Options{}); err != nil {
 		return err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
-	s.Client, err = client.New(s.Plane.Config(), client.Options{Scheme: scheme})
+	s.Client, err = fixture.NewClient(s.Plane.Config())
 	return err
 }
 
@@ -121,10 +114,7 @@ func (s *Site) install(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.Create(ctx, &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: Namespace}, Spec: v1alpha1.StsRoleGrantSpec{
-		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{Namespace}},
-		RoleARNs:   []v1alpha1.RoleARNPattern{"acs:ram::" + Account + ":role/orders-*"},
-	}})
+	return s.Create(ctx, fixture.Grant(Namespace, "acs:ram::"+Account+":role/orders-*", Namespace))
 }
 
 // Command is one in the repository's root, whose kubectl is the cluster's admin.
@@ -136,17 +126,11 @@ func (s *Site) Command(ctx context.Context, program string, args ...string) *exe
 	return cmd
 }
 
-func (s *Site) startSTS(ctx context.Context) error {
+func (s *Site) startSTS(context.Context) error {
 	s.STS = stsemulator.New(stsemulator.Options{})
 	s.key = s.STS.AddUser(Account, operator)
 	s.STS.AddRole(stsemulator.Role{ARN: RoleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + Account + ":user/" + operator}}}})
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback)
-	if err != nil {
-		return err
-	}
-	s.sts = "http://" + listener.Addr().String()
-	s.server = &http.Server{Handler: s.STS, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.server.Serve(listener) }()
+	s.server = httptest.NewServer(s.STS)
 	return nil
 }
 
@@ -169,7 +153,7 @@ func (s *Site) startManager(ctx context.Context) error {
 	}
 	return s.Plane.Run(ctx, s.guarded, "/usr/bin/env", append([]string{
 		"KUBECONFIG=" + path, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + s.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + s.key.Secret,
-		binary, "--sts-endpoint=" + s.sts, "--leader-elect=false", "--metrics-bind-address=" + s.metrics, "--health-probe-bind-address=0",
+		binary, "--sts-endpoint=" + s.server.URL, "--leader-elect=false", "--metrics-bind-address=" + s.metrics, "--health-probe-bind-address=0",
 	}, s.ManagerFlags...)...)
 }
 
