@@ -30,9 +30,9 @@ const (
 )
 
 const (
-	// pollInterval is the interval between reads of the file without an inotify event: the user may have no inotify instance
-	// left, or the volume may not be local to this kernel.
-	pollInterval = 10 * time.Second
+	// pollInterval is the interval between reads of the file. A read costs some microseconds. The kubelet itself updates a
+	// volume only within minutes.
+	pollInterval = time.Second
 	// drainTimeout is the time to finish requests under way after SIGTERM.
 	drainTimeout = 5 * time.Second
 	// idleTimeout is short, for connections are few and a new one on loopback is cheap.
@@ -74,15 +74,13 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("%w. Choose another port by %s", err, EnvListen)
 	}
-	return c.serve(ctx, listener, drainTimeout)
+	return c.serve(ctx, listener, pollInterval, drainTimeout)
 }
 
-func (c Config) serve(ctx context.Context, listener *net.TCPListener, drain time.Duration) error {
+func (c Config) serve(ctx context.Context, listener *net.TCPListener, poll, drain time.Duration) error {
 	store := newStore(c)
 	store.refresh()
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
-	go store.follow(ctx, poll.C)
+	go store.follow(ctx, poll)
 
 	limited := limit(listener, maxConnections)
 	server := &http.Server{

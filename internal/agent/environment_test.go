@@ -34,6 +34,7 @@ type environment struct {
 	stop    context.CancelFunc
 	ended   chan error
 	clock   func() time.Time // instead of its own
+	poll    time.Duration    // between two reads of the file
 	drain   time.Duration    // until connections are closed at the end
 
 	mu  sync.Mutex
@@ -43,7 +44,7 @@ type environment struct {
 
 // newEnvironment has an empty volume and no agent.
 func newEnvironment(t *testing.T) *environment {
-	return &environment{T: t, dir: t.TempDir(), at: begin, drain: drainTimeout}
+	return &environment{T: t, dir: t.TempDir(), at: begin, poll: time.Millisecond, drain: drainTimeout}
 }
 
 func (env *environment) config() Config {
@@ -57,7 +58,7 @@ func (env *environment) start() {
 	env.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	env.address, env.stop, env.ended = listener.Addr().String(), cancel, make(chan error, 1)
-	go func() { env.ended <- env.config().serve(ctx, listener, env.drain) }()
+	go func() { env.ended <- env.config().serve(ctx, listener, env.poll, env.drain) }()
 	env.Cleanup(func() {
 		cancel()
 		if err := <-env.ended; err != nil {
@@ -179,7 +180,7 @@ func (env *environment) get() answer {
 	return env.raw("GET /v1/" + token + "/credentials HTTP/1.1\r\nHost: " + env.address + "\r\nConnection: close\r\n\r\n")
 }
 
-// eventually gets until an answer is as wanted: the agent follows the volume by itself.
+// eventually gets until an answer is as wanted: the agent reads the volume from time to time.
 func (env *environment) eventually(what string, wanted func(answer) bool) answer {
 	env.Helper()
 	var last answer

@@ -8,9 +8,7 @@ package agent
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,16 +17,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
-// The agent follows the kubelet's update at once, without a poll, and logs each as one line without a value.
+// The agent serves the kubelet's update within seconds, and logs each as one line without a value.
 func TestSwapIsFollowed(t *testing.T) {
 	env := newEnvironment(t)
+	env.poll = pollInterval
 	env.start()
 	if got := env.get(); got.status != http.StatusServiceUnavailable {
 		t.Errorf("before the Secret is there: %d %s", got.status, got.body)
@@ -43,41 +39,16 @@ func TestSwapIsFollowed(t *testing.T) {
 	}
 }
 
-// Where the directory cannot be watched, or is replaced by another one, it is followed by polling.
-func TestPollFollows(t *testing.T) {
-	for _, tt := range []struct {
-		name       string
-		newWatcher func() (*fsnotify.Watcher, error)
-		warning    bool
-	}{
-		{"another directory", fsnotify.NewWatcher, false},
-		{"no inotify instance is left", func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			env := newEnvironment(t)
-			volume := env.dir
-			env.dir = filepath.Join(volume, "mounted")
-			s := newStore(env.config())
-			s.newWatcher = tt.newWatcher
-			poll := make(chan time.Time)
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan struct{})
-			go func() { s.follow(ctx, poll); close(ended) }()
-			defer func() { cancel(); <-ended }()
-			for n := 1; n <= 3; n++ {
-				env.must(os.RemoveAll(env.dir))
-				env.must(os.Mkdir(env.dir, 0o700))
-				env.swap(n, issuance(n, begin.Add(time.Hour)))
-				poll <- begin
-				poll <- begin // the first one has been dealt with
-				if got := string(s.current.Load().body); !strings.Contains(got, fmt.Sprintf("hush-%d", n)) {
-					t.Errorf("after a poll the agent holds %q, want issuance %d", got, n)
-				}
-			}
-			if got := strings.Contains(env.logged(), "Cannot watch the directory; polling it."); got != tt.warning {
-				t.Errorf("warned: %v, want %v; the log is\n%s", got, tt.warning, env.logged())
-			}
-		})
+// A directory that is replaced by another one is followed, too.
+func TestReplacedDirectoryIsFollowed(t *testing.T) {
+	env := newEnvironment(t)
+	env.dir = filepath.Join(env.dir, "mounted")
+	env.start()
+	for n := 1; n <= 3; n++ {
+		env.must(os.RemoveAll(env.dir))
+		env.must(os.Mkdir(env.dir, 0o700))
+		env.swap(n, issuance(n, begin.Add(time.Hour)))
+		env.eventually("replaced", func(a answer) bool { return a.number() == n })
 	}
 }
 

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +17,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 const (
@@ -34,8 +33,6 @@ type store struct {
 	dir string
 	now func() time.Time
 	log *slog.Logger
-	// newWatcher returns an error where no inotify instance is left.
-	newWatcher func() (*fsnotify.Watcher, error)
 	// current is never nil. Only refresh replaces it, as a whole.
 	current atomic.Pointer[state]
 }
@@ -52,9 +49,22 @@ type state struct {
 }
 
 func newStore(c Config) *store {
-	s := &store{dir: c.Dir, now: c.Now, log: c.Log, newWatcher: fsnotify.NewWatcher}
+	s := &store{dir: c.Dir, now: c.Now, log: c.Log}
 	s.current.Store(&state{})
 	return s
+}
+
+// follow reads the file at each interval until ctx ends.
+func (s *store) follow(ctx context.Context, interval time.Duration) {
+	ticks := time.Tick(interval)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+			s.refresh()
+		}
+	}
 }
 
 // refresh reads the file. Where that fails, the credentials that were read before stay. It must not run twice at once.
