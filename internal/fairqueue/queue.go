@@ -29,12 +29,18 @@ const (
 // Delays run in real time, as in every other controller.
 type Queue struct {
 	workqueue.TypedDelayingInterface[reconcile.Request]
-	order   *fairOrder
-	pace    *ratelimit.Buckets[types.NamespacedName]
-	clock   clock.WithTicker
-	delayed *delayedRequests
-	stop    chan struct{}
-	once    sync.Once
+	order *fairOrder
+	pace  *ratelimit.Buckets[types.NamespacedName]
+	clock clock.WithTickerAndDelayedExecution
+
+	mu      sync.Mutex
+	delayed map[reconcile.Request]delayedRequest
+}
+
+// delayedRequest is a request whose time has not come.
+type delayedRequest struct {
+	at    time.Time
+	timer clock.Timer
 }
 
 // New returns a queue for a number of workers. Objects are paced by the clock. name is that of the controller, for metrics.
@@ -42,14 +48,11 @@ func New(name string, workers int, pace clock.PassiveClock) *Queue {
 	return newQueue(name, workers, clock.RealClock{}, ratelimit.NewBuckets[types.NamespacedName](ReconcileEvery, ReconcileBurst, pace))
 }
 
-func newQueue(name string, workers int, clock clock.WithTicker, pace *ratelimit.Buckets[types.NamespacedName]) *Queue {
-	q := &Queue{
-		order: newFairOrder(workers), pace: pace, clock: clock, delayed: newDelayedRequests(), stop: make(chan struct{}),
-	}
+func newQueue(name string, workers int, clock clock.WithTickerAndDelayedExecution, pace *ratelimit.Buckets[types.NamespacedName]) *Queue {
+	q := &Queue{order: newFairOrder(workers), pace: pace, clock: clock, delayed: map[reconcile.Request]delayedRequest{}}
 	q.TypedDelayingInterface = workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[reconcile.Request]{
 		Name: name, Clock: clock, Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[reconcile.Request]{Name: name, Clock: clock, Queue: q.order}),
 	})
-	go q.run()
 	return q
 }
 
@@ -61,7 +64,7 @@ func (q *Queue) RateLimited(limiter workqueue.TypedRateLimiter[reconcile.Request
 // Add queues a request as soon as its object has a token.
 func (q *Queue) Add(request reconcile.Request) {
 	if wait := q.pace.Wait(request.NamespacedName); wait > 0 {
-		q.delayed.add(request, q.clock.Now().Add(wait))
+		q.delay(request, wait)
 		return
 	}
 	q.TypedDelayingInterface.Add(request)
@@ -73,7 +76,7 @@ func (q *Queue) AddAfter(request reconcile.Request, delay time.Duration) {
 		q.Add(request)
 		return
 	}
-	q.delayed.add(request, q.clock.Now().Add(max(delay, q.pace.Wait(request.NamespacedName))))
+	q.delay(request, max(delay, q.pace.Wait(request.NamespacedName)))
 }
 
 // AddFirst queues a request before all others of its namespace, whether its object has a token or not.
@@ -86,7 +89,7 @@ func (q *Queue) AddFirst(request reconcile.Request) {
 func (q *Queue) Get() (request reconcile.Request, shutdown bool) {
 	request, shutdown = q.TypedDelayingInterface.Get()
 	if !shutdown {
-		q.delayed.remove(request)
+		q.cancelDelayed(request)
 		q.pace.Acquire(request.NamespacedName)
 	}
 	return request, shutdown
@@ -99,27 +102,41 @@ func (q *Queue) Done(request reconcile.Request) {
 	q.TypedDelayingInterface.Done(request)
 }
 
-// ShutDown ends the queue. What is delayed is dropped.
-func (q *Queue) ShutDown() {
-	q.once.Do(func() { close(q.stop) })
-	q.TypedDelayingInterface.ShutDown()
-}
-
-// run queues delayed requests when their time comes.
-func (q *Queue) run() {
-	for {
-		due, next := q.delayed.due(q.clock.Now())
-		for _, request := range due {
-			q.TypedDelayingInterface.AddAfter(request, 0) // at once, and counted as a retry
-		}
-		timer := q.clock.NewTimer(next)
-		select {
-		case <-timer.C():
-		case <-q.delayed.earlier:
-		case <-q.stop:
-			timer.Stop()
+// delay queues a request later, unless it is delayed for a shorter time already.
+func (q *Queue) delay(request reconcile.Request, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	at := q.clock.Now().Add(wait)
+	if known, ok := q.delayed[request]; ok {
+		if !at.Before(known.at) {
 			return
 		}
-		timer.Stop()
+		known.timer.Stop()
+	}
+	q.delayed[request] = delayedRequest{at, q.clock.AfterFunc(wait, func() {
+		if q.isDue(request, at) {
+			q.TypedDelayingInterface.AddAfter(request, 0) // at once, and counted as a retry
+		}
+	})}
+}
+
+// isDue removes the request that was delayed until then. It returns false if that was canceled or replaced meanwhile.
+func (q *Queue) isDue(request reconcile.Request, at time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	known, ok := q.delayed[request]
+	if !ok || !known.at.Equal(at) {
+		return false
+	}
+	delete(q.delayed, request)
+	return true
+}
+
+func (q *Queue) cancelDelayed(request reconcile.Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if known, ok := q.delayed[request]; ok {
+		known.timer.Stop()
+		delete(q.delayed, request)
 	}
 }

@@ -93,12 +93,12 @@ func (h *heldWorkers) mostUnderWay() (most int) {
 
 // left counts the entries that are left in the queue.
 func (h *heldWorkers) left() int {
-	h.q.delayed.mu.Lock()
-	defer h.q.delayed.mu.Unlock()
+	h.q.mu.Lock()
+	defer h.q.mu.Unlock()
 	h.q.order.mu.Lock()
 	defer h.q.order.mu.Unlock()
 	o := h.q.order
-	return len(h.q.delayed.byRequest) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.underWay
+	return len(h.q.delayed) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.underWay
 }
 
 // allReconciled reports whether each request has been reconciled since it was added last.
