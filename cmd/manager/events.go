@@ -14,11 +14,11 @@ import (
 )
 
 // newEvents returns the event recorder.
-func newEvents(c client.Client, busy func() bool) *eventrecorder.Recorder {
+func newEvents(c client.Client) *eventrecorder.Recorder {
 	const name = "sts-credential-operator"
 	host, _ := os.Hostname()
 	return eventrecorder.New(eventrecorder.Options{
-		Client: c, Controller: name, Instance: name + "-" + host, Busy: busy,
+		Client: c, Controller: name, Instance: name + "-" + host,
 		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("events"),
 	})
 }

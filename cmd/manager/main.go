@@ -94,7 +94,8 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	rollouts := newRollouts(mgr.GetClient(), uncached, client.Skew, reconciler.Early)
-	recorder := newEvents(mgr.GetClient(), func() bool { return reconciler.Busy() || rollouts.Busy() })
+	recorder := newEvents(mgr.GetClient())
+	defer recorder.Close() // the manager returns after all reconciles have ended
 	reconciler.Events = eventrecorder.Limit(recorder, clock.RealClock{})
 	rollouts.Events = reconciler.Events
 	if s.serviceAccountIdentity {
@@ -103,7 +104,6 @@ func run(ctx context.Context, s *settings) error {
 		})
 	}
 	if err := errors.Join(
-		mgr.Add(recorder),
 		s.track(ctx, mgr, reconciler, rollouts),
 		reconciler.SetupWithManager(ctx, mgr, s.maxConcurrentReconciles),
 		reconciler.RegisterMetrics(ctrlmetrics.Registry, mgr.Elected()),
@@ -144,8 +144,8 @@ func newBudget(s *settings, counts *metrics.Metrics) *ratelimit.Budget {
 	return budget
 }
 
-// gracePeriod is the shutdown timeout of the manager. It covers running reconciles and the events that they record.
-const gracePeriod = drain.Timeout + 5*time.Second
+// gracePeriod is the shutdown timeout of the manager, for running reconciles. Their events are written after it.
+const gracePeriod = drain.Timeout + 2*time.Second
 
 // Permissions to authorize clients that read metrics, and for the lease, in the operator's own namespace.
 //

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package eventrecorder records events. Unlike client-go's recorder it needs only the permission to create events, its queue
-// is shared fairly by namespaces, and it writes the events of running reconciles before the process exits.
+// is shared fairly by namespaces, and it writes the queued events before the process exits.
 package eventrecorder
 
 import (
@@ -28,13 +28,14 @@ const (
 	capacity = 20000
 	// writers is the number of events that are written concurrently.
 	writers = 4
-	// drainTimeout is how long events are written at shutdown: longer than the running reconciles, which record more.
-	drainTimeout = 28 * time.Second
-	// pollInterval is the interval between two calls of Options.Busy at shutdown.
-	pollInterval = 50 * time.Millisecond
+	// createTimeout is the timeout for writing an event.
+	createTimeout = 10 * time.Second
 	// maxNote is the limit of the API, in bytes.
 	maxNote = 1024
 )
+
+// CloseTimeout is the longest time that Recorder.Close takes.
+const CloseTimeout = 3 * time.Second
 
 // Options are the options of a Recorder. All are required.
 type Options struct {
@@ -42,8 +43,6 @@ type Options struct {
 	Client client.Client
 	// Controller and Instance are the reporting controller and instance of the events.
 	Controller, Instance string
-	// Busy reports whether reconciles are running, which may still record events.
-	Busy func() bool
 	// Clock is the local clock.
 	Clock clock.Clock
 	// Log logs events that cannot be written.
@@ -53,8 +52,9 @@ type Options struct {
 // Recorder is an events.EventRecorder. It is safe for concurrent use.
 type Recorder struct {
 	Options
-	queue  *queue
-	number atomic.Uint64
+	queue   *queue
+	number  atomic.Uint64
+	writing sync.WaitGroup
 }
 
 // queue holds the events to write. A namespace has no more events in it than it leaves free: half of it if it is alone.
@@ -62,18 +62,19 @@ type queue struct {
 	events  chan *event
 	mu      sync.Mutex
 	waiting map[string]int // by namespace
+	closed  bool
 }
 
 func newQueue() *queue {
 	return &queue{events: make(chan *event, capacity), waiting: map[string]int{}}
 }
 
-// add adds an event; it returns false if there is no room.
+// add adds an event; it returns false if there is no room, or the queue is closed.
 func (q *queue) add(e *event) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	namespace := e.regarding.Namespace
-	if q.waiting[namespace] >= cap(q.events)-len(q.events) {
+	if q.closed || q.waiting[namespace] >= cap(q.events)-len(q.events) {
 		return false
 	}
 	q.waiting[namespace]++
@@ -91,6 +92,16 @@ func (q *queue) removed(e *event) {
 	}
 }
 
+// close ends the queue: events that are queued can still be read.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		close(q.events)
+	}
+}
+
 // event is an event to write.
 type event struct {
 	at                             time.Time
@@ -98,9 +109,31 @@ type event struct {
 	severity, reason, action, note string
 }
 
-// New returns a Recorder. It writes events after Start.
+// New returns a Recorder, which writes events until Close is called.
 func New(o Options) *Recorder {
-	return &Recorder{Options: o, queue: newQueue()}
+	r := &Recorder{Options: o, queue: newQueue()}
+	for range writers {
+		r.writing.Go(func() {
+			for e := range r.queue.events {
+				r.create(e)
+			}
+		})
+	}
+	return r
+}
+
+// Close writes the queued events, for at most CloseTimeout. Call it when all reconciles have ended: later events are dropped.
+func (r *Recorder) Close() {
+	r.queue.close()
+	written := make(chan struct{})
+	go func() {
+		r.writing.Wait()
+		close(written)
+	}()
+	select {
+	case <-written:
+	case <-r.Clock.After(CloseTimeout):
+	}
 }
 
 // Eventf queues an event. It never blocks.
@@ -115,67 +148,21 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 		e.related, _ = reference.GetReference(r.Client.Scheme(), related) // nil on failure
 	}
 	if !r.queue.add(e) {
-		r.Log.Info("Dropped an event: too many are queued", "namespace", about.Namespace, "name", about.Name, "reason", reason)
+		r.Log.Info("Dropped an event: too many are queued, or the operator ends", "namespace", about.Namespace, "name", about.Name, "reason", reason)
 	}
 }
 
 // short truncates a note to the limit of the API.
 func short(note string) string { return strings.ToValidUTF8(note[:min(len(note), maxNote)], "") }
 
-// Start writes events until ctx ends, and then the queued ones and those that running reconciles record. It implements
-// manager.Runnable.
-func (r *Recorder) Start(ctx context.Context) error {
-	var running sync.WaitGroup
-	for range writers {
-		running.Go(func() { r.write(ctx) })
-	}
-	running.Wait()
-	return nil
-}
-
-// write writes queued events until ctx ends, and then drains the queue.
-func (r *Recorder) write(ctx context.Context) {
-	for {
-		select {
-		case e := <-r.queue.events:
-			r.create(ctx, e)
-		case <-ctx.Done():
-			r.drain(ctx)
-			return
-		}
-	}
-}
-
-// drain writes events until the queue is empty and no reconcile is running.
-func (r *Recorder) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	for ctx.Err() == nil {
-		busy := r.Busy() // before the queue is read: a reconcile has queued its events when it ends
-		select {
-		case e := <-r.queue.events:
-			r.create(ctx, e)
-			continue
-		default:
-		}
-		if !busy {
-			return
-		}
-		select {
-		case <-r.Clock.After(pollInterval):
-		case <-ctx.Done():
-		}
-	}
-}
-
 // create writes an event that was read from the queue. If that fails, the event is lost: conditions report the same.
-func (r *Recorder) create(ctx context.Context, e *event) {
+func (r *Recorder) create(e *event) {
 	r.queue.removed(e)
 	namespace := e.regarding.Namespace
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout) // the end of ctx loses no event
+	ctx, cancel := context.WithTimeout(context.Background(), createTimeout)
 	defer cancel()
 	err := r.Client.Create(ctx, &eventsv1.Event{
 		// The time makes the name unique among processes, the number within this one.

@@ -51,8 +51,6 @@ type environment struct {
 	*sink
 	*eventrecorder.Recorder
 	clock *clocktesting.FakeClock
-	busy  atomic.Bool
-	stop  func()
 }
 
 func start(t *testing.T, log logr.Logger) *environment {
@@ -62,29 +60,8 @@ func start(t *testing.T, log logr.Logger) *environment {
 		t.Fatal(err)
 	}
 	s := &environment{T: t, sink: &sink{scheme: scheme, got: make(chan *eventsv1.Event, 100)}, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
-	s.Recorder = eventrecorder.New(eventrecorder.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Busy: s.busy.Load, Clock: s.clock, Log: log})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = s.Start(ctx)
-	}()
-	s.stop = func() {
-		cancel()
-		s.await("it ends", func() bool {
-			s.clock.Step(time.Second)
-			select {
-			case <-ended:
-				return true
-			default:
-				return false
-			}
-		})
-	}
-	t.Cleanup(func() {
-		s.busy.Store(false)
-		s.stop()
-	})
+	s.Recorder = eventrecorder.New(eventrecorder.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Clock: s.clock, Log: log})
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -159,24 +136,45 @@ func (s *environment) await(what string, holds func() bool) {
 	}
 }
 
-// What waits when the process ends is written all the same, as is what work that is still under way then has to tell.
-func TestEventsAreWrittenAtTheEnd(t *testing.T) {
-	s := start(t, logr.Discard())
-	s.busy.Store(true)
+// Close writes the queued events. Later ones are dropped, and logged.
+func TestCloseWritesQueuedEvents(t *testing.T) {
+	lines := make(chan string, 10)
+	s := start(t, funcr.New(func(_, line string) { lines <- line }, funcr.Options{}))
 	for range 20 {
 		s.record(corev1.EventTypeNormal, "x")
 	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		s.stop()
-	}()
-	s.await("20 events are written", func() bool { return len(s.got) == 20 })
-	s.record(corev1.EventTypeNormal, "late")
+	s.Close()
 	s.record(corev1.EventTypeWarning, "late")
-	s.await("those that came later, too", func() bool { return len(s.got) == 22 })
-	s.busy.Store(false)
-	<-stopped
+	s.Close() // has no effect
+	if len(s.got) != 20 || len(lines) != 1 {
+		t.Errorf("%d events are written and %d lines logged, want 20 and 1", len(s.got), len(lines))
+	}
+}
+
+// An API server that does not answer does not keep the process from ending.
+func TestCloseEndsInTime(t *testing.T) {
+	s := start(t, logr.Discard())
+	for range 2 * cap(s.got) {
+		s.record(corev1.EventTypeNormal, "x")
+	}
+	s.await("the sink is full", func() bool { return len(s.got) == cap(s.got) })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Close()
+	}()
+	s.await("Close ends", func() bool {
+		s.clock.Step(eventrecorder.CloseTimeout)
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
+	for range 2 * cap(s.got) { // for the writers to end
+		s.next()
+	}
 }
 
 func TestFailuresAreLogged(t *testing.T) {
@@ -194,7 +192,6 @@ func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
 	const many = 25_000
 	var lost atomic.Int64
 	s := start(t, funcr.New(func(string, string) { lost.Add(1) }, funcr.Options{}))
-	s.busy.Store(true)
 	for range many {
 		s.record(corev1.EventTypeNormal, "x")
 	}
@@ -208,9 +205,7 @@ func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
 	if after := lost.Load(); after != before {
 		t.Errorf("%d of another namespace are lost", after-before)
 	}
-	s.busy.Store(false)
 	for range many - before + 100 {
-		s.clock.Step(time.Second)
 		s.next()
 	}
 	s.record(corev1.EventTypeNormal, "again")
