@@ -8,7 +8,6 @@ package rollout
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,9 +41,8 @@ type Reconciler struct {
 	// Rollouts restarts workloads where a spec asks for it; otherwise stale pods are only reported.
 	Rollouts bool
 
-	reads  reads
-	wake   chan wakeUp
-	active atomic.Int64 // reconciles under way
+	reads reads
+	wake  chan wakeUp
 }
 
 // wakeUp queues one StsCredential.
@@ -52,8 +50,6 @@ type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
 // Reconcile reports the consumers of one StsCredential's Secret, and restarts workloads.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	r.active.Add(1)
-	defer r.active.Add(-1)
 	if ctx.Err() != nil { // the process ends: nothing is begun any more
 		return ctrl.Result{}, nil
 	}
@@ -81,9 +77,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	return statusWriter{r.Client, r.Clock, r.Events}.update(ctx, s, finding, restarts)
 }
-
-// Busy reports whether a reconcile is under way.
-func (r *Reconciler) Busy() bool { return r.active.Load() > 0 }
 
 // Wake queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
 // controller is set up.

@@ -7,7 +7,6 @@ package stscredential
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
@@ -56,8 +55,7 @@ type Reconciler struct {
 	// OnClockChange is called for each StsCredential when the clock has changed, since planned times are wrong then; it may be nil.
 	OnClockChange func(context.Context, *v1alpha1.StsCredential)
 
-	states   objectStates
-	underWay atomic.Int64 // reconciles
+	states objectStates
 }
 
 // Least privilege: a rule for each thing that the code does.
@@ -72,8 +70,6 @@ type Reconciler struct {
 
 // Reconcile brings the Secret and the status of one StsCredential in line with its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	r.underWay.Add(1)
-	defer r.underWay.Add(-1)
 	if ctx.Err() != nil { // the process ends: nothing is begun any more
 		return ctrl.Result{}, nil
 	}
@@ -158,9 +154,6 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	held := blocked != nil || renewErr != nil
 	return result{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
 }
-
-// Busy reports whether a reconcile is running.
-func (r *Reconciler) Busy() bool { return r.underWay.Load() > 0 }
 
 // forget drops the state of an object that is deleted or being deleted.
 func (r *Reconciler) forget(key types.NamespacedName) {
