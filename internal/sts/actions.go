@@ -10,7 +10,6 @@ import (
 	"time"
 
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
-	"github.com/alibabacloud-go/tea/dara"
 	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
@@ -38,7 +37,7 @@ func (c *Client) AssumeRole(ctx context.Context, signer credentials.Credentials,
 	}
 	var response *sdk.AssumeRoleResponse
 	x, err := c.call(ctx, action, requestValues(in), signer, func(client *sdk.Client) (err error) {
-		response, err = client.AssumeRoleWithOptions(request, &dara.RuntimeOptions{})
+		response, err = client.AssumeRole(request)
 		return err
 	})
 	if err != nil {
@@ -126,7 +125,7 @@ func (c *Client) GetCallerIdentity(ctx context.Context, signer credentials.Crede
 	defer c.observeCall(action, c.clock.Now(), &err)
 	var response *sdk.GetCallerIdentityResponse
 	_, err = c.call(ctx, action, messageValues{}, signer, func(client *sdk.Client) (err error) {
-		response, err = client.GetCallerIdentityWithOptions(&dara.RuntimeOptions{})
+		response, err = client.GetCallerIdentity()
 		return err
 	})
 	if err != nil {

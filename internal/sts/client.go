@@ -16,7 +16,6 @@ import (
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
 	sdkcredentials "github.com/aliyun/credentials-go/credentials"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
@@ -108,34 +107,31 @@ func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
 // Now returns the time by STS's clock: the local one corrected by Skew.
 func (c *Client) Now() time.Time { return c.clock.Now().Add(c.Skew()) }
 
-// call makes one call that signer signs.
+// call makes one call that signer signs, through the SDK.
 func (c *Client) call(ctx context.Context, action string, v messageValues, signer credentials.Credentials, do func(*sdk.Client) error) (*exchange, error) {
-	if !signer.WellFormed() {
-		return nil, newError(action, v, malformedCredentials, nil)
-	}
 	sdkSigner, err := newSigner(signer)
-	if err != nil {
+	if err != nil || !signer.WellFormed() {
 		return nil, newError(action, v, malformedCredentials, nil)
 	}
-	return c.callAs(ctx, action, v, sdkSigner, do)
+	return c.exchange(ctx, action, v, func(_ context.Context, x *exchange) error {
+		client := *c.sdk // the SDK writes to its client's fields during a call
+		client.Credential, client.HttpClient = sdkSigner, x
+		return do(&client)
+	})
 }
 
-// callAs makes one call with its own client of the SDK, because the SDK writes to its client's fields during a call. A nil
-// signer is for anonymous actions. do returns the SDK's error unchanged.
-func (c *Client) callAs(ctx context.Context, action string, v messageValues, signer sdkcredentials.Credential, do func(*sdk.Client) error) (*exchange, error) {
+// exchange makes one call: do sends one request through the exchange.
+func (c *Client) exchange(ctx context.Context, action string, v messageValues, do func(context.Context, *exchange) error) (*exchange, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	// The deadline is set here because not every action of the SDK takes a context.
 	send := func(r *http.Request) (*http.Response, error) { return c.http.Do(r.WithContext(callCtx)) } //nolint:gosec // the endpoint is the administrator's own setting
 	v.endpoint = c.EndpointDescription()
 	x := &exchange{send: send, now: c.clock.Now}
-	client := *c.sdk
-	client.Credential = signer
-	client.HttpClient = x
-	err := do(&client)
+	err := do(callCtx, x)
 	c.updateSkew(x)
 	if err != nil {
-		return nil, x.explain(ctx, action, v, err)
+		return nil, x.explain(ctx, action, v)
 	}
 	return x, nil
 }
@@ -167,7 +163,6 @@ func newSDKClient(where endpoint, userAgent string) (*sdk.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sts: the SDK rejects the endpoint %s", where.host)
 	}
-	client.Client.DisableSDKError = ptr.To(true) // the outer field of this name has no effect
 	return client, nil
 }
 

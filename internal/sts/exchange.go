@@ -26,14 +26,21 @@ type exchange struct {
 	now  func() time.Time
 
 	status     int
+	refusal    refusal       // of STS; empty if STS did what was requested
 	date       time.Time     // of a response of STS, by its clock; else zero
 	received   time.Time     // the local time at which date was read
 	retryAfter time.Duration // of the gateway's rate limit headers; 0 without them
 	failed     *errorClass   // why there is no response of STS; nil if there is one
 }
 
-// errNoResponse stands for failed in the errors of the SDK.
-var errNoResponse = errors.New("no response of STS")
+// refusal is the response of STS to a request that it refuses.
+type refusal struct {
+	Code, Message string
+	RequestID     string `json:"RequestId"`
+}
+
+// errFailed is the error of an exchange; explain returns what failed.
+var errFailed = errors.New("the call failed")
 
 // Call sends the request on the pooled connections. The SDK's transport is not used: it is a new one, with new connections,
 // for each call.
@@ -41,21 +48,26 @@ func (x *exchange) Call(req *http.Request, _ *http.Transport) (*http.Response, e
 	resp, err := x.send(req)
 	if err != nil {
 		x.failed = classifyNetworkError(err)
-		return nil, errNoResponse
+		return nil, errFailed
 	}
 	defer func() { _ = resp.Body.Close() }()
 	x.received, x.status = x.now(), resp.StatusCode
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
 		x.failed = classifyNetworkError(err)
-		return nil, errNoResponse
+		return nil, errFailed
 	}
 	// A proxy can answer in place of STS, and the SDK treats an empty response as success: only an object with a RequestId is a
 	// response of STS.
-	var response struct{ RequestId string } //nolint:revive // STS's spelling
-	if len(body) > maxResponse || json.Unmarshal(body, &response) != nil || response.RequestId == "" {
+	var response struct {
+		RequestID string `json:"RequestId"`
+	}
+	if len(body) > maxResponse || json.Unmarshal(body, &response) != nil || response.RequestID == "" {
 		x.failed = &notSTS
-		return nil, errNoResponse
+		return nil, errFailed
+	}
+	if x.status >= http.StatusBadRequest {
+		_ = json.Unmarshal(body, &x.refusal) // without a code, it is not STS's
 	}
 	x.readHeader(resp.Header)
 	resp.Header.Set("Content-Type", "application/json") // the SDK would decode other types as XML
@@ -79,35 +91,22 @@ func (x *exchange) readHeader(header http.Header) {
 // maxRetryAfter, in milliseconds, bounds the wait that a header can cause.
 const maxRetryAfter = time.Hour / time.Millisecond
 
-// explain converts the SDK's error to an *Error. ctx is the caller's, not the one with the timeout.
-func (x *exchange) explain(ctx context.Context, action string, v messageValues, err error) *Error {
-	if x.failed != nil {
+// explain returns the error of an exchange that failed. ctx is the caller's, not the one with the timeout.
+func (x *exchange) explain(ctx context.Context, action string, v messageValues) *Error {
+	code := wellFormed(x.refusal.Code, codeFormat)
+	switch {
+	case x.failed != nil:
 		return newError(action, v, *x.failed, ctx.Err())
-	}
-	var answered responseError
-	if !errors.As(err, &answered) {
+	case code == "":
 		return newError(action, v, notSTS, ctx.Err())
 	}
-	code := wellFormed(ptr.Deref(answered.GetCode(), ""), codeFormat)
-	if code == "" {
-		return newError(action, v, notSTS, ctx.Err())
-	}
-	v.requestID = wellFormed(ptr.Deref(answered.GetRequestId(), ""), requestIDFormat)
-	e := newError(action, v, classify(code, x.status, ptr.Deref(answered.GetMessage(), "")), nil)
+	v.requestID = wellFormed(x.refusal.RequestID, requestIDFormat)
+	e := newError(action, v, classify(code, x.status, x.refusal.Message), nil)
 	e.Code, e.RequestID = code, v.requestID
 	if e.Class == Throttled {
 		e.RetryAfter = x.retryAfter
 	}
 	return e
-}
-
-// responseError is the common interface of the SDK's errors with a response of STS. DisableSDKError must be set, or they have
-// no RequestId.
-type responseError interface {
-	error
-	GetCode() *string
-	GetMessage() *string
-	GetRequestId() *string
 }
 
 // newError returns the error of a class, without STS's code. done is the caller's ctx.Err().

@@ -5,12 +5,15 @@ package sts
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	sdk "github.com/alibabacloud-go/sts-20150401/v2/client"
-	"github.com/alibabacloud-go/tea/dara"
 	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
@@ -48,24 +51,44 @@ func (c *Client) AssumeRoleWithOIDC(ctx context.Context, in OIDCRequest) (_ cred
 	case in.ProviderARN == "" || in.Token == "":
 		return credentials.Credentials{}, newError(action, in.values(), noOIDCToken, nil)
 	}
-	var response sdk.AssumeRoleResponse // the response of the other action has the same fields
-	x, err := c.callAs(ctx, action, in.values(), nil, func(client *sdk.Client) error {
-		// The SDK's own method writes the token into the URL. Like credentials-go, this request has its parameters in the body.
-		answer, err := client.DoRPCRequest(ptr.To(action), ptr.To("2015-04-01"), ptr.To("HTTPS"), ptr.To("POST"),
-			ptr.To("Anonymous"), ptr.To("json"), &openapiutil.OpenApiRequest{Body: in.form()}, &dara.RuntimeOptions{})
-		if err != nil {
-			return err
-		}
-		return dara.Convert(answer, &response)
-	})
+	var body sdk.AssumeRoleResponseBody // the response of the other action has the same fields
+	x, err := c.exchange(ctx, action, in.values(), func(ctx context.Context, x *exchange) error { return c.post(ctx, x, action, in.form(), &body) })
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
-	issued := issuedCredentials(response.Body, c.issuedAt(x), in.Duration)
+	issued := issuedCredentials(&body, c.issuedAt(x), in.Duration)
 	if issued == nil {
 		return credentials.Credentials{}, newError(action, in.values(), incompleteResponse, nil)
 	}
 	return *issued, nil
+}
+
+// post makes a call that is not signed, with its parameters in the body, and decodes the response into out. The SDK's own
+// method writes the token into the URL.
+func (c *Client) post(ctx context.Context, x *exchange, action string, form url.Values, out any) error {
+	const version = "2015-04-01"
+	query := url.Values{
+		"Action": {action}, "Version": {version}, "Format": {"json"},
+		"Timestamp": {ptr.Deref(openapiutil.GetTimestamp(), "")}, "SignatureNonce": {ptr.Deref(openapiutil.GetNonce(), "")},
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL()+"/?"+query.Encode(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "User-Agent": ptr.Deref(openapiutil.GetUserAgent(c.sdk.UserAgent), ""),
+		"x-acs-action": action, "x-acs-version": version,
+	} {
+		request.Header.Set(name, value)
+	}
+	response, err := x.Call(request, nil)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusBadRequest {
+		return errFailed
+	}
+	return json.NewDecoder(response.Body).Decode(out)
 }
 
 // values returns the values of the request for messages.
@@ -76,16 +99,16 @@ func (in OIDCRequest) values() messageValues {
 }
 
 // form returns the request's body, without empty values.
-func (in OIDCRequest) form() map[string]any {
-	form := map[string]any{
-		"OIDCProviderArn": in.ProviderARN, "OIDCToken": in.Token,
-		"RoleArn": in.RoleARN, "RoleSessionName": in.SessionName,
+func (in OIDCRequest) form() url.Values {
+	form := url.Values{
+		"OIDCProviderArn": {in.ProviderARN}, "OIDCToken": {in.Token},
+		"RoleArn": {in.RoleARN}, "RoleSessionName": {in.SessionName},
 	}
 	if in.Policy != "" {
-		form["Policy"] = in.Policy
+		form.Set("Policy", in.Policy)
 	}
 	if in.Duration > 0 {
-		form["DurationSeconds"] = strconv.FormatInt(int64(in.Duration/time.Second), 10)
+		form.Set("DurationSeconds", strconv.FormatInt(int64(in.Duration/time.Second), 10))
 	}
 	return form
 }
