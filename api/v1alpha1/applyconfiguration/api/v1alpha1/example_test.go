@@ -5,12 +5,12 @@ package v1alpha1_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	applyv1alpha1 "github.com/stscredential/sts-credential-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
@@ -32,22 +32,28 @@ func credential() *applyv1alpha1.StsCredentialApplyConfiguration {
 // An apply configuration contains the fields that are set, and no zero values.
 func ExampleStsCredential() {
 	_ = apply // with a client of sigs.k8s.io/controller-runtime
-	manifest, err := yaml.Marshal(credential())
+	manifest, err := json.MarshalIndent(credential(), "", "  ")
 	if err != nil {
 		panic(err)
 	}
-	fmt.Print(string(manifest))
+	fmt.Println(string(manifest))
 	// Output:
-	// apiVersion: sts.alibabacloud.com/v1alpha1
-	// kind: StsCredential
-	// metadata:
-	//   name: orders
-	//   namespace: shop
-	// spec:
-	//   duration: 1h0m0s
-	//   roleARN: acs:ram::1234567890123456:role/orders-reader
-	//   secret:
-	//     formats:
-	//     - SDK
-	//     - OSS
+	// {
+	//   "kind": "StsCredential",
+	//   "apiVersion": "sts.alibabacloud.com/v1alpha1",
+	//   "metadata": {
+	//     "name": "orders",
+	//     "namespace": "shop"
+	//   },
+	//   "spec": {
+	//     "roleARN": "acs:ram::1234567890123456:role/orders-reader",
+	//     "duration": "1h0m0s",
+	//     "secret": {
+	//       "formats": [
+	//         "SDK",
+	//         "OSS"
+	//       ]
+	//     }
+	//   }
+	// }
 }
