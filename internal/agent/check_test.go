@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What answers instead of the agent is not taken for it, and the answer comes before the kubelet's patience ends.
+// Another program on the port is not taken for the agent, and the check ends before the kubelet's timeout.
 func TestCheckOfOthers(t *testing.T) {
 	released := make(chan struct{})
 	for _, tt := range []struct {
@@ -64,7 +64,7 @@ func TestCheckOfOthers(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, `{"Code": "Unavailable", "Message": "one\n two"}`)
 		}, "one two"},
-		{"nothing in time", func(http.ResponseWriter, *http.Request) { <-released }, "no agent answers on 127.0.0.1:"},
+		{"no response in time", func(http.ResponseWriter, *http.Request) { <-released }, "no agent answers on 127.0.0.1:"},
 	} {
 		server := httptest.NewServer(tt.serve)
 		t.Cleanup(server.Close)

@@ -23,7 +23,7 @@ import (
 
 const token = "11111111-2222-3333-4444-555555555555"
 
-// begin is when each test begins, by its clock.
+// begin is the time at which each test begins.
 var begin = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // environment is a volume as the kubelet writes it, a clock, and an agent that serves the volume.
@@ -174,7 +174,7 @@ func (env *environment) read(from *bufio.Reader, request string) answer {
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
-// get asks as an SDK does.
+// get sends the request of an SDK.
 func (env *environment) get() answer {
 	env.Helper()
 	return env.raw("GET /v1/" + token + "/credentials HTTP/1.1\r\nHost: " + env.address + "\r\nConnection: close\r\n\r\n")

@@ -55,7 +55,7 @@ func TestReplacedDirectoryIsFollowed(t *testing.T) {
 // maxSwapTime bounds the updates where other work keeps the machine busy.
 const maxSwapTime = 30 * time.Second
 
-// Ten thousand updates under load: each answer is of one issuance, valid for another minute when it was asked for, and no
+// Ten thousand updates under load: each answer is of one issuance, valid for another minute at the time of the request, and no
 // older than the one before on the same connection.
 func TestSwapsUnderLoad(t *testing.T) {
 	swaps := 10_000
@@ -134,7 +134,7 @@ func ask(client *http.Client, address string) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(body)}, err
 }
 
-// Whatever the agent is asked and reads, nothing of the credentials or the token is logged.
+// Neither requests nor files make the agent log a value of the credentials or the token.
 func TestNoValueIsLogged(t *testing.T) {
 	env := newEnvironment(t)
 	env.swap(1, issuance(1, begin.Add(time.Hour)))
@@ -259,7 +259,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 	first := <-accepted
 	if second := <-accepted; second == nil || !limited.saturated() {
-		t.Fatal("two connections of two do not crowd the listener")
+		t.Fatal("two connections of two do not saturate the listener")
 	}
 	select {
 	case <-accepted:
@@ -275,9 +275,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if _, open := <-accepted; open {
 		t.Error("a connection is accepted after the end")
 	}
-	crowded := &handler{store: newStore(Config{}), path: []byte(path), saturated: func() bool { return true }}
+	saturated := &handler{store: newStore(Config{}), path: []byte(path), saturated: func() bool { return true }}
 	recorder := &recorder{header: http.Header{}}
-	crowded.ServeHTTP(recorder, &http.Request{Method: http.MethodGet, Host: "evil.example"})
+	saturated.ServeHTTP(recorder, &http.Request{Method: http.MethodGet, Host: "evil.example"})
 	if recorder.header.Get("Connection") != "close" {
 		t.Error("a connection is kept where they are scarce")
 	}

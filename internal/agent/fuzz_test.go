@@ -72,8 +72,7 @@ func FuzzHost(f *testing.F) {
 	})
 }
 
-// FuzzFile: whatever stands in the file, what is served is a whole file that was there, or nothing. A part of a file is never
-// taken for a whole one.
+// FuzzFile checks that any content of the file leads to an answer with a complete file, or to none.
 func FuzzFile(f *testing.F) {
 	valid := issuance(2, begin.Add(2*time.Hour))
 	for _, cut := range []int{0, 1, len(valid) / 2, len(valid) - 1, len(valid)} {

@@ -17,8 +17,8 @@ func request(line, host string) string {
 	return line + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"
 }
 
-// Only who knows the path gets credentials, and only from a URI with an address of this machine. A server-side request forgery
-// (SSRF) can make an application ask for a URI, but it does not know the token.
+// Only clients with the path get credentials, and only from a URI with an address of this machine. A server-side request forgery
+// (SSRF) can make an application request a URI, but it does not have the token.
 func TestForgedRequestsGetNothing(t *testing.T) {
 	env := newEnvironment(t)
 	env.swap(1, issuance(1, begin.Add(time.Hour)))
@@ -58,7 +58,7 @@ func TestForgedRequestsGetNothing(t *testing.T) {
 		{"POST with a body", "POST " + path + " HTTP/1.1\r\nHost: " + own + "\r\nContent-Length: 1000000\r\n\r\nx", http.StatusMethodNotAllowed},
 		{"PUT", request("PUT "+path, own), http.StatusMethodNotAllowed},
 		{"DELETE without the token", request("DELETE /v1/x/credentials", own), http.StatusMethodNotAllowed},
-		{"OPTIONS, as a browser asks before", request("OPTIONS "+path, own), http.StatusMethodNotAllowed},
+		{"OPTIONS, as a browser sends first", request("OPTIONS "+path, own), http.StatusMethodNotAllowed},
 		{"OPTIONS of the server", request("OPTIONS *", own), http.StatusMethodNotAllowed},
 		{"TRACE", request("TRACE "+path, own), http.StatusMethodNotAllowed},
 		{"CONNECT", request("CONNECT 127.0.0.1:443", "127.0.0.1:443"), http.StatusMethodNotAllowed},
@@ -129,7 +129,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// An answer is the file, byte for byte, and nobody stores it.
+// An answer is the file, byte for byte, and is not cached.
 func TestAnswer(t *testing.T) {
 	env := newEnvironment(t)
 	content := issuance(1, begin.Add(time.Hour))

@@ -71,7 +71,7 @@ func TestStaleFileIsNotServed(t *testing.T) {
 	env.eventually("renewed", func(a answer) bool { return a.number() == 2 })
 }
 
-// Where there are no credentials to serve, the answer says why and what to do, and neither it nor the log has a value in it.
+// Without valid credentials, the answer names the cause and the next step, and neither it nor the log contains a value.
 func TestUnavailable(t *testing.T) {
 	valid := issuance(1, begin.Add(time.Hour))
 	for _, tt := range []struct {
@@ -90,7 +90,7 @@ func TestUnavailable(t *testing.T) {
 		}, "Add URI to spec.secret.formats of the StsCredential"},
 		{"a directory", func(env *environment) { env.must(os.Mkdir(filepath.Join(env.dir, fileName), 0o700)) }, "is not a regular file"},
 		{"a FIFO", func(env *environment) { env.must(syscall.Mkfifo(filepath.Join(env.dir, fileName), 0o600)) }, "is not a regular file"},
-		{"nothing", func(env *environment) { env.swap(1, "") }, "incomplete or not what format URI writes"},
+		{"an empty file", func(env *environment) { env.swap(1, "") }, "incomplete or not what format URI writes"},
 		{"half a file", func(env *environment) { env.swap(1, valid[:len(valid)/2]) }, "incomplete or"},
 		{"all but the last brace", func(env *environment) { env.swap(1, valid[:len(valid)-1]) }, "incomplete or"},
 		{"two files in one", func(env *environment) { env.swap(1, valid+valid) }, "incomplete or"},
@@ -101,7 +101,7 @@ func TestUnavailable(t *testing.T) {
 		{"an error's code", func(env *environment) { env.swap(1, strings.Replace(valid, "Success", "Fail", 1)) }, "incomplete or"},
 		{"no expiration", func(env *environment) { env.swap(1, strings.Replace(valid, "Expiration", "Expires", 1)) }, "incomplete or"},
 		{"an expiration without a time", func(env *environment) { env.swap(1, strings.Replace(valid, "2026-01-01T13:00:00Z", "hush", 1)) }, "incomplete or"},
-		{"more than any Secret of ours", func(env *environment) { env.swap(1, valid+strings.Repeat(" ", maxFile)) }, "larger than 65536 bytes"},
+		{"larger than the limit", func(env *environment) { env.swap(1, valid+strings.Repeat(" ", maxFile)) }, "larger than 65536 bytes"},
 		{"expired", func(env *environment) { env.swap(1, issuance(1, begin)) }, "expire at 2026-01-01T12:00:00Z"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestLargestFile(t *testing.T) {
 	}
 }
 
-// A link that somebody has put into the volume leads nowhere but within it, so that the agent shows no other file.
+// A planted link in the volume cannot lead out of it, so the agent shows no other file.
 func TestPlantedLinksLeadNowhere(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), fileName)
 	if err := os.WriteFile(outside, []byte(issuance(1, begin.Add(time.Hour))), 0o600); err != nil {
@@ -170,7 +170,7 @@ func TestPlantedLinksLeadNowhere(t *testing.T) {
 	}
 }
 
-// A file that cannot be used changes nothing as long as what was read before is valid.
+// An unusable file changes nothing while the earlier credentials are valid.
 func TestHalfWrittenFileKeepsTheEarlierAnswer(t *testing.T) {
 	env := newEnvironment(t)
 	file := filepath.Join(env.dir, fileName) // a volume that is not the kubelet's

@@ -63,7 +63,7 @@ func (q *testQueue) reconcile() string {
 // step moves the clock on, which queues what has come due.
 func (q *testQueue) step(d time.Duration) { q.clock.Step(d) }
 
-func TestNamespacesTakeTurns(t *testing.T) {
+func TestNamespacesAreRoundRobin(t *testing.T) {
 	q := newTestQueue(t, 32)
 	for i := range 1000 {
 		q.add(fmt.Sprint("busy/", i))
@@ -90,7 +90,7 @@ func (q *testQueue) start() (underWay []string) {
 	return underWay
 }
 
-// However long the requests of one namespace take, it leaves as many workers free as it has, and others that come have as many.
+// A namespace leaves as many workers free as it has, however long its requests take, and later namespaces have as many.
 func TestWorkersAreShared(t *testing.T) {
 	q := newTestQueue(t, 8)
 	for i := range 100 {
@@ -141,7 +141,7 @@ func TestEachNamespaceLeavesWorkersFree(t *testing.T) {
 	}
 }
 
-func TestTurnsInTheBudgetGoFirstInTheirNamespace(t *testing.T) {
+func TestAdmittedCallsGoFirstInTheirNamespace(t *testing.T) {
 	q := newTestQueue(t, 32)
 	q.add("a/1", "a/2", "a/3", "b/1", "b/2")
 	q.AddFirst(requestOf("a/3"))
@@ -153,7 +153,7 @@ func TestTurnsInTheBudgetGoFirstInTheirNamespace(t *testing.T) {
 	if want := []string{"a/3", "b/1", "a/9", "b/2", "a/1", "a/2"}; !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got, want)
 	}
-	q.add("a/1", "a/2") // what was first once is not for ever
+	q.add("a/1", "a/2") // AddFirst counts once
 	q.AddFirst(requestOf("a/2"))
 	under := q.get()
 	q.add("a/3")
@@ -194,14 +194,13 @@ func TestReconcilesOfOneObjectArePaced(t *testing.T) {
 			}
 			q.add("a/other")
 			if q.Len() != 2 {
-				t.Error("another object is held back")
+				t.Error("another object is delayed")
 			}
 		})
 	}
 }
 
-// Whatever is delayed for an object, it is one request, and none after the object has been reconciled: thousands of objects
-// that are made and deleted leave nothing behind.
+// An object has at most one delayed request, and none after it is reconciled: objects that are created and deleted leave none.
 func TestDelaysLeaveNothingBehind(t *testing.T) {
 	q := newTestQueue(t, 32)
 	for i := range 1000 {
@@ -226,9 +225,9 @@ func TestDelaysLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// After a restart every object is looked at at once, whatever one namespace does: while it is edited all the time, and each
+// After a restart every object is reconciled soon, whatever one namespace does: while it is edited all the time, and each
 // of its reconciles takes ten times as long, 10,000 objects of others take as many reconciles as they are, and a few.
-func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
+func TestEveryObjectIsReconciledAfterARestart(t *testing.T) {
 	const objects, namespaces, hot, workers, slow = 10_000, 3, 100, 32, 10
 	q := newTestQueue(t, 32)
 	for i := range hot {
@@ -269,7 +268,7 @@ func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 		}
 		q.clock.Step(time.Millisecond)
 		if now > 10_000 {
-			t.Fatalf("%d objects were not looked at", len(unseen))
+			t.Fatalf("%d objects were not reconciled", len(unseen))
 		}
 	}
 	// Each of four namespaces leaves as many workers free as it has, so it has a fifth of them.
@@ -281,9 +280,9 @@ func TestEveryObjectIsLookedAtAfterARestart(t *testing.T) {
 	}
 }
 
-// A turn in the budget is kept for half a minute: it is taken in time, though 10,000 objects of its namespace and of others
+// Admitted calls run before their reservation of half a minute expires, though 10,000 objects of their namespace and of others
 // wait, and each reconcile takes 20 ms.
-func TestTurnsAreTakenInTime(t *testing.T) {
+func TestAdmittedCallsRunBeforeTheirReservationExpires(t *testing.T) {
 	const objects, took, held = 10_000, 20 * time.Millisecond, 30 * time.Second
 	q := newTestQueue(t, 32)
 	for i := range objects {
@@ -293,16 +292,16 @@ func TestTurnsAreTakenInTime(t *testing.T) {
 		q.AddFirst(requestOf(fmt.Sprint("one/", objects-1-i*7)))
 		q.AddFirst(requestOf(fmt.Sprint("n", i, "/", 9500+i)))
 	}
-	turns, reconciles := 0, 0
-	for turns < 100 {
+	admitted, reconciles := 0, 0
+	for admitted < 100 {
 		s := q.reconcile()
 		reconciles++
 		if namespace, name, _ := strings.Cut(s, "/"); namespace == "one" || len(name) == 4 && name >= "9500" && name < "9550" {
-			turns++
+			admitted++
 		}
 	}
 	const workers = 32
 	if late := time.Duration(reconciles) * took / workers; late > held {
-		t.Errorf("the last turn is taken after %v", late)
+		t.Errorf("the last admitted call runs after %v", late)
 	}
 }

@@ -29,7 +29,7 @@ type heldWorkers struct {
 	open    chan struct{} // closed to release them all
 
 	mu          sync.Mutex
-	added, seen map[reconcile.Request]int // when a request was added last, and what of that its last reconcile knows
+	added, seen map[reconcile.Request]int // the round in which a request was added last, and which its last reconcile found
 }
 
 func newHeldWorkers(t *testing.T, workers int) *heldWorkers {
@@ -119,7 +119,7 @@ func (h *heldWorkers) eventually(what string, condition func() bool) {
 	}
 }
 
-// Whatever is added, and whichever request ends: what may start is started, no namespace has more than half of the workers,
+// In any order of requests that are added and end, what may start is started, no namespace has more than half of the workers,
 // and each request is reconciled after it was added last.
 func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
 	const rounds = 2000
@@ -137,7 +137,7 @@ func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
 					default:
 					}
 				}
-				h.eventually("no worker takes what may start", func() bool { return h.q.Len() == 0 })
+				h.eventually("no worker starts what may start", func() bool { return h.q.Len() == 0 })
 				if most := h.mostUnderWay(); most > (workers+1)/2 {
 					t.Fatalf("a namespace has %d of %d workers", most, workers)
 				}

@@ -69,17 +69,17 @@ func TestFilter(t *testing.T) {
 		want                       int
 		asked                      string
 	}{
-		{name: "nobody", header: "", want: http.StatusUnauthorized},
+		{name: "no token", header: "", want: http.StatusUnauthorized},
 		{name: "an empty token", header: "Bearer ", want: http.StatusUnauthorized},
 		{name: "another scheme", header: "Basic cHJvbWV0aGV1cy10b2tlbg==", want: http.StatusUnauthorized},
-		{name: "a made-up token", header: "Bearer made-up", want: http.StatusUnauthorized, asked: "who"},
+		{name: "an unknown token", header: "Bearer made-up", want: http.StatusUnauthorized, asked: "who"},
 		{name: "the same once more", header: "Bearer made-up", want: http.StatusUnauthorized},
-		{name: "a stranger", header: "Bearer stranger-token", want: http.StatusForbidden, asked: "who may"},
+		{name: "a client without rights", header: "Bearer stranger-token", want: http.StatusForbidden, asked: "who may"},
 		{name: "Prometheus, while the API server is down", header: "Bearer prometheus-token", down: true, want: http.StatusInternalServerError},
 		{name: "Prometheus", header: "Bearer prometheus-token", want: http.StatusOK, asked: "who may"},
 		{name: "Prometheus, remembered", header: "Bearer prometheus-token", down: true, want: http.StatusOK},
-		{name: "what it may not read", path: "/debug", header: "Bearer prometheus-token", want: http.StatusForbidden, asked: "who may"},
-		{name: "what it may not do", method: http.MethodPost, header: "Bearer prometheus-token", want: http.StatusForbidden, asked: "who may"},
+		{name: "another path", path: "/debug", header: "Bearer prometheus-token", want: http.StatusForbidden, asked: "who may"},
+		{name: "another verb", method: http.MethodPost, header: "Bearer prometheus-token", want: http.StatusForbidden, asked: "who may"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c.asked, c.down = nil, tt.down

@@ -87,7 +87,7 @@ func (w *accessKeyEnv) identity(t *testing.T) identity.Identity {
 	return caller
 }
 
-// identified is an AccessKey that is ready to request, after STS was asked whose it is where that is not known.
+// identified returns the identity of an AccessKey, after GetCallerIdentity if that is needed.
 func identified(ctx context.Context, keys *identity.AccessKeys, namespace string, spec v1alpha1.AccessKeyIdentity) (identity.Identity, error) {
 	caller, err := keys.Identity(ctx, namespace, spec)
 	if err != nil || caller.Identify == nil {
@@ -142,7 +142,7 @@ func TestAccessKeyUnderOtherKeys(t *testing.T) {
 	w.expectAssumes(t, caller)
 }
 
-// Whatever a user names as AccessKey, none but one is sent anywhere, and no value is shown.
+// A value that is no AccessKey is neither sent nor shown.
 func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 	const id, secret = "LTAI5tHushHushHushHush12", "HushHushHushHushHushHushHush12"
 	for name, c := range map[string]struct {
@@ -276,7 +276,7 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 }
 
 // A key that is deleted after it was known: the call says so, and the next Identity, too.
-func TestAnAccessKeyThatGoesStale(t *testing.T) {
+func TestStaleAccessKey(t *testing.T) {
 	w := newAccessKeyEnv(t)
 	caller := w.identity(t)
 	w.emulator.DeleteKey(w.user.ID)

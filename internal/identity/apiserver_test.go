@@ -26,7 +26,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// A token that a real API server made is checked against that server's own keys.
+// A token of a real API server is verified with the signing keys of that server.
 func TestServiceAccountOfARealCluster(t *testing.T) {
 	ctx := t.Context()
 	plane, err := controlplane.Start(ctx, controlplane.Options{})

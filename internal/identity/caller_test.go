@@ -80,7 +80,7 @@ func TestIdentify(t *testing.T) {
 	expect("newer keys are asked about at once", nil, 5, "k3", true)
 }
 
-func TestIdentifyNoticesStaleKeys(t *testing.T) {
+func TestIdentifyInvalidatesStaleCredentials(t *testing.T) {
 	s, a := &source{id: "k1"}, &fakeSTS{err: &sts.Error{Class: sts.StaleIdentity}}
 	operator := identity.NewOperator(identity.Options{NewFetch: s.newFetch, STS: a, Clock: newClock()})
 	if err := operator.Identify(context.Background()); err == nil {

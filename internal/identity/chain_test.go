@@ -104,7 +104,7 @@ func operatorOn(t *testing.T, server *httptest.Server) (*identity.Operator, *sts
 	return identity.NewOperator(identity.Options{NewFetch: chain.NewFetch, STS: client, Clock: clock.RealClock{}}), client
 }
 
-func TestChainGivesKeys(t *testing.T) {
+func TestChainReturnsCredentials(t *testing.T) {
 	emulator, server := newSTS(t)
 	user := emulator.AddUser(account, "operator")
 	emulator.AddRole(stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":user/operator"}}}})
@@ -127,7 +127,7 @@ func TestChainGivesKeys(t *testing.T) {
 		want      string
 	}{
 		{"an AccessKey in the environment", map[string]string{"ACCESS_KEY_ID": user.ID, "ACCESS_KEY_SECRET": user.Secret}, nil, userARN},
-		{"a triple in the environment", map[string]string{
+		{"temporary credentials in the environment", map[string]string{
 			"ACCESS_KEY_ID": triple.AccessKeyID, "ACCESS_KEY_SECRET": triple.AccessKeySecret, "SECURITY_TOKEN": triple.SecurityToken,
 		}, nil, sessionARN},
 		{"the CLI's config file", nil, map[string]string{".aliyun/config.json": config}, userARN},
@@ -163,8 +163,8 @@ func tripleFor(t *testing.T, server *httptest.Server, key stsemulator.AccessKey)
 	return credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
 }
 
-// The texts of credentials-go hold URLs, whole answers and whole files.
-func TestChainSaysWhatToDo(t *testing.T) {
+// The errors of credentials-go contain URLs, responses and files.
+func TestChainErrorsNameTheNextStep(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	gibberish := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -182,14 +182,14 @@ func TestChainSaysWhatToDo(t *testing.T) {
 		{"nothing is configured", nil, "", sts.Refused, []string{"RRSA", "ALIBABA_CLOUD_ACCESS_KEY_ID", "RAM role"}},
 		{"a key without its secret", map[string]string{"ACCESS_KEY_ID": "hush"}, "", sts.Refused, []string{"environment variables: the AccessKey is incomplete. Set both"}},
 		{"a secret without its key", map[string]string{"ACCESS_KEY_SECRET": "hush"}, "", sts.Refused, []string{"environment variables: the AccessKey is incomplete. Set both"}},
-		{"half of RRSA", map[string]string{"OIDC_PROVIDER_ARN": provider}, "", sts.Refused, []string{"RRSA", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"}},
+		{"incomplete RRSA", map[string]string{"OIDC_PROVIDER_ARN": provider}, "", sts.Refused, []string{"RRSA", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"}},
 		{"RRSA without its file", map[string]string{"OIDC_PROVIDER_ARN": provider, "ROLE_ARN": roleARN, "OIDC_TOKEN_FILE": "/hush"}, "",
 			sts.Refused, []string{"RRSA", "readable"}},
-		{"a config file that is none", nil, `{"hush"`, sts.Refused, []string{"config file", "ALIBABA_CLOUD_CONFIG_FILE"}},
-		{"a mode that is none", nil, `{"current":"x","profiles":[{"name":"x","mode":"hush"}]}`, sts.Refused, []string{"config file", "mode"}},
+		{"a malformed config file", nil, `{"hush"`, sts.Refused, []string{"config file", "ALIBABA_CLOUD_CONFIG_FILE"}},
+		{"an unknown mode", nil, `{"current":"x","profiles":[{"name":"x","mode":"hush"}]}`, sts.Refused, []string{"config file", "mode"}},
 		{"a config file that is not there", map[string]string{"CONFIG_FILE": "/hush"}, "", sts.Refused, []string{"config file"}},
-		{"a URI where nobody listens", map[string]string{"CREDENTIALS_URI": closed.URL + "/hush"}, "", sts.Transient, []string{"credentials URI"}},
-		{"a URI that answers half", map[string]string{"CREDENTIALS_URI": gibberish.URL + "/hush"}, "", sts.Transient, []string{"credentials URI"}},
+		{"a URI with a closed port", map[string]string{"CREDENTIALS_URI": closed.URL + "/hush"}, "", sts.Transient, []string{"credentials URI"}},
+		{"a URI with a partial response", map[string]string{"CREDENTIALS_URI": gibberish.URL + "/hush"}, "", sts.Transient, []string{"credentials URI"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			home := environment(t, c.variables)
@@ -213,7 +213,7 @@ func TestChainSaysWhatToDo(t *testing.T) {
 }
 
 // Profiles that assume a role learn the region from the environment only; the flags win over what was set there.
-func TestChainHandsTheRegionOn(t *testing.T) {
+func TestChainExportsTheRegion(t *testing.T) {
 	for name, given := range map[string]string{"not set": "", "set otherwise": "cn-shanghai"} {
 		t.Run(name, func(t *testing.T) {
 			environment(t, map[string]string{"STS_REGION": given})

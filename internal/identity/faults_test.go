@@ -17,16 +17,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// Answers that do not clearly say that a request is at fault: a gateway's, half of one, a server's own failure.
+// Responses without a clear client error: of a gateway, partial, or a server error.
 var passingAnswers = map[string]struct {
 	status int
 	body   string
 }{
 	"an HTML 502":                  {http.StatusBadGateway, "<html>hush</html>"},
 	"an HTML 403 of a proxy":       {http.StatusForbidden, "<html>hush</html>"},
-	"half an answer":               {http.StatusOK, `{"RequestId":"R-1","Credentials":{"AccessKeyId":"STS.hu`},
+	"a partial response":           {http.StatusOK, `{"RequestId":"R-1","Credentials":{"AccessKeyId":"STS.hu`},
 	"an empty answer":              {http.StatusOK, ""},
-	"an answer without keys":       {http.StatusOK, `{"RequestId":"R-1","hush":{}}`},
+	"a response without AccessKey": {http.StatusOK, `{"RequestId":"R-1","hush":{}}`},
 	"an answer without Expiration": {http.StatusOK, `{"Credentials":{"AccessKeyId":"STS.hush","AccessKeySecret":"hush","SecurityToken":"hush"}}`},
 	"InternalServerError":          {http.StatusInternalServerError, `{"RequestId":"R-1","Code":"InternalServerError","Message":"hush"}`},
 	"InternalError":                {http.StatusInternalServerError, `{"RequestId":"R-1","Code":"InternalError","Message":"hush"}`},
@@ -34,8 +34,8 @@ var passingAnswers = map[string]struct {
 	"a throttled call":             {http.StatusBadRequest, `{"RequestId":"R-1","Code":"Throttling.User","Message":"hush"}`},
 }
 
-// TestWhatIsNotClearlyAClientErrorIsTransient asks every source that calls somebody, over the wire.
-func TestWhatIsNotClearlyAClientErrorIsTransient(t *testing.T) {
+// TestUnclearErrorsAreTransient checks every source that makes calls.
+func TestUnclearErrorsAreTransient(t *testing.T) {
 	sources := map[string]func(t *testing.T, server *httptest.Server){
 		"RRSA": func(t *testing.T, _ *httptest.Server) {
 			environment(t, map[string]string{
@@ -80,9 +80,9 @@ func TestClientErrorsOfTheOperatorsOwnCallAreRefused(t *testing.T) {
 	expectUnavailable(t, operator, strings.Repeat("x", 20), sts.Refused, "the credentials URI: the URI returned no credentials. Check that")
 }
 
-// TestATemporaryKeyWithoutItsTokenSignsNothing gives one to every source: none makes a call with it, and the message names
+// TestTemporaryAccessKeyWithoutTokenMakesNoCall checks every source: none makes a call with it, and the message names
 // the variable.
-func TestATemporaryKeyWithoutItsTokenSignsNothing(t *testing.T) {
+func TestTemporaryAccessKeyWithoutTokenMakesNoCall(t *testing.T) {
 	const id, secret = "STS.NTHushHushHushHushHush", "HushHushHush"
 	uri := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"Code":"Success","AccessKeyId":"` + id + `","AccessKeySecret":"` + secret + `","SecurityToken":"","Expiration":"2099-01-01T00:00:00Z"}`))
@@ -130,7 +130,7 @@ func TestATemporaryKeyWithoutItsTokenSignsNothing(t *testing.T) {
 	}
 }
 
-// As STS documents it, should such a key get there: by a RAM role profile that starts from it, say.
+// The code that STS documents, for example for a RAM role profile with such an AccessKey.
 func TestMissingSecurityTokenIsOfTheIdentity(t *testing.T) {
 	emulator, server := newSTS(t)
 	user := emulator.AddUser(account, "operator")

@@ -89,7 +89,7 @@ func TestNodeRole(t *testing.T) {
 	if _, err := fetch(); err == nil || !strings.Contains(err.Error(), "RAM role") {
 		t.Errorf("without a role: %v", err)
 	}
-	give := func() credentials.Credentials { // expired, so that each look asks again
+	give := func() credentials.Credentials { // expired, so that each read makes a request
 		return credentials.Credentials{AccessKeyID: triple.AccessKeyID, AccessKeySecret: triple.AccessKeySecret, SecurityToken: triple.SecurityToken}
 	}
 	nodeSession.Store(&give)
@@ -107,7 +107,7 @@ func TestNodeRole(t *testing.T) {
 }
 
 // A node's role must not take the place of an identity that is set up and fails.
-func TestTheNodeDoesNotStandIn(t *testing.T) {
+func TestNodeRoleIsNoFallback(t *testing.T) {
 	_, server := newSTS(t)
 	environment(t, map[string]string{"OIDC_PROVIDER_ARN": provider, "ROLE_ARN": roleARN, "OIDC_TOKEN_FILE": "/not/there"})
 	t.Setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "")

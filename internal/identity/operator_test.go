@@ -18,14 +18,14 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 )
 
-// source is a scripted source of keys: it gives what it is told to, and counts.
+// source is a scripted source of credentials, which counts its calls.
 type source struct {
 	mu      sync.Mutex
 	id      string // the AccessKey ID it gives, or
 	err     error  // its failure
 	calls   int
 	built   int
-	entered chan struct{} // told of each call, if set
+	entered chan struct{} // receives at each call, if set
 	hold    chan struct{} // blocks each call, if set
 }
 
@@ -102,7 +102,7 @@ type event struct {
 	after      time.Duration
 	give       string // the source gives this from now on, "-" is a failure
 	invalidate string
-	want       string // what Keys gives, "-" is an error
+	want       string // the AccessKey ID of Credentials; "-" for an error
 	calls      int    // of the source, so far
 }
 
@@ -113,7 +113,7 @@ func TestCredentials(t *testing.T) {
 		events []event
 		built  int
 	}{
-		{"the source is asked again after ten seconds", []event{
+		{"the source is read again after ten seconds", []event{
 			{give: "k1", want: "k1", calls: 1}, {after: 9 * s, give: "k2", want: "k1", calls: 1}, {after: s, want: "k2", calls: 2},
 		}, 1},
 		{"a failing source is left alone, longer each time", []event{
@@ -126,31 +126,31 @@ func TestCredentials(t *testing.T) {
 			{give: "-", want: "-", calls: 1}, {after: s, want: "-", calls: 2}, {after: 2 * s, give: "k1", want: "k1", calls: 3},
 			{after: 10 * s, give: "-", want: "k1", calls: 4}, {after: s, want: "k1", calls: 5},
 		}, 4},
-		{"good keys are used on while the source fails", []event{
+		{"valid credentials are used while the source fails", []event{
 			{give: "k1", want: "k1", calls: 1}, {after: time.Hour, give: "-", want: "k1", calls: 2}, {want: "k1", calls: 2},
 			{after: s, want: "k1", calls: 3}, {after: 2 * s, give: "k2", want: "k2", calls: 4},
 		}, 3},
-		{"stale keys are fetched anew, at once", []event{
+		{"stale credentials are fetched again at once", []event{
 			{give: "k1", want: "k1", calls: 1}, {give: "k2", invalidate: "k1", want: "k2", calls: 2}, {want: "k2", calls: 2},
 		}, 2},
-		{"stale keys are not used on", []event{
+		{"stale credentials are not used", []event{
 			{give: "k1", want: "k1", calls: 1}, {give: "-", invalidate: "k1", want: "-", calls: 2},
 			{after: s, give: "k2", want: "k2", calls: 3},
 		}, 3},
-		{"keys of before do not matter", []event{
+		{"invalidating earlier credentials has no effect", []event{
 			{give: "k1", want: "k1", calls: 1}, {invalidate: "k0", want: "k1", calls: 1},
 		}, 1},
-		{"the same keys again, called stale again, wait a while", []event{
+		{"the same credentials, stale again, are fetched later", []event{
 			{give: "k1", want: "k1", calls: 1}, {invalidate: "k1", want: "k1", calls: 2}, {invalidate: "k1", want: "k1", calls: 2},
 			{after: 9 * s, invalidate: "k1", want: "k1", calls: 2}, {after: s, invalidate: "k1", want: "k1", calls: 3},
 		}, 3},
-		{"new keys that are stale as well do not", []event{
+		{"new credentials that are stale are fetched at once", []event{
 			{give: "k1", want: "k1", calls: 1}, {give: "k2", invalidate: "k1", want: "k2", calls: 2},
 			{give: "k3", invalidate: "k2", want: "k3", calls: 3},
 		}, 3},
 		{"nothing to invalidate yet", []event{{give: "k1", invalidate: "k1", want: "k1", calls: 1}}, 1},
 		{"a source that panics fails", []event{{give: "panic", want: "-", calls: 1}, {after: s, give: "k1", want: "k1", calls: 2}}, 2},
-		{"half a key is none", []event{{give: "", want: "-", calls: 1}}, 1},
+		{"an incomplete AccessKey", []event{{give: "", want: "-", calls: 1}}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock := newClock()
@@ -242,7 +242,7 @@ func TestCancelingIsNoFailure(t *testing.T) {
 	}
 }
 
-// What a source remembered before STS called its keys stale must not come back.
+// Credentials that a source cached before STS called them stale are not used again.
 func TestInvalidateDuringAFetch(t *testing.T) {
 	clock := newClock()
 	s := &source{id: "k1"}

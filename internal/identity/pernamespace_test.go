@@ -18,7 +18,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// However many keys a namespace makes up, STS is not asked again whose another namespace's key is.
+// Many AccessKeys in one namespace evict no AccessKey of another namespace.
 func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 	w := newAccessKeyEnv(t)
 	w.identity(t)
@@ -48,7 +48,7 @@ func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 	}
 }
 
-// Nor is a ServiceAccount that its account has accepted asked to prove it again.
+// The same holds for accepted ServiceAccounts.
 func TestANamespaceEvictsItsOwnServiceAccountsOnly(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: takesAll{}, ProviderARN: provider, Client: giving("t").client()})
 	accepted := func(namespace, name string) bool {
@@ -77,7 +77,7 @@ func (takesAll) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credential
 	return credentials.Credentials{}, nil
 }
 
-// The operator's own calls to STS count: who it is, and what its source of keys may have asked.
+// The operator's own calls count: GetCallerIdentity, and those that its source may have made.
 func TestCallsOfTheOperatorAreCounted(t *testing.T) {
 	var spent []string
 	s, a := &source{id: "k1"}, &fakeSTS{}

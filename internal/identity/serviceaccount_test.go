@@ -67,7 +67,7 @@ var trusting = stsemulator.Role{ARN: roleARN, Trust: []stsemulator.Statement{{
 	StringEquals: map[string][]string{"oidc:sub": {serviceAccount}, "oidc:aud": {"sts.aliyuncs.com"}, "oidc:iss": {issuer}},
 }}}
 
-func TestServiceAccountAsks(t *testing.T) {
+func TestServiceAccountAssumesARole(t *testing.T) {
 	emulator, server := newSTS(t)
 	token := clusterToken(t, emulator)
 	emulator.AddRole(trusting)
@@ -130,9 +130,9 @@ func TestServiceAccountThatSTSRefuses(t *testing.T) {
 		"a role that does not trust it": {token, []string{
 			"AuthenticationFail.NoPermission", roleARN, `"oidc:sub":"` + "system:serviceaccount:shop:orders" + `"`, `"oidc:iss":"` + issuer + `"`, provider,
 		}},
-		"a token that is none":    {"hush.hush", []string{"AuthenticationFail.OIDCToken.Invalid", provider}},
+		"a malformed token":       {"hush.hush", []string{"AuthenticationFail.OIDCToken.Invalid", provider}},
 		"a token of other claims": {"hush.hush.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
-		"a token with odd claims": {"hush.eyJpc3MiOiJodXNoIGh1c2giLCJzdWIiOiI8aHVzaD4ifQ.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
+		"malformed claims":        {"hush.eyJpc3MiOiJodXNoIGh1c2giLCJzdWIiOiI8aHVzaD4ifQ.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
 		"a token without claims":  {"hush.W10.hush", []string{"AuthenticationFail.OIDCToken.Invalid"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestServiceAccountWithoutAToken(t *testing.T) {
 	}
 }
 
-// noSTS must not be asked.
+// noSTS must not be called.
 type noSTS struct{ t *testing.T }
 
 func (n noSTS) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credentials.Credentials, error) {
@@ -215,7 +215,7 @@ func TestServiceAccountsProvider(t *testing.T) {
 		{"the operator's", provider, "", "unaccepted/shop", ""},
 		{"its own", provider, other, "unaccepted/shop", ""},
 		{"none", "", "", "", "Set --oidc-provider-arn or spec.identity.serviceAccount.oidcProviderARN"},
-		{"one that is none", "hush", "", "", "acs:ram::<account ID>:oidc-provider/<name>"},
+		{"a malformed ARN", "hush", "", "", "acs:ram::<account ID>:oidc-provider/<name>"},
 		{"one with more behind it", provider + "\nhush", "", "", "acs:ram::<account ID>:oidc-provider/<name>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestServiceAccountsProvider(t *testing.T) {
 	}
 }
 
-func TestServiceAccountThatGivesUp(t *testing.T) {
+func TestCanceledServiceAccountCall(t *testing.T) {
 	accounts := identity.NewServiceAccounts(identity.ServiceAccountsOptions{STS: noSTS{t}, ProviderARN: provider, Client: giving("t").client()})
 	caller, err := accounts.Identity(context.Background(), "shop", orders)
 	if err != nil {

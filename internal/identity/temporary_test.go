@@ -20,8 +20,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// Sources renew by the real clock, three minutes before their keys expire; what is
-// stepped here is how often the operator looks.
+// Sources renew by the real clock, three minutes before their credentials expire. This steps the clock by which the operator
+// reads them.
 func TestTemporaryIdentitiesAreRenewedInTime(t *testing.T) {
 	emulator, server := newSTS(t)
 	user := emulator.AddUser(account, "operator")

@@ -24,7 +24,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// server answers lists as an API server does, of Secrets with as many bytes as sizes says.
+// server serves lists of Secrets of these sizes in bytes, as an API server does.
 type server struct {
 	*testing.T
 	sizes     []int
@@ -54,7 +54,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(list)
 }
 
-// listed is the names that a Lister hands over, and the transform sees.
+// listed returns the names that a Lister returns, and those that its transform gets.
 func (s *server) listed(wrap func(http.RoundTripper) http.RoundTripper) []string {
 	s.Helper()
 	backend := httptest.NewServer(s)
@@ -110,7 +110,7 @@ func TestPages(t *testing.T) {
 		most     int64 // Secrets in a page
 		requests int   // at most
 	}{
-		{"nothing", nil, 0, 1},
+		{"no objects", nil, 0, 1},
 		{"small ones", repeat(10_000, 100), 500, 25},
 		{"large ones", repeat(40, 1<<20), 4, 18},
 		{"middling ones", repeat(400, 20<<10), 240, 6},
@@ -184,7 +184,7 @@ func TestPagesWithoutRoundTripper(t *testing.T) {
 	}
 }
 
-// What fails in the middle fails as a whole; the informer then begins anew.
+// A page that fails makes the list fail; the informer then lists again.
 func TestPageThatFails(t *testing.T) {
 	calls := 0
 	lister := NewLister(func(object any) (any, error) { return object, nil })

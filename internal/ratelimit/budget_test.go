@@ -53,7 +53,7 @@ func (e *environment) wantAdmitted(story string, wantNext time.Duration, want ..
 		got = append(got, name.Name)
 	}
 	if !slices.Equal(got, want) || next.Round(time.Microsecond) != wantNext {
-		e.Errorf("%s: the turn of %v has come, next look in %v; want %v and %v", story, got, next, want, wantNext)
+		e.Errorf("%s: %v are admitted, next call in %v; want %v and %v", story, got, next, want, wantNext)
 	}
 }
 
@@ -95,17 +95,17 @@ func TestBudget(t *testing.T) {
 		{"a burst goes through, the rest waits in order", 2, []step{
 			{acquire: "a"}, {acquire: "b"}, {acquire: "c", want: tick}, {acquire: "d", want: 2 * tick}, {acquire: "e", want: 3 * tick},
 		}},
-		{"who waited gets its turn, though others ask before it", 1, []step{
+		{"a waiting claim is admitted before later ones", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {after: tick, acquire: "c", want: tick}, {admitted: "b", want: tick}, {acquire: "b"},
 		}},
-		{"asking early costs nothing and gains nothing", 1, []step{
+		{"an early Acquire has no effect", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {after: tick / 2, acquire: "b", want: tick / 2}, {acquire: "b", want: tick / 2}, {after: tick / 2, acquire: "b"},
 		}},
 		{"each is called once", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {acquire: "c", want: 2 * tick}, {after: tick, admitted: "b", want: tick}, {admitted: "", want: tick},
 			{acquire: "b"}, {after: tick, admitted: "c"}, {acquire: "c"}, {after: tick, admitted: ""},
 		}},
-		{"a turn waits half a minute for whose it is", 1, []step{
+		{"a reservation is kept for half a minute", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {after: tick, admitted: "b"}, {after: 30 * time.Second, acquire: "c", want: tick}, {acquire: "b"},
 		}},
 		{"and no longer", 1, []step{
@@ -115,13 +115,13 @@ func TestBudget(t *testing.T) {
 			{acquire: "a"}, {acquire: "b"}, {acquire: "gone", want: tick}, {acquire: "c", want: 2 * tick}, {acquire: "d", want: 3 * tick},
 			{after: 2 * tick, admitted: "gone c", want: tick}, {acquire: "c"}, {after: tick, admitted: "d"}, {acquire: "d"},
 		}},
-		{"who waits and stays away for long is forgotten", 1, []step{
+		{"a claim that is not repeated is dropped", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {throttled: time.Minute}, {after: 40 * time.Second, acquire: "c", want: 20 * time.Second},
 		}},
-		{"who leaves is not waited for", 1, []step{
+		{"a canceled claim delays no other", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {acquire: "c", want: 2 * tick}, {cancel: "b"}, {after: tick, admitted: "c"}, {acquire: "c"},
 		}},
-		{"nor if its turn had come", 1, []step{
+		{"nor if it was admitted", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {acquire: "c", want: 2 * tick}, {after: tick, admitted: "b", want: tick}, {cancel: "b"},
 			{admitted: "c"}, {acquire: "c"}, {cancel: "never heard of"},
 		}},
@@ -195,38 +195,38 @@ func TestAClaimThatChanges(t *testing.T) {
 }
 
 // Notify receives whenever Admitted must be called earlier.
-func TestNews(t *testing.T) {
+func TestNotify(t *testing.T) {
 	e := newEnvironment(t, 1, 1)
 	e.LimitInFlight(1)
 	e.Acquire(account, named("a"))
 	if e.notified() {
-		t.Error("there is news though nobody waits")
+		t.Error("notified though no claim waits")
 	}
 	e.Acquire(account, named("b"))
 	if !e.notified() {
-		t.Error("the first who waits is no news")
+		t.Error("not notified of the first waiting claim")
 	}
 	e.step(time.Second)
 	e.wantAdmitted("a is under way", 30*time.Second)
 	e.Release(account)
 	if !e.notified() {
-		t.Error("the end of a call is no news")
+		t.Error("not notified of the end of a call")
 	}
-	e.wantAdmitted("b's turn has come", 0, "b")
+	e.wantAdmitted("b is admitted", 0, "b")
 	e.Acquire(account, named("c"))
 	e.notified()
 	e.Cancel(named("b").NamespacedName)
 	if !e.notified() {
-		t.Error("a token that becomes free is no news")
+		t.Error("not notified of a free token")
 	}
 	e.wantAdmitted("c has it", 0, "c")
 	e.Throttled(account, time.Second)
 	if !e.notified() {
-		t.Error("a pause is no news")
+		t.Error("not notified of a pause")
 	}
 	e.wantAdmitted("the time after the pause", 2*time.Second)
 	e.step(2 * time.Second)
-	e.wantAdmitted("c's turn has come again", 0, "c")
+	e.wantAdmitted("c is admitted again", 0, "c")
 }
 
 func TestAccountsDoNotShareABudget(t *testing.T) {
@@ -255,7 +255,7 @@ func TestWaitsAreObserved(t *testing.T) {
 	take(500*time.Millisecond, "b")
 	e.Throttled(account, 10*time.Second)
 	take(time.Second, "b")
-	take(9*time.Second, "b") // its turn, but the first call hangs
+	take(9*time.Second, "b") // admitted, but the first call hangs
 	take(3*time.Second, "b")
 	e.Release(account)
 	take(2*time.Second, "b")

@@ -60,7 +60,7 @@ func TestTheTotalsOfTheBudgetAreSums(t *testing.T) {
 	}
 }
 
-// wrongTotals says which total is not the sum of its parts; empty if all are.
+// wrongTotals returns the totals that are not the sum of their parts.
 func (b *Budget) wrongTotals(underway int) string {
 	flying, inFlight, busy, reserved, called := 0, 0, 0, 0, 0
 	for _, a := range b.accounts {

@@ -14,7 +14,7 @@ import (
 )
 
 // contest is five noisy namespaces with 20 credentials each that always want a call, and one quiet namespace with a single
-// one. Each asks again after the wait that it was given, as a reconcile does.
+// one. Each repeats its claim after the wait, as a reconcile does.
 type contest struct {
 	*environment
 	claims map[types.NamespacedName]ratelimit.Claim
@@ -22,7 +22,7 @@ type contest struct {
 	served map[string]int // by namespace
 	// account is what a claim is counted under.
 	account func(namespace string) string
-	// asks is called before a credential asks.
+	// asks is called before each Acquire.
 	asks func(claim *ratelimit.Claim)
 	// rest is how long a credential stays away once it was served.
 	rest func(namespace string) time.Duration
@@ -78,8 +78,8 @@ func (c *contest) ask(name types.NamespacedName) {
 
 func theAccount(string) string { return account }
 
-// Of six namespaces each gets its share, the one with a single credential, too, however often anybody asks again.
-func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
+// Each of six namespaces gets its share, also with a single credential, however often claims are repeated.
+func TestRepeatedClaimsKeepThePositionOfTheirNamespace(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		expiring bool
@@ -88,13 +88,13 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 		leaves   bool
 		want     int // calls of the quiet one in 300 s at least, of 600
 	}{
-		{"a first issuance that asks again and again", false, func(*contest, *ratelimit.Claim) {}, 0, false, 80},
+		{"a first issuance that is repeated often", false, func(*contest, *ratelimit.Claim) {}, 0, false, 80},
 		{"a renewal, beside others that expire earlier", true, func(_ *contest, claim *ratelimit.Claim) {
 			if claim.Namespace == "quiet" {
 				claim.Expires = claim.Expires.Add(time.Hour)
 			}
 		}, 0, false, 40},
-		{"one that gives up and comes back", false, func(*contest, *ratelimit.Claim) {}, 0, true, 80},
+		{"a claim that is canceled and repeated", false, func(*contest, *ratelimit.Claim) {}, 0, true, 80},
 		{"one whose claim changes each time", true, func(c *contest, claim *ratelimit.Claim) {
 			if claim.Namespace == "quiet" {
 				claim.First, claim.Expires = true, c.clock.Now().Add(2*time.Hour)
@@ -111,7 +111,7 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 				}
 				return 0
 			}
-			// A reconcile may come at any time, for whatever reason: the quiet one asks each second.
+			// A reconcile can run at any time: the quiet one repeats its claim each second.
 			quiet := types.NamespacedName{Namespace: "quiet", Name: "0"}
 			for range 300 {
 				c.run(time.Second)
@@ -134,8 +134,8 @@ func TestWhoAsksAgainKeepsTheTurnOfItsNamespace(t *testing.T) {
 	}
 }
 
-// A throttling answer takes back what was not called yet, and the turn of its namespace is not used up by that.
-func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
+// A throttling response cancels reservations, and their namespaces keep their positions.
+func TestThrottlingKeepsThePositionOfTheNamespace(t *testing.T) {
 	e := newEnvironment(t, 1, 1)
 	claim := func(namespace, name string) ratelimit.Claim {
 		return ratelimit.Claim{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}, First: true}
@@ -149,7 +149,7 @@ func TestAPauseDoesNotUseUpTheTurn(t *testing.T) {
 		}
 		e.step(20 * time.Second)
 		if names, _ := e.Admitted(); len(names) != 1 || names[0].Namespace != "quiet" {
-			t.Errorf("it is the turn of %v, want that of quiet", names)
+			t.Errorf("%v is admitted, want quiet", names)
 		}
 		e.Throttled(account, 5*time.Second)
 	}

@@ -37,7 +37,7 @@ func TestInFlight(t *testing.T) {
 	e.Release("hanging")
 	e.wantAdmitted("one has ended", 30*time.Second, "c")
 	take("its place is not another's", "hanging", "e", full)
-	take("it is whose turn has come", "hanging", "c", 0)
+	take("the admitted claim", "hanging", "c", 0)
 	e.Release("hanging")
 	e.Release("hanging")
 	e.Release("hanging")
@@ -56,7 +56,7 @@ func TestInFlight(t *testing.T) {
 }
 
 // Whoever hangs takes no more places than it leaves; when calls end, they are everybody's.
-func TestInFlightLeavesRoom(t *testing.T) {
+func TestInFlightLeavesSeatsFree(t *testing.T) {
 	e := newEnvironment(t, 100, 100)
 	e.LimitInFlight(12)
 	hang := func(account string) (n int) {
@@ -74,7 +74,7 @@ func TestInFlightLeavesRoom(t *testing.T) {
 		}
 	}
 	if names, _ := e.Admitted(); len(names) != 4 {
-		t.Errorf("it is the turn of %v, want one of each", names)
+		t.Errorf("%v are admitted, want one of each", names)
 	}
 }
 
@@ -133,8 +133,8 @@ func TestInFlightConcurrently(t *testing.T) {
 	}
 }
 
-// However many come, nothing is remembered of those who left, were served, or stayed away.
-func TestTheBudgetForgets(t *testing.T) {
+// No state is left of claims that were canceled, served, or not repeated.
+func TestIdleStateIsDropped(t *testing.T) {
 	e := newEnvironment(t, 1, 1)
 	for i := range 3000 {
 		e.Acquire(fmt.Sprint("account", i%50), named(fmt.Sprint(i)))

@@ -37,23 +37,23 @@ func claimOf(t *testing.T, text string) Claim {
 	return c
 }
 
-func TestTheOrderOfThoseWhoWait(t *testing.T) {
+func TestQueueOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		given []string
-		gone  []int // of them, who leave
+		gone  []int // of them, which are canceled
 		want  string
 	}{
-		{"nobody", nil, nil, ""},
+		{"no claim", nil, nil, ""},
 		{"the earliest expiry goes first, whoever came first", []string{"n/a 30", "n/b 10", "n/c 20"}, nil, "n/b n/c n/a"},
 		{"what has expired is the earliest", []string{"n/a 30", "n/b -10"}, nil, "n/b n/a"},
-		{"of the same expiry, who came first", []string{"n/b 10", "n/a 10", "n/c 10"}, nil, "n/b n/a n/c"},
+		{"of the same expiration, the first one", []string{"n/b 10", "n/a 10", "n/c 10"}, nil, "n/b n/a n/c"},
 		{"new ones wait for renewals", []string{"n/new new", "n/a 30", "n/b 40"}, nil, "n/a n/b n/new"},
 		{"and go in the order of their coming", []string{"n/b new", "n/a new", "n/c new"}, nil, "n/b n/a n/c"},
-		{"what has no expiry is new, whatever it says", []string{"n/b", "n/a 10"}, nil, "n/a n/b"},
-		{"who leaves is not waited for", []string{"n/a 10", "n/b 20", "n/c new", "n/d new"}, []int{0, 2}, "n/b n/d"},
+		{"a claim without an expiration is a first issuance", []string{"n/b", "n/a 10"}, nil, "n/a n/b"},
+		{"a canceled claim delays no other", []string{"n/a 10", "n/b 20", "n/c new", "n/d new"}, []int{0, 2}, "n/b n/d"},
 		{
-			"the tenth turn is a new one's, however many renewals wait",
+			"each tenth admission is a first issuance, however many renewals wait",
 			slices.Concat(renewals("n/r", 12), []string{"n/new new", "n/newer new"}), nil,
 			"n/r1 n/r2 n/r3 n/r4 n/r5 n/r6 n/r7 n/r8 n/r9 n/new n/r10 n/r11 n/r12 n/newer",
 		},
@@ -62,12 +62,12 @@ func TestTheOrderOfThoseWhoWait(t *testing.T) {
 			"n/r1 n/r2 n/changed n/r3 n/new",
 		},
 		{
-			"every second turn goes to the namespaces in turn",
+			"each second admission is round robin",
 			slices.Concat(renewals("hog/r", 6), []string{"b/x 50", "c/x 60", "b/y 40"}), nil,
 			"hog/r1 b/y hog/r2 c/x hog/r3 b/x hog/r4 hog/r5 hog/r6",
 		},
 		{
-			"new ones of the namespaces take turns",
+			"first issuances are round robin",
 			[]string{"hog/1 new", "hog/2 new", "hog/3 new", "b/1 new", "c/1 new", "b/2 new"}, nil,
 			"hog/1 b/1 c/1 hog/2 b/2 hog/3",
 		},
@@ -110,8 +110,8 @@ func renewals(prefix string, n int) (claims []string) {
 	return claims
 }
 
-// However many come and go, in whatever order, each is called once, and nothing is kept of them.
-func TestTheQueueLosesNobody(t *testing.T) {
+// Each claim is admitted once, in whatever order claims come and are canceled, and no state is left.
+func TestQueueLosesNoClaim(t *testing.T) {
 	q := newQueue()
 	in := map[string]*waiter{}
 	for i := range 5000 {

@@ -19,11 +19,11 @@ func TestThrottling(t *testing.T) {
 			{acquire: "a"}, {throttled: 3 * time.Second}, {acquire: "b", want: 3 * time.Second}, {acquire: "c", want: 3*time.Second + 2*tick},
 			{after: 3 * time.Second, acquire: "b"}, {acquire: "c", want: 2 * tick},
 		}},
-		{"who waited keeps its turn", 1, []step{
+		{"a waiting claim keeps its position", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {acquire: "c", want: 2 * tick}, {throttled: time.Second},
 			{acquire: "c", want: time.Second + 2*tick}, {acquire: "b", want: time.Second + 2*tick}, {after: time.Second, admitted: "b", want: 2 * tick},
 		}},
-		{"and whose turn had come waits again, before the others", 1, []step{
+		{"an admitted claim waits again, before the others", 1, []step{
 			{acquire: "a"}, {acquire: "b", want: tick}, {acquire: "c", want: 2 * tick}, {after: tick, admitted: "b", want: tick}, {throttled: time.Second},
 			{admitted: "", want: time.Second}, {acquire: "b", want: time.Second + 2*tick}, {after: time.Second, admitted: "b", want: 2 * tick}, {acquire: "b"},
 		}},
@@ -93,8 +93,8 @@ func TestBudgetNeverGoesBelowASixteenth(t *testing.T) {
 	}
 }
 
-// An account that may make a call in ten seconds does not make one a second because it is throttled.
-func TestPausesDoNotHurry(t *testing.T) {
+// Throttling does not raise a rate of one call in ten seconds.
+func TestPausesAreNotShortened(t *testing.T) {
 	e := newEnvironment(t, 0.1, 1)
 	e.Acquire(account, named("a"))
 	calls := 0

@@ -68,8 +68,8 @@ func TestOneNamespaceHasATenthOfTheUnacceptedCalls(t *testing.T) {
 	}
 }
 
-// An innocent namespace's first call goes in its turn, whatever 40 hostile ones want.
-func TestUnacceptedNamespacesTakeTurns(t *testing.T) {
+// 40 hostile namespaces do not delay the first call of another one for longer than a round.
+func TestUnacceptedNamespacesAreRoundRobin(t *testing.T) {
 	e := newEnvironment(t, 20, 20)
 	claims := map[types.NamespacedName]bool{}
 	for i := range 40 {
@@ -103,8 +103,8 @@ func TestUnacceptedNamespacesTakeTurns(t *testing.T) {
 	}
 }
 
-// Calls that hang take half of the places, however many namespaces make them, and one namespace half of these.
-func TestUnacceptedCallsThatHangLeaveRoom(t *testing.T) {
+// Hanging calls occupy half of the seats, however many namespaces make them, and one namespace half of these.
+func TestHangingUnacceptedCallsLeaveSeatsFree(t *testing.T) {
 	e := newEnvironment(t, 1000, 1000)
 	e.LimitInFlight(32)
 	if n := e.atOnce("a"); n != 8 {
@@ -126,11 +126,11 @@ func TestUnacceptedCallsThatHangLeaveRoom(t *testing.T) {
 		e.Release(ratelimit.Unaccepted("a"))
 	}
 	if names, _ := e.Admitted(); len(names) == 0 {
-		t.Error("it is nobody's turn though calls have ended")
+		t.Error("no claim is admitted though calls have ended")
 	}
 }
 
-// Whoever has the calls of its own account throttled does not stop another namespace's.
+// Throttled calls of one namespace do not stop those of another.
 func TestUnacceptedThrottlingIsTheNamespaces(t *testing.T) {
 	e := newEnvironment(t, 20, 20)
 	e.Throttled(ratelimit.Unaccepted("hostile"), time.Minute)
@@ -138,26 +138,26 @@ func TestUnacceptedThrottlingIsTheNamespaces(t *testing.T) {
 	e.wantAcquire("another one", ratelimit.Unaccepted("innocent"), made("innocent", 0), 0)
 }
 
-// Who has become known gives the turn that it was kept to the next one.
-func TestUnacceptedTurnsAreHandedOn(t *testing.T) {
+// A claim whose account becomes known releases its reservation.
+func TestUnusedUnacceptedReservationIsReleased(t *testing.T) {
 	e := newEnvironment(t, 10, 1)
 	e.atOnce("a")
 	e.Acquire(ratelimit.Unaccepted("a"), made("a", 7))
 	e.Acquire(ratelimit.Unaccepted("b"), made("b", 0))
 	e.step(time.Second)
-	e.wantAcquire("the turn of a", ratelimit.Unaccepted("a"), made("a", 1), 0)
+	e.wantAcquire("a is admitted", ratelimit.Unaccepted("a"), made("a", 1), 0)
 	e.step(time.Second)
 	if names, _ := e.Admitted(); len(names) != 1 || names[0] != made("b", 0).NamespacedName {
-		t.Errorf("it is the turn of %v, want b/0", names)
+		t.Errorf("%v are admitted, want b/0", names)
 	}
 	e.wantAcquire("its account is known", account, made("b", 0), 0)
 	if names, _ := e.Admitted(); len(names) != 1 || names[0] != made("a", 7).NamespacedName {
-		t.Errorf("it is the turn of %v, want a/7", names)
+		t.Errorf("%v are admitted, want a/7", names)
 	}
 }
 
-// Nothing is kept of namespaces that want nothing any more.
-func TestUnacceptedNamespacesAreForgotten(t *testing.T) {
+// No state is left of namespaces without claims.
+func TestIdleUnacceptedNamespacesAreDropped(t *testing.T) {
 	e := newEnvironment(t, 20, 20)
 	for i := range 1000 {
 		e.atOnce(fmt.Sprint("n", i))
@@ -171,7 +171,7 @@ func TestUnacceptedNamespacesAreForgotten(t *testing.T) {
 	}
 }
 
-// What waits for nobody counts, too.
+// Calls without a claim count, too.
 func TestSpentCallsCount(t *testing.T) {
 	e := newEnvironment(t, 10, 1)
 	e.Spend(account)

@@ -41,17 +41,17 @@ func TestAssumeRole(t *testing.T) {
 		t.Errorf("issued at %v until %v, as %s, RequestId %s", session.IssuedAt, session.ExpiresAt, session.AssumedRoleARN, session.RequestID)
 	}
 	if !strings.HasPrefix(session.AccessKeyID, "STS.") || session.AccessKeySecret == "" || session.SecurityToken == "" {
-		t.Error("the triple is not whole")
+		t.Error("the credentials are incomplete")
 	}
 	if !strings.HasSuffix(session.AssumedRoleID, ":shop.orders-reader") {
 		t.Errorf("assumed %s", session.AssumedRoleID)
 	}
-	asked := credentials.Request{
+	requested := credentials.Request{
 		RoleARN: call.RoleARN, SessionName: call.SessionName, Duration: time.Duration(call.DurationSeconds) * time.Second,
 		Policy: call.Policy, ExternalID: call.ExternalID, SourceIdentity: call.SourceIdentity,
 	}
-	if asked != in {
-		t.Errorf("asked for %+v", asked)
+	if requested != in {
+		t.Errorf("requested %+v", requested)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	triple := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+	temporary := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
 	for _, c := range []struct {
 		name string
 		keys credentials.Credentials
@@ -81,7 +81,7 @@ func TestGetCallerIdentity(t *testing.T) {
 		kind string
 	}{
 		{"a user", w.keys, operatorARN, "RAMUser"},
-		{"a temporary triple", triple, "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders-reader", "AssumedRoleUser"},
+		{"temporary credentials", temporary, "acs:ram::" + account + ":assumed-role/orders-reader/shop.orders-reader", "AssumedRoleUser"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			caller, err := client.GetCallerIdentity(context.Background(), c.keys)
@@ -95,7 +95,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	}
 }
 
-func TestGetCallerIdentityThatSaysNothing(t *testing.T) {
+func TestIncompleteCallerIdentityIsRejected(t *testing.T) {
 	client := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"RequestId":"R"}`)) })
 	_, err := client.GetCallerIdentity(context.Background(), anyKeys)
 	var e *sts.Error
@@ -104,18 +104,18 @@ func TestGetCallerIdentityThatSaysNothing(t *testing.T) {
 	}
 }
 
-func TestHalfAnAnswerIsNone(t *testing.T) {
+func TestIncompleteResponseIsRejected(t *testing.T) {
 	for name, fault := range map[string]stsemulator.Fault{
-		"no AccessKey ID":        {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"},
-		"no secret":              {Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"},
-		"no token":               {Kind: stsemulator.FaultPartial, Missing: "SecurityToken"},
-		"no Expiration":          {Kind: stsemulator.FaultPartial, Missing: "Expiration"},
-		"no credentials":         {Kind: stsemulator.FaultPartial, Missing: "Credentials"},
-		"an Expiration unread":   {Kind: stsemulator.FaultBadExpiration},
-		"nothing at all":         {Kind: stsemulator.FaultEmpty},
-		"a page of a gateway":    {Kind: stsemulator.FaultBadGateway},
-		"a reset connection":     {Kind: stsemulator.FaultReset},
-		"STS's own failure, 500": {Kind: stsemulator.FaultError, Code: "InternalError"},
+		"no AccessKey ID":          {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"},
+		"no secret":                {Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"},
+		"no token":                 {Kind: stsemulator.FaultPartial, Missing: "SecurityToken"},
+		"no Expiration":            {Kind: stsemulator.FaultPartial, Missing: "Expiration"},
+		"no credentials":           {Kind: stsemulator.FaultPartial, Missing: "Credentials"},
+		"a malformed Expiration":   {Kind: stsemulator.FaultBadExpiration},
+		"an empty body":            {Kind: stsemulator.FaultEmpty},
+		"a page of a gateway":      {Kind: stsemulator.FaultBadGateway},
+		"a reset connection":       {Kind: stsemulator.FaultReset},
+		"an internal error of STS": {Kind: stsemulator.FaultError, Code: "InternalError"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newEnvironment(t)
@@ -128,14 +128,14 @@ func TestHalfAnAnswerIsNone(t *testing.T) {
 	}
 }
 
-func TestNoKeysNoCall(t *testing.T) {
+func TestMalformedCredentialsMakeNoCall(t *testing.T) {
 	w := newEnvironment(t)
 	for name, keys := range map[string]credentials.Credentials{
 		"nothing": {}, "no secret": {AccessKeyID: "a"}, "no id": {AccessKeySecret: "b"}, "a token only": {SecurityToken: "c"},
-		"a triple's rest": {AccessKeyID: "a", SecurityToken: "c"},
-		"a line break":    {AccessKeyID: "a", AccessKeySecret: "b\n"},
-		"a stray space":   {AccessKeyID: " a", AccessKeySecret: "b"},
-		"a broken token":  {AccessKeyID: "a", AccessKeySecret: "b", SecurityToken: "c\x00"},
+		"no secret but a token": {AccessKeyID: "a", SecurityToken: "c"},
+		"a line break":          {AccessKeyID: "a", AccessKeySecret: "b\n"},
+		"a leading space":       {AccessKeyID: " a", AccessKeySecret: "b"},
+		"a malformed token":     {AccessKeyID: "a", AccessKeySecret: "b", SecurityToken: "c\x00"},
 	} {
 		if e := assume(context.Background(), w.client(t), keys); e == nil || e.Class != sts.Refused || e.Reason != sts.ReasonIdentityUnavailable {
 			t.Errorf("%s: got %v", name, e)
@@ -153,7 +153,7 @@ func TestSkew(t *testing.T) {
 		want time.Duration
 	}{
 		{"none", 0, 0},
-		{"less than a Date can tell", 1900 * time.Millisecond, 0},
+		{"less than Date resolves", 1900 * time.Millisecond, 0},
 		{"STS ahead", 7 * time.Minute, 7 * time.Minute},
 		{"STS behind", -7 * time.Minute, -7 * time.Minute},
 	} {
@@ -175,7 +175,7 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-func TestSkewComesFromErrorsToo(t *testing.T) {
+func TestErrorsUpdateTheSkew(t *testing.T) {
 	w := newEnvironment(t)
 	client := w.client(t)
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultClockSkew, Duration: time.Hour})
@@ -189,11 +189,11 @@ func TestSkewComesFromErrorsToo(t *testing.T) {
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultBadGateway})
 	_ = assume(context.Background(), client, w.keys)
 	if client.Skew() != time.Hour {
-		t.Errorf("skew %v after an answer that is not STS's, want it unchanged", client.Skew())
+		t.Errorf("skew %v after a response that is not of STS, want it unchanged", client.Skew())
 	}
 }
 
-func TestAnAnswerWithoutADateCountsByTheLocalClock(t *testing.T) {
+func TestResponseWithoutDateUsesTheLocalClock(t *testing.T) {
 	w := newEnvironment(t)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		recorded := httptest.NewRecorder()
@@ -252,8 +252,8 @@ func TestConcurrentCalls(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			triple := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
-			if _, err := client.GetCallerIdentity(context.Background(), triple); err != nil {
+			temporary := credentials.Credentials{AccessKeyID: session.AccessKeyID, AccessKeySecret: session.AccessKeySecret, SecurityToken: session.SecurityToken}
+			if _, err := client.GetCallerIdentity(context.Background(), temporary); err != nil {
 				t.Error(err)
 			}
 		})

@@ -102,7 +102,7 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 			"Add acs:ram::1:role/op to the trust policy", `"RAM":["acs:ram::1:role/op"]`, "aliyun ram AttachPolicyToRole" + attach + "--RoleName op",
 		}},
 		{"a long name", stranger, longest, []string{longest}},
-		{"an ARN that is none", stranger, "<script>", []string{"Add the caller to"}},
+		{"a malformed ARN", stranger, "<script>", []string{"Add the caller to"}},
 		{"the main account's key", root, "acs:ram::1:root", []string{"main account", "Use a RAM user's"}},
 		{"the main account, in other words of STS", stranger, "acs:ram::1:root", []string{"main account", "Use a RAM user's"}},
 		{"the main account, by STS's words alone", root, "", []string{"main account", "Use a RAM user's"}},
@@ -125,7 +125,7 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 	}
 }
 
-func TestThrottlingTellsHowLong(t *testing.T) {
+func TestThrottlingSetsRetryAfter(t *testing.T) {
 	for name, c := range map[string]struct {
 		header string
 		want   time.Duration
@@ -149,8 +149,8 @@ func TestThrottlingTellsHowLong(t *testing.T) {
 	}
 }
 
-// Whatever stands between the operator and STS, the texts must hold nothing of it.
-func TestOddAnswers(t *testing.T) {
+// The texts hold nothing of a response that is not of STS.
+func TestUnexpectedResponses(t *testing.T) {
 	long := strings.Repeat("x", 70<<10)
 	for name, c := range map[string]struct {
 		status int
@@ -158,26 +158,26 @@ func TestOddAnswers(t *testing.T) {
 		code   string
 		class  sts.Class
 	}{
-		"a 502 page":               {502, "<html>hush</html>", "", sts.Transient},
-		"a 403 page of a proxy":    {403, "<html>hush</html>", "", sts.Transient},
-		"an empty 200":             {200, "", "", sts.Transient},
-		"null":                     {200, "null", "", sts.Transient},
-		"a list":                   {200, "[1]", "", sts.Transient},
-		"somebody else's JSON":     {200, `{"hush":true}`, "", sts.Transient},
-		"a code, yet not STS's":    {403, `{"Code":"NoPermission"}`, "", sts.Transient},
-		"nothing but a RequestId":  {200, `{"RequestId":"R-1"}`, "", sts.Transient},
-		"an error without a code":  {400, `{"RequestId":"R-1","Message":"hush"}`, "", sts.Transient},
-		"a code that is none":      {400, `{"RequestId":"R-1","Code":"hush hush"}`, "", sts.Transient},
-		"a code that is an object": {400, `{"RequestId":"R-1","Code":{"hush":1}}`, "", sts.Transient},
-		"fields of other types":    {200, `{"RequestId":"R-1","Credentials":["hush"]}`, "", sts.Transient},
-		"a number for an id":       {200, `{"RequestId":1}`, "", sts.Transient},
-		"too long":                 {200, `{"RequestId":"R-1","x":"` + long + `"}`, "", sts.Transient},
-		"a redirect":               {302, "", "", sts.Transient},
-		"an unknown code, 2xx":     {200, `{"RequestId":"R-1","Code":"Novelty"}`, "", sts.Transient},
-		"an unknown code, 5xx":     {500, `{"RequestId":"R-1","Code":"Novelty"}`, "Novelty", sts.Transient},
-		"an unknown code, 4xx":     {418, `{"RequestId":"R-1","Code":"Novelty"}`, "Novelty", sts.Refused},
-		"a known code, odd status": {599, `{"RequestId":"R-1","Code":"NoPermission"}`, "NoPermission", sts.Refused},
-		"a code and an odd id":     {400, `{"RequestId":"hush hush","Code":"NoPermission"}`, "NoPermission", sts.Refused},
+		"a 502 page":                   {502, "<html>hush</html>", "", sts.Transient},
+		"a 403 page of a proxy":        {403, "<html>hush</html>", "", sts.Transient},
+		"an empty 200":                 {200, "", "", sts.Transient},
+		"null":                         {200, "null", "", sts.Transient},
+		"a list":                       {200, "[1]", "", sts.Transient},
+		"somebody else's JSON":         {200, `{"hush":true}`, "", sts.Transient},
+		"a code, yet not STS's":        {403, `{"Code":"NoPermission"}`, "", sts.Transient},
+		"only a RequestId":             {200, `{"RequestId":"R-1"}`, "", sts.Transient},
+		"an error without a code":      {400, `{"RequestId":"R-1","Message":"hush"}`, "", sts.Transient},
+		"a malformed code":             {400, `{"RequestId":"R-1","Code":"hush hush"}`, "", sts.Transient},
+		"a code that is an object":     {400, `{"RequestId":"R-1","Code":{"hush":1}}`, "", sts.Transient},
+		"fields of other types":        {200, `{"RequestId":"R-1","Credentials":["hush"]}`, "", sts.Transient},
+		"a number for an id":           {200, `{"RequestId":1}`, "", sts.Transient},
+		"too long":                     {200, `{"RequestId":"R-1","x":"` + long + `"}`, "", sts.Transient},
+		"a redirect":                   {302, "", "", sts.Transient},
+		"an unknown code, 2xx":         {200, `{"RequestId":"R-1","Code":"Novelty"}`, "", sts.Transient},
+		"an unknown code, 5xx":         {500, `{"RequestId":"R-1","Code":"Novelty"}`, "Novelty", sts.Transient},
+		"an unknown code, 4xx":         {418, `{"RequestId":"R-1","Code":"Novelty"}`, "Novelty", sts.Refused},
+		"a known code, unusual status": {599, `{"RequestId":"R-1","Code":"NoPermission"}`, "NoPermission", sts.Refused},
+		"a code and a malformed ID":    {400, `{"RequestId":"hush hush","Code":"NoPermission"}`, "NoPermission", sts.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := answering(t, func(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +185,7 @@ func TestOddAnswers(t *testing.T) {
 					t.Errorf("followed to %s", r.URL.Path)
 				}
 				w.Header().Set("Location", "/elsewhere")
-				w.Header().Set("Content-Type", "text/xml;charset=utf-8") // as gateways do say of JSON
+				w.Header().Set("Content-Type", "text/xml;charset=utf-8") // as some gateways send with JSON
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(c.body))
 			})

@@ -58,7 +58,7 @@ func TestEndpointOfEachRegionInTheSDKsMap(t *testing.T) {
 	}
 }
 
-func TestEndpointThatIsNone(t *testing.T) {
+func TestMalformedEndpoint(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    sts.Options

@@ -35,8 +35,8 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
-// FuzzAnswer: whatever answers in STS's place, on the wire, there is a whole session or an error that says what to do and
-// repeats nothing of the answer but what looks like a code and a request's ID.
+// FuzzAnswer checks that any response leads to complete credentials, or to an error with a next step that repeats nothing of the
+// response but a well-formed code and request ID.
 func FuzzAnswer(f *testing.F) {
 	const (
 		date  = "Sun, 01 Mar 2026 12:00:00 GMT"
@@ -66,7 +66,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, contentType, date, limit string, body []byte) {
 		if status < 200 || status > 999 || status == 204 || status == 304 {
-			return // no final answer, or none that may have a body
+			return // no final response, or one without a body
 		}
 		given.Store(&answer{status, contentType, date, limit, body})
 		session, err := client.AssumeRole(context.Background(), anyKeys, order)
@@ -74,7 +74,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("observed %q", observed)
 		}
 		if err == nil {
-			wantWhole(t, session, body)
+			wantComplete(t, session, body)
 			return
 		}
 		if session != (credentials.Credentials{}) {
@@ -84,29 +84,29 @@ func FuzzAnswer(f *testing.F) {
 		if !errors.As(err, &failed) {
 			t.Fatalf("%T", err)
 		}
-		wantTold(t, failed, body)
+		wantExplained(t, failed, body)
 	})
 }
 
-// fuzzClock stands still, so that only answers tell the time.
+// fuzzClock stands still, so that only responses change the skew.
 type fuzzClock struct{}
 
 func (fuzzClock) Now() time.Time                  { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 func (fuzzClock) Since(t time.Time) time.Duration { return fuzzClock{}.Now().Sub(t) }
 
-// wantWhole insists on a triple that lives on.
-func wantWhole(t *testing.T, s credentials.Credentials, body []byte) {
+// wantComplete checks that the credentials are complete and not expired.
+func wantComplete(t *testing.T, s credentials.Credentials, body []byte) {
 	t.Helper()
 	if s.AccessKeyID == "" || s.AccessKeySecret == "" || s.SecurityToken == "" || !s.ExpiresAt.After(s.IssuedAt) {
-		t.Errorf("a session that is not whole, of %q", body)
+		t.Errorf("incomplete credentials of %q", body)
 	}
 	if printed := fmt.Sprintf("%v %+v %#v %s", s, s, s, s); strings.ReplaceAll(printed, "redacted", "") != "   " {
 		t.Errorf("a session prints as %q", printed)
 	}
 }
 
-// wantTold insists on an error that may be shown and says what to do.
-func wantTold(t *testing.T, e *sts.Error, body []byte) {
+// wantExplained checks that the error is safe to show and names the next step.
+func wantExplained(t *testing.T, e *sts.Error, body []byte) {
 	t.Helper()
 	if e.Class == "" || e.NextStep == "" || e.Reason == "" || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
 		t.Errorf("%q: class %v, reason %q, next step %q, retry after %v", body, e.Class, e.Reason, e.NextStep, e.RetryAfter)

@@ -29,8 +29,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// The SDK's own errors here hold the whole URL, policy and role included.
-func TestNetworkErrorsSayWhatToCheck(t *testing.T) {
+// The SDK's own errors contain the URL, with policy and role.
+func TestNetworkErrorsNameTheNextStep(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	for _, c := range []struct {
@@ -38,7 +38,7 @@ func TestNetworkErrorsSayWhatToCheck(t *testing.T) {
 		endpoint string
 		want     string
 	}{
-		{"nobody listens", closed.URL, "refused"},
+		{"a closed port", closed.URL, "refused"},
 		{"no such host", "http://sts.invalid", "cannot be resolved"},
 		{"a certificate of another authority", withCertificate(t, selfSigned(t, "127.0.0.1")), "SSL_CERT_FILE"},
 		{"a certificate of another host", otherHost(t), "not valid for it"},
@@ -112,8 +112,7 @@ func hangingUp(t *testing.T) string {
 	return "http://" + listener.Addr().String()
 }
 
-// connectProxy passes CONNECT on to one server, whatever the host asked for, and
-// keeps what it saw.
+// connectProxy forwards each CONNECT to one server, and records the requested host.
 type connectProxy struct {
 	*httptest.Server
 	target string
@@ -156,8 +155,8 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = client.Close()
 }
 
-// saw is the requests the proxy got, and the newest one's password.
-func (p *connectProxy) saw() (asked []string, password string) {
+// recorded returns the requested hosts, and the password of the last request.
+func (p *connectProxy) recorded() (hosts []string, password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.asked), p.password
@@ -187,7 +186,7 @@ func TestProxy(t *testing.T) {
 			if e := assume(context.Background(), client, credentials.Credentials{AccessKeyID: key.ID, AccessKeySecret: key.Secret}); e != nil {
 				t.Fatal(e)
 			}
-			asked, password := proxy.saw()
+			asked, password := proxy.recorded()
 			if last := asked[len(asked)-1]; last != "CONNECT example.com:443" {
 				t.Errorf("the proxy was asked %s", last)
 			}
@@ -215,12 +214,12 @@ func TestNoProxy(t *testing.T) {
 	if e := assume(context.Background(), newClient(t, sts.Options{Endpoint: "https://sts.invalid"}), anyKeys); e == nil {
 		t.Error("no error")
 	}
-	if asked, _ := proxy.saw(); len(asked) != 0 {
+	if asked, _ := proxy.recorded(); len(asked) != 0 {
 		t.Errorf("the proxy was asked %v", asked)
 	}
 }
 
-func TestEnvironmentThatCannotWork(t *testing.T) {
+func TestUnusableEnvironment(t *testing.T) {
 	for _, c := range []struct{ variable, value, want string }{
 		{"HTTPS_PROXY", "http://ex ample:hush", "HTTPS_PROXY"},
 		{"DEBUG", "sdk,dara", "DEBUG=dara"},

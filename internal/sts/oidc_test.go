@@ -30,7 +30,7 @@ const (
 
 var who = sts.Subject{Name: subject, ProviderARN: providerARN, Issuer: issuer}
 
-// withToken lets the role trust a ServiceAccount, and returns what it asks with.
+// withToken lets the role trust a ServiceAccount, and returns its request.
 func (w *environment) withToken(t *testing.T) sts.OIDCRequest {
 	t.Helper()
 	cluster, err := stsemulator.NewIssuer(issuer)
@@ -49,7 +49,7 @@ func (w *environment) withToken(t *testing.T) sts.OIDCRequest {
 	return sts.OIDCRequest{ProviderARN: providerARN, Token: token, Request: order}
 }
 
-// anyToken is one that no STS ever sees, easy to find again.
+// anyToken has a token that is easy to find in texts.
 var anyToken = sts.OIDCRequest{ProviderARN: providerARN, Token: "hush.hush.hush", Request: order}
 
 // assumeWithOIDC calls AssumeRoleWithOIDC where only the error matters, which never holds the token.
@@ -92,16 +92,16 @@ func TestAssumeRoleWithOIDC(t *testing.T) {
 	if session != want || !strings.HasPrefix(session.AccessKeyID, "STS.") || session.AccessKeySecret == "" || session.SecurityToken == "" {
 		t.Errorf("issued at %v until %v, as %s, RequestId %s", session.IssuedAt, session.ExpiresAt, session.AssumedRoleARN, session.RequestID)
 	}
-	asked := credentials.Request{
+	requested := credentials.Request{
 		RoleARN: call.RoleARN, SessionName: call.SessionName, Duration: time.Duration(call.DurationSeconds) * time.Second, Policy: call.Policy,
 	}
-	if asked != in.Request || call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
-		t.Errorf("asked for %+v, the token in the %s, signed by %q", asked, call.OIDCTokenIn, call.AccessKeyID)
+	if requested != in.Request || call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
+		t.Errorf("requested %+v, the token in the %s, signed by %q", requested, call.OIDCTokenIn, call.AccessKeyID)
 	}
 }
 
-// What the URL holds ends up in the logs of proxies.
-func TestTheURLTellsNothing(t *testing.T) {
+// Proxies log URLs.
+func TestURLHoldsNoParameters(t *testing.T) {
 	client := answering(t, func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -124,7 +124,7 @@ func TestTheURLTellsNothing(t *testing.T) {
 	_ = assumeWithOIDC(context.Background(), t, client, in)
 }
 
-func TestWhatOIDCDoesNotTake(t *testing.T) {
+func TestInvalidOIDCRequestsMakeNoCall(t *testing.T) {
 	w := newEnvironment(t)
 	for name, c := range map[string]struct {
 		change func(*sts.OIDCRequest)
@@ -180,17 +180,17 @@ func TestOIDCCodes(t *testing.T) {
 			known := e.WithSubject(who)
 			for _, want := range c.next {
 				if !strings.Contains(known.Error(), want) {
-					t.Errorf("it says: %s\nwant: %s", known, want)
+					t.Errorf("the error is: %s\nwant: %s", known, want)
 				}
 			}
 			if strings.Contains(known.Error(), "<issuer") || len(known.Error()) > 900 {
-				t.Errorf("it says: %s", known)
+				t.Errorf("the error is: %s", known)
 			}
 			if strings.Contains(e.Error(), "{") && !strings.Contains(e.Error(), `"oidc:iss":"<issuer URL>"`) {
-				t.Errorf("without a subject it says: %s", e)
+				t.Errorf("without a subject the error is: %s", e)
 			}
 			if again := known.WithCaller(""); again.NextStep != known.NextStep {
-				t.Errorf("an unknown caller makes it say: %s", again)
+				t.Errorf("an unknown caller changes it to: %s", again)
 			}
 		})
 	}
@@ -216,18 +216,18 @@ func TestOIDCRefusalsOfTheEmulator(t *testing.T) {
 	}
 }
 
-func TestHalfAnAnswerToATokenIsNone(t *testing.T) {
+func TestIncompleteOIDCResponseIsRejected(t *testing.T) {
 	for name, fault := range map[string]stsemulator.Fault{
-		"no AccessKey ID":      {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"},
-		"no secret":            {Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"},
-		"no token":             {Kind: stsemulator.FaultPartial, Missing: "SecurityToken"},
-		"no Expiration":        {Kind: stsemulator.FaultPartial, Missing: "Expiration"},
-		"no credentials":       {Kind: stsemulator.FaultPartial, Missing: "Credentials"},
-		"an Expiration unread": {Kind: stsemulator.FaultBadExpiration},
-		"nothing at all":       {Kind: stsemulator.FaultEmpty},
-		"a page of a gateway":  {Kind: stsemulator.FaultBadGateway},
-		"a reset connection":   {Kind: stsemulator.FaultReset},
-		"a hang":               {Kind: stsemulator.FaultHang},
+		"no AccessKey ID":        {Kind: stsemulator.FaultPartial, Missing: "AccessKeyId"},
+		"no secret":              {Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"},
+		"no token":               {Kind: stsemulator.FaultPartial, Missing: "SecurityToken"},
+		"no Expiration":          {Kind: stsemulator.FaultPartial, Missing: "Expiration"},
+		"no credentials":         {Kind: stsemulator.FaultPartial, Missing: "Credentials"},
+		"a malformed Expiration": {Kind: stsemulator.FaultBadExpiration},
+		"an empty body":          {Kind: stsemulator.FaultEmpty},
+		"a page of a gateway":    {Kind: stsemulator.FaultBadGateway},
+		"a reset connection":     {Kind: stsemulator.FaultReset},
+		"a hang":                 {Kind: stsemulator.FaultHang},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newEnvironment(t)
@@ -241,12 +241,12 @@ func TestHalfAnAnswerToATokenIsNone(t *testing.T) {
 	}
 }
 
-// Whatever answers in STS's place may repeat what it was sent.
-func TestEchoesOfTheToken(t *testing.T) {
+// A server in place of STS may repeat the request in its response.
+func TestTokenInTheResponseIsNotShown(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	if e := assumeWithOIDC(context.Background(), t, newClient(t, sts.Options{Endpoint: closed.URL}), anyToken); e == nil || e.Class != sts.Transient {
-		t.Errorf("nobody listens: got %v", e)
+		t.Errorf("a closed port: got %v", e)
 	}
 	for name, c := range map[string]struct {
 		status int
@@ -272,7 +272,7 @@ func TestEchoesOfTheToken(t *testing.T) {
 	}
 }
 
-func TestGivingUpATokensCall(t *testing.T) {
+func TestCanceledOIDCCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // else net/http does not notice that the client has gone

@@ -16,7 +16,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// Whoever reads of a call that did not get through learns where it went, and that nobody chose the region.
+// The error of a call without a response names the endpoint, and whether its region is the default.
 func TestNetworkErrorsNameTheEndpointAndADefaultRegion(t *testing.T) {
 	const hint = "region cn-hangzhou is the default; set --region, or the chart value region, to the cluster's region"
 	closed := httptest.NewServer(http.NotFoundHandler())
@@ -43,7 +43,7 @@ func TestNetworkErrorsNameTheEndpointAndADefaultRegion(t *testing.T) {
 	}
 }
 
-// silent is the URL of a proxy that takes connections and says nothing.
+// silent returns the URL of a proxy that accepts connections and never responds.
 func silent(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test

@@ -19,7 +19,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// observed collects what a client tells of its calls.
+// observed collects the results of calls.
 type observed []string
 
 func (o *observed) note(action, outcome string, took time.Duration) {
@@ -38,20 +38,20 @@ func TestCallsAreObserved(t *testing.T) {
 		fault   stsemulator.Fault
 		options sts.Options
 		keys    credentials.Credentials
-		want    string // the outcome; "" if nothing is sent
+		want    string // the result; "" if nothing is sent
 	}{
 		{name: "a session", want: "OK"},
 		{name: "a code of the table", fault: failing("NoPermission"), want: "NoPermission"},
 		{name: "a code by its prefix", fault: failing("Throttling.User"), want: "Throttling"},
 		{name: "a code with a row of its own beside the prefix", fault: failing("InvalidParameter.PolicySize"), want: "InvalidParameter.PolicySize"},
-		{name: "a code that nobody knows", fault: failing("Novelty.8472"), want: "other"},
-		{name: "a code that looks like an outcome", fault: failing("Unreachable"), want: "other"},
-		{name: "nobody listens", options: sts.Options{Endpoint: closed.URL}, want: "Unreachable"},
+		{name: "an unknown code", fault: failing("Novelty.8472"), want: "other"},
+		{name: "a code with the name of a result", fault: failing("Unreachable"), want: "other"},
+		{name: "a closed port", options: sts.Options{Endpoint: closed.URL}, want: "Unreachable"},
 		{name: "the connection breaks", fault: stsemulator.Fault{Kind: stsemulator.FaultReset}, want: "Unreachable"},
 		{name: "no answer in time", fault: stsemulator.Fault{Kind: stsemulator.FaultHang}, options: sts.Options{Timeout: 50 * time.Millisecond}, want: "Timeout"},
 		{name: "a page of a gateway", fault: stsemulator.Fault{Kind: stsemulator.FaultBadGateway}, want: "BrokenAnswer"},
 		{name: "no secret in the answer", fault: stsemulator.Fault{Kind: stsemulator.FaultPartial, Missing: "AccessKeySecret"}, want: "BrokenAnswer"},
-		{name: "keys that cannot sign", keys: credentials.Credentials{AccessKeyID: "x"}},
+		{name: "malformed credentials", keys: credentials.Credentials{AccessKeyID: "x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newEnvironment(t)

@@ -17,22 +17,22 @@ import (
 
 func TestClassifySDKError(t *testing.T) {
 	_, refused := http.Get("http://127.0.0.1:1/?hush")                                //nolint:bodyclose,noctx // it is refused
-	file := &fs.PathError{Op: "open", Path: "/hush", Err: syscall.ENOENT}             // which would pass for a net.Error
-	answer := `get session token failed: {"RequestId":"R-1", "Code" : "%s","hush":1}` // credentials-go's words
+	file := &fs.PathError{Op: "open", Path: "/hush", Err: syscall.ENOENT}             // which implements net.Error
+	answer := `get session token failed: {"RequestId":"R-1", "Code" : "%s","hush":1}` // as credentials-go formats it
 	for _, c := range []struct {
 		name  string
 		err   error
 		class sts.Class
 		want  string
 	}{
-		{"an answer of STS's", fmt.Errorf(answer, "EntityNotExist.Role"), sts.Refused, "AssumeRole: EntityNotExist.Role (RequestId R-1): the role does not exist"},
-		{"one to wait for", fmt.Errorf(answer, "Throttling.User"), sts.Throttled, "Throttling.User"},
-		{"a code that this version does not know", fmt.Errorf(answer, "Novelty"), sts.Transient, "Novelty (RequestId R-1): STS returned a code that this version does not know"},
-		{"a code of the server's trouble", fmt.Errorf(answer, "InternalServerError"), sts.Transient, "support with RequestId R-1"},
-		{"a code that is none", fmt.Errorf(answer, "hush hush"), sts.Transient, "the response did not come from STS"},
+		{"a response of STS", fmt.Errorf(answer, "EntityNotExist.Role"), sts.Refused, "AssumeRole: EntityNotExist.Role (RequestId R-1): the role does not exist"},
+		{"a throttling code", fmt.Errorf(answer, "Throttling.User"), sts.Throttled, "Throttling.User"},
+		{"an unknown code", fmt.Errorf(answer, "Novelty"), sts.Transient, "Novelty (RequestId R-1): STS returned a code that this version does not know"},
+		{"a server error", fmt.Errorf(answer, "InternalServerError"), sts.Transient, "support with RequestId R-1"},
+		{"a malformed code", fmt.Errorf(answer, "hush hush"), sts.Transient, "the response did not come from STS"},
 		{"a page of a gateway", errors.New("get session token failed: <html>hush</html>"), sts.Transient, "the response did not come from STS"},
-		{"half an answer", errors.New("json.Unmarshal fail: unexpected end of JSON input, hush"), sts.Transient, "the response did not come from STS"},
-		{"the network", fmt.Errorf("refresh: %w", refused), sts.Transient, "AssumeRole: the connection was refused"},
+		{"a partial response", errors.New("json.Unmarshal fail: unexpected end of JSON input, hush"), sts.Transient, "the response did not come from STS"},
+		{"a network error", fmt.Errorf("refresh: %w", refused), sts.Transient, "AssumeRole: the connection was refused"},
 		{"a file", file, sts.Transient, "AssumeRole: "},
 		{"anything else", errors.New("hush"), sts.Transient, "AssumeRole: "},
 	} {

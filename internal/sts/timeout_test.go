@@ -16,7 +16,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-func TestHangEndsInTime(t *testing.T) {
+func TestHangTimesOut(t *testing.T) {
 	w := newEnvironment(t)
 	w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultHang})
 	client := newClient(t, sts.Options{Endpoint: w.server.URL, Timeout: 50 * time.Millisecond})
@@ -26,7 +26,7 @@ func TestHangEndsInTime(t *testing.T) {
 	}
 }
 
-func TestAHalfSentAnswerEndsInTime(t *testing.T) {
+func TestPartialResponseTimesOut(t *testing.T) {
 	client := newClient(t, sts.Options{Timeout: 50 * time.Millisecond, Endpoint: serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = w.Write([]byte(`{"RequestId":`))
@@ -45,7 +45,7 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 	return server.URL
 }
 
-func TestGivingUpEndsTheCall(t *testing.T) {
+func TestCanceledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
