@@ -19,18 +19,18 @@ import (
 type fairOrder struct {
 	workers    int
 	mu         sync.Mutex
-	underWay   int                           // in all namespaces
-	namespaces map[string]*namespaceRequests // that have requests waiting or under way
-	turns      list.List                     // of namespaces that have requests waiting: the first has waited longest
+	running    int                           // in all namespaces
+	namespaces map[string]*namespaceRequests // that have requests waiting or running
+	ready      list.List                     // namespaces with waiting requests: the first has waited longest
 	waiting    map[reconcile.Request]*list.Element
 	preferred  map[reconcile.Request]struct{} // that are not waiting yet
 }
 
 // namespaceRequests are the requests of one namespace.
 type namespaceRequests struct {
-	underWay    int
+	running     int
 	first, rest list.List     // waiting; those of first go first
-	element     *list.Element // in turns; nil while none waits
+	element     *list.Element // in ready; nil while none waits
 }
 
 func newFairOrder(workers int) *fairOrder {
@@ -66,7 +66,7 @@ func (o *fairOrder) Push(request reconcile.Request) {
 	}
 	o.insert(n, request)
 	if n.element == nil {
-		n.element = o.turns.PushBack(n)
+		n.element = o.ready.PushBack(n)
 	}
 }
 
@@ -84,7 +84,7 @@ func (o *fairOrder) Touch(request reconcile.Request) {
 	}
 }
 
-// Pop takes out the request whose turn it is; Len must not be 0.
+// Pop takes out the next request; Len must not be 0.
 func (o *fairOrder) Pop() reconcile.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,10 +95,10 @@ func (o *fairOrder) Pop() reconcile.Request {
 	}
 	request := n.remove(front)
 	delete(o.waiting, request)
-	o.underWay++
-	n.underWay++
-	if o.turns.MoveToBack(n.element); n.first.Len()+n.rest.Len() == 0 {
-		o.turns.Remove(n.element)
+	o.running++
+	n.running++
+	if o.ready.MoveToBack(n.element); n.first.Len()+n.rest.Len() == 0 {
+		o.ready.Remove(n.element)
 		n.element = nil
 	}
 	return request
@@ -112,8 +112,8 @@ func (o *fairOrder) ended(namespace string) {
 	if !ok {
 		return
 	}
-	o.underWay--
-	if n.underWay--; n.underWay == 0 && n.element == nil {
+	o.running--
+	if n.running--; n.running == 0 && n.element == nil {
 		delete(o.namespaces, namespace)
 	}
 }
@@ -135,16 +135,16 @@ func (o *fairOrder) insert(n *namespaceRequests, request reconcile.Request) {
 	o.waiting[request] = to.PushBack(request)
 }
 
-// next returns the namespace whose turn it is, or nil if none may start a request. It passes namespaces only that have
-// requests under way: at most as many as there are workers.
+// next returns the namespace of the next request, or nil if none may start one. It skips only namespaces with running requests:
+// at most as many as there are workers.
 func (o *fairOrder) next() *namespaceRequests {
 	var next *namespaceRequests
-	for e := o.turns.Front(); e != nil && (next == nil || next.underWay > 0); e = e.Next() {
-		if n := e.Value.(*namespaceRequests); next == nil || n.underWay < next.underWay {
+	for e := o.ready.Front(); e != nil && (next == nil || next.running > 0); e = e.Next() {
+		if n := e.Value.(*namespaceRequests); next == nil || n.running < next.running {
 			next = n
 		}
 	}
-	if next == nil || next.underWay >= o.workers-o.underWay {
+	if next == nil || next.running >= o.workers-o.running {
 		return nil
 	}
 	return next

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fairqueue is the work queue of the controllers: namespaces take turns, and each object is paced.
+// Package fairqueue is the work queue of the controllers: namespaces share the workers, and each object is paced.
 package fairqueue
 
 import (

@@ -82,12 +82,12 @@ func TestNamespacesAreRoundRobin(t *testing.T) {
 }
 
 // start takes out requests as long as any may start, and returns them.
-func (q *testQueue) start() (underWay []string) {
+func (q *testQueue) start() (running []string) {
 	q.Helper()
 	for q.Len() > 0 {
-		underWay = append(underWay, q.get())
+		running = append(running, q.get())
 	}
-	return underWay
+	return running
 }
 
 // A namespace leaves as many workers free as it has, however long its requests take, and later namespaces have as many.
@@ -111,7 +111,7 @@ func TestWorkersAreShared(t *testing.T) {
 		q.start()
 	}
 	for _, namespace := range []string{"slow", "quiet", "other"} {
-		if got := q.order.namespaces[namespace].underWay; got != 2 {
+		if got := q.order.namespaces[namespace].running; got != 2 {
 			t.Errorf("%s has %d of 8 workers", namespace, got)
 		}
 	}
@@ -157,7 +157,7 @@ func TestAdmittedCallsGoFirstInTheirNamespace(t *testing.T) {
 	q.AddFirst(requestOf("a/2"))
 	under := q.get()
 	q.add("a/3")
-	q.AddFirst(requestOf(under)) // while it is under way
+	q.AddFirst(requestOf(under)) // while it is running
 	q.Done(requestOf(under))
 	if got := []string{q.reconcile(), q.reconcile(), q.reconcile()}; !slices.Equal(got, []string{"a/2", "a/1", "a/3"}) || under != "a/2" {
 		t.Errorf("%s, then %v", under, got)
@@ -243,28 +243,28 @@ func TestEveryObjectIsReconciledAfterARestart(t *testing.T) {
 		request string
 		ends    int
 	}
-	var underWay []work
+	var running []work
 	now, hostile, edits := 0, 0, 0
 	for ; len(unseen) > 0; now++ {
 		for range 5 {
 			q.add(fmt.Sprint("hostile/", edits%hot))
 			edits++
 		}
-		underWay = slices.DeleteFunc(underWay, func(w work) bool {
+		running = slices.DeleteFunc(running, func(w work) bool {
 			if w.ends > now {
 				return false
 			}
 			q.Done(requestOf(w.request))
 			return true
 		})
-		for len(underWay) < workers && q.Len() > 0 {
+		for len(running) < workers && q.Len() > 0 {
 			w := work{request: q.get(), ends: now + 1}
 			if strings.HasPrefix(w.request, "hostile/") {
 				w.ends += slow - 1
 				hostile++
 			}
 			delete(unseen, w.request)
-			underWay = append(underWay, w)
+			running = append(running, w)
 		}
 		q.clock.Step(time.Millisecond)
 		if now > 10_000 {

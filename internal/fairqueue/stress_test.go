@@ -81,12 +81,12 @@ func (h *heldWorkers) add(request reconcile.Request, round int) {
 	}
 }
 
-// mostUnderWay returns how many requests the namespace has under way that has most of them.
-func (h *heldWorkers) mostUnderWay() (most int) {
+// mostRunning returns the number of running requests of the namespace that has most of them.
+func (h *heldWorkers) mostRunning() (most int) {
 	h.q.order.mu.Lock()
 	defer h.q.order.mu.Unlock()
 	for _, n := range h.q.order.namespaces {
-		most = max(most, n.underWay)
+		most = max(most, n.running)
 	}
 	return most
 }
@@ -98,7 +98,7 @@ func (h *heldWorkers) left() int {
 	h.q.order.mu.Lock()
 	defer h.q.order.mu.Unlock()
 	o := h.q.order
-	return len(h.q.delayed) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.underWay
+	return len(h.q.delayed) + len(o.namespaces) + len(o.waiting) + len(o.preferred) + o.running
 }
 
 // allReconciled reports whether each request has been reconciled since it was added last.
@@ -115,7 +115,7 @@ func (h *heldWorkers) eventually(what string, condition func() bool) {
 	}) != nil {
 		h.q.order.mu.Lock()
 		defer h.q.order.mu.Unlock()
-		h.Fatalf("%s: %d wait and %d are under way", what, len(h.q.order.waiting), h.q.order.underWay)
+		h.Fatalf("%s: %d wait and %d are running", what, len(h.q.order.waiting), h.q.order.running)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestQueueLosesNothingAndNothingIsStuck(t *testing.T) {
 					}
 				}
 				h.eventually("no worker starts what may start", func() bool { return h.q.Len() == 0 })
-				if most := h.mostUnderWay(); most > (workers+1)/2 {
+				if most := h.mostRunning(); most > (workers+1)/2 {
 					t.Fatalf("a namespace has %d of %d workers", most, workers)
 				}
 			}

@@ -41,18 +41,18 @@ type account struct {
 	inFlight    int // counted only if seats are limited
 	waiting     *queue
 	admitted    map[types.NamespacedName]*waiter
-	occupied    *int   // Budget.occupied
+	budget      *Budget
 	group       *group // with which it shares a limit; nil if none
-	turn        uint64 // its last turn in the group
+	served      uint64 // when it was last served in the group
 }
 
-func newAccount(qps rate.Limit, burst int) *account {
-	return &account{qps: qps, burst: burst, limiter: rate.NewLimiter(qps, burst), waiting: newQueue(), admitted: map[types.NamespacedName]*waiter{}}
+func newAccount(b *Budget, qps rate.Limit, burst int) *account {
+	return &account{budget: b, qps: qps, burst: burst, limiter: rate.NewLimiter(qps, burst), waiting: newQueue(), admitted: map[types.NamespacedName]*waiter{}}
 }
 
 // admit admits claims while there are free tokens and seats.
-func (a *account) admit(now time.Time, saturated func(*account) bool) (admitted []*waiter) {
-	for a.expire(now); a.ready(now, saturated); {
+func (a *account) admit(now time.Time) (admitted []*waiter) {
+	for a.expire(now); a.ready(now); {
 		admitted = append(admitted, a.admitNext(now))
 	}
 	return admitted
@@ -69,8 +69,17 @@ func (a *account) expire(now time.Time) {
 }
 
 // ready reports whether the next claim can be admitted.
-func (a *account) ready(now time.Time, saturated func(*account) bool) bool {
-	return a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !saturated(a)
+func (a *account) ready(now time.Time) bool {
+	return a.waiting.waiting > 0 && !now.Before(a.pausedUntil) && a.free(now) >= enough && !a.saturated()
+}
+
+// saturated reports whether the account occupies as many seats as it leaves free.
+func (a *account) saturated() bool {
+	free := a.budget.seats - a.budget.occupied
+	if a.group != nil {
+		free = a.group.left(free)
+	}
+	return a.budget.seats > 0 && a.seats() >= free
 }
 
 // admitNext reserves a token for the next claim; one must be ready.
@@ -99,7 +108,7 @@ func (a *account) unreserve(w *waiter) {
 
 // occupy adds n occupied seats.
 func (a *account) occupy(n int) {
-	*a.occupied += n
+	a.budget.occupied += n
 	if a.group != nil {
 		a.group.occupied += n
 	}

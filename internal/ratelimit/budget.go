@@ -23,7 +23,7 @@ const (
 
 // Budget limits the calls to STS, with one token bucket per account. It never blocks: Acquire returns how long to wait, and
 // Admitted returns the claims that are admitted. While claims wait, the earliest expiration is admitted first, but a tenth of
-// the calls is reserved for first issuances, and four tenths go to the namespaces in turn. Calls that no account has accepted
+// the calls is reserved for first issuances, and four tenths go to the namespaces round robin. Calls that no account has accepted
 // yet share one more bucket (see Unaccepted). It is safe for concurrent use.
 type Budget struct {
 	qps     rate.Limit
@@ -90,15 +90,6 @@ func (b *Budget) LimitInFlight(n int) {
 	b.seats = max(n, 0)
 }
 
-// saturated reports whether the account occupies as many seats as it leaves free.
-func (b *Budget) saturated(a *account) bool {
-	free := b.seats - b.occupied
-	if a.group != nil {
-		free = a.group.left(free)
-	}
-	return b.seats > 0 && a.seats() >= free
-}
-
 // Acquire acquires a call. If it returns 0, the call is allowed and its token is spent; call Release when the call has ended.
 // Otherwise the claim waits, and Admitted returns it when it is admitted: an Acquire within 30 s after that returns 0. wait is
 // the estimated time until then. Call Acquire again after wait in any case, or the claim is dropped; call Cancel when the call
@@ -124,7 +115,7 @@ func (b *Budget) Acquire(account string, claim Claim) (wait time.Duration) {
 	if a.group != nil {
 		wait = max(wait, a.group.until(a.group.ahead(a.waiting.waiting), now))
 	}
-	if b.saturated(a) {
+	if a.saturated() {
 		wait = max(wait, saturatedWait)
 	}
 	w.dropAt = now.Add(wait + reservationTTL)
@@ -221,16 +212,16 @@ func (b *Budget) admitAll(now time.Time) {
 			b.admit(a, now, nil)
 		}
 	}
-	b.queueAdmitted(b.unaccepted.admit(now, b.saturated), nil)
+	b.queueAdmitted(b.unaccepted.admit(now), nil)
 }
 
 // admit admits claims of the account. Admitted returns them, except current, whose Acquire is running.
 func (b *Budget) admit(a *account, now time.Time, current *waiter) {
 	if a.group != nil {
-		b.queueAdmitted(a.group.admit(now, b.saturated), current)
+		b.queueAdmitted(a.group.admit(now), current)
 		return
 	}
-	b.queueAdmitted(a.admit(now, b.saturated), current)
+	b.queueAdmitted(a.admit(now), current)
 }
 
 // queueAdmitted queues claims for Admitted, except current.
@@ -249,7 +240,7 @@ func (b *Budget) nextAdmission(a *account, now time.Time) time.Duration {
 	switch {
 	case a.waiting.waiting == 0:
 		return 0
-	case b.saturated(a):
+	case a.saturated():
 		return reservationTTL
 	case a.group != nil:
 		return max(a.until(1, now), a.group.until(1, now))

@@ -22,19 +22,19 @@ type Claim struct {
 	First bool
 }
 
-// Of ten turns, one is reserved for first issuances, four go to the namespaces in turn, and five to the earliest expiration. A
-// turn without a claim goes to the others.
+// Of ten admissions, one is reserved for first issuances, four go to the namespaces round robin, and five to the earliest
+// expiration. An admission without such a claim goes to the others.
 const (
-	turnsInAll   = 10
-	turnsInOrder = 2 // every second turn goes to the namespaces, except the one of first issuances
+	admissionCycle  = 10
+	roundRobinEvery = 2 // every second admission is round robin, except the one of first issuances
 )
 
 // queue holds the waiting claims of an account, and decides which is next. It knows neither time nor limits.
 type queue struct {
-	renewals *flow // claims with an expiration
-	firsts   *flow // first issuances; a claim can be in both flows
-	waiting  int
-	turns    uint64 // number of turns so far
+	renewals   *flow // claims with an expiration
+	firsts     *flow // first issuances; a claim can be in both flows
+	waiting    int
+	admissions uint64 // number of admissions so far
 }
 
 // waiter is a waiting or admitted claim.
@@ -64,10 +64,10 @@ func arrivedFirst(a, b *waiter) bool { return a.arrival < b.arrival }
 func (q *queue) push(w *waiter) {
 	q.waiting++
 	if !w.Expires.IsZero() {
-		q.renewals.push(w, q.turns)
+		q.renewals.push(w, q.admissions)
 	}
 	if w.First || w.Expires.IsZero() {
-		q.firsts.push(w, q.turns)
+		q.firsts.push(w, q.admissions)
 	}
 }
 
@@ -91,22 +91,22 @@ func (q *queue) remove(w *waiter) {
 
 // pop removes and returns the next claim; one must be waiting.
 func (q *queue) pop() *waiter {
-	q.turns++
+	q.admissions++
 	w, of := q.next()
 	n := of.namespaces[w.Namespace]
 	w.flow, w.before = of, n.position
-	n.turn = q.turns
+	n.admission = q.admissions
 	q.remove(w)
 	return w
 }
 
-// next returns the next claim and the flow whose turn it is.
+// next returns the next claim, and the flow from which it is admitted.
 func (q *queue) next() (*waiter, *flow) {
-	turn := q.turns % turnsInAll
-	if len(q.firsts.namespaces) > 0 && (turn == 0 || len(q.renewals.namespaces) == 0) {
+	admission := q.admissions % admissionCycle
+	if len(q.firsts.namespaces) > 0 && (admission == 0 || len(q.renewals.namespaces) == 0) {
 		return q.firsts.next(), q.firsts
 	}
-	if turn%turnsInOrder == 0 {
+	if admission%roundRobinEvery == 0 {
 		return q.renewals.next(), q.renewals
 	}
 	return q.renewals.first(), q.renewals
@@ -115,8 +115,8 @@ func (q *queue) next() (*waiter, *flow) {
 // maxPositions is the number of namespaces without waiting claims whose position a flow keeps.
 const maxPositions = 1000
 
-// flow lets namespaces take turns: the next is the one whose last turn is the oldest. A renewal that is admitted for its
-// expiration counts as a turn, too. A namespace keeps its position without waiting claims, so that a single claim that is
+// flow serves namespaces round robin: the next is the one whose last admission is the oldest, including the renewals that are
+// admitted for their expiration. A namespace keeps its position without waiting claims, so that a single claim that is
 // canceled and repeated loses nothing.
 type flow struct {
 	less       btree.LessFunc[*waiter]
@@ -126,12 +126,12 @@ type flow struct {
 
 // position is the position of a namespace in a flow.
 type position struct {
-	turn    uint64 // its last turn; of a new namespace, the last turn of all
-	arrival uint64 // of its first claim, which orders new namespaces
+	admission uint64 // its last one; of a new namespace, the last one of all
+	arrival   uint64 // of its first claim, which orders new namespaces
 }
 
 func (p position) compare(other position) int {
-	return cmp.Or(cmp.Compare(p.turn, other.turn), cmp.Compare(p.arrival, other.arrival))
+	return cmp.Or(cmp.Compare(p.admission, other.admission), cmp.Compare(p.arrival, other.arrival))
 }
 
 // namespaceQueue holds the waiting claims of a namespace in a flow.
@@ -144,11 +144,11 @@ func newFlow(less btree.LessFunc[*waiter]) *flow {
 	return &flow{less: less, namespaces: map[string]*namespaceQueue{}, positions: lru.New(maxPositions)}
 }
 
-func (f *flow) push(w *waiter, turn uint64) {
+func (f *flow) push(w *waiter, admissions uint64) {
 	n, ok := f.namespaces[w.Namespace]
 	if !ok {
 		const degree = 8 // for trees that are mostly small
-		n = &namespaceQueue{position: position{turn, w.arrival}, waiting: btree.New(degree, f.less)}
+		n = &namespaceQueue{position: position{admissions, w.arrival}, waiting: btree.New(degree, f.less)}
 		if known, ok := f.positions.Get(w.Namespace); ok {
 			n.position = known.(position)
 			f.positions.Remove(w.Namespace)

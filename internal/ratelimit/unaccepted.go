@@ -22,11 +22,11 @@ const (
 
 // Unaccepted returns the key for the calls of a namespace's identities that no account has accepted yet: AccessKeys whose
 // account is unknown, and ServiceAccounts before their first credentials. A namespace can invent any number of them. Such calls
-// of all namespaces together have the limits of one account, and the namespaces take turns. A throttling response pauses only
+// of all namespaces together have the limits of one account, and are admitted round robin. A throttling response pauses only
 // the calls of its namespace.
 func Unaccepted(namespace string) string { return unacceptedPrefix + namespace }
 
-// group is a group of accounts that share one limit and take turns: one member per namespace.
+// group is a group of accounts that share one limit, round robin: one member per namespace.
 type group struct {
 	limiter  *rate.Limiter
 	qps      rate.Limit // of a member
@@ -34,7 +34,7 @@ type group struct {
 	members  map[*account]struct{}
 	reserved int    // tokens of admitted claims
 	occupied int    // seats
-	turns    uint64 // number of turns, and of members that joined
+	served   uint64 // number of claims that were admitted, and of members that joined
 }
 
 func newGroup(qps rate.Limit, burst int) *group {
@@ -44,28 +44,28 @@ func newGroup(qps rate.Limit, burst int) *group {
 	}
 }
 
-// nextTurn returns a number greater than all earlier ones.
-func (g *group) nextTurn() uint64 {
-	g.turns++
-	return g.turns
+// serve puts a at the end of the round.
+func (g *group) serve(a *account) {
+	g.served++
+	a.served = g.served
 }
 
-// admit admits claims; the next is of the namespace whose last turn is the oldest.
-func (g *group) admit(now time.Time, saturated func(*account) bool) (admitted []*waiter) {
+// admit admits claims; the next is of the namespace that was served longest ago.
+func (g *group) admit(now time.Time) (admitted []*waiter) {
 	for a := range g.members {
 		a.expire(now)
 	}
 	for g.free(now) >= enough {
 		var first *account
 		for a := range g.members {
-			if (first == nil || a.turn < first.turn) && a.ready(now, saturated) {
+			if (first == nil || a.served < first.served) && a.ready(now) {
 				first = a
 			}
 		}
 		if first == nil {
 			return admitted
 		}
-		first.turn = g.nextTurn()
+		g.serve(first)
 		admitted = append(admitted, first.admitNext(now))
 	}
 	return admitted
@@ -82,7 +82,7 @@ func (g *group) until(n int, now time.Time) time.Duration {
 	return time.Duration(math.Ceil(missing / float64(g.limiter.Limit()) * float64(time.Second)))
 }
 
-// ahead returns the number of calls until a namespace has had n turns.
+// ahead returns the number of calls until a namespace has had n of them.
 func (g *group) ahead(n int) (calls int) {
 	for a := range g.members {
 		calls += min(n, a.waiting.waiting)
@@ -96,14 +96,14 @@ func (g *group) left(free int) int { return (free - g.occupied + 1) / 2 }
 
 // newAccount returns the account for a key.
 func (b *Budget) newAccount(key string) *account {
-	a := newAccount(b.qps, b.burst)
+	a := newAccount(b, b.qps, b.burst)
 	if strings.HasPrefix(key, unacceptedPrefix) {
 		g := b.unaccepted
-		a = newAccount(g.qps, g.burst)
-		a.group, a.turn = g, g.nextTurn()
+		a = newAccount(b, g.qps, g.burst)
+		a.group = g
 		g.members[a] = struct{}{}
+		g.serve(a)
 	}
-	a.occupied = &b.occupied
 	return a
 }
 
