@@ -29,9 +29,9 @@ const (
 	agentPath  = "/v1/" + agentToken + "/credentials"
 	// agentStarts is how often the agent is started: the median counts.
 	agentStarts = 11
-	// agentClients is how many clients ask at once, each again as soon as it has its answer.
+	// agentClients is the number of concurrent clients. Each sends the next request when it has its answer.
 	agentClients = 8
-	// agentSwap is the interval between updates of the volume while clients ask.
+	// agentSwap is the interval between updates of the volume under load.
 	agentSwap = 100 * time.Millisecond
 )
 
@@ -45,7 +45,7 @@ type agentCost struct {
 	Updates            int
 }
 
-// agentLoad is what clients saw that asked without a pause.
+// agentLoad is what clients measured that sent requests without a pause.
 type agentLoad struct {
 	Took     time.Duration
 	Answers  int
@@ -96,7 +96,7 @@ func (b *bench) agentBinary() string { return filepath.Join(b.dir, "stscred-agen
 
 // agent measures the agent, which is built as `make build` does.
 func (b *bench) agent(ctx context.Context) (cost agentCost, err error) {
-	b.say("the agent")
+	b.log("the agent")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.agentBinary(), "./cmd/agent")
 	build.Dir, build.Env = b.root, append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -192,19 +192,19 @@ func (b *bench) loadAgent(ctx context.Context, agent *runningAgent, volume *agen
 	return err
 }
 
-// askAgent has clients ask for some time, while the volume is updated.
+// askAgent lets clients send requests for some time, while the volume is updated.
 func askAgent(ctx context.Context, address string, keep bool, length time.Duration, volume *agentVolume) (load agentLoad, err error) {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
-	type seen struct {
+	type answers struct {
 		took []time.Duration
 		err  error
 	}
-	results := make(chan seen)
+	results := make(chan answers)
 	began := time.Now()
 	for range agentClients {
 		go func() {
-			client, all := &agentClient{address: address, keep: keep}, seen{}
+			client, all := &agentClient{address: address, keep: keep}, answers{}
 			for ctx.Err() == nil && all.err == nil {
 				var took time.Duration
 				took, all.err = client.ask()
@@ -233,7 +233,7 @@ func askAgent(ctx context.Context, address string, keep bool, length time.Durati
 	return load, err
 }
 
-// agentClient asks the agent at little cost of its own, on a connection that it keeps or on a new one each time.
+// agentClient calls the agent with little overhead, on a connection that it keeps or on a new one each time.
 type agentClient struct {
 	address string
 	keep    bool
@@ -279,7 +279,7 @@ func (c *agentClient) read() error {
 				return err
 			}
 			if !strings.HasPrefix(string(body), `{"Code": "Success"`) {
-				return errors.New("the agent answers with something else than credentials")
+				return errors.New("the agent's answer has no credentials")
 			}
 			return nil
 		}
@@ -298,7 +298,7 @@ func (c *agentClient) close() {
 	}
 }
 
-// agentTable has the agent's targets and what was measured beside them.
+// agentTable has the agent's targets, and the measurements beside them.
 func (r results) agentTable() (t table) {
 	a := r.Agent
 	if a.Binary == 0 {

@@ -31,17 +31,17 @@ type conditions struct {
 	Took                           time.Duration
 }
 
-// conditions finds them out.
-func (s *site) conditions(ctx context.Context) (c conditions, err error) {
-	kubernetes, err := s.raw.Discovery().ServerVersion()
+// conditions reads them.
+func (env *environment) conditions(ctx context.Context) (c conditions, err error) {
+	kubernetes, err := env.raw.Discovery().ServerVersion()
 	if err != nil {
 		return c, err
 	}
-	etcd, err := output(ctx, s.root, filepath.Join(s.plane.Assets(), "etcd"), "--version")
+	etcd, err := output(ctx, env.root, filepath.Join(env.plane.Assets(), "etcd"), "--version")
 	if err != nil {
 		return c, err
 	}
-	operator, err := output(ctx, s.root, "git", "describe", "--always", "--tags", "--dirty")
+	operator, err := output(ctx, env.root, "git", "describe", "--always", "--tags", "--dirty")
 	if err != nil {
 		operator = "unknown" // outside a checkout
 	}
@@ -62,8 +62,8 @@ func (s *site) conditions(ctx context.Context) (c conditions, err error) {
 		Cores: runtime.NumCPU(), CPU: cpus[0].ModelName, Kernel: "Linux " + strings.TrimSpace(string(kernel)), Memory: int(*memory.MemTotalBytes >> 30),
 		Go: strings.TrimPrefix(runtime.Version(), "go"), Kubernetes: strings.TrimPrefix(kubernetes.GitVersion, "v"),
 		Etcd: regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(etcd), Operator: operator,
-		Workers: s.workers, Rounds: s.rounds, Unrelated: s.unrelated, UnrelatedKB: s.unrelatedSize >> 10, Latency: s.latency,
-		Flags: strings.Join(s.flags(), " "), GoSettings: goSettings(),
+		Workers: env.workers, Rounds: env.rounds, Unrelated: env.unrelated, UnrelatedKB: env.unrelatedSize >> 10, Latency: env.latency,
+		Flags: strings.Join(env.flags(), " "), GoSettings: goSettings(),
 	}, err
 }
 
@@ -111,12 +111,12 @@ var conditionsText = template.Must(template.New("conditions").Parse(`## Conditio
   the kernel. RSS is measured without load after the work, and the peak is the highest value of the process until then.
 `))
 
-// text tells the conditions as Markdown.
+// text returns the conditions as Markdown.
 func (c conditions) text(took time.Duration) string {
 	c.Took = took.Round(time.Second)
 	var b strings.Builder
 	if err := conditionsText.Execute(&b, c); err != nil {
-		panic(err) // only for a template that names no field
+		panic(err) // only if the template names a field that does not exist
 	}
 	return b.String()
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// load is the CPU time of all that takes part: where the cores are shared, what each takes is what the others wait for.
+// load is the CPU time of all processes that take part. They share the cores, so each waits for the others.
 type load struct{ APIServer, Etcd, Manager, Bench time.Duration }
 
-// load is what all have used so far; the manager nothing, if there is none.
-func (s *site) load() (used load, err error) {
+// load returns the CPU time until now. That of the manager is 0 if none runs.
+func (env *environment) load() (used load, err error) {
 	processes := map[*time.Duration]int{&used.Bench: os.Getpid()}
-	if s.manager != nil {
-		processes[&used.Manager] = s.manager.ID()
+	if env.manager != nil {
+		processes[&used.Manager] = env.manager.ID()
 	}
 	for name, of := range map[string]*time.Duration{"etcd": &used.Etcd, "kube-apiserver": &used.APIServer} {
-		id, err := s.plane.ID(name)
+		id, err := env.plane.ID(name)
 		if err != nil {
 			return load{}, err
 		}

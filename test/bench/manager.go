@@ -18,7 +18,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
-// manager is a running one.
+// manager is a process of the manager.
 type manager struct {
 	*process.Process
 	proc    procfs.Proc
@@ -27,7 +27,7 @@ type manager struct {
 	started time.Time
 }
 
-// flags of the manager, but for addresses.
+// flags returns the flags of the manager, without addresses.
 func (s settings) flags() []string {
 	return []string{
 		fmt.Sprintf("--max-concurrent-reconciles=%d", s.workers),
@@ -36,13 +36,13 @@ func (s settings) flags() []string {
 	}
 }
 
-// startManager starts a new process and waits until it serves its metrics, which is before it works.
-func (s *site) startManager(ctx context.Context) error {
-	config, err := s.plane.OperatorConfig()
+// startManager starts a new process, and waits until it serves its metrics, which is before it reconciles.
+func (env *environment) startManager(ctx context.Context) error {
+	config, err := env.plane.OperatorConfig()
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, "manager.kubeconfig")
+	path := filepath.Join(env.dir, "manager.kubeconfig")
 	if err := controlplane.WriteKubeconfig(path, config); err != nil {
 		return err
 	}
@@ -50,32 +50,32 @@ func (s *site) startManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(s.binary(), append(s.flags(), //nolint:noctx // it is stopped in order, not by a context
-		"--sts-endpoint="+s.server.URL, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address=0")...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+path, "ALIBABA_CLOUD_ACCESS_KEY_ID="+s.key.ID,
-		"ALIBABA_CLOUD_ACCESS_KEY_SECRET="+s.key.Secret, "PPROF_ADDRESS="+addresses[1])
-	s.starts++
+	cmd := exec.Command(env.binary(), append(env.flags(), //nolint:noctx // it is stopped in order, not by a context
+		"--sts-endpoint="+env.server.URL, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address=0")...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+path, "ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID,
+		"ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret, "PPROF_ADDRESS="+addresses[1])
+	env.starts++
 	m := &manager{metrics: addresses[0], pprof: addresses[1], started: time.Now()}
-	if m.Process, err = process.Start(fmt.Sprintf("manager-%d-%d", os.Getpid(), s.starts), s.dir, cmd); err != nil {
+	if m.Process, err = process.Start(fmt.Sprintf("manager-%d-%d", os.Getpid(), env.starts), env.dir, cmd); err != nil {
 		return err
 	}
-	s.manager = m
+	env.manager = m
 	if m.proc, err = procfs.NewProc(m.ID()); err != nil {
 		return err
 	}
-	return m.Wait(ctx, func(ctx context.Context) error { return m.settled(ctx, 0) })
+	return m.Wait(ctx, func(ctx context.Context) error { return m.reconciled(ctx, 0) })
 }
 
-// stopManager ends it.
-func (s *site) stopManager() error {
-	m := s.manager
-	s.manager = nil
+// stopManager stops the process.
+func (env *environment) stopManager() error {
+	m := env.manager
+	env.manager = nil
 	return m.stop()
 }
 
 func (m *manager) stop() error { return m.Stop() }
 
-// usage is what the process has used and holds.
+// usage is the CPU time and the memory of a process.
 type usage struct {
 	CPU       time.Duration
 	RSS, Peak int // bytes
@@ -96,12 +96,12 @@ func usageOf(proc procfs.Proc) (usage, error) {
 }
 
 const (
-	// A manager is at rest when it uses less than restCPU in restTime.
+	// A manager is idle when it uses less than restCPU in restTime.
 	restTime = time.Second
 	restCPU  = 30 * time.Millisecond
 )
 
-// rest waits until the manager has nothing to do and tells since when, and what it had used then.
+// rest waits until the manager is idle. It returns since when, and the usage at that time.
 func (m *manager) rest(ctx context.Context) (since time.Time, used usage, err error) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -126,19 +126,19 @@ func (m *manager) rest(ctx context.Context) (since time.Time, used usage, err er
 	return since, used, nil
 }
 
-// scrape reads its metrics. It makes work, so it stays out of what is measured.
+// scrape reads the metrics. It costs CPU time of the manager, so call it outside of measurements.
 func (m *manager) scrape(ctx context.Context) (map[string]float64, error) {
 	return fixture.Metrics(ctx, m.metrics)
 }
 
-// settled tells whether it has looked at n credentials at least, and waits for nothing.
-func (m *manager) settled(ctx context.Context, n int) error {
+// reconciled returns an error until there were n reconciles at least, and the queue is empty.
+func (m *manager) reconciled(ctx context.Context, n int) error {
 	got, err := m.scrape(ctx)
 	if err != nil {
 		return err
 	}
 	if got["controller_runtime_reconcile_total"] < float64(n) || got["workqueue_depth"]+got["controller_runtime_active_workers"] > 0 {
-		return fmt.Errorf("the manager has made %v passes over %d credentials, and %v wait", got["controller_runtime_reconcile_total"], n, got["workqueue_depth"])
+		return fmt.Errorf("the manager has made %v reconciles for %d credentials, and %v wait", got["controller_runtime_reconcile_total"], n, got["workqueue_depth"])
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 )
 
-// observer watches StsCredentials as any client may, and believes nothing but what they tell.
+// observer watches StsCredentials as any client can. It uses nothing but their status.
 type observer struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -25,24 +25,23 @@ type observer struct {
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed at each change
-	last     map[string]told
+	last     map[string]state
 	ready    int
 	when     time.Time // of the last that became ready
 	late     []time.Duration
-	expired  time.Duration // time that credentials were seen past their expiry, before they were replaced
+	expired  time.Duration // how long credentials were expired before they were replaced
 	renewals int
 }
 
-// told is what a StsCredential tells of what its Secret holds.
-type told struct {
+// state is what the status of an StsCredential says of its Secret.
+type state struct {
 	ready     bool
 	requestID string
 	due       time.Time
 	expires   time.Time
 }
 
-// event is the part of a watch event that is looked at. All of it is skipped through, little is kept: an observer should
-// not weigh on what it observes.
+// event is the part of a watch event that is decoded. It is small, so that the observer takes little CPU time from the operator.
 type event struct {
 	Type   string
 	Object struct {
@@ -55,11 +54,11 @@ type event struct {
 	}
 }
 
-// observe watches from now on.
-func (s *site) observe(ctx context.Context) (*observer, error) {
+// observe starts a watch.
+func (env *environment) observe(ctx context.Context) (*observer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	watch := func(version string) (io.ReadCloser, error) {
-		return s.raw.RESTClient().Get().
+		return env.raw.RESTClient().Get().
 			AbsPath("/apis", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, "namespaces", namespace, "stscredentials").
 			Param("watch", "true").Param("resourceVersion", version).Stream(ctx)
 	}
@@ -68,13 +67,13 @@ func (s *site) observe(ctx context.Context) (*observer, error) {
 		cancel()
 		return nil, err
 	}
-	o := &observer{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}), last: map[string]told{}}
+	o := &observer{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}), last: map[string]state{}}
 	go o.follow(stream, watch)
 	return o, nil
 }
 
-// follow takes in what the stream tells. The API server ends a watch that it finds too slow: another goes on from there,
-// for as long as the API server lets it.
+// follow records the events of the stream. The API server ends a watch that is too slow. Another then continues at the same version,
+// as long as the API server has it.
 func (o *observer) follow(stream io.ReadCloser, watch func(version string) (io.ReadCloser, error)) {
 	defer close(o.done)
 	version := ""
@@ -87,14 +86,14 @@ func (o *observer) follow(stream io.ReadCloser, watch func(version string) (io.R
 	}
 }
 
-// read takes in events until the watch ends, and returns the version to go on from. It fails where one cannot go on.
+// read records events until the watch ends, and returns the version to continue from. It fails if no watch can continue from there.
 func (o *observer) read(stream io.Reader, version string) (string, error) {
 	decoder := json.NewDecoder(bufio.NewReaderSize(stream, 1<<16))
 	for e := (event{}); decoder.Decode(&e) == nil; e = (event{}) {
 		if e.Type == "ERROR" {
-			return version, fmt.Errorf("the API server does not let the watch go on from version %s", version)
+			return version, fmt.Errorf("the API server cannot continue the watch from version %s", version)
 		}
-		o.see(e, time.Now())
+		o.record(e, time.Now())
 		version = e.Object.Metadata.ResourceVersion
 	}
 	return version, nil
@@ -106,9 +105,9 @@ func (o *observer) stop() {
 	<-o.done
 }
 
-// see takes in one event.
-func (o *observer) see(e event, now time.Time) {
-	is := told{requestID: e.Object.Status.RequestID, expires: e.Object.Status.ExpiresAt}
+// record records one event.
+func (o *observer) record(e event, now time.Time) {
+	is := state{requestID: e.Object.Status.RequestID, expires: e.Object.Status.ExpiresAt}
 	for _, c := range e.Object.Status.Conditions {
 		is.ready = is.ready || c.Type == v1alpha1.ConditionReady && c.Status == "True"
 	}
@@ -134,8 +133,7 @@ func (o *observer) see(e event, now time.Time) {
 	o.changed = make(chan struct{})
 }
 
-// due is when the operator means to renew, by the rule of internal/renewal and to the part of a second that status.renewAt
-// leaves out.
+// due is when the operator renews, as internal/renewal decides. Unlike status.renewAt, it has fractions of a second.
 func due(e event) time.Time {
 	status := e.Object.Status
 	return renewal.Decide(status.IssuedAt, renewal.Facts{
@@ -144,7 +142,7 @@ func due(e event) time.Time {
 	}).RenewAt
 }
 
-// allReady waits until n credentials are ready, and tells when the last became so.
+// allReady waits until n credentials are ready, and returns when the last one became ready.
 func (o *observer) allReady(ctx context.Context, n int) (time.Time, error) {
 	for {
 		o.mu.Lock()
@@ -163,15 +161,15 @@ func (o *observer) allReady(ctx context.Context, n int) (time.Time, error) {
 	}
 }
 
-// forget what was seen of renewals so far.
+// forget removes the renewals recorded until now.
 func (o *observer) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.late, o.expired, o.renewals = nil, 0, 0
 }
 
-// seen of renewals since forget; what is past its expiry now counts as expired until now.
-func (o *observer) seen(now time.Time) (late []time.Duration, renewals int, expired time.Duration) {
+// observed returns the renewals since forget. Credentials that are expired count as expired until now.
+func (o *observer) observed(now time.Time) (late []time.Duration, renewals int, expired time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	expired = o.expired

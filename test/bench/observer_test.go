@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// seeing is a watch event as the API server sends it.
+// seeing returns a watch event as the API server sends it.
 func seeing(t *testing.T, name, ready, requestID string, issued, expires time.Time) (e event) {
 	t.Helper()
 	text := fmt.Sprintf(`{"type":"MODIFIED","object":{"metadata":{"name":%q,"uid":"u-%[1]s","namespace":"bench"},"status":{
@@ -26,7 +26,7 @@ func seeing(t *testing.T, name, ready, requestID string, issued, expires time.Ti
 }
 
 func TestObserver(t *testing.T) {
-	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]told{}}
+	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]state{}}
 	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	first := seeing(t, "a", "True", "r1", start, start.Add(100*time.Second))
 	planned := due(first)
@@ -34,18 +34,18 @@ func TestObserver(t *testing.T) {
 		t.Fatalf("due after %s, want two thirds of the life less a tenth at most", planned.Sub(start))
 	}
 
-	o.see(seeing(t, "a", "Unknown", "", start, start), start)
-	o.see(first, start.Add(time.Second))
-	o.see(first, start.Add(2*time.Second)) // told again: nothing new
-	o.see(seeing(t, "b", "True", "r2", start, start.Add(10*time.Second)), start.Add(3*time.Second))
+	o.record(seeing(t, "a", "Unknown", "", start, start), start)
+	o.record(first, start.Add(time.Second))
+	o.record(first, start.Add(2*time.Second)) // the same event again
+	o.record(seeing(t, "b", "True", "r2", start, start.Add(10*time.Second)), start.Add(3*time.Second))
 	if when, err := o.allReady(t.Context(), 2); err != nil || !when.Equal(start.Add(3*time.Second)) {
 		t.Errorf("all are ready at %s, %v", when, err)
 	}
 
-	// Renewed 250 ms after it was due; the other is 5 s past its expiry when it is renewed, and another still is.
-	o.see(seeing(t, "a", "True", "r3", planned, planned.Add(time.Hour)), planned.Add(250*time.Millisecond))
-	o.see(seeing(t, "b", "True", "r4", start, start.Add(90*time.Second)), start.Add(15*time.Second))
-	late, renewals, expired := o.seen(start.Add(92 * time.Second))
+	// One is renewed 250 ms after it was due. The other is renewed 5 s after its expiration, and is expired again for 2 s.
+	o.record(seeing(t, "a", "True", "r3", planned, planned.Add(time.Hour)), planned.Add(250*time.Millisecond))
+	o.record(seeing(t, "b", "True", "r4", start, start.Add(90*time.Second)), start.Add(15*time.Second))
+	late, renewals, expired := o.observed(start.Add(92 * time.Second))
 	if renewals != 2 || late[0] != 250*time.Millisecond {
 		t.Errorf("%d renewals, late by %v", renewals, late)
 	}
@@ -53,13 +53,13 @@ func TestObserver(t *testing.T) {
 		t.Errorf("expired for %s, want 5 s until it was replaced and 2 s of what still is", expired)
 	}
 	o.forget()
-	if _, renewals, _ := o.seen(start); renewals != 0 {
+	if _, renewals, _ := o.observed(start); renewals != 0 {
 		t.Errorf("%d renewals after they were forgotten", renewals)
 	}
 }
 
 func TestObserverTellsThatItsWatchEnded(t *testing.T) {
-	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]told{}}
+	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]state{}}
 	close(o.done)
 	if _, err := o.allReady(t.Context(), 1); err == nil {
 		t.Error("it waits for an observer that sees nothing any more")
@@ -81,7 +81,7 @@ func TestObserverGoesOnWhereItsWatchEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]told{}}
+	o := &observer{changed: make(chan struct{}), done: make(chan struct{}), last: map[string]state{}}
 	o.follow(stream, watch)
 	if want := []string{"", "7", "9"}; !slices.Equal(asked, want) {
 		t.Errorf("it watched from %q, want %q", asked, want)

@@ -21,17 +21,17 @@ type line struct {
 	value func(sized) float64
 }
 
-// plots are what the picture shows.
+// plots are the charts of the picture.
 var plots = []plot{
 	{"First issuance of all, with their creation", "seconds", []line{
 		{"operator", func(s sized) float64 { return s.Created.Took.Seconds() }},
-		{"baseline", func(s sized) float64 { return s.FloorCreated.Took.Seconds() }},
+		{"baseline", func(s sized) float64 { return s.BaselineCreated.Took.Seconds() }},
 	}},
 	{"Rate of first issuances", "credentials per second", []line{
 		{"operator, waiting", func(s sized) float64 { return s.Waiting.perSecond(s.N) }},
-		{"baseline, waiting", func(s sized) float64 { return s.FloorWaiting.perSecond(s.N) }},
+		{"baseline, waiting", func(s sized) float64 { return s.BaselineWaiting.perSecond(s.N) }},
 		{"operator, created", func(s sized) float64 { return s.Created.perSecond(s.N) }},
-		{"baseline, created", func(s sized) float64 { return s.FloorCreated.perSecond(s.N) }},
+		{"baseline, created", func(s sized) float64 { return s.BaselineCreated.perSecond(s.N) }},
 	}},
 	{"CPU of the operator for each", "milliseconds", []line{
 		{"first issuance", func(s sized) float64 { return s.Created.cpu(s.N) }},

@@ -12,18 +12,18 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
-// profile has the manager profiled, if that is wanted, until the function that it returns is called.
-func (s *site) profile(ctx context.Context, name string) (stop func() error) {
-	if s.profiles == "" {
+// profile records profiles of the manager, with --profiles, until the function that it returns is called.
+func (env *environment) profile(ctx context.Context, name string) (stop func() error) {
+	if env.profiles == "" {
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	m, done := s.manager, make(chan struct{})
+	m, done := env.manager, make(chan struct{})
 	go func() {
 		defer close(done)
-		// As long as it goes, in slices: what is under way when it ends is lost.
+		// In short slices, because the last one is lost when the measurement ends.
 		for i := 0; ; i++ {
-			if err := fixture.SaveProfile(ctx, m.pprof, "profile?seconds=2", filepath.Join(s.profiles, fmt.Sprintf("%s-cpu-%03d.pb.gz", name, i))); err != nil {
+			if err := fixture.SaveProfile(ctx, m.pprof, "profile?seconds=2", filepath.Join(env.profiles, fmt.Sprintf("%s-cpu-%03d.pb.gz", name, i))); err != nil {
 				return
 			}
 		}
@@ -33,6 +33,6 @@ func (s *site) profile(ctx context.Context, name string) (stop func() error) {
 		<-done
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return fixture.SaveProfile(ctx, m.pprof, "heap", filepath.Join(s.profiles, name+"-heap.pb.gz"))
+		return fixture.SaveProfile(ctx, m.pprof, "heap", filepath.Join(env.profiles, name+"-heap.pb.gz"))
 	}
 }

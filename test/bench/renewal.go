@@ -17,104 +17,104 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// idle watches the manager while nothing is due.
-func (s *site) idle(ctx context.Context) (cores float64, err error) {
-	before, err := s.manager.usage()
+// idle measures the manager while nothing is due.
+func (env *environment) idle(ctx context.Context) (cores float64, err error) {
+	before, err := env.manager.usage()
 	if err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	if err := pause(ctx, s.idleTime); err != nil {
+	if err := pause(ctx, env.idleTime); err != nil {
 		return 0, err
 	}
-	after, err := s.manager.usage()
+	after, err := env.manager.usage()
 	return (after.CPU - before.CPU).Seconds() / time.Since(start).Seconds(), err
 }
 
-// renewals has the n credentials that the manager holds live so short that they are renewed at the rate that is wanted.
-func (s *site) renewals(ctx context.Context, n int) (r renewalPhase, err error) {
-	s.say("%d credentials: idle for %s", n, s.idleTime)
-	r.N, r.Rate = min(n, s.renewing), s.renewalRate
-	if r.IdleCores, err = s.idle(ctx); err != nil {
+// renewals shortens the lifetime of the n credentials so that they are renewed at the rate of the settings, and measures that.
+func (env *environment) renewals(ctx context.Context, n int) (r renewalPhase, err error) {
+	env.log("%d credentials: idle for %s", n, env.idleTime)
+	r.N, r.Rate = min(n, env.renewing), env.renewalRate
+	if r.IdleCores, err = env.idle(ctx); err != nil {
 		return r, err
 	}
-	// Credentials are renewed at two thirds of their life, less a tenth of it at most and half of that on average.
-	interval := time.Duration(r.N) * time.Second / time.Duration(s.renewalRate)
+	// Credentials are renewed after two thirds of their lifetime, minus up to a tenth of it, which is a twentieth on average.
+	interval := time.Duration(r.N) * time.Second / time.Duration(env.renewalRate)
 	r.Lifetime = time.Duration(float64(interval) / (2.0/3 - 0.05)).Round(time.Second)
-	watching, err := s.observe(ctx)
+	watching, err := env.observe(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer watching.stop()
-	// A watch that begins with many objects and is sent their changes at the same time may be ended as too slow.
+	// A watch that starts with many objects, and receives their changes at the same time, can be too slow for the API server.
 	if _, err := watching.allReady(ctx, n); err != nil {
 		return r, err
 	}
-	s.say("%d credentials: brought to live %s within %s", r.N, r.Lifetime, interval)
-	if err := s.shorten(ctx, r); err != nil {
+	env.log("%d credentials: lifetime set to %s within %s", r.N, r.Lifetime, interval)
+	if err := env.shorten(ctx, r); err != nil {
 		return r, err
 	}
-	// So many wishes at once leave some waiting: what is measured begins when each has been renewed once more.
+	// So many renew requests at once delay each other. The measurement starts when each credential has been renewed once more.
 	if err := pause(ctx, interval); err != nil {
 		return r, err
 	}
-	s.say("%d credentials: %d renewals a second for %s", r.N, s.renewalRate, s.renewalTime)
-	return r, s.renewed(ctx, watching, &r)
+	env.log("%d credentials: %d renewals a second for %s", r.N, env.renewalRate, env.renewalTime)
+	return r, env.renewed(ctx, watching, &r)
 }
 
-// shorten asks for a renewal of each credential, one after the other, so that from then on they come due at an even rate.
-func (s *site) shorten(ctx context.Context, r renewalPhase) error {
-	s.lifetime(r.Lifetime)
-	pace := rate.NewLimiter(rate.Limit(s.renewalRate), 1)
-	return s.each(ctx, r.N, func(ctx context.Context, i int) error {
+// shorten requests a renewal of each credential at an even rate, so that the following renewals come due at that rate.
+func (env *environment) shorten(ctx context.Context, r renewalPhase) error {
+	env.lifetime(r.Lifetime)
+	pace := rate.NewLimiter(rate.Limit(env.renewalRate), 1)
+	return env.each(ctx, r.N, func(ctx context.Context, i int) error {
 		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
 		was := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: credentialName(i)}}
 		is := was.DeepCopy()
 		is.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "1"}
-		return s.admin.Patch(ctx, is, client.MergeFrom(was))
+		return env.admin.Patch(ctx, is, client.MergeFrom(was))
 	})
 }
 
-// renewed watches the renewals that come due by themselves.
-func (s *site) renewed(ctx context.Context, watching *observer, r *renewalPhase) error {
-	s.sts.ForgetCalls()
-	before, err := s.asked(ctx)
+// renewed measures the renewals that come due.
+func (env *environment) renewed(ctx context.Context, watching *observer, r *renewalPhase) error {
+	env.sts.ForgetCalls()
+	before, err := env.requestCounts(ctx)
 	if err != nil {
 		return err
 	}
-	metrics, err := s.manager.scrape(ctx)
+	metrics, err := env.manager.scrape(ctx)
 	if err != nil {
 		return err
 	}
-	used, err := s.manager.usage()
+	used, err := env.manager.usage()
 	if err != nil {
 		return err
 	}
 	watching.forget()
-	profiled, start := s.profile(ctx, "renewal"), time.Now()
-	if err := pause(ctx, s.renewalTime); err != nil {
+	profiled, start := env.profile(ctx, "renewal"), time.Now()
+	if err := pause(ctx, env.renewalTime); err != nil {
 		return err
 	}
-	end, err := s.manager.usage()
+	end, err := env.manager.usage()
 	if err != nil {
 		return err
 	}
 	r.Took = time.Since(start)
-	late, renewals, expired := watching.seen(time.Now())
+	late, renewals, expired := watching.observed(time.Now())
 	if renewals == 0 {
-		return errors.New("the observer saw no renewal: its watch may have ended")
+		return errors.New("the observer received no renewal: its watch may have ended")
 	}
-	r.Requests, err = s.since(ctx, before)
+	r.Requests, err = env.since(ctx, before)
 	if err := errors.Join(err, profiled()); err != nil {
 		return err
 	}
-	r.Renewals, r.Expired, r.STSCalls = renewals, expired, s.assumed()
+	r.Renewals, r.Expired, r.STSCalls = renewals, expired, env.assumeRoleCalls()
 	r.Cores, r.RSS, r.Peak = (end.CPU-used.CPU).Seconds()/r.Took.Seconds(), end.RSS, end.Peak
 	slices.Sort(late)
 	r.P50, r.P99, r.Max = quantile(late, 0.5), quantile(late, 0.99), quantile(late, 1)
-	ended, err := s.manager.scrape(ctx)
+	ended, err := env.manager.scrape(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (s *site) renewed(ctx context.Context, watching *observer, r *renewalPhase)
 
 const expiredMetric = "stscredential_expired_seconds_total"
 
-// quantile of sorted times; 0 if there are none.
+// quantile returns a quantile of sorted times, 0 if there are none.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -15,11 +15,11 @@ import (
 const (
 	pageFile    = "performance.md"
 	pictureFile = "images/performance.svg"
-	// byHand stands where the tool's text ends: what follows it is kept.
+	// byHand is the end of the generated text. The text behind it is kept.
 	byHand = "<!-- What follows is written by hand. make bench keeps it. -->"
 )
 
-// save writes the page and the picture into the folder of the docs, and keeps what was written by hand.
+// save writes the page and the picture to the folder of the docs, and keeps the text that was written by hand.
 func (r results) save(docs string) error {
 	page := filepath.Join(docs, pageFile)
 	old, err := os.ReadFile(page)
@@ -38,7 +38,7 @@ func (r results) save(docs string) error {
 
 const agentHeading = "The agent"
 
-// saveAgent replaces the agent's section in the page in the folder of the docs.
+// saveAgent replaces the agent's section of the page in the folder of the docs.
 func (r results) saveAgent(docs string) error {
 	page := filepath.Join(docs, pageFile)
 	old, err := os.ReadFile(page)
@@ -48,14 +48,14 @@ func (r results) saveAgent(docs string) error {
 	const picture = "\n!["
 	before, rest, found := strings.Cut(string(old), picture)
 	if !found {
-		return fmt.Errorf("%s has no picture, behind its tables: write the whole page first", page)
+		return fmt.Errorf("%s has no picture behind its tables. Run the whole benchmark first", page)
 	}
 	before, _, _ = strings.Cut(before, "## "+agentHeading+"\n")
 	section := fmt.Sprintf("## %s\n\n%s\n", agentHeading, r.agentTable())
 	return os.WriteFile(page, []byte(strings.TrimRight(before, "\n")+"\n\n"+section+picture+rest), 0o644)
 }
 
-// page is the docs' page but for what is written by hand.
+// page is the generated text of the page.
 func (r results) page() string {
 	return `<!-- Written by make bench; do not edit above the line that says so. -->
 
@@ -83,7 +83,7 @@ func (r results) tables() string {
 	if len(r.Sizes) > 0 {
 		section("Targets", r.targetTable())
 	}
-	section("First issuance", r.issueTable())
+	section("First issuance", r.issuanceTable())
 	section("Where the CPU time goes", r.loadTable())
 	section("Restart", r.restartTable())
 	section("Renewal", r.renewalTable())
@@ -92,7 +92,7 @@ func (r results) tables() string {
 	return b.String()
 }
 
-// table is one in Markdown. The first row is the head.
+// table is a table in Markdown. The first row is its head.
 type table struct{ rows [][]string }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
@@ -116,7 +116,7 @@ func (r results) targetTable() (t table) {
 	return t
 }
 
-// columns makes a row with one cell for each size.
+// columns returns a row with one cell for each size.
 func (r results) columns(title string, cell func(sized) string) []string {
 	cells := []string{title}
 	for _, s := range r.Sizes {
@@ -125,23 +125,23 @@ func (r results) columns(title string, cell func(sized) string) []string {
 	return cells
 }
 
-func (r results) issueTable() (t table) {
+func (r results) issuanceTable() (t table) {
 	if len(r.Sizes) == 0 {
 		return t
 	}
 	t.row(r.columns("credentials", func(s sized) string { return fmt.Sprint(s.N) })...)
-	pair := func(title string, of func(sized) issue) {
+	pair := func(title string, of func(sized) issuance) {
 		t.row(r.columns(title, func(s sized) string {
 			return fmt.Sprintf("%s s, %s/s", short(of(s).Took.Seconds()), short(of(s).perSecond(s.N)))
 		})...)
 	}
-	pair("waiting: baseline", func(s sized) issue { return s.FloorWaiting })
-	pair("waiting: operator", func(s sized) issue { return s.Waiting })
-	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.FloorWaiting, s.Waiting)) })...)
+	pair("waiting: baseline", func(s sized) issuance { return s.BaselineWaiting })
+	pair("waiting: operator", func(s sized) issuance { return s.Waiting })
+	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.BaselineWaiting, s.Waiting)) })...)
 	t.row(r.columns("API requests per credential", func(s sized) string { return short(per(s.Waiting.Requests.sum(), s.N)) })...)
-	pair("created: baseline", func(s sized) issue { return s.FloorCreated })
-	pair("created: operator", func(s sized) issue { return s.Created })
-	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.FloorCreated, s.Created)) })...)
+	pair("created: baseline", func(s sized) issuance { return s.BaselineCreated })
+	pair("created: operator", func(s sized) issuance { return s.Created })
+	t.row(r.columns("baseline / operator", func(s sized) string { return short(ratio(s.BaselineCreated, s.Created)) })...)
 	t.row(r.columns("calls to STS per credential", func(s sized) string { return short(per(s.Created.STSCalls, s.N)) })...)
 	t.row(r.columns("API requests per credential", func(s sized) string { return short(per(s.Created.Requests.sum(), s.N)) })...)
 	for _, request := range r.requests() {
@@ -154,7 +154,7 @@ func (r results) issueTable() (t table) {
 	return t
 }
 
-// requests are all that first issues made.
+// requests lists the kinds of requests of first issuances.
 func (r results) requests() []string {
 	all := map[string]bool{}
 	for _, s := range r.Sizes {

@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// measured is a run that never was, with one target missed.
+// measured has invented results that miss one target.
 func measured() results {
 	size := func(n int) sized {
 		took := time.Duration(n) * 5 * time.Millisecond
-		ours := issue{
+		ours := issuance{
 			Took: took, STSCalls: n, CPU: time.Duration(n) * 2 * time.Millisecond, IdleRSS: 40 << 20, RSS: 40<<20 + n*9<<10, Peak: 200 << 20,
 			Load:     load{APIServer: took, Etcd: took / 2, Bench: took / 4, Manager: took / 4},
 			Requests: requests{"POST secrets": n, "PUT stscredentials/status": n},
 		}
 		return sized{
-			N: n, FloorWaiting: issue{Took: took / 2}, Waiting: issue{Took: took}, FloorCreated: issue{Took: took * 9 / 10, Load: load{APIServer: took}}, Created: ours,
+			N: n, BaselineWaiting: issuance{Took: took / 2}, Waiting: issuance{Took: took}, BaselineCreated: issuance{Took: took * 9 / 10, Load: load{APIServer: took}}, Created: ours,
 			Restart: restart{Took: time.Second, CPU: time.Second, RSS: 50 << 20, Peak: 60 << 20},
 		}
 	}
@@ -49,7 +49,7 @@ func TestLoad(t *testing.T) {
 	text := measured().loadTable().String()
 	for _, want := range []string{"| kube-apiserver | 5 ms, 5 ms |", "| total | 5 ms, 10 ms |", "| baseline / operator | 0.50 |"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("%q is not told by\n%s", want, text)
+			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
 }
@@ -65,10 +65,10 @@ func TestTargets(t *testing.T) {
 		return all
 	}
 	if got := missed(); len(got) != 3 || !strings.HasPrefix(got[0], "baseline / operator, credentials that wait at 1000") {
-		t.Errorf("missed are %q, want the three of the baseline that takes half of the time", got)
+		t.Errorf("missed are %q, want the three of a baseline that takes half of the time", got)
 	}
 	for i := range r.Sizes {
-		r.Sizes[i].FloorWaiting = r.Sizes[i].Waiting
+		r.Sizes[i].BaselineWaiting = r.Sizes[i].Waiting
 	}
 	if got := missed(); len(got) != 0 {
 		t.Errorf("missed are %q, want none", got)
@@ -91,7 +91,7 @@ func TestTargets(t *testing.T) {
 	} {
 		before := len(missed())
 		if spoil(); len(missed()) != before+1 {
-			t.Errorf("missed are %q, one more is wanted than before", missed())
+			t.Errorf("missed are %q, want one more than before", missed())
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 	}
 	text := read()
 	if !strings.HasSuffix(text, byHand+findings) || strings.Count(text, "## Findings") != 1 {
-		t.Errorf("what was written by hand is gone:\n%s", text)
+		t.Errorf("the text that was written by hand is gone:\n%s", text)
 	}
 	for _, want := range []string{"| 1234 |", "**missed**", "| met |", "2 cores (a CPU)", "with 10000 Secrets of 10 KiB"} {
 		if !strings.Contains(text, want) {
@@ -132,7 +132,7 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 	}
 }
 
-// The agent's section is replaced alone.
+// Only the agent's section is replaced.
 func TestTheAgentsSectionIsReplaced(t *testing.T) {
 	docs := t.TempDir()
 	if err := os.Mkdir(filepath.Join(docs, "images"), 0o700); err != nil {
@@ -159,14 +159,14 @@ func TestTheAgentsSectionIsReplaced(t *testing.T) {
 		}
 		for _, row := range []string{"| binary | ≤ 10 MB | 11 MB | **missed** |", "a connection each | ≥ 5000/s | 4000/s | **missed** |", "connections kept | ≥ 5000/s | 20000/s | met |"} {
 			if strings.Count(string(got), row) != 1 {
-				t.Errorf("the page does not have once %s:\n%s", row, got)
+				t.Errorf("the page does not have %s once:\n%s", row, got)
 			}
 		}
 		r.Agent = measured().Agent
 	}
 }
 
-// What a run that ended early has measured is told, and that it did.
+// The tables of a run that ended early have its results, and say that it ended early.
 func TestARunThatEndedEarly(t *testing.T) {
 	r := measured()
 	r.Sizes, r.Crowded, r.Renewal, r.Missing = r.Sizes[:1], sized{}, renewalPhase{}, "more than 15m0s have passed"
@@ -213,7 +213,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, bad := range []string{"--sizes=10,,20", "--sizes=0", "--nope", "--workers=0", "--renewal-rate=0", "--renewing=10", "--sizes=999"} {
 		if _, err := parse([]string{bad}); err == nil {
-			t.Errorf("%s is taken", bad)
+			t.Errorf("%s is accepted", bad)
 		}
 	}
 }

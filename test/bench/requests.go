@@ -19,22 +19,22 @@ import (
 // requests are numbers of requests to the API server by verb and resource, such as "PATCH stscredentials/status".
 type requests map[string]int
 
-// watched are the resources that the operator works with. Others are the API server's own business.
-var watched = []string{"secrets", "stscredentials", "stscredentials/status", "events", "namespaces", "stsrolegrants", "serviceaccounts/token"}
+// counted are the resources that the operator works with. Requests for others come from the API server itself.
+var counted = []string{"secrets", "stscredentials", "stscredentials/status", "events", "namespaces", "stsrolegrants", "serviceaccounts/token"}
 
-// name joins verb, resource and subresource; empty for what is not counted. How many watches there are is not a matter of
+// name joins verb, resource and subresource; empty for what is not counted. Watches are not: their number does not depend on the
 // load, and the API server counts them when they end.
 func name(verb, resource, subresource string) string {
 	if subresource != "" {
 		resource += "/" + subresource
 	}
-	if !slices.Contains(watched, resource) || verb == "WATCH" {
+	if !slices.Contains(counted, resource) || verb == "WATCH" {
 		return ""
 	}
 	return verb + " " + resource
 }
 
-// minus takes out what was counted before; what is left of nothing is left out.
+// minus subtracts what was counted before, and removes what is 0 then.
 func (r requests) minus(before requests) requests {
 	left := maps.Clone(r)
 	for k, n := range before {
@@ -44,7 +44,7 @@ func (r requests) minus(before requests) requests {
 	return left
 }
 
-// sum of all whose verb is one of these; of all, if none is named.
+// sum returns the number of requests with one of these verbs, or of all if no verb is given.
 func (r requests) sum(verbs ...string) (sum int) {
 	for k, n := range r {
 		verb, _, _ := strings.Cut(k, " ")
@@ -58,21 +58,21 @@ func (r requests) sum(verbs ...string) (sum int) {
 // writes are the verbs that change something.
 var writes = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}
 
-// asked are the requests that the API server has answered, but for the bench's own.
-func (s *site) asked(ctx context.Context) (requests, error) {
-	text, err := s.raw.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+// requestCounts returns the requests that the API server has answered, without those of the benchmark.
+func (env *environment) requestCounts(ctx context.Context) (requests, error) {
+	text, err := env.raw.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := answered(text)
+	all, err := parseRequests(text)
 	if err != nil {
 		return nil, err
 	}
-	return all.minus(s.own.taken()), nil
+	return all.minus(env.ownRequests.snapshot()), nil
 }
 
-// answered reads apiserver_request_total in the API server's metrics.
-func answered(metrics []byte) (requests, error) {
+// parseRequests reads apiserver_request_total in the API server's metrics.
+func parseRequests(metrics []byte) (requests, error) {
 	const metric = "apiserver_request_total"
 	var lines bytes.Buffer
 	for line := range bytes.Lines(metrics) {
@@ -98,13 +98,13 @@ func answered(metrics []byte) (requests, error) {
 	return all, nil
 }
 
-// ledger counts what the bench itself asks, where it leaves this process.
+// ledger counts the requests of the benchmark itself, where they leave this process.
 type ledger struct {
 	mu     sync.Mutex
 	counts requests
 }
 
-func (l *ledger) taken() requests {
+func (l *ledger) snapshot() requests {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.counts)
@@ -127,8 +127,8 @@ type tripper func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-// nameOf a request is what the API server counts it under: /api/v1 or /apis/<group>/<version>, namespaces/<name> perhaps,
-// then the resource, perhaps a name and a subresource.
+// nameOf returns the name under which the API server counts a request. Its path is /api/v1 or /apis/<group>/<version>,
+// namespaces/<name> or nothing, the resource, and optionally a name and a subresource.
 func nameOf(r *http.Request) string {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	root := 3
@@ -148,7 +148,7 @@ func nameOf(r *http.Request) string {
 	return name(verbOf(r, len(parts) == 1), parts[0], subresource)
 }
 
-// verbOf a request is its method, but for those that read or delete a collection.
+// verbOf returns the method of a request, or the API server's verb if it watches, lists or deletes a collection.
 func verbOf(r *http.Request, collection bool) string {
 	switch {
 	case r.Method == http.MethodGet && r.URL.Query().Has("watch"):

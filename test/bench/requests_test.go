@@ -22,7 +22,7 @@ apiserver_request_slo_duration_seconds_count{resource="secrets",verb="POST"} 12
 `
 
 func TestRequestsOfOthersAreCounted(t *testing.T) {
-	all, err := answered([]byte(exposition))
+	all, err := parseRequests([]byte(exposition))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,11 +35,11 @@ func TestRequestsOfOthersAreCounted(t *testing.T) {
 		t.Errorf("sums %d and %d, want 17 and 7", got.sum(), got.sum("PATCH"))
 	}
 	if text := got.String(); text != "7 PATCH stscredentials/status, 10 POST secrets" {
-		t.Errorf("told as %q", text)
+		t.Errorf("printed as %q", text)
 	}
 }
 
-// The bench must count its own requests under the names that the API server gives them, or they would be the operator's.
+// The benchmark must count its own requests under the names of the API server. Otherwise they would count as the operator's.
 func TestOwnRequestsAreNamedAsTheAPIServerDoes(t *testing.T) {
 	const ours = "/apis/sts.alibabacloud.com/v1alpha1"
 	for _, tt := range []struct{ method, url, want string }{
@@ -65,7 +65,7 @@ func TestOwnRequestsAreNamedAsTheAPIServerDoes(t *testing.T) {
 		if tt.want != "" {
 			want[tt.want] = 1
 		}
-		if got := l.taken(); !maps.Equal(got, want) {
+		if got := l.snapshot(); !maps.Equal(got, want) {
 			t.Errorf("%s %s is counted as %v, want %v", tt.method, tt.url, got, want)
 		}
 	}

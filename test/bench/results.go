@@ -5,7 +5,7 @@ package main
 
 import "time"
 
-// results are all that one run has measured.
+// results are the measurements of one run.
 type results struct {
 	Conditions conditions
 	Sizes      []sized
@@ -13,19 +13,19 @@ type results struct {
 	Renewal    renewalPhase
 	Agent      agentCost
 	Took       time.Duration
-	Missing    string // why not all was measured; empty if it was
+	Missing    string // why the run ended early; empty if it did not
 }
 
-// sized is what was measured with N credentials. Waiting: they exist before; Created: their creation is in it.
+// sized has the measurements with N credentials. Waiting: they exist before. Created: the time includes their creation.
 type sized struct {
-	N                          int
-	FloorWaiting, FloorCreated issue
-	Waiting, Created           issue
-	Restart                    restart
+	N                                int
+	BaselineWaiting, BaselineCreated issuance
+	Waiting, Created                 issuance
+	Restart                          restart
 }
 
-// issue is the first issue of N credentials. CPU and memory are the manager's; the floor has none of its own.
-type issue struct {
+// issuance is the first issuance of N credentials. CPU and memory are those of the manager; the baseline has no process of its own.
+type issuance struct {
 	Took               time.Duration
 	STSCalls           int
 	Requests           requests
@@ -37,24 +37,24 @@ type issue struct {
 
 // restart is a new process that finds N credentials issued.
 type restart struct {
-	Took      time.Duration // from its start until it has looked at all of them
+	Took      time.Duration // from its start until it has reconciled all of them
 	STSCalls  int
 	Requests  requests
 	CPU       time.Duration
 	RSS, Peak int // bytes
 }
 
-// renewalPhase is some time in which renewals come due at a steady rate.
+// renewalPhase is a time in which renewals come due at a steady rate.
 type renewalPhase struct {
 	N, Rate            int
 	Lifetime           time.Duration
 	IdleCores          float64 // before
 	Took               time.Duration
 	Renewals, STSCalls int
-	P50, P99, Max      time.Duration // from when it was due until the status told of the new one
+	P50, P99, Max      time.Duration // from the due time until the status is updated
 	Cores              float64
 	Requests           requests
 	Expired            time.Duration // as observed
-	ExpiredMetric      float64       // seconds, as the manager tells
+	ExpiredMetric      float64       // seconds, as the manager reports
 	RSS, Peak          int           // bytes
 }

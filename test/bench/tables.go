@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// loadTable tells what the floor leaves out: where all share the cores, the operator's rate follows from it.
+// loadTable shows the CPU time of all processes. They share the cores, so the operator's rate follows from it.
 func (r results) loadTable() (t table) {
 	if len(r.Sizes) == 0 {
 		return t
@@ -19,8 +19,8 @@ func (r results) loadTable() (t table) {
 	t.row(r.columns("created, CPU time per credential until the last Ready: baseline, operator", func(s sized) string { return fmt.Sprint(s.N) })...)
 	both := func(title string, of func(load) time.Duration) {
 		t.row(r.columns(title, func(s sized) string {
-			each := func(i issue) string { return ms(of(i.Load) / time.Duration(s.N)) }
-			return each(s.FloorCreated) + ", " + each(s.Created)
+			each := func(i issuance) string { return ms(of(i.Load) / time.Duration(s.N)) }
+			return each(s.BaselineCreated) + ", " + each(s.Created)
 		})...)
 	}
 	both("kube-apiserver", func(l load) time.Duration { return l.APIServer })
@@ -29,7 +29,7 @@ func (r results) loadTable() (t table) {
 	both("the manager", func(l load) time.Duration { return l.Manager })
 	both("total", load.sum)
 	t.row(r.columns("baseline / operator", func(s sized) string {
-		return short(float64(s.FloorCreated.Load.sum()) / float64(s.Created.Load.sum()))
+		return short(float64(s.BaselineCreated.Load.sum()) / float64(s.Created.Load.sum()))
 	})...)
 	return t
 }

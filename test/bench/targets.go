@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// target is what the project promises itself, held against what was measured. It judges, it stops nothing: what a machine
-// that is busy with something else measures is no defect.
+// target compares a measurement with a goal of the project. A missed target does not fail the run: other load on the machine can
+// be the reason.
 type target struct {
 	what, want, got string
 	met             bool
@@ -36,7 +36,7 @@ func (j *judge) atLeast(what string, want, got float64, unit string) {
 }
 
 func (j *judge) exactly(what string, want, got float64, unit string) {
-	// What is under way at either end of the time belongs to it in part.
+	// Calls that are in progress at the start or end of the time count in part.
 	j.add(what, fmt.Sprintf("%g%s", want, unit), short(got)+unit, math.Abs(got-want) <= 0.01*want)
 }
 
@@ -44,7 +44,7 @@ func (j *judge) add(what, want, got string, met bool) {
 	j.all = append(j.all, target{what, want, got, met})
 }
 
-// short is a number with three digits that count.
+// short formats a number with three significant digits.
 func short(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 100 || v == math.Trunc(v):
@@ -56,13 +56,13 @@ func short(v float64) string {
 	}
 }
 
-// targets are all that the run can judge.
+// targets returns all targets that the results can be compared with.
 func (r results) targets() []target {
 	j := &judge{}
 	for _, s := range r.Sizes {
 		of := fmt.Sprintf(" at %d", s.N)
-		j.atLeast("baseline / operator, credentials that wait"+of, 0.9, ratio(s.FloorWaiting, s.Waiting), "")
-		j.atLeast("baseline / operator, creation included"+of, 0.9, ratio(s.FloorCreated, s.Created), "")
+		j.atLeast("baseline / operator, credentials that wait"+of, 0.9, ratio(s.BaselineWaiting, s.Waiting), "")
+		j.atLeast("baseline / operator, creation included"+of, 0.9, ratio(s.BaselineCreated, s.Created), "")
 		j.atMost("API requests for a first issuance that waits"+of, 2, per(s.Waiting.Requests.sum(), s.N), "")
 		j.atMost("of which writes"+of, 2, per(s.Waiting.Requests.sum(writes...), s.N), "")
 		j.atMost("API requests for a first issuance, creation included"+of, 2, per(s.Created.Requests.sum(), s.N), "")
@@ -88,7 +88,7 @@ func (r results) targets() []target {
 	return j.all
 }
 
-// crowded judges what Secrets of others cost.
+// crowded adds the targets with Secrets of other owners.
 func (r results) crowded(j *judge) {
 	for _, s := range r.Sizes {
 		if s.N != r.Crowded.N || r.Crowded.Created.Took == 0 {
@@ -100,7 +100,7 @@ func (r results) crowded(j *judge) {
 	}
 }
 
-// renewal judges the steady state.
+// renewal adds the targets of the steady state.
 func (r results) renewal(j *judge) {
 	n := r.Renewal
 	if n.Renewals == 0 {
@@ -115,16 +115,18 @@ func (r results) renewal(j *judge) {
 	j.atMost("CPU of one core while idle", 1, 100*n.IdleCores, " %")
 }
 
-// ratio is how close the operator comes to the floor: 1 is as fast.
-func ratio(floor, ours issue) float64 { return floor.Took.Seconds() / ours.Took.Seconds() }
+// ratio is how close the operator comes to the baseline: 1 is as fast.
+func ratio(baseline, operator issuance) float64 {
+	return baseline.Took.Seconds() / operator.Took.Seconds()
+}
 
-// cpu is what one of n credentials takes, in milliseconds.
-func (i issue) cpu(n int) float64 { return i.CPU.Seconds() * 1000 / float64(n) }
+// cpu is the CPU time for each of n credentials, in milliseconds.
+func (i issuance) cpu(n int) float64 { return i.CPU.Seconds() * 1000 / float64(n) }
 
-// perSecond is how many of n credentials come a second.
-func (i issue) perSecond(n int) float64 { return float64(n) / i.Took.Seconds() }
+// perSecond is the rate of n credentials.
+func (i issuance) perSecond(n int) float64 { return float64(n) / i.Took.Seconds() }
 
-// perObject are the requests of a restart that are no lists.
+// perObject counts the requests of a restart, without lists.
 func (r restart) perObject() int { return r.Requests.sum() - r.Requests.sum("LIST") }
 
 func per(count, n int) float64 { return float64(count) / float64(n) }

@@ -19,79 +19,79 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
 
-// floorCreated measures the plain loop with the creation of credentials in it. The loop knows nothing: no cache, no decision,
-// no event, no look before the write.
-func (s *site) floorCreated(ctx context.Context, n int) (issue, error) {
-	calls, err := s.calls()
+// baselineCreated measures the plain loop, including the creation of credentials. The loop has no cache, decides nothing, records
+// no events, and reads nothing before it writes.
+func (env *environment) baselineCreated(ctx context.Context, n int) (issuance, error) {
+	calls, err := env.calls()
 	if err != nil {
-		return issue{}, err
+		return issuance{}, err
 	}
-	return s.floor(ctx, n, func(ctx context.Context, i int) error {
-		credential, err := s.create(ctx, i)
+	return env.baseline(ctx, n, func(ctx context.Context, i int) error {
+		credential, err := env.create(ctx, i)
 		if err != nil {
 			return err
 		}
-		return s.issueTo(ctx, calls, credential)
+		return env.issueTo(ctx, calls, credential)
 	})
 }
 
-// floorWaiting measures the loop with credentials that exist.
-func (s *site) floorWaiting(ctx context.Context, n int) (issue, error) {
-	calls, err := s.calls()
+// baselineWaiting measures the loop with credentials that exist before.
+func (env *environment) baselineWaiting(ctx context.Context, n int) (issuance, error) {
+	calls, err := env.calls()
 	if err != nil {
-		return issue{}, err
+		return issuance{}, err
 	}
 	created := make([]*v1alpha1.StsCredential, n)
-	if err := s.each(ctx, n, func(ctx context.Context, i int) (err error) {
-		created[i], err = s.create(ctx, i)
+	if err := env.each(ctx, n, func(ctx context.Context, i int) (err error) {
+		created[i], err = env.create(ctx, i)
 		return err
 	}); err != nil {
-		return issue{}, err
+		return issuance{}, err
 	}
-	return s.floor(ctx, n, func(ctx context.Context, i int) error {
-		return s.issueTo(ctx, calls, created[i])
+	return env.baseline(ctx, n, func(ctx context.Context, i int) error {
+		return env.issueTo(ctx, calls, created[i])
 	})
 }
 
-// calls is the operator's own client of STS.
-func (s *site) calls() (*sts.Client, error) {
-	return sts.New(sts.Options{Endpoint: s.server.URL, Clock: clock.RealClock{}})
+// calls returns the operator's STS client.
+func (env *environment) calls() (*sts.Client, error) {
+	return sts.New(sts.Options{Endpoint: env.server.URL, Clock: clock.RealClock{}})
 }
 
-// floor runs one loop, from its start to the last Ready that an observer sees.
-func (s *site) floor(ctx context.Context, n int, do func(context.Context, int) error) (r issue, err error) {
-	before, watching, err := s.before(ctx)
+// baseline runs one loop, and measures from its start to the last Ready that an observer receives.
+func (env *environment) baseline(ctx context.Context, n int, do func(context.Context, int) error) (r issuance, err error) {
+	before, watching, err := env.before(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer watching.stop()
-	idle, err := s.load()
+	idle, err := env.load()
 	if err != nil {
 		return r, err
 	}
 	start := time.Now()
-	if err := s.each(ctx, n, do); err != nil {
+	if err := env.each(ctx, n, do); err != nil {
 		return r, err
 	}
 	end, err := watching.allReady(ctx, n)
 	if err != nil {
 		return r, err
 	}
-	if r.Load, err = s.load(); err != nil {
+	if r.Load, err = env.load(); err != nil {
 		return r, err
 	}
 	r.Load = r.Load.minus(idle)
-	r.Took, r.STSCalls = end.Sub(start), s.assumed()
-	r.Requests, err = s.since(ctx, before)
-	// All of it is the bench's own.
+	r.Took, r.STSCalls = end.Sub(start), env.assumeRoleCalls()
+	r.Requests, err = env.since(ctx, before)
+	// The loop runs in this process, so all of its requests are the benchmark's own.
 	return r, err
 }
 
-// each has the workers do what is to be done with 0 to n-1.
-func (s *site) each(ctx context.Context, n int, do func(context.Context, int) error) error {
+// each lets the workers call do with 0 to n-1.
+func (env *environment) each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	for range s.workers {
+	for range env.workers {
 		group.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				if err := do(ctx, i); err != nil {
@@ -104,21 +104,21 @@ func (s *site) each(ctx context.Context, n int, do func(context.Context, int) er
 	return group.Wait()
 }
 
-// create asks for the ith credential, as a user does.
-func (s *site) create(ctx context.Context, i int) (*v1alpha1.StsCredential, error) {
+// create creates the ith StsCredential, as a user does.
+func (env *environment) create(ctx context.Context, i int) (*v1alpha1.StsCredential, error) {
 	credential := &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: credentialName(i)},
 		Spec:       v1alpha1.StsCredentialSpec{RoleARN: roleARN},
 	}
-	return credential, s.admin.Create(ctx, credential)
+	return credential, env.admin.Create(ctx, credential)
 }
 
-// issueTo does what the operator has to: the call, the same Secret, the same status.
-func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alpha1.StsCredential) error {
+// issueTo does what the operator must do: the call, the same Secret, the same status.
+func (env *environment) issueTo(ctx context.Context, calls *sts.Client, credential *v1alpha1.StsCredential) error {
 	request := secret.Request{Request: credentials.Request{
 		RoleARN: credential.Spec.RoleARN, SessionName: credential.SessionName(""), Duration: credential.Duration(),
 	}}
-	session, err := calls.AssumeRole(ctx, credentials.Credentials{AccessKeyID: s.key.ID, AccessKeySecret: s.key.Secret}, request.Request)
+	session, err := calls.AssumeRole(ctx, credentials.Credentials{AccessKeyID: env.key.ID, AccessKeySecret: env.key.Secret}, request.Request)
 	if err != nil {
 		return err
 	}
@@ -130,11 +130,11 @@ func (s *site) issueTo(ctx context.Context, calls *sts.Client, credential *v1alp
 	if err != nil {
 		return err
 	}
-	if err := s.peer.Create(ctx, rendered); err != nil {
+	if err := env.loopClient.Create(ctx, rendered); err != nil {
 		return err
 	}
 	credential.Status = statusOf(credential, session)
-	return s.peer.Status().Update(ctx, credential)
+	return env.loopClient.Status().Update(ctx, credential)
 }
 
 // statusOf is the status that the operator writes.
