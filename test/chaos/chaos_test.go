@@ -26,8 +26,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// asking is an emulated STS with its observer, and a client of it as the operator has one.
-func asking(t *testing.T) (*sts, func() (credentials.Credentials, error)) {
+// newTestSTS returns an emulated STS with its observer, and a function that calls it with the operator's client.
+func newTestSTS(t *testing.T) (*sts, func() (credentials.Credentials, error)) {
 	t.Helper()
 	s, err := newSTS(t.Context(), observer.New(time.Second, time.Minute), time.Minute)
 	if err != nil {
@@ -44,9 +44,9 @@ func asking(t *testing.T) (*sts, func() (credentials.Credentials, error)) {
 	}
 }
 
-// What STS hands out is known to the observer, and nothing else is.
+// The observer knows the sessions that STS issued, and no others.
 func TestSessionsAreRecorded(t *testing.T) {
-	s, ask := asking(t)
+	s, ask := newTestSTS(t)
 	session, err := ask()
 	if err != nil {
 		t.Fatal(err)
@@ -69,13 +69,13 @@ func TestSessionsAreRecorded(t *testing.T) {
 	}
 }
 
-// A connection that is closed halfway gives nobody a session, and one after it does.
+// A response that is cut short issues no session. After it, and after a restart, STS issues sessions again.
 func TestConnectionsAreHalfClosed(t *testing.T) {
-	s, ask := asking(t)
+	s, ask := newTestSTS(t)
 	s.cut.Store(true)
 	for range 3 {
 		if _, err := ask(); err == nil {
-			t.Error("half an answer was enough")
+			t.Error("a response that was cut short is accepted")
 		}
 	}
 	if s.halved.Load() != 3 || s.observer.Calls().Sessions != 0 {
@@ -84,7 +84,7 @@ func TestConnectionsAreHalfClosed(t *testing.T) {
 	s.cut.Store(false)
 	s.close()
 	if _, err := ask(); err == nil {
-		t.Error("it answers although it is down")
+		t.Error("STS answers although it was closed")
 	}
 	if err := s.open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestConnectionsAreHalfClosed(t *testing.T) {
 	}
 }
 
-// The proxy does what it is told, and otherwise nothing.
+// The proxy does what the test sets, and otherwise only forwards requests.
 func TestProxy(t *testing.T) {
 	writes, watching := 0, make(chan struct{}, 1)
 	apiServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -122,29 +122,29 @@ func TestProxy(t *testing.T) {
 	config.QPS = -1
 	secrets := kubernetes.NewForConfigOrDie(config).CoreV1().Secrets("calm")
 	const tries = 40
-	failures := func(m mischief, is func(error) bool) (failed int) {
+	failures := func(m proxyFault, is func(error) bool) (failed int) {
 		p.do(m)
 		for range tries {
 			if err := secrets.Delete(t.Context(), "c001", metav1.DeleteOptions{}); err != nil {
 				if failed++; !is(err) {
-					t.Errorf("mischief %d: %v", m, err)
+					t.Errorf("fault %d: %v", m, err)
 				}
 			}
 		}
 		if done := p.do(none); done != failed {
-			t.Errorf("mischief %d was done %d times, and met %d times", m, done, failed)
+			t.Errorf("fault %d: injected %d times, %d failures", m, done, failed)
 		}
 		return failed
 	}
 	if got := failures(none, func(error) bool { return false }); got != 0 {
-		t.Errorf("%d failed for nothing", got)
+		t.Errorf("%d requests failed without a fault", got)
 	}
 	if got := failures(conflicts, apierrors.IsConflict); got == 0 || got == tries {
-		t.Errorf("%d of %d met a conflict", got, tries)
+		t.Errorf("%d of %d were answered with a conflict", got, tries)
 	}
 	writes = 0
 	if got := failures(loses, func(err error) bool { return !apierrors.IsConflict(err) }); got == 0 || got == tries || writes < tries {
-		t.Errorf("%d of %d answers were lost, of %d writes", got, tries, writes)
+		t.Errorf("%d of %d responses were lost, of %d writes", got, tries, writes)
 	}
 	watch, err := secrets.Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -159,11 +159,11 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// A replica that was killed has been started again when kill returns, so that who waits for it waits for the new process.
+// When kill returns, the replica has a new process. A caller that waits for the replica then waits for the new process.
 func TestKilledReplicasAreReplaced(t *testing.T) {
-	s, _ := asking(t)
-	at := &site{dir: t.TempDir(), sts: s, observer: s.observer}
-	at.fleet = &fleet{site: at, dir: at.dir}
+	s, _ := newTestSTS(t)
+	at := &environment{dir: t.TempDir(), sts: s, observer: s.observer}
+	at.fleet = &fleet{environment: at, dir: at.dir}
 	r := &replica{fleet: at.fleet, name: "only", program: "sleep", flags: []string{"60"}, wanted: true, over: make(chan struct{})}
 	if err := r.start(); err != nil {
 		t.Fatal(err)
@@ -178,11 +178,11 @@ func TestKilledReplicasAreReplaced(t *testing.T) {
 			t.Fatal("the killed process still runs")
 		}
 		if r.current() == former {
-			t.Fatal("nothing has taken the place of the killed process")
+			t.Fatal("the killed process was not replaced")
 		}
 	}
 	if r.replaced(t.Context(), r.current(), 20*time.Millisecond) {
-		t.Error("a process that runs is told to be replaced")
+		t.Error("a running process is reported as replaced")
 	}
 	if err := r.end(); err != nil {
 		t.Error(err)
@@ -192,7 +192,7 @@ func TestKilledReplicasAreReplaced(t *testing.T) {
 	}
 }
 
-// What leaks is told, and what comes and goes is not.
+// Growth above the limits is a leak, and smaller growth is not.
 func TestGrowth(t *testing.T) {
 	before := gauge{goroutines: 100, resident: 60 << 20, heap: 20 << 20}
 	for name, row := range map[string]struct {
@@ -211,7 +211,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// This Go's time package takes the offset, and one that looks otherwise is not built with half of it.
+// The offset can be added to the time package of this Go version. It is an error if the source differs from what is expected.
 func TestOffset(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "time", "time.go")) //nolint:staticcheck // the tests run where Go is
 	if err != nil {
@@ -222,7 +222,7 @@ func TestOffset(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := withOffset(changed + "\tsec, nsec, mono := runtimeNow()\n"); err == nil {
-		t.Error("it was taken although there are two places")
+		t.Error("a source with two places to change is accepted")
 	}
 }
 
@@ -238,15 +238,15 @@ func TestDiceAreRepeatable(t *testing.T) {
 	}
 }
 
-// Too many failed calls, and what a fault came to, are told.
+// Too many failed calls are a violation, and the table has the result of each fault.
 func TestTables(t *testing.T) {
-	c := &chaos{site: &site{observer: observer.New(time.Second, time.Minute)}, began: time.Now(), rows: []row{{"a fault", 3, 1500 * time.Millisecond}}}
+	c := &chaos{environment: &environment{observer: observer.New(time.Second, time.Minute)}, began: time.Now(), rows: []row{{"a fault", 3, 1500 * time.Millisecond}}}
 	c.observer.Begins("a fault")
-	c.allowance.judge(c.site, "a fault", 100, 10*time.Second)
+	c.allowance.judge(c.environment, "a fault", 100, 10*time.Second)
 	if len(c.observer.Violations()) != 0 {
-		t.Error("a hundred are too many")
+		t.Error("a hundred failed calls are a violation")
 	}
-	c.allowance.judge(c.site, "a fault", 100_000, 10*time.Second)
+	c.allowance.judge(c.environment, "a fault", 100_000, 10*time.Second)
 	c.violations = len(c.observer.Violations())
 	tables := c.faultTable()
 	if want := "| a fault | 3 | 1.5 s | 1 |"; !strings.Contains(tables, want) || c.violations != 1 {
@@ -254,7 +254,7 @@ func TestTables(t *testing.T) {
 	}
 	page := filepath.Join(t.TempDir(), "page.md")
 	if err := writeInto(page, "chaos", tables); err == nil {
-		t.Error("there is no such page")
+		t.Error("a page that does not exist is accepted")
 	}
 	if err := os.WriteFile(page, []byte("a\n<!-- chaos: begin -->\nold\n<!-- chaos: end -->\nz\n"), 0o600); err != nil {
 		t.Fatal(err)

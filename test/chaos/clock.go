@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// stepper is what is added to the operator so that its wall clock can be stepped.
+// stepper is the source that is added to the operator so that its wall clock can be changed.
 //
 //go:embed stepper.go.txt
 var stepper []byte
 
-// clockFile is where an operator with a clock that can be stepped reads by how many seconds its clock is off.
-func (s *site) clockFile() string { return filepath.Join(s.dir, "clock") }
+// clockFile has the offset of the operator's clock in seconds.
+func (env *environment) clockFile() string { return filepath.Join(env.dir, "clock") }
 
-// step sets the clock of the operator off by so much, which it notices within a tenth of a second.
-func (s *site) step(off time.Duration) error {
-	file := s.clockFile()
+// step sets the offset of the operator's clock. It takes effect within a tenth of a second.
+func (env *environment) step(off time.Duration) error {
+	file := env.clockFile()
 	if err := os.WriteFile(file+".new", []byte(strconv.Itoa(int(off/time.Second))), 0o600); err != nil {
 		return err
 	}
@@ -47,10 +47,10 @@ func build(ctx context.Context, root, to string, flags ...string) error {
 	return nil
 }
 
-// buildStepped builds it with a wall clock that can be stepped. A static Go program asks the kernel for the time without
-// any library in between, so the standard library itself is built with an offset in time.Now: everything in the process
-// sees the step as it would that of its node, and timers run on as they do there.
-func (s *site) buildStepped(ctx context.Context, to string) error {
+// buildStepped builds the operator with a wall clock that can be changed. A static Go program reads the time from the kernel without
+// a library in between, so the standard library is built with an offset in time.Now. The whole process gets the changed time, as
+// after a change of its node's clock, and timers continue, as they do there.
+func (env *environment) buildStepped(ctx context.Context, to string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("go env GOROOT: %w", err)
@@ -64,14 +64,14 @@ func (s *site) buildStepped(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	// A fixed place: the build cache then knows what was built there before.
+	// A fixed folder, so that the build cache can be used again.
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
 	dir := filepath.Join(cache, "sts-credential-operator", "chaos")
 	timeFile, mainFile, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "stepper.go"), filepath.Join(dir, "overlay.json")
-	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {original: timeFile, filepath.Join(s.root, "cmd", "manager", "stepper.go"): mainFile}})
+	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {original: timeFile, filepath.Join(env.root, "cmd", "manager", "stepper.go"): mainFile}})
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *site) buildStepped(ctx context.Context, to string) error {
 	); err != nil {
 		return err
 	}
-	return build(ctx, s.root, to, "-overlay", overlay)
+	return build(ctx, env.root, to, "-overlay", overlay)
 }
 
 // withOffset is package time's source with an offset in Now.
@@ -93,7 +93,7 @@ func withOffset(source string) (string, error) {
 		{"\t\"math/bits\"\n", "\t\"math/bits\"\n\t\"sync/atomic\"\n"},
 	} {
 		if strings.Count(source, change[0]) != 1 {
-			return "", fmt.Errorf("this Go's time.go is not the one that the offset was made for: it has %d of %q", strings.Count(source, change[0]), change[0])
+			return "", fmt.Errorf("time.go of this Go version has %d times %q, want one: adapt withOffset", strings.Count(source, change[0]), change[0])
 		}
 		source = strings.Replace(source, change[0], change[1], 1)
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/stscredential/sts-credential-operator/hack/process"
 )
 
-// killed kills the only replica at random moments: half of the time within its first second and a half, half of the time
-// within a second after it began to ask STS.
+// killed kills the only replica at random moments: half of the times within 1.5 seconds after its start, and half of the times
+// within a second after a call to STS.
 func killed(ctx context.Context, r *round) (times int, err error) {
 	only := r.replicas[0]
-	stop := r.stir(ctx, r.throws, r.calm, 20)
+	stop := r.requestRenewals(ctx, r.throws, r.calm, 20)
 	defer stop()
 	for times = range r.of(6, 100) {
 		if times%2 == 0 {
@@ -32,12 +32,12 @@ func killed(ctx context.Context, r *round) (times int, err error) {
 	return times + 1, only.wait(ctx)
 }
 
-// called waits until STS hands out a session.
+// called waits until STS issues a session.
 func (r *round) called(ctx context.Context) error {
 	before := r.observer.Calls().Sessions
 	for end := time.Now().Add(time.Minute); r.observer.Calls().Sessions == before; pause(ctx, 20*time.Millisecond) {
 		if ctx.Err() != nil || time.Now().After(end) {
-			return errors.New("the operator has not asked STS for a minute")
+			return errors.New("the operator has not called STS for a minute")
 		}
 	}
 	return nil
@@ -64,19 +64,19 @@ func (r *round) leader(ctx context.Context, other *replica) (*replica, error) {
 			}
 		}
 		if ctx.Err() != nil || time.Now().After(end) {
-			return nil, errors.New("no replica has taken the lead for a minute")
+			return nil, errors.New("no replica has become the leader within a minute")
 		}
 	}
 }
 
-// leaderStopped stops a leader in the midst of its work, and lets it go on when it leads no more but does not know yet.
+// leaderStopped stops a leader while it works. It resumes it when another replica leads, which the former leader does not know yet.
 func leaderStopped(ctx context.Context, r *round) (times int, err error) {
 	for times = range r.of(1, 3) {
 		leading, err := r.leader(ctx, nil)
 		if err != nil {
 			return times, err
 		}
-		stop := r.stir(ctx, r.throws, r.calm, 20)
+		stop := r.requestRenewals(ctx, r.throws, r.calm, 20)
 		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
 		if err := leading.freeze(); err != nil {
 			stop()
@@ -95,19 +95,19 @@ func leaderStopped(ctx context.Context, r *round) (times int, err error) {
 	return times + 1, nil
 }
 
-// leaves waits until a former leader has noticed that it leads no more, has ended and been started again.
+// leaves waits until a former leader has detected that another one leads, has ended and was started again.
 func (r *round) leaves(ctx context.Context, leading *replica, former *process.Process) {
 	if !leading.replaced(ctx, former, leaving) && ctx.Err() == nil {
-		r.observer.Violate(time.Now(), fmt.Sprintf("a leader that was stopped leads on, %s after it came back", leaving))
+		r.observer.Violate(time.Now(), fmt.Sprintf("a leader that was stopped still runs %s after it resumed", leaving))
 	}
 }
 
-// leaving is how soon a former leader is gone: client-go lets it try for ten seconds to renew a lease that another one
-// holds, before it gives up. Meanwhile two lead.
+// leaving is how soon a former leader ends: client-go tries for ten seconds to renew a lease that another replica holds. Meanwhile
+// two replicas lead.
 const leaving = 20 * time.Second
 
 func leaderKilled(ctx context.Context, r *round) (times int, err error) {
-	stop := r.stir(ctx, r.throws, r.calm, 20)
+	stop := r.requestRenewals(ctx, r.throws, r.calm, 20)
 	defer stop()
 	for times = range r.of(1, 5) {
 		leading, err := r.leader(ctx, nil)
@@ -116,24 +116,24 @@ func leaderKilled(ctx context.Context, r *round) (times int, err error) {
 		}
 		pause(ctx, time.Duration(r.throws.Int64N(int64(2*time.Second))))
 		leading.kill(ctx)
-		if _, err := r.leader(ctx, nil); err != nil { // be it the killed one, which was started again
+		if _, err := r.leader(ctx, nil); err != nil { // possibly the killed one, which was started again
 			return times, err
 		}
 	}
 	return times + 1, nil
 }
 
-// clockStepped sets the operator's clock forth and back by ten minutes. It notices by itself within ten seconds.
+// clockStepped changes the operator's clock by plus and minus ten minutes. The operator detects this within ten seconds.
 func clockStepped(ctx context.Context, r *round) (times int, err error) {
 	for times = range r.of(2, 8) {
 		off := [...]time.Duration{10 * time.Minute, -10 * time.Minute}[times%2]
 		if times%4 >= 2 {
-			off = -off // so that there are steps of twenty minutes, and steps back to the truth
+			off = -off // so that some changes are of twenty minutes
 		}
 		if err := r.step(off); err != nil {
 			return times, err
 		}
-		r.stirred(ctx, func() { pause(ctx, r.seconds(8, 10)) })
+		r.renewing(ctx, func() { pause(ctx, r.seconds(8, 10)) })
 	}
 	return times + 1, r.step(0)
 }

@@ -13,26 +13,26 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// fault is one way to do harm.
+// fault is one kind of fault.
 type fault struct {
 	name string
-	// dark: nobody can renew meanwhile.
-	dark bool
-	// inject does it and returns once it is over, with how many times it was done.
+	// outage: renewals are impossible meanwhile.
+	outage bool
+	// inject injects the fault, and returns how many times when it is over.
 	inject func(context.Context, *round) (int, error)
 }
 
-// round is what a fault is injected into: the site, the operator as it runs, and how much of it is wanted.
+// round is what a fault is injected into: the environment, the replicas of the operator, and the form of the run.
 type round struct {
-	*site
+	*environment
 	long     bool
 	throws   *rand.Rand
 	replicas []*replica
 	calm     int // StsCredentials in the calm namespace
-	meddled  int // and in the meddled one
+	edited   int // StsCredentials in the namespace whose Secrets are edited
 }
 
-// of chooses by the form of the run.
+// of chooses a number by the form of the run.
 func (r *round) of(short, long int) int {
 	if r.long {
 		return long
@@ -40,14 +40,14 @@ func (r *round) of(short, long int) int {
 	return short
 }
 
-// seconds is of as a time.
+// seconds chooses a duration.
 func (r *round) seconds(short, long int) time.Duration {
 	return time.Duration(r.of(short, long)) * time.Second
 }
 
-// stirred does something while renewals are asked for, ten a second.
-func (r *round) stirred(ctx context.Context, do func()) {
-	stop := r.stir(ctx, r.throws, r.calm, 10)
+// renewing calls do while ten renewals per second are requested.
+func (r *round) renewing(ctx context.Context, do func()) {
+	stop := r.requestRenewals(ctx, r.throws, r.calm, 10)
 	do()
 	stop()
 }
@@ -61,24 +61,24 @@ func soloFaults() []fault {
 		{"STS closes its side of the connection: at the start, in the header, in the body", true, halfClosed},
 		{"STS answers with errors or malformed responses, of every kind that the emulator has", true, brokenAnswers},
 		{"all watches are interrupted", false, watchesCut},
-		{"the API server answers 409 to 40 % of all writes", false, mischievous(conflicts)},
-		{"the API server answers 429 to 40 % of all requests", false, mischievous(throttles)},
-		{"40 % of all writes succeed, but their responses are lost", false, mischievous(loses)},
+		{"the API server answers 409 to 40 % of all writes", false, proxied(conflicts)},
+		{"the API server answers 429 to 40 % of all requests", false, proxied(throttles)},
+		{"40 % of all writes succeed, but their responses are lost", false, proxied(loses)},
 		{"the API server is killed, and started again 3 s later", true, apiServerKilled},
 		{"etcd is stopped (SIGSTOP) for 5 s", true, etcdStopped},
 		{"etcd is slow: stopped for 0.3 s of every 0.4 s", true, etcdSlow},
-		{"a Secret is edited or deleted", false, meddledWith},
+		{"a Secret is edited or deleted", false, secretsEdited},
 	}
 }
 
-// stsDown is 20 minutes without STS where sessions live an hour, scaled.
+// stsDown is a third of a lifetime without STS: 20 minutes for sessions of an hour.
 func stsDown(ctx context.Context, r *round) (int, error) {
 	times := r.of(1, 2)
 	for i := range times {
 		if i > 0 {
-			r.observer.Light(time.Now())
+			r.observer.Restored(time.Now())
 			pause(ctx, r.sts.lifetime/3)
-			r.observer.Blackout(time.Now())
+			r.observer.Outage(time.Now())
 		}
 		r.sts.close()
 		pause(ctx, r.sts.lifetime/3)
@@ -89,13 +89,13 @@ func stsDown(ctx context.Context, r *round) (int, error) {
 	return times, nil
 }
 
-// scripted has the emulator do something to every call for a while, and counts the calls.
+// scripted injects a fault into every call for some time, and counts the calls.
 func scripted(f stsemulator.Fault) func(context.Context, *round) (int, error) {
 	return func(ctx context.Context, r *round) (int, error) {
 		before := r.sts.failed.Load()
-		f.Action = asked
+		f.Action = assumeRole
 		r.sts.script(f)
-		r.stirred(ctx, func() { pause(ctx, r.seconds(10, 25)) })
+		r.renewing(ctx, func() { pause(ctx, r.seconds(10, 25)) })
 		r.sts.script()
 		return int(r.sts.failed.Load() - before), nil
 	}
@@ -104,13 +104,13 @@ func scripted(f stsemulator.Fault) func(context.Context, *round) (int, error) {
 func halfClosed(ctx context.Context, r *round) (int, error) {
 	before := r.sts.halved.Load()
 	r.sts.cut.Store(true)
-	r.stirred(ctx, func() { pause(ctx, r.seconds(8, 20)) })
+	r.renewing(ctx, func() { pause(ctx, r.seconds(8, 20)) })
 	r.sts.cut.Store(false)
 	return int(r.sts.halved.Load() - before), nil
 }
 
-// answers are all that the emulator can answer brokenly, and errors of each class that passes by itself: so many of each, and
-// fewer of those that an administrator would have to act upon, which the operator retries slowly.
+// answers returns every malformed response of the emulator, and errors of each transient class, with a number of times for each.
+// Errors that need an administrator come less often, because the operator retries them slowly.
 func answers(each int) (all []stsemulator.Fault) {
 	for _, missing := range []string{"AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "Credentials"} {
 		all = append(all, stsemulator.Fault{Kind: stsemulator.FaultPartial, Missing: missing, Times: each})
@@ -127,17 +127,17 @@ func answers(each int) (all []stsemulator.Fault) {
 	return all
 }
 
-// brokenAnswers gives each of them to a few calls.
+// brokenAnswers answers a few calls with each of them.
 func brokenAnswers(ctx context.Context, r *round) (times int, err error) {
-	r.stirred(ctx, func() {
+	r.renewing(ctx, func() {
 		for _, f := range answers(r.of(2, 6)) {
-			f.Action = asked
+			f.Action = assumeRole
 			r.sts.script(f)
 			for end := time.Now().Add(20 * time.Second); r.sts.pending() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
 				pause(ctx, 50*time.Millisecond)
 			}
 			if r.sts.pending() > 0 {
-				err = fmt.Errorf("nobody called STS to be answered with %s %s %s", f.Kind, f.Missing, f.Code)
+				err = fmt.Errorf("no call to STS could be answered with %s %s %s", f.Kind, f.Missing, f.Code)
 				break
 			}
 			times += f.Times
@@ -148,7 +148,7 @@ func brokenAnswers(ctx context.Context, r *round) (times int, err error) {
 }
 
 func watchesCut(ctx context.Context, r *round) (times int, _ error) {
-	r.stirred(ctx, func() {
+	r.renewing(ctx, func() {
 		for range r.of(5, 40) {
 			times += r.proxy.cutWatches()
 			pause(ctx, 500*time.Millisecond)
@@ -157,10 +157,10 @@ func watchesCut(ctx context.Context, r *round) (times int, _ error) {
 	return times, nil
 }
 
-func mischievous(m mischief) func(context.Context, *round) (int, error) {
+func proxied(m proxyFault) func(context.Context, *round) (int, error) {
 	return func(ctx context.Context, r *round) (int, error) {
 		r.proxy.do(m)
-		r.stirred(ctx, func() { pause(ctx, r.seconds(6, 20)) })
+		r.renewing(ctx, func() { pause(ctx, r.seconds(6, 20)) })
 		return r.proxy.do(none), nil
 	}
 }
@@ -172,9 +172,9 @@ func apiServerKilled(ctx context.Context, r *round) (int, error) {
 	}
 	for i := range times {
 		if i > 0 {
-			r.observer.Light(time.Now())
+			r.observer.Restored(time.Now())
 			pause(ctx, r.sts.lifetime/3)
-			r.observer.Blackout(time.Now())
+			r.observer.Outage(time.Now())
 		}
 		if err := r.plane.Kill("kube-apiserver"); err != nil {
 			return i, err
@@ -196,13 +196,13 @@ func etcdSlow(ctx context.Context, r *round) (int, error) {
 	return r.stopEtcd(ctx, r.of(15, 60), 300*time.Millisecond, 100*time.Millisecond)
 }
 
-// stopEtcd lets etcd stand still again and again.
+// stopEtcd stops and resumes etcd repeatedly.
 func (r *round) stopEtcd(ctx context.Context, times int, stands, runs time.Duration) (int, error) {
 	etcd, err := r.plane.ID("etcd")
 	if err != nil {
 		return 0, err
 	}
-	r.stirred(ctx, func() {
+	r.renewing(ctx, func() {
 		for range times {
 			if err = syscall.Kill(etcd, syscall.SIGSTOP); err != nil {
 				return
@@ -217,14 +217,14 @@ func (r *round) stopEtcd(ctx context.Context, times int, stands, runs time.Durat
 	return times, err
 }
 
-// meddledWith lasts less than a minute: the operator repairs a Secret at once, and then at most once a minute. The short
-// form has each Secret meddled with once.
-func meddledWith(ctx context.Context, r *round) (times int, _ error) {
-	for i := range r.of(r.meddled, 10*r.meddled) {
+// secretsEdited takes less than a minute: the operator corrects a Secret at once, and then at most once a minute. The short form
+// edits each Secret once.
+func secretsEdited(ctx context.Context, r *round) (times int, _ error) {
+	for i := range r.of(r.edited, 10*r.edited) {
 		if r.long {
-			i = r.throws.IntN(r.meddled)
+			i = r.throws.IntN(r.edited)
 		}
-		if r.meddle(ctx, r.throws, meddledNamespace, fmt.Sprintf("c%03d", i)) == nil {
+		if r.editSecret(ctx, r.throws, editedNamespace, fmt.Sprintf("c%03d", i)) == nil {
 			times++
 		}
 		pause(ctx, 100*time.Millisecond)

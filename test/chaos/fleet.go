@@ -19,7 +19,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/fixture"
 )
 
-// workers is --max-concurrent-reconciles: the most sessions that a killed replica can take with it.
+// workers is --max-concurrent-reconciles: the maximum number of sessions that are lost with a killed replica.
 const workers = 8
 
 // replica is a process of the operator that is started again whenever it ends, as the kubelet does.
@@ -37,10 +37,10 @@ type replica struct {
 	over    chan struct{}
 }
 
-// fleet is what all replicas have in common, and what happened to them.
+// fleet is what all replicas share, and counts their processes.
 type fleet struct {
-	site *site
-	dir  string
+	environment *environment
+	dir         string
 
 	mu                    sync.Mutex
 	started, kills, exits int // processes that were started, killed, and that ended by themselves
@@ -51,14 +51,14 @@ func (f *fleet) run(ctx context.Context, name, program, kubeconfig string, flags
 	return f.runWith(ctx, nil, name, program, kubeconfig, flags...)
 }
 
-// runWith does so with further environment variables.
+// runWith does the same with additional environment variables.
 func (f *fleet) runWith(ctx context.Context, env []string, name, program, kubeconfig string, flags ...string) (*replica, error) {
 	metrics, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &replica{fleet: f, name: name, program: program, kubeconfig: kubeconfig, metrics: metrics, env: env, wanted: true, over: make(chan struct{}), flags: append([]string{
-		"--sts-endpoint=http://" + f.site.sts.address, "--sts-timeout=3s", "--sts-qps=50", "--sts-burst=50",
+		"--sts-endpoint=http://" + f.environment.sts.address, "--sts-timeout=3s", "--sts-qps=50", "--sts-burst=50",
 		"--metrics-bind-address=" + metrics, "--metrics-secure=false", "--health-probe-bind-address=0",
 		fmt.Sprint("--max-concurrent-reconciles=", workers), "--zap-log-level=debug",
 	}, flags...)}
@@ -75,8 +75,8 @@ func (r *replica) start() error {
 	r.starts++
 	cmd := exec.Command(r.program, r.flags...) //nolint:noctx // it is stopped in order, not by a context
 	cmd.Env = slices.Concat(os.Environ(), []string{
-		"KUBECONFIG=" + r.kubeconfig, "CHAOS_CLOCK=" + r.site.clockFile(),
-		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + r.site.sts.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + r.site.sts.key.Secret,
+		"KUBECONFIG=" + r.kubeconfig, "CHAOS_CLOCK=" + r.environment.clockFile(),
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + r.environment.sts.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + r.environment.sts.key.Secret,
 	}, r.env)
 	p, err := process.Start(fmt.Sprintf("%s-%03d", r.name, r.starts), r.dir, cmd)
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *replica) supervise(ctx context.Context) {
 		}
 		r.fleet.mu.Unlock()
 		if err := r.start(); err != nil {
-			r.site.observer.Violate(time.Now(), "the operator cannot be started: "+err.Error())
+			r.environment.observer.Violate(time.Now(), "the operator cannot be started: "+err.Error())
 			return
 		}
 	}
@@ -148,7 +148,7 @@ func (r *replica) replaced(ctx context.Context, former *process.Process, within 
 func (r *replica) freeze() error { return syscall.Kill(r.current().ID(), syscall.SIGSTOP) }
 func (r *replica) thaw() error   { return syscall.Kill(r.current().ID(), syscall.SIGCONT) }
 
-// end stops it for good, in peace.
+// end stops the replica with SIGTERM, and does not start it again.
 func (r *replica) end() error {
 	r.mu.Lock()
 	p := r.process
@@ -159,7 +159,7 @@ func (r *replica) end() error {
 	return err
 }
 
-// wait for the metrics, which are served once the process works or stands by.
+// wait waits until the process serves its metrics, which it does as leader and as standby.
 func (r *replica) wait(ctx context.Context) error {
 	return r.current().Wait(ctx, func(ctx context.Context) error {
 		_, err := r.scrape(ctx)
@@ -180,9 +180,9 @@ func (r *replica) scrape(ctx context.Context) (map[string]float64, error) {
 	return fixture.Metrics(ctx, r.metrics)
 }
 
-// scanLogs looks for secret values in all that the replicas printed.
+// scanLogs searches the logs of the replicas for secret values.
 func (f *fleet) scanLogs() (files int, size int64, leaks []string, err error) {
-	all := f.site.observer.Leaks(f.site.sts.key.Secret)
+	all := f.environment.observer.Leaks(f.environment.sts.key.Secret)
 	logs, err := filepath.Glob(filepath.Join(f.dir, "*.log"))
 	for _, path := range logs {
 		text, readErr := os.ReadFile(path)

@@ -1,15 +1,15 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command chaos does to the operator whatever can happen to it, while an observer of its own looks at every version of every
-// Secret, and ends with status 1 if a promise was not kept. The operator is the built program, the API server and etcd are
-// real, STS is emulated; sessions live for a minute and a half, so that a life passes while one looks.
+// Command chaos injects faults, while an independent observer checks every version of every Secret. It ends with status 1 if a
+// guarantee was violated. The operator is the built program, the API server and etcd are real, and STS is emulated. Sessions live
+// for a minute and a half, so that many lifetimes fit into a run.
 //
-// A second scenario has a control plane of its own: a hostile tenant fills its quotas with the largest objects that the API
-// server accepts, and edits them without end, while the operator's memory is measured and credentials of another namespace
-// must be issued and renewed on time.
+// A second scenario has a separate control plane. A hostile tenant fills its quotas with the largest objects that the API server
+// accepts, and edits them all the time. Meanwhile the operator's memory is measured, and credentials of another namespace must be
+// issued and renewed on time.
 //
-// It prints what it did as tables in Markdown. -short takes a few minutes and does a little of everything.
+// It prints the results as tables in Markdown. With -short it injects every fault a few times, which takes a few minutes.
 package main
 
 import (
@@ -35,23 +35,23 @@ import (
 // lifetime of sessions. A third of it must outlast the 15 s for which a lease holds after its holder was killed.
 const lifetime = 90 * time.Second
 
-// recovery is how soon after the end of a fault all is well: a minute, the longest pause between two tries, and what a
-// lease takes to change hands.
+// recovery is the maximum time between the end of a fault and recovery: a minute, the longest interval between two retries, and the
+// time in which a lease changes its holder.
 const recovery = 75 * time.Second
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	short := flag.Bool("short", false, "do a little of everything")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "throw the dice as a run that printed this seed did")
-	root := flag.String("root", ".", "the repository's root")
-	scenario := flag.String("scenario", "", "run only this scenario: faults or tenant. Default: both")
-	profiles := flag.String("profiles", "", "folder for heap profiles of the operator beside the hostile tenant")
-	only := flag.String("faults", "", "inject only faults whose names match this regular expression")
-	write := flag.String("write", "", "a page in Markdown to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\", and \"tenant: begin\" and \"tenant: end\"")
+	short := flag.Bool("short", false, "Inject every fault a few times only")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "Seed of the random numbers; a run prints its seed")
+	root := flag.String("root", ".", "Root of the repository")
+	scenario := flag.String("scenario", "", "Run only this scenario: faults or tenant. Default: both")
+	profiles := flag.String("profiles", "", "Folder for heap profiles of the operator beside the hostile tenant")
+	only := flag.String("faults", "", "Inject only faults whose names match this regular expression")
+	write := flag.String("write", "", "Markdown page to write the tables to, between its comments \"chaos: begin\" and \"chaos: end\", and \"tenant: begin\" and \"tenant: end\"")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
-	klog.SetLogger(logr.Discard()) // of requests that are broken on purpose
+	klog.SetLogger(logr.Discard()) // its errors come from injected faults
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Minute)
@@ -77,7 +77,7 @@ func run() int {
 
 // chaos is one run.
 type chaos struct {
-	*site
+	*environment
 	out      io.Writer
 	only     *regexp.Regexp
 	page     string // a file that the tables are written to; empty: none
@@ -91,7 +91,7 @@ type chaos struct {
 	growth     growth
 	attacks    []attackRow
 	violations int
-	told       int // how many of them are told already
+	printed    int // how many of them are printed already
 }
 
 // scenarios runs the one of this name, or both.
@@ -113,16 +113,16 @@ func (c *chaos) scenarios(ctx context.Context, root, name string) error {
 
 // play injects all faults and prints the tables.
 func (c *chaos) play(ctx context.Context, root string) (err error) {
-	c.note("starting the control plane and building the operator, as it is and with a clock that can be stepped")
-	c.site, err = newSite(ctx, root, siteOptions{
-		lifetime: lifetime, calm: calmEnough, recovery: recovery,
-		namespaces: []string{calmNamespace, meddledNamespace, churnNamespace}, plane: controlplane.Options{ControllerManager: true},
+	c.note("starting the control plane and building the operator, unchanged and with a clock that can be changed")
+	c.environment, err = newEnvironment(ctx, root, environmentOptions{
+		lifetime: lifetime, calm: available, recovery: recovery,
+		namespaces: []string{calmNamespace, editedNamespace, churnNamespace}, plane: controlplane.Options{ControllerManager: true},
 	})
-	if c.site == nil {
+	if c.environment == nil {
 		return err
 	}
 	defer func() {
-		tellViolations(c.out, c.observer)
+		printViolations(c.out, c.observer)
 		err = errors.Join(err, c.end(os.Stderr, err == nil && len(c.observer.Violations()) == 0))
 	}()
 	if err != nil {
@@ -133,8 +133,8 @@ func (c *chaos) play(ctx context.Context, root string) (err error) {
 	}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
-	go c.look(looking)
-	r := &round{site: c.site, long: c.long, throws: dice(c.seed, 1), calm: 40, meddled: 20}
+	go c.observe(looking)
+	r := &round{environment: c.environment, long: c.long, throws: dice(c.seed, 1), calm: 40, edited: 20}
 	for _, act := range []func(context.Context, *round) error{c.solo, c.pair, c.stepped} {
 		if err := act(ctx, r); err != nil {
 			return errors.Join(err, ctx.Err())
@@ -143,23 +143,23 @@ func (c *chaos) play(ctx context.Context, root string) (err error) {
 	return c.conclude(ctx)
 }
 
-// note says how far it has come.
+// note prints the progress.
 func (c *chaos) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.out, "%6.1f s  %s\n", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// solo lets one replica live through everything, and then kills it again and again.
+// solo injects all faults into one replica, and then kills it repeatedly.
 func (c *chaos) solo(ctx context.Context, r *round) error {
 	only, err := c.fleet.run(ctx, "solo", c.manager.released, c.kube.proxied, "--leader-elect=false")
 	if err != nil {
 		return err
 	}
 	r.replicas = []*replica{only}
-	if err := errors.Join(c.furnish(ctx, calmNamespace, r.calm), c.furnish(ctx, meddledNamespace, r.meddled)); err != nil {
+	if err := errors.Join(c.createAll(ctx, calmNamespace, r.calm), c.createAll(ctx, editedNamespace, r.edited)); err != nil {
 		return err
 	}
 	c.observer.Begins("nothing")
-	c.settled(ctx, calmNamespace, meddledNamespace)
+	c.awaitRecovery(ctx, calmNamespace, editedNamespace)
 	if c.growth.before, err = only.gauge(ctx); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *chaos) solo(ctx context.Context, r *round) error {
 // amidChurn injects faults while StsCredentials come and go.
 func (c *chaos) amidChurn(ctx context.Context, r *round) error {
 	operations, perSecond := r.of(500, 10_000), float64(r.of(6, 25))
-	churn := &churn{site: c.site, throws: dice(c.seed, 2)}
+	churn := &churn{environment: c.environment, throws: dice(c.seed, 2)}
 	done := make(chan struct{})
 	churning, stop := context.WithCancel(ctx)
 	defer stop()
@@ -195,7 +195,7 @@ func (c *chaos) amidChurn(ctx context.Context, r *round) error {
 	c.observer.Begins(churned)
 	began := time.Now()
 	<-done
-	took := c.settled(ctx, calmNamespace, meddledNamespace, churnNamespace)
+	took := c.awaitRecovery(ctx, calmNamespace, editedNamespace, churnNamespace)
 	c.rows = append(c.rows, row{churned, int(churn.done.Load()), took})
 	c.note("%d operations on StsCredentials, the last ones in %s", churn.done.Load(), time.Since(began).Round(time.Second))
 	if err := churn.drain(ctx); err != nil {
@@ -205,7 +205,7 @@ func (c *chaos) amidChurn(ctx context.Context, r *round) error {
 	return nil
 }
 
-// pair lets two replicas take over from each other.
+// pair injects faults into two replicas that take over from each other.
 func (c *chaos) pair(ctx context.Context, r *round) error {
 	r.replicas = nil
 	for _, name := range []string{"first", "second"} {
@@ -223,7 +223,7 @@ func (c *chaos) pair(ctx context.Context, r *round) error {
 	return errors.Join(r.replicas[0].end(), r.replicas[1].end())
 }
 
-// stepped lets the clock of one replica be set.
+// stepped changes the clock of one replica.
 func (c *chaos) stepped(ctx context.Context, r *round) error {
 	one, err := c.fleet.run(ctx, "stepped", c.manager.stepped, c.kube.direct, "--leader-elect=false")
 	if err != nil {
@@ -236,37 +236,37 @@ func (c *chaos) stepped(ctx context.Context, r *round) error {
 	return one.end()
 }
 
-// inject does harm, and waits until all is well again.
+// inject injects a fault, and waits for recovery.
 func (c *chaos) inject(ctx context.Context, r *round, f fault) error {
 	if !c.only.MatchString(f.name) {
 		return nil
 	}
 	c.observer.Begins(f.name)
 	began := time.Now()
-	if f.dark {
-		c.observer.Blackout(began)
+	if f.outage {
+		c.observer.Outage(began)
 	}
 	failed := c.sts.failed.Load()
 	times, err := f.inject(ctx, r)
-	if f.dark {
-		c.observer.Light(time.Now())
+	if f.outage {
+		c.observer.Restored(time.Now())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	if times == 0 {
-		return fmt.Errorf("%s: it did not happen", f.name)
+		return fmt.Errorf("%s: it was not injected", f.name)
 	}
 	lasted := time.Since(began)
-	took := c.settled(ctx, calmNamespace, meddledNamespace)
-	c.allowance.judge(c.site, f.name, c.sts.failed.Load()-failed, lasted+took)
+	took := c.awaitRecovery(ctx, calmNamespace, editedNamespace)
+	c.allowance.judge(c.environment, f.name, c.sts.failed.Load()-failed, lasted+took)
 	c.rows = append(c.rows, row{f.name, times, took})
 	wrong := c.observer.Violations()
 	c.note("%s: %d times in %s, recovered after %s, %d violations so far", f.name, times,
 		lasted.Round(100*time.Millisecond), took.Round(100*time.Millisecond), len(wrong))
-	for _, v := range wrong[c.told:] {
+	for _, v := range wrong[c.printed:] {
 		c.note("VIOLATION: %s", v.What)
 	}
-	c.told = len(wrong)
+	c.printed = len(wrong)
 	return ctx.Err()
 }

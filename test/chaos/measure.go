@@ -19,7 +19,7 @@ import (
 // measureEvery is how often a process is measured.
 const measureEvery = 200 * time.Millisecond
 
-// life is what was measured of one process.
+// life has the measurements of one process.
 type life struct {
 	peak        float64 // bytes of RSS
 	requests    float64 // to the API server
@@ -27,10 +27,10 @@ type life struct {
 	profiled    float64 // peak when the heap was last saved
 }
 
-// profileEvery is by how much the peak must grow before the heap is saved again.
+// profileEvery is the growth of the peak after which the heap is saved again.
 const profileEvery = 15 << 20
 
-// measurement is that of all processes of a replica.
+// measurement has the measurements of all processes of a replica.
 type measurement struct {
 	*replica
 	profiles string // a folder for heap profiles; empty: none
@@ -50,7 +50,7 @@ func measure(ctx context.Context, r *replica, profiles, pprof string) *measureme
 	return m
 }
 
-// read takes one measurement. What cannot be read now, since the process is about to end or begins, is left as it is.
+// read takes one measurement. It skips what cannot be read because the process starts or ends.
 func (m *measurement) read(ctx context.Context) {
 	p := m.current()
 	peak, errPeak := peakOf(p.ID())
@@ -84,14 +84,14 @@ func (m *measurement) peak() (largest float64) {
 	return largest
 }
 
-// processes is how many were measured.
+// processes is the number of measured processes.
 func (m *measurement) processes() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.lives)
 }
 
-// requestRate is how many requests a second the processes made to the API server.
+// requestRate is the number of requests per second of the processes to the API server.
 func (m *measurement) requestRate() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

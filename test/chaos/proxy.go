@@ -24,34 +24,34 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// silent is for servers whose connections are broken on purpose.
+// silent discards the errors of servers whose connections are broken on purpose.
 var silent = log.New(io.Discard, "", 0)
 
-// mischief is what the proxy does to a request.
-type mischief int32
+// proxyFault is a fault that the proxy injects into a request.
+type proxyFault int32
 
 const (
-	none      mischief = iota
-	conflicts          // some writes are answered with 409
-	throttles          // some requests are answered with 429
-	loses              // some writes reach the API server, and their answers do not come back
+	none      proxyFault = iota
+	conflicts            // some writes are answered with 409
+	throttles            // some requests are answered with 429
+	loses                // some writes reach the API server, and their responses are lost
 )
 
-// share of the requests that mischief is done to.
+// share is the part of the requests with a fault.
 const share = 0.4
 
-// proxy stands between the operator and the API server. It speaks HTTP/2, as the API server does.
+// proxy is a proxy between the operator and the API server. It serves HTTP/2, as the API server does.
 type proxy struct {
 	server  *httptest.Server
 	forward *httputil.ReverseProxy
 	does    atomic.Int32
-	count   atomic.Int64 // of requests that mischief was done to
+	count   atomic.Int64 // of requests with a fault
 
 	mu      sync.Mutex
 	watches map[*http.Request]context.CancelFunc
 }
 
-// newProxy starts one that is the given user at the API server.
+// newProxy starts a proxy that forwards requests as the given user.
 func newProxy(as *rest.Config) (*proxy, error) {
 	target, err := url.Parse(as.Host)
 	if err != nil {
@@ -67,7 +67,7 @@ func newProxy(as *rest.Config) (*proxy, error) {
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorLog:      silent,
-		// As if the API server itself had gone, rather than answered.
+		// As if the API server itself were not available.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	p.server = httptest.NewUnstartedServer(p)
@@ -77,24 +77,24 @@ func newProxy(as *rest.Config) (*proxy, error) {
 	return p, nil
 }
 
-// config is that of the operator, who needs no certificate to be who the proxy is.
+// config is the operator's. It needs no certificate: the proxy has one.
 func (p *proxy) config() *rest.Config {
 	return &rest.Config{Host: p.server.URL, TLSClientConfig: rest.TLSClientConfig{
 		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw}),
 	}}
 }
 
-// do starts a mischief, and none ends it. It returns how many requests the last one was done to.
-func (p *proxy) do(m mischief) int {
+// do starts a fault, and ends the last one; with none it only ends it. It returns the number of requests with the last fault.
+func (p *proxy) do(m proxyFault) int {
 	p.does.Store(int32(m))
 	return int(p.count.Swap(0))
 }
 
-// ServeHTTP does what it is told to a part of the requests, and forwards the others.
+// ServeHTTP injects the fault into a part of the requests, and forwards the others.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writes := r.Method != http.MethodGet
 	hit := rand.Float64() < share //nolint:gosec // what is hit needs no repeating: the requests come in no order anyway
-	switch m := mischief(p.does.Load()); {
+	switch m := proxyFault(p.does.Load()); {
 	case m == conflicts && writes && hit:
 		p.refuse(w, apierrors.NewConflict(schema.GroupResource{Resource: "things"}, "thing", nil))
 	case m == throttles && hit:
@@ -139,7 +139,7 @@ func (p *proxy) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// cutWatches breaks all watches that there are, and returns how many there were.
+// cutWatches interrupts all watches, and returns their number.
 func (p *proxy) cutWatches() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,10 +149,10 @@ func (p *proxy) cutWatches() int {
 	return len(p.watches)
 }
 
-// sever breaks all connections, as they break when a machine goes.
+// sever closes all connections without notice, as after the failure of a machine.
 func (p *proxy) sever() { p.server.CloseClientConnections() }
 
-// pause waits, or until ctx ends.
+// pause waits for some time, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -21,51 +21,51 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
 )
 
-// row is what a fault came to.
+// row is the result of a fault.
 type row struct {
 	fault string
 	times int
-	took  time.Duration // until all was well again
+	took  time.Duration // until recovery
 }
 
-// allowance bounds the calls that may fail: of each StsCredential ten at once, and one every five seconds, which is what
-// the operator allows itself.
+// allowance limits the failed calls: ten for each StsCredential at once, and one every five seconds, which is the operator's own
+// limit.
 type allowance struct {
-	worst      float64 // the largest part of the bound that was used
-	calls, top float64 // and what that was
+	worst      float64 // the largest part of the limit that was used
+	calls, top float64 // the calls and the limit then
 }
 
-// judge holds the failed calls of one fault against the bound.
-func (a *allowance) judge(s *site, fault string, failed int64, lasted time.Duration) {
-	credentials := 60.0 + mostAlive
+// judge compares the failed calls of one fault with the limit.
+func (a *allowance) judge(env *environment, fault string, failed int64, lasted time.Duration) {
+	credentials := 60.0 + maxChurned
 	bound := credentials * (10 + lasted.Seconds()/5)
 	if part := float64(failed) / bound; part >= a.worst {
 		a.worst, a.calls, a.top = part, float64(failed), bound
 	}
 	if float64(failed) > bound {
-		s.observer.Violate(time.Now(), fmt.Sprintf("%s: %d calls failed, of %.0f that may", fault, failed, bound))
+		env.observer.Violate(time.Now(), fmt.Sprintf("%s: %d calls failed, the limit is %.0f", fault, failed, bound))
 	}
 }
 
-// gauge is how large a process is.
+// gauge is the size of a process.
 type gauge struct{ goroutines, resident, heap float64 }
 
-// growth is what a process was before and after all that it lived through.
+// growth is the size of a process before and after the faults.
 type growth struct{ before, after gauge }
 
-// What a process may grow by, with as many StsCredentials before and after: its connections differ by a few goroutines, and
-// the collector leaves it some of the memory that it once needed.
+// Limits of growth, with as many StsCredentials before and after. The number of connections, and so of goroutines, varies, and the
+// garbage collector does not return all memory.
 const (
 	moreGoroutines = 20
 	moreMemory     = 32 << 20
 )
 
-// tooMuch reports whether it grew by more than it may.
+// tooMuch reports whether the process grew by more than the limits.
 func (g growth) tooMuch() bool {
 	return g.after.goroutines > g.before.goroutines+moreGoroutines || g.after.resident > g.before.resident+moreMemory
 }
 
-// gauge takes the least of what the metrics tell within some seconds.
+// gauge returns the lowest values of the metrics within some seconds.
 func (r *replica) gauge(ctx context.Context) (gauge, error) {
 	least := gauge{math.Inf(1), math.Inf(1), math.Inf(1)}
 	for range 10 {
@@ -81,10 +81,10 @@ func (r *replica) gauge(ctx context.Context) (gauge, error) {
 	return least, nil
 }
 
-// conclude checks what is to be checked at the end, and prints the tables.
+// conclude makes the checks at the end of a run, and prints the tables.
 func (c *chaos) conclude(ctx context.Context) error {
 	c.observer.Begins("the end")
-	c.settled(ctx, calmNamespace, meddledNamespace, churnNamespace)
+	c.awaitRecovery(ctx, calmNamespace, editedNamespace, churnNamespace)
 	files, size, leaks, err := c.fleet.scanLogs()
 	if err != nil {
 		return err
@@ -98,13 +98,13 @@ func (c *chaos) conclude(ctx context.Context) error {
 	}
 	calls, lost := c.observer.Calls(), c.mayLose()
 	if calls.Unexplained > lost {
-		c.observer.Violate(time.Now(), fmt.Sprintf("%d sessions were asked for without need, of %d that may be lost", calls.Unexplained, lost))
+		c.observer.Violate(time.Now(), fmt.Sprintf("%d sessions were requested without need, the limit is %d", calls.Unexplained, lost))
 	}
 	if c.growth.tooMuch() {
 		c.observer.Violate(time.Now(), fmt.Sprintf("the operator grew: %+v to %+v", c.growth.before, c.growth.after))
 	}
 	c.violations += len(c.observer.Violations())
-	return c.print("chaos", c.faultTable()+c.promiseTable(calls, lost, files, size, len(leaks), objects))
+	return c.print("chaos", c.faultTable()+c.guaranteeTable(calls, lost, files, size, len(leaks), objects))
 }
 
 // print prints tables, and writes them to the page between the comments with a name.
@@ -126,7 +126,7 @@ func (c *chaos) report(a *attack, watchList bool) error {
 	for _, leak := range leaks {
 		a.observer.Violate(time.Now(), "something secret is in the log "+leak)
 	}
-	tellViolations(c.out, a.observer)
+	printViolations(c.out, a.observer)
 	row.violations = len(a.observer.Violations())
 	c.violations += row.violations
 	if c.attacks = append(c.attacks, row); len(c.attacks) < 2 {
@@ -135,7 +135,7 @@ func (c *chaos) report(a *attack, watchList bool) error {
 	return c.print("tenant", c.attackTable(a))
 }
 
-// attackTable says what the runs of the hostile tenant came to.
+// attackTable has the results of the runs of the hostile tenant.
 func (c *chaos) attackTable(a *attack) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The %s form, seed %d, on %d cores. GOMEMLIMIT is %s. The tenant has %d StsCredentials, %d Secrets and %d pods:\n\n",
@@ -162,21 +162,21 @@ func (c *chaos) form() string {
 	return "short"
 }
 
-// tellViolations prints what was wrong, however the run ended.
-func tellViolations(out io.Writer, o *observer.Observer) {
+// printViolations prints the violations, also of a run that failed.
+func printViolations(out io.Writer, o *observer.Observer) {
 	for _, v := range o.Violations() {
 		_, _ = fmt.Fprintf(out, "VIOLATION at %s, %s: %s\n", v.At.Format("15:04:05.0"), v.Fault, v.What)
 	}
 }
 
-// promiseTable says what was seen of each promise.
-func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, leaks, objects int) string {
+// guaranteeTable has the result of each guarantee.
+func (c *chaos) guaranteeTable(calls observer.Calls, lost, logs int, size int64, leaks, objects int) string {
 	before, after := c.growth.before, c.growth.after
 	in := mebibytes
 	return table("guarantee", "result", "limit", [][3]string{
 		{"no Secret holds mixed, partial, older or another object's credentials", fmt.Sprintf("%d versions of Secrets, %d sessions", c.observer.Versions(), calls.Sessions), "0 violations"},
-		{"none holds expired credentials if STS and the API server were available for 15 s in the last third of their life", fmt.Sprintf("%d checks", c.observer.Looks()), "0 violations"},
-		{"sessions = due + requested + lost", fmt.Sprintf("%d = %d + %d + %d", calls.Sessions, calls.Due, calls.Wished, calls.Unexplained), fmt.Sprintf("lost ≤ %d", lost)},
+		{"none holds expired credentials if STS and the API server were available for 15 s in the last third of their life", fmt.Sprintf("%d checks", c.observer.Checks()), "0 violations"},
+		{"sessions = due + requested + lost", fmt.Sprintf("%d = %d + %d + %d", calls.Sessions, calls.Due, calls.Requested, calls.Unexplained), fmt.Sprintf("lost ≤ %d", lost)},
 		{"failed calls during a fault ≤ StsCredentials × (10 + seconds / 5)", fmt.Sprintf("%.0f, closest to its limit", c.allowance.calls), fmt.Sprintf("%.0f", c.allowance.top)},
 		{"goroutines of the process that ran through all faults except kills", fmt.Sprintf("%.0f, then %.0f", before.goroutines, after.goroutines), fmt.Sprintf("+ %d", moreGoroutines)},
 		{"memory of that process (RSS; heap in parentheses)", fmt.Sprintf("%s (%s), then %s (%s)", in(before.resident), in(before.heap), in(after.resident), in(after.heap)), "+ " + in(moreMemory)},
@@ -188,9 +188,9 @@ func (c *chaos) promiseTable(calls observer.Calls, lost, logs int, size int64, l
 // mebibytes formats a number of bytes.
 func mebibytes(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }
 
-// mayLose is how many sessions may be lost before they are in a Secret: those that the workers of a killed replica hold;
-// those that a replica holds back, when it ends by itself because it lost its lease; and as many as there are Secrets when
-// the clock is set, before STS has told the operator so.
+// mayLose is the maximum number of sessions that are lost before they are in a Secret: those of the workers of a killed replica,
+// those of a replica that ends because it lost its lease, and one for each Secret when the clock is changed, before the operator
+// has got the time from STS.
 func (c *chaos) mayLose() int {
 	c.fleet.mu.Lock()
 	defer c.fleet.mu.Unlock()
@@ -201,28 +201,28 @@ func (c *chaos) mayLose() int {
 	return workers*(c.fleet.kills+c.fleet.started) + credentials*(c.fleet.exits+steps)
 }
 
-// scanObjects looks for secret values in what the operator told through the API.
+// scanObjects searches conditions and events for secret values.
 func (c *chaos) scanObjects(ctx context.Context) (objects int, err error) {
 	var credentials v1alpha1.StsCredentialList
 	if err := c.api.List(ctx, &credentials); err != nil {
 		return 0, err
 	}
-	var told eventsv1.EventList
-	if err := c.api.List(ctx, &told); err != nil {
+	var recorded eventsv1.EventList
+	if err := c.api.List(ctx, &recorded); err != nil {
 		return 0, err
 	}
 	leaks := c.observer.Leaks(c.sts.key.Secret)
-	text, err := json.Marshal([]any{credentials, told})
+	text, err := json.Marshal([]any{credentials, recorded})
 	if err != nil {
 		return 0, err
 	}
 	if at := leaks.In(text); at >= 0 {
 		c.observer.Violate(time.Now(), "something secret is in a condition or an event")
 	}
-	return len(credentials.Items) + len(told.Items), nil
+	return len(credentials.Items) + len(recorded.Items), nil
 }
 
-// faultTable says what was done, and what it came to.
+// faultTable has the faults and their results.
 func (c *chaos) faultTable() string {
 	per := map[string]int{}
 	for _, v := range c.observer.Violations() {
@@ -238,7 +238,7 @@ func (c *chaos) faultTable() string {
 	return b.String()
 }
 
-// table is one of three columns.
+// table returns a table of three columns.
 func table(first, second, third string, rows [][3]string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n| %s | %s | %s |\n|---|---|---|\n", first, second, third)
@@ -248,7 +248,7 @@ func table(first, second, third string, rows [][3]string) string {
 	return b.String()
 }
 
-// writeInto puts the tables into a page, in place of what is between its comments with a name.
+// writeInto replaces the text between the comments with a name in a page.
 func writeInto(page, name, tables string) error {
 	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
 	text, err := os.ReadFile(page)

@@ -23,17 +23,17 @@ import (
 const (
 	account = "1234567890123456"
 	user    = "acs:ram::" + account + ":user/sts-operator"
-	// asked is the action that hands out sessions.
-	asked = "AssumeRole"
+	// assumeRole is the action that issues sessions.
+	assumeRole = "AssumeRole"
 )
 
-// roles are what StsCredentials ask for.
+// roles are the roles of the StsCredentials.
 var roles = []string{
 	"acs:ram::" + account + ":role/chaos-reader", "acs:ram::" + account + ":role/chaos-writer", "acs:ram::" + account + ":role/chaos-auditor",
 }
 
-// sts is an emulated STS that tells the observer of each session before it goes out, and that can be shut down and cut its
-// answers short.
+// sts is an emulated STS that reports each session to the observer before it answers. It can be closed, and can cut its responses
+// short.
 type sts struct {
 	*stsemulator.Emulator
 	key      stsemulator.AccessKey
@@ -41,15 +41,15 @@ type sts struct {
 	lifetime time.Duration
 	address  string // host:port
 
-	cut    atomic.Bool  // answers are cut short, and connections half closed
-	halved atomic.Int64 // how many were
-	failed atomic.Int64 // calls that would have handed out a session, and were not answered so
+	cut    atomic.Bool  // responses are cut short, and connections half closed
+	halved atomic.Int64 // the number of these responses
+	failed atomic.Int64 // calls of AssumeRole without a session in the response
 
 	mu     sync.Mutex
 	server *http.Server
 }
 
-// newSTS starts it, with a user and roles that trust it. Its sessions live for lifetime, whatever is asked for.
+// newSTS starts STS with a user and roles that trust it. Sessions live for lifetime, whatever a call requests.
 func newSTS(ctx context.Context, o *observer.Observer, lifetime time.Duration) (*sts, error) {
 	s := &sts{Emulator: stsemulator.New(stsemulator.Options{}), observer: o, lifetime: lifetime, address: "127.0.0.1:0"}
 	s.key = s.AddUser(account, "sts-operator")
@@ -60,15 +60,15 @@ func newSTS(ctx context.Context, o *observer.Observer, lifetime time.Duration) (
 	return s, s.open(ctx)
 }
 
-// script sets the faults, beside the short lifetime.
+// script sets the faults, in addition to the short lifetime.
 func (s *sts) script(faults ...stsemulator.Fault) {
 	s.Replace(append([]stsemulator.Fault{{Kind: stsemulator.FaultShortLifetime, Duration: s.lifetime}}, faults...)...)
 }
 
-// pending is how many faults are left that are used up call by call.
+// pending is the number of faults that are still to be injected.
 func (s *sts) pending() int { return len(s.Faults()) - 1 }
 
-// open listens, always on the same port.
+// open starts the server, always on the same port.
 func (s *sts) open(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,14 +82,14 @@ func (s *sts) open(ctx context.Context) error {
 	return nil
 }
 
-// close refuses connections and ends those that there are.
+// close refuses new connections and closes the others.
 func (s *sts) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.server.Close()
 }
 
-// answer is kept until the observer has been told.
+// answer holds a response back until the observer knows it.
 type answer struct {
 	http.ResponseWriter
 	status int
@@ -107,9 +107,9 @@ func hijacked(w http.ResponseWriter) (net.Conn, error) {
 
 // ServeHTTP answers a call as the emulator does.
 func (s *sts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	issues := r.Header.Get("x-acs-action") == asked
+	issues := r.Header.Get("x-acs-action") == assumeRole
 	if issues {
-		s.failed.Add(1) // until it turns out well; some ends of the emulator never return
+		s.failed.Add(1) // until the call succeeds: with some faults the emulator does not return
 	}
 	a := &answer{ResponseWriter: w}
 	s.Emulator.ServeHTTP(a, r)
@@ -120,14 +120,14 @@ func (s *sts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.halve(a)
 		return
 	}
-	if issues && s.told(a, r) {
+	if issues && s.report(a, r) {
 		s.failed.Add(-1)
 	}
 	w.WriteHeader(a.status)
 	_, _ = a.body.WriteTo(w)
 }
 
-// issued is what STS answers.
+// issued is a response of AssumeRole.
 type issued struct {
 	Credentials struct {
 		AccessKeyID     string `json:"AccessKeyId"`
@@ -137,8 +137,8 @@ type issued struct {
 	}
 }
 
-// told tells the observer what an answer holds, and reports whether it is a session.
-func (s *sts) told(a *answer, r *http.Request) bool {
+// report gives the observer the content of a response, and reports whether it is a session.
+func (s *sts) report(a *answer, r *http.Request) bool {
 	var i issued
 	if a.status != http.StatusOK || json.Unmarshal(a.body.Bytes(), &i) != nil {
 		return false
@@ -150,15 +150,15 @@ func (s *sts) told(a *answer, r *http.Request) bool {
 		return false
 	}
 	query := r.URL.Query()
-	s.observer.Issued(observer.Issue{
-		Triple: observer.Triple{ID: c.AccessKeyID, Secret: c.AccessKeySecret, Token: c.SecurityToken},
-		Role:   query.Get("RoleArn"), Session: query.Get("RoleSessionName"), IssuedAt: time.Now(), ExpiresAt: expiry,
+	s.observer.Issued(observer.Issuance{
+		Credentials: observer.Credentials{ID: c.AccessKeyID, Secret: c.AccessKeySecret, Token: c.SecurityToken},
+		Role:        query.Get("RoleArn"), Session: query.Get("RoleSessionName"), IssuedAt: time.Now(), ExpiresAt: expiry,
 	})
 	return true
 }
 
-// halve sends a part of an answer, closes its own side of the connection, and leaves the other side open: in turn nothing,
-// a part of the header, and half of the body.
+// halve sends a part of a response and closes its own side of the connection. The part is in turn nothing, a part of the header,
+// and half of the body.
 func (s *sts) halve(a *answer) {
 	var i issued
 	if json.Unmarshal(a.body.Bytes(), &i) == nil {

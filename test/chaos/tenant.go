@@ -34,7 +34,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/chaos/observer"
 )
 
-// The namespace of the hostile tenant, and the one whose credentials must not suffer.
+// The namespace of the hostile tenant, and the one whose credentials must be issued and renewed on time.
 const (
 	hostileNamespace = "hostile"
 	quietNamespace   = "quiet"
@@ -50,15 +50,15 @@ const (
 	podQuota        = "count/pods"
 )
 
-// What the operator must keep to, whatever the tenant does.
+// Limits of the operator, whatever the tenant does.
 const (
 	// peakBound is the largest RSS of a process.
 	peakBound = 200 << 20
 	// promptBound is the longest time between the creation of an StsCredential and its Secret, also across a restart, and
 	// between the moment when a third of the life is left and the renewed Secret.
 	promptBound = 30 * time.Second
-	// promptWithoutWatchList is the same where the API server does not stream lists: each start reads every object, page by
-	// page, which takes a time in proportion to the bytes that tenants have stored.
+	// promptWithoutWatchList is the same if the API server does not stream lists: each start reads every object page by page, which
+	// takes a time in proportion to the bytes that tenants have stored.
 	promptWithoutWatchList = 50 * time.Second
 )
 
@@ -76,9 +76,9 @@ const restarts = 5
 // editors is the number of connections over which the tenant edits.
 const editors = 8
 
-// attack is one run of the hostile tenant against an operator of its own.
+// attack is one run of the hostile tenant, with a separate operator.
 type attack struct {
-	*site
+	*environment
 	long      bool
 	prompt    time.Duration // see promptness
 	note      func(string, ...any)
@@ -89,7 +89,7 @@ type attack struct {
 	profiles  string // a folder for heap profiles; empty: none
 	operator  *replica
 	measured  *measurement
-	objects   []client.Object // what is edited: first those of plain
+	objects   []client.Object // that are edited: first those of plain
 	plain     []string        // StsCredentials that get a Secret
 	hoarded   []*hoard
 	edits     atomic.Int64
@@ -108,22 +108,22 @@ func (c *chaos) attacked(ctx context.Context, root string) error {
 	return nil
 }
 
-// attack runs it once.
+// attack runs the scenario once.
 func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err error) {
 	c.note("a hostile tenant, WatchList %t: starting a control plane and building the operator", watchList)
-	s, err := newSite(ctx, root, attackOptions(watchList))
-	if s == nil {
+	env, err := newEnvironment(ctx, root, attackOptions(watchList))
+	if env == nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.end(os.Stderr, err == nil && len(s.observer.Violations()) == 0)) }()
+	defer func() { err = errors.Join(err, env.end(os.Stderr, err == nil && len(env.observer.Violations()) == 0)) }()
 	if err != nil {
 		return err
 	}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
-	go s.look(looking)
-	s.observer.Begins(fmt.Sprintf("a hostile tenant, WatchList %t", watchList))
-	a := &attack{site: s, long: c.long, prompt: promptness(watchList), note: c.note, throws: dice(c.seed, 3)}
+	go env.observe(looking)
+	env.observer.Begins(fmt.Sprintf("a hostile tenant, WatchList %t", watchList))
+	a := &attack{environment: env, long: c.long, prompt: promptness(watchList), note: c.note, throws: dice(c.seed, 3)}
 	if c.profiles != "" {
 		a.profiles = filepath.Join(c.profiles, fmt.Sprintf("watchlist-%t", watchList))
 	}
@@ -135,16 +135,16 @@ func (c *chaos) attack(ctx context.Context, root string, watchList bool) (err er
 	return c.report(a, watchList)
 }
 
-// attackOptions are those of the control plane. A third of a session's life must outlast a start of the operator, as it does
-// with real sessions, which live for 15 minutes and more.
-func attackOptions(watchList bool) siteOptions {
-	options := siteOptions{
+// attackOptions returns the options of the environment. A third of a session's life must be longer than a start of the operator, as
+// it is with real sessions, which live for 15 minutes and more.
+func attackOptions(watchList bool) environmentOptions {
+	options := environmentOptions{
 		lifetime: lifetime, recovery: promptness(watchList), namespaces: []string{hostileNamespace, quietNamespace}, observed: quietNamespace,
 		plane: controlplane.Options{
 			ControllerManager: true,
 			// Without the garbage collector, which would delete objects whose owners do not exist.
 			Controllers: []string{"namespace-controller", "serviceaccount-controller", "resourcequota-controller", "clusterrole-aggregation-controller"},
-			// Old versions of large objects would fill etcd, and are dropped.
+			// Old versions of large objects would fill etcd.
 			EtcdFlags:      []string{"--quota-backend-bytes=17179869184"},
 			APIServerFlags: []string{"--etcd-compaction-interval=20s", fmt.Sprintf("--feature-gates=WatchList=%t", watchList)},
 		},
@@ -156,7 +156,7 @@ func attackOptions(watchList bool) siteOptions {
 	return options
 }
 
-// build builds the operator, which serves heap profiles only if somebody wants them.
+// build builds the operator, with heap profiles only for -profiles.
 func (a *attack) build(ctx context.Context) error {
 	if a.profiles == "" {
 		return build(ctx, a.root, a.manager.released)
@@ -164,13 +164,13 @@ func (a *attack) build(ctx context.Context) error {
 	return errors.Join(os.MkdirAll(a.profiles, 0o700), build(ctx, a.root, a.manager.released, "-tags", "pprof"))
 }
 
-// run lets the tenant fill its quotas, and edits go on while the operator issues, renews and is restarted.
+// run lets the tenant fill its quotas, and edit objects while the operator issues, renews and is restarted.
 func (a *attack) run(ctx context.Context) (err error) {
 	pprof, err := process.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	a.operator, err = a.fleet.runWith(ctx, a.environment(pprof), "operator", a.manager.released, a.kube.direct,
+	a.operator, err = a.fleet.runWith(ctx, a.processEnv(pprof), "operator", a.manager.released, a.kube.direct,
 		"--leader-elect=false", "--track-consumers", "--rollouts", "--max-concurrent-reconciles=32", "--zap-log-level=info")
 	if err != nil {
 		return err
@@ -219,19 +219,19 @@ func (a *attack) amidEdits(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// issued waits until all quiet credentials are issued, or should be: a restart before that would measure two starts as one.
+// issued waits until all quiet credentials are issued, at most for the limit. A restart before that would measure two starts as one.
 func (a *attack) issued(ctx context.Context) time.Duration {
 	began := time.Now()
 	for ctx.Err() == nil && time.Since(began) < a.prompt {
 		if p := a.observer.Punctuality(quietNamespace, time.Now()); p.Issued == p.Kept {
 			break
 		}
-		pause(ctx, lookEvery)
+		pause(ctx, observeInterval)
 	}
 	return time.Since(began)
 }
 
-// of chooses by the form of the run.
+// of chooses a number by the form of the run.
 func (a *attack) of(short, long int) int {
 	if a.long {
 		return long
@@ -250,8 +250,8 @@ func (a *attack) ask(ctx context.Context, n int) error {
 	return nil
 }
 
-// environment is what the manifests set of the Go runtime. Only a manager that was built for it serves profiles.
-func (a *attack) environment(pprof string) []string {
+// processEnv returns the variables of the Go runtime from the manifests, and the address of profiles.
+func (a *attack) processEnv(pprof string) []string {
 	return []string{"GOMEMLIMIT=" + cmp.Or(a.memory, "off"), "PPROF_ADDRESS=" + pprof}
 }
 
@@ -282,7 +282,7 @@ func (a *attack) prepare(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	// A quota counts what etcd refuses for its size, until it is computed again. So sizes are tried before there is one.
+	// A quota counts objects that etcd refuses because of their size, until it is computed again. So find the sizes before.
 	for _, h := range a.hoards() {
 		if err := a.try(ctx, h); err != nil {
 			return err
@@ -301,7 +301,7 @@ func within(ctx context.Context, limit time.Duration, try func() error) (err err
 	}
 }
 
-// installRollouts applies config/default with the component rollouts: its Deployment runs nothing here.
+// installRollouts applies config/default with the component rollouts. Its Deployment starts no pods here.
 func (a *attack) installRollouts(ctx context.Context) error {
 	dir := filepath.Join(a.dir, "overlay")
 	relative, err := filepath.Rel(dir, a.root)
@@ -326,7 +326,7 @@ func (a *attack) readManifest(ctx context.Context) error {
 			continue
 		}
 		if e.ValueFrom != nil {
-			return errors.New("the Deployment does not set GOMEMLIMIT to a value, which is all that this can read")
+			return errors.New("the Deployment does not set GOMEMLIMIT to a plain value")
 		}
 		a.memory = e.Value
 	}
@@ -370,9 +370,9 @@ func (a *attack) readQuota() error {
 	return nil
 }
 
-// applyQuota bounds the tenant.
+// applyQuota limits the tenant.
 func (a *attack) applyQuota(ctx context.Context) error {
-	// The controller of quotas learns of the CRDs when it starts. Otherwise it would take minutes.
+	// The quota controller discovers the CRDs when it starts. Otherwise it would take minutes.
 	if err := errors.Join(a.plane.Kill("kube-controller-manager"), a.plane.Restart(ctx, "kube-controller-manager")); err != nil {
 		return err
 	}
@@ -381,8 +381,8 @@ func (a *attack) applyQuota(ctx context.Context) error {
 		return err
 	}
 	return within(ctx, time.Minute, func() error {
-		var seen corev1.ResourceQuota
-		if err := a.api.Get(ctx, client.ObjectKeyFromObject(q), &seen); err != nil || len(seen.Status.Hard) == len(a.quota) {
+		var existing corev1.ResourceQuota
+		if err := a.api.Get(ctx, client.ObjectKeyFromObject(q), &existing); err != nil || len(existing.Status.Hard) == len(a.quota) {
 			return err
 		}
 		return errors.New("the quota is not in force")
@@ -398,7 +398,7 @@ func (a *attack) share(resource corev1.ResourceName) int {
 // hoard is the tenant's large objects of one kind.
 type hoard struct {
 	kind    string
-	n       int // how many there will be
+	n       int // the number to create
 	ways    []way
 	sized   []sizedWay
 	objects []client.Object
@@ -410,7 +410,7 @@ type sizedWay struct {
 	size int
 }
 
-// hoards are those of all kinds, and names the small StsCredentials beside them.
+// hoards returns the hoards of all kinds, and names the small StsCredentials beside them.
 func (a *attack) hoards() []*hoard {
 	credentials := a.share(credentialQuota)
 	for i := range credentials / 2 {
@@ -471,7 +471,7 @@ func (a *attack) fill(ctx context.Context) error {
 	return nil
 }
 
-// complete creates the other objects of a hoard, in turn in each of the ways, until there are enough or the quota is full: it
+// complete creates the other objects of a hoard, in turn in each of the ways, until there are enough or the quota is full. The quota
 // also counts objects whose creation was stored and then reported as failed.
 func (a *attack) complete(ctx context.Context, h *hoard) error {
 	created := make([]client.Object, max(0, h.n-len(h.objects)))
@@ -600,7 +600,7 @@ func credentialEdit(throws *rand.Rand, value string) map[string]any {
 	}
 }
 
-// attackRow is what one run came to.
+// attackRow is the result of one run.
 type attackRow struct {
 	watchList       bool
 	peak            float64
@@ -610,7 +610,7 @@ type attackRow struct {
 	violations      int
 }
 
-// judge holds a run against the bounds.
+// judge compares a run with the limits.
 func (a *attack) judge(watchList bool) attackRow {
 	now := time.Now()
 	row := attackRow{
@@ -627,7 +627,7 @@ func (a *attack) judge(watchList bool) attackRow {
 	return row
 }
 
-// wrong is what exceeds its bound.
+// wrong returns what exceeds its limit.
 func (r attackRow) wrong() (all []string) {
 	q := r.quiet
 	for _, bound := range []struct {

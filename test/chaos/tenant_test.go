@@ -32,7 +32,7 @@ func TestRecommendedQuota(t *testing.T) {
 	}
 }
 
-// Each bound of the scenario is judged.
+// The scenario checks each limit.
 func TestAttackBounds(t *testing.T) {
 	good := attackRow{
 		watchList: true, peak: peakBound, processes: restarts + 1,

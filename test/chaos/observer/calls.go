@@ -5,32 +5,32 @@ package observer
 
 import "time"
 
-// Wished tells, before the API server is, of something that the operator may answer with a call to STS: a StsCredential that
-// is created, changed or resumed, a renewal that is asked for, a Secret that is edited or deleted.
-func (o *Observer) Wished(secret string) {
+// Requested records a change for which the operator may call STS. Call it before the change: an StsCredential is created, changed or
+// resumed, a renewal is requested, or a Secret is edited or deleted.
+func (o *Observer) Requested(secret string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.wishes[secret]++
+	o.requests[secret]++
 }
 
-// Calls is how the sessions that STS handed out are accounted for.
+// Calls are the sessions that STS issued, by their reasons.
 type Calls struct {
-	// Sessions were handed out.
+	// Sessions is the number of all sessions.
 	Sessions int
 	// Due are those whose predecessor had lived for 17/30 of its time: renewal comes a third, and up to a tenth for jitter,
-	// before the end. Wished are those that answer what was wished.
-	Due, Wished int
-	// Unexplained are the others: lost on the way to a Secret, and asked for again.
+	// before the end. Requested are those that a change explains.
+	Due, Requested int
+	// Unexplained are the others: a session was lost on the way to a Secret, and requested again.
 	Unexplained int
 }
 
-// Calls accounts for the sessions so far. Of each name of a session as many may be sooner than due as was wished for.
+// Calls returns the sessions until now. For each session name, as many may be early as changes were recorded.
 func (o *Observer) Calls() (c Calls) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for session, issues := range o.sessions {
 		young := 0
-		var before *Issue
+		var before *Issuance
 		for _, i := range issues {
 			if before != nil && i.IssuedAt.Sub(before.IssuedAt) >= dueAfter(before) {
 				c.Due++
@@ -39,21 +39,21 @@ func (o *Observer) Calls() (c Calls) {
 			}
 			before = i
 		}
-		answered := min(young, o.wishes[slashed(session)])
+		answered := min(young, o.requests[slashed(session)])
 		c.Sessions += len(issues)
-		c.Wished += answered
+		c.Requested += answered
 		c.Unexplained += young - answered
 	}
 	return c
 }
 
-// dueAfter is the soonest that a renewal is planned for, in whole seconds of STS's clock.
-func dueAfter(i *Issue) time.Duration {
+// dueAfter is the earliest age of a session at which a renewal is due, in whole seconds of STS's clock.
+func dueAfter(i *Issuance) time.Duration {
 	lifetime := i.ExpiresAt.Sub(i.IssuedAt)
 	return lifetime - lifetime/3 - lifetime/10 - time.Second
 }
 
-// slashed is the Secret of a session's name.
+// slashed returns the Secret of a session name.
 func slashed(session string) string {
 	for i, r := range session {
 		if r == '.' {

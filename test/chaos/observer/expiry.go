@@ -8,46 +8,46 @@ import (
 	"time"
 )
 
-// late is how long after its expiry a session may still be seen: the news of its replacement are under way.
+// late is the tolerance after an expiration: the watch event of the replacement may be on its way.
 const late = 2 * time.Second
 
 // interval is a time without STS, or without an API server; until is zero while it lasts.
 type interval struct{ from, until time.Time }
 
-// Blackout tells that from now on the operator cannot renew: nobody answers, or not as it should.
-func (o *Observer) Blackout(from time.Time) {
+// Outage records that from now on the operator cannot renew.
+func (o *Observer) Outage(from time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.blackouts = append(o.blackouts, interval{from: from})
+	o.outages = append(o.outages, interval{from: from})
 }
 
-// Light tells that the blackout is over.
-func (o *Observer) Light(until time.Time) {
+// Restored records the end of the outage.
+func (o *Observer) Restored(until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if last := len(o.blackouts) - 1; last >= 0 && o.blackouts[last].until.IsZero() {
-		o.blackouts[last].until = until
+	if last := len(o.outages) - 1; last >= 0 && o.outages[last].until.IsZero() {
+		o.outages[last].until = until
 	}
 }
 
-// Check holds every Secret against the clock.
+// Check searches all Secrets for expired credentials.
 func (o *Observer) Check(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, h := range o.secrets {
-		w := o.wanted[name]
-		if h.issue == nil || w == nil || w.since.IsZero() {
+		w := o.desired[name]
+		if h.issuance == nil || w == nil || w.since.IsZero() {
 			continue
 		}
-		o.looks++
-		expiry := h.issue.ExpiresAt
+		o.checks++
+		expiry := h.issuance.ExpiresAt
 		if now.Before(expiry.Add(late)) {
 			continue
 		}
-		before := o.calmest(later(expiry.Add(-h.issue.margin()), w.since), expiry)
+		before := o.calmest(later(expiry.Add(-h.issuance.margin()), w.since), expiry)
 		after := o.calmest(later(expiry, w.since), now)
 		if before > o.calm || after > o.recovery {
-			o.violate(now, name+"/"+h.issue.ID, fmt.Sprintf("Secret %s holds a triple that expired %s ago, though it could be renewed for %s in a row before, and %s since",
+			o.violate(now, name+"/"+h.issuance.ID, fmt.Sprintf("Secret %s holds credentials that expired %s ago, although renewal was possible for %s in a row before, and %s since",
 				name, now.Sub(expiry).Round(time.Second), before.Round(time.Second), after.Round(time.Second)))
 		}
 	}
@@ -60,9 +60,9 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// calmest is the longest time without a blackout.
+// calmest returns the longest time without an outage.
 func (o *Observer) calmest(from, until time.Time) (longest time.Duration) {
-	for _, b := range o.blackouts {
+	for _, b := range o.outages {
 		if !b.until.IsZero() && b.until.Before(from) {
 			continue
 		}

@@ -5,19 +5,19 @@ package observer
 
 import "encoding/base64"
 
-// telling is how many bytes of a secret value in a log count as the whole: few enough to find a part of it, too many to be
-// there by chance.
-const telling = 12
+// minLeak is the number of bytes of a secret value that count as a leak: few enough to find a part of it, too many to occur by
+// chance.
+const minLeak = 12
 
 // Leaks finds secret values, or parts of 12 bytes or more of their beginning, as they are or in base64.
-type Leaks map[[telling]byte]struct{}
+type Leaks map[[minLeak]byte]struct{}
 
-// Leaks are the values that STS made so far, and those given.
+// Leaks returns the values that STS issued until now, and the given ones.
 func (o *Observer) Leaks(more ...string) Leaks {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := Leaks{}
-	for _, i := range o.issues {
+	for _, i := range o.issuances {
 		l.add(i.Secret)
 		l.add(i.Token)
 	}
@@ -29,16 +29,16 @@ func (o *Observer) Leaks(more ...string) Leaks {
 
 func (l Leaks) add(value string) {
 	for _, form := range []string{value, base64.StdEncoding.EncodeToString([]byte(value))} {
-		if len(form) >= telling {
-			l[[telling]byte([]byte(form[:telling]))] = struct{}{}
+		if len(form) >= minLeak {
+			l[[minLeak]byte([]byte(form[:minLeak]))] = struct{}{}
 		}
 	}
 }
 
-// In tells at which byte of a text something secret begins; -1 if there is nothing.
+// In returns the byte of a text at which a secret value begins, -1 if there is none.
 func (l Leaks) In(text []byte) int {
-	for i := 0; i+telling <= len(text); i++ {
-		if _, secret := l[[telling]byte(text[i:])]; secret {
+	for i := 0; i+minLeak <= len(text); i++ {
+		if _, secret := l[[minLeak]byte(text[i:])]; secret {
 			return i
 		}
 	}

@@ -1,9 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package observer watches from outside whether the operator keeps its promises: it is told what STS issued, what every
-// version of every Secret holds and what was done to the operator, and says what is not as it must be. It knows nothing of
-// the operator's code, and takes no word of the operator's for true.
+// Package observer checks the operator's guarantees. The test reports to it what STS issued, every version of every Secret, and the
+// injected faults. It returns violations. It uses neither the operator's code nor anything that the operator reports.
 package observer
 
 import (
@@ -11,70 +10,70 @@ import (
 	"time"
 )
 
-// Triple is what a program needs to call Alibaba Cloud.
-type Triple struct{ ID, Secret, Token string }
+// Credentials are what a program needs to call Alibaba Cloud.
+type Credentials struct{ ID, Secret, Token string }
 
-// Issue is a session that STS handed out, whole.
-type Issue struct {
-	Triple
+// Issuance is a session that STS issued.
+type Issuance struct {
+	Credentials
 	// Role is the ARN that was assumed, Session the session's name.
 	Role, Session string
 	// IssuedAt and ExpiresAt by STS's clock.
 	IssuedAt, ExpiresAt time.Time
 
-	number int // in the order of issue, from 1
+	number int // in the order of issuance, from 1
 }
 
 // margin is the part of a session's life, a third, in which it must have been replaced.
-func (i *Issue) margin() time.Duration { return i.ExpiresAt.Sub(i.IssuedAt) / 3 }
+func (i *Issuance) margin() time.Duration { return i.ExpiresAt.Sub(i.IssuedAt) / 3 }
 
-// Violation is a promise that was not kept.
+// Violation is a violation of a guarantee.
 type Violation struct {
 	At time.Time
-	// Fault is what was being done to the operator.
+	// Fault is the fault that was injected.
 	Fault string
-	// What was broken, in one line, with nothing secret in it.
+	// What was violated, in one line, without secret values.
 	What string
 }
 
-// Observer collects what it is told and what is wrong. Create it with New; it is safe for concurrent use.
+// Observer collects reports and violations. Create it with New. It is safe for concurrent use.
 type Observer struct {
 	calm, recovery time.Duration
 
 	mu         sync.Mutex
 	fault      string
-	issues     map[string]*Issue // by AccessKeyId
-	sessions   map[string][]*Issue
+	issuances  map[string]*Issuance // by AccessKeyId
+	sessions   map[string][]*Issuance
 	withheld   []string
 	secrets    map[string]*held
-	wanted     map[string]*wanted
-	blackouts  []interval
+	desired    map[string]*desired
+	outages    []interval
 	violations []Violation
-	told       map[string]bool
+	reported   map[string]bool
 	versions   int
-	looks      int
-	wishes     map[string]int
+	checks     int
+	requests   map[string]int
 }
 
-// New returns an observer. calm is how long STS and the API server must have been there without a break, while a session
-// was due, before it is the operator's fault that it expired; recovery how long they must have been since it expired.
+// New returns an observer. An expired session is a violation if STS and the API server were available for calm in a row while the
+// renewal was due, or for recovery since the expiration.
 func New(calm, recovery time.Duration) *Observer {
 	return &Observer{
-		calm: calm, recovery: recovery, issues: map[string]*Issue{}, sessions: map[string][]*Issue{}, secrets: map[string]*held{}, wanted: map[string]*wanted{},
-		told: map[string]bool{}, wishes: map[string]int{},
+		calm: calm, recovery: recovery, issuances: map[string]*Issuance{}, sessions: map[string][]*Issuance{}, secrets: map[string]*held{}, desired: map[string]*desired{},
+		reported: map[string]bool{}, requests: map[string]int{},
 	}
 }
 
-// Issued tells of a session before anybody else can know of it.
-func (o *Observer) Issued(i Issue) {
+// Issued records a session. Call it before STS answers.
+func (o *Observer) Issued(i Issuance) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i.number = len(o.issues) + 1
-	o.issues[i.ID] = &i
+	i.number = len(o.issuances) + 1
+	o.issuances[i.ID] = &i
 	o.sessions[i.Session] = append(o.sessions[i.Session], &i)
 }
 
-// Withheld tells of secret values that STS made and did not hand out whole: they must be in no Secret and no log.
+// Withheld records secret values of an incomplete response: they must be in no Secret and no log.
 func (o *Observer) Withheld(values ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -85,46 +84,46 @@ func (o *Observer) Withheld(values ...string) {
 	}
 }
 
-// Begins names what is done to the operator from now on.
+// Begins records the fault that is injected from now on.
 func (o *Observer) Begins(fault string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.fault = fault
 }
 
-// Violate notes what somebody else found to be wrong.
+// Violate records a violation that the caller found.
 func (o *Observer) Violate(at time.Time, what string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.violate(at, what, what)
 }
 
-// violate notes what is wrong, once for each key.
+// violate records a violation, once for each key.
 func (o *Observer) violate(at time.Time, key, what string) {
-	if o.told[key] {
+	if o.reported[key] {
 		return
 	}
-	o.told[key] = true
+	o.reported[key] = true
 	o.violations = append(o.violations, Violation{At: at, Fault: o.fault, What: what})
 }
 
-// Violations are all so far.
+// Violations returns the violations until now.
 func (o *Observer) Violations() []Violation {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Violation(nil), o.violations...)
 }
 
-// Versions is how many versions of Secrets were looked at.
+// Versions returns the number of recorded versions of Secrets.
 func (o *Observer) Versions() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.versions
 }
 
-// Looks is how many times a Secret was held against the clock.
-func (o *Observer) Looks() int {
+// Checks is how many times a Secret was held against the clock.
+func (o *Observer) Checks() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.looks
+	return o.checks
 }

@@ -24,16 +24,16 @@ const (
 
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// issue is the n-th session of a name.
-func issue(n, session, role string, at time.Time) observer.Issue {
-	return observer.Issue{
-		Triple: observer.Triple{ID: "STS.N" + n, Secret: "secret-of-the-issue-" + n, Token: "token-of-the-issue-" + n},
-		Role:   role, Session: session, IssuedAt: at, ExpiresAt: at.Add(lifetime),
+// issue returns the n-th session of a name.
+func issue(n, session, role string, at time.Time) observer.Issuance {
+	return observer.Issuance{
+		Credentials: observer.Credentials{ID: "STS.N" + n, Secret: "secret-of-the-issue-" + n, Token: "token-of-the-issue-" + n},
+		Role:        role, Session: session, IssuedAt: at, ExpiresAt: at.Add(lifetime),
 	}
 }
 
-// holding is a Secret with what the operator writes for an issue, changed.
-func holding(i observer.Issue, changes ...func(*corev1.Secret)) *corev1.Secret {
+// holding returns the Secret that the operator writes for a session, with changes.
+func holding(i observer.Issuance, changes ...func(*corev1.Secret)) *corev1.Secret {
 	s := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", ResourceVersion: "1", Annotations: map[string]string{
 			"sts.alibabacloud.com/access-key-id": i.ID, "sts.alibabacloud.com/expires-at": i.ExpiresAt.Format(time.RFC3339),
@@ -57,21 +57,21 @@ func note(key, value string) func(*corev1.Secret) {
 	return func(s *corev1.Secret) { s.Annotations["sts.alibabacloud.com/"+key] = value }
 }
 
-// told is an observer that knows three sessions of shop/orders, one of shop/prices, and one that was not handed out whole.
-func told() (o *observer.Observer, first, second, third, foreign observer.Issue) {
+// newObserver returns an observer that knows three sessions of shop/orders, one of shop/prices, and an incomplete response.
+func newObserver() (o *observer.Observer, first, second, third, foreign observer.Issuance) {
 	o = observer.New(calm, recovery)
 	first, second = issue("1", "shop.orders", role, began), issue("2", "shop.orders", role, began.Add(time.Minute))
 	third, foreign = issue("3", "shop.orders", another, began), issue("4", "shop.prices", role, began)
-	for _, i := range []observer.Issue{first, second, third, foreign} {
+	for _, i := range []observer.Issuance{first, second, third, foreign} {
 		o.Issued(i)
 	}
 	o.Withheld("half-of-an-answer")
-	o.Asks("shop/orders", role)
-	o.Keeps(began, "shop/orders", true)
+	o.Requests("shop/orders", role)
+	o.SetKept(began, "shop/orders", true)
 	return o, first, second, third, foreign
 }
 
-// wantOnly insists on one violation that says so, or on none.
+// wantOnly requires one violation with the text, or none if it is empty.
 func wantOnly(t *testing.T, o *observer.Observer, want string) {
 	t.Helper()
 	got := o.Violations()
@@ -79,17 +79,17 @@ func wantOnly(t *testing.T, o *observer.Observer, want string) {
 	case want == "" && len(got) > 0:
 		t.Errorf("got %v", got)
 	case want != "" && (len(got) != 1 || !strings.Contains(got[0].What, want)):
-		t.Errorf("got %v, want one that says %q", got, want)
+		t.Errorf("got %v, want one with %q", got, want)
 	}
 	for _, v := range got {
 		if strings.Contains(v.What, "secret-of") || strings.Contains(v.What, "token-of") {
-			t.Errorf("it tells a secret: %s", v.What)
+			t.Errorf("a violation has a secret value: %s", v.What)
 		}
 	}
 }
 
 func TestSecretsAreJudged(t *testing.T) {
-	_, first, second, third, foreign := told()
+	_, first, second, third, foreign := newObserver()
 	unknown := issue("5", "shop.orders", role, began)
 	for _, tt := range []struct {
 		name  string
@@ -98,27 +98,27 @@ func TestSecretsAreJudged(t *testing.T) {
 	}{
 		{"what was issued", []*corev1.Secret{holding(first)}, ""},
 		{"and then what was issued later", []*corev1.Secret{holding(first), holding(second)}, ""},
-		{"an older triple again", []*corev1.Secret{holding(second), holding(first)}, "an older triple than it did: issue 1 after 2"},
-		{"one value of another triple", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_SECURITY_TOKEN", second.Token))}, "a mixed triple"},
-		{"formats of two triples", []*corev1.Secret{holding(first, data("external.json", `{"access_key_id":"STS.N2","access_key_secret":"secret-of-the-issue-2","sts_token":"token-of-the-issue-2"}`))}, "a mixed triple"},
-		{"a value that is empty", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""))}, "not whole"},
-		{"a file that is cut", []*corev1.Secret{holding(first, data("external.json", `{"access_key_id":"STS.N1`))}, "not whole"},
-		{"nothing", []*corev1.Secret{holding(first, func(s *corev1.Secret) { s.Data = nil })}, "no triple"},
-		{"what STS never gave", []*corev1.Secret{holding(unknown)}, "did not hand out"},
-		{"somebody else's", []*corev1.Secret{holding(foreign)}, "foreign triple, issued for shop.prices"},
-		{"a role that nobody asked for", []*corev1.Secret{holding(third)}, "never asked for: " + another},
-		{"a record of another triple", []*corev1.Secret{holding(first, note("access-key-id", second.ID))}, "another triple than its record"},
-		{"a record of another expiry", []*corev1.Secret{holding(first, note("expires-at", "2026-03-01T13:00:00Z"))}, "another expiry"},
-		{"what somebody else wrote", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_SECURITY_TOKEN", observer.Meddled+"1"))}, ""},
-		{"an expiry that somebody else wrote", []*corev1.Secret{holding(first, note("expires-at", observer.Forever))}, ""},
+		{"older credentials again", []*corev1.Secret{holding(second), holding(first)}, "older credentials than before: session 1 after 2"},
+		{"one value of another session", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_SECURITY_TOKEN", second.Token))}, "mixed credentials"},
+		{"formats of two sessions", []*corev1.Secret{holding(first, data("external.json", `{"access_key_id":"STS.N2","access_key_secret":"secret-of-the-issue-2","sts_token":"token-of-the-issue-2"}`))}, "mixed credentials"},
+		{"a value that is empty", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""))}, "incomplete credentials"},
+		{"a file that is cut", []*corev1.Secret{holding(first, data("external.json", `{"access_key_id":"STS.N1`))}, "incomplete credentials"},
+		{"nothing", []*corev1.Secret{holding(first, func(s *corev1.Secret) { s.Data = nil })}, "no credentials"},
+		{"a session that STS did not issue", []*corev1.Secret{holding(unknown)}, "did not issue"},
+		{"another StsCredential's", []*corev1.Secret{holding(foreign)}, "credentials issued for shop.prices"},
+		{"a role that was not requested", []*corev1.Secret{holding(third)}, "never requested: " + another},
+		{"a record of another session", []*corev1.Secret{holding(first, note("access-key-id", second.ID))}, "other credentials than its record"},
+		{"a record of another expiration", []*corev1.Secret{holding(first, note("expires-at", "2026-03-01T13:00:00Z"))}, "another expiration"},
+		{"a value of another client", []*corev1.Secret{holding(first, data("ALIBABA_CLOUD_SECURITY_TOKEN", observer.Edited+"1"))}, ""},
+		{"an expiration of another client", []*corev1.Secret{holding(first, note("expires-at", observer.Forever))}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o, _, _, _, _ := told()
+			o, _, _, _, _ := newObserver()
 			for _, s := range tt.given {
-				o.Saw(began, s)
+				o.Record(began, s)
 			}
 			wantOnly(t, o, tt.want)
-			if good, want := o.Good(began, "shop/orders", role), tt.want == "" && !strings.Contains(tt.name, "somebody else"); good != want && !strings.Contains(tt.want, "older") {
+			if good, want := o.Good(began, "shop/orders", role), tt.want == "" && !strings.Contains(tt.name, "another client"); good != want && !strings.Contains(tt.want, "older") {
 				t.Errorf("good: %v, want %v", good, want)
 			}
 		})
@@ -129,8 +129,8 @@ func TestExpiryIsJudged(t *testing.T) {
 	expiry := began.Add(lifetime)
 	dark := func(from, until time.Duration) func(*observer.Observer) {
 		return func(o *observer.Observer) {
-			o.Blackout(expiry.Add(from))
-			o.Light(expiry.Add(until))
+			o.Outage(expiry.Add(from))
+			o.Restored(expiry.Add(until))
 		}
 	}
 	for _, tt := range []struct {
@@ -141,31 +141,31 @@ func TestExpiryIsJudged(t *testing.T) {
 	}{
 		{"not yet", nil, -time.Second, ""},
 		{"just now", nil, time.Second, ""},
-		{"expired", nil, 3 * time.Second, "expired 3s ago, though it could be renewed for 30s in a row before"},
-		{"nobody answered all the time", []func(*observer.Observer){dark(-time.Minute, time.Minute)}, 30 * time.Second, ""},
-		{"nobody answers still", []func(*observer.Observer){func(o *observer.Observer) { o.Blackout(expiry.Add(-20 * time.Second)) }}, time.Hour, ""},
+		{"expired", nil, 3 * time.Second, "expired 3s ago, although renewal was possible for 30s in a row before"},
+		{"an outage all the time", []func(*observer.Observer){dark(-time.Minute, time.Minute)}, 30 * time.Second, ""},
+		{"an outage that lasts", []func(*observer.Observer){func(o *observer.Observer) { o.Outage(expiry.Add(-20 * time.Second)) }}, time.Hour, ""},
 		{"too short a time in between", []func(*observer.Observer){dark(-40*time.Second, -10*time.Second), dark(4*time.Second, time.Minute)}, 30 * time.Second, ""},
 		{"time enough before", []func(*observer.Observer){dark(-10*time.Second, time.Minute)}, 30 * time.Second, "for 20s in a row"},
 		{"some time after", []func(*observer.Observer){dark(-40*time.Second, 2*time.Second)}, 70 * time.Second, ""},
 		{"time enough after", []func(*observer.Observer){dark(-40*time.Second, 2*time.Second)}, 80 * time.Second, "0s in a row before, and 1m18s since"},
 		{"time enough in between", []func(*observer.Observer){dark(-40*time.Second, -20*time.Second), dark(-4*time.Second, time.Minute)}, 30 * time.Second, "for 16s in a row"},
-		{"a blackout long ago", []func(*observer.Observer){dark(-80*time.Second, -50*time.Second)}, 5 * time.Second, "for 30s in a row"},
-		{"suspended", []func(*observer.Observer){func(o *observer.Observer) { o.Keeps(began, "shop/orders", false) }}, time.Hour, ""},
+		{"an outage long ago", []func(*observer.Observer){dark(-80*time.Second, -50*time.Second)}, 5 * time.Second, "for 30s in a row"},
+		{"suspended", []func(*observer.Observer){func(o *observer.Observer) { o.SetKept(began, "shop/orders", false) }}, time.Hour, ""},
 		{"just resumed", []func(*observer.Observer){
-			func(o *observer.Observer) { o.Keeps(began, "shop/orders", false) },
-			func(o *observer.Observer) { o.Keeps(expiry.Add(time.Minute), "shop/orders", true) },
+			func(o *observer.Observer) { o.SetKept(began, "shop/orders", false) },
+			func(o *observer.Observer) { o.SetKept(expiry.Add(time.Minute), "shop/orders", true) },
 		}, 2 * time.Minute, ""},
-		{"deleted", []func(*observer.Observer){func(o *observer.Observer) { o.Keeps(expiry, "shop/orders", false) }}, time.Hour, ""},
-		{"the Secret is gone", []func(*observer.Observer){func(o *observer.Observer) { o.Gone("shop", "orders") }}, time.Hour, ""},
+		{"deleted", []func(*observer.Observer){func(o *observer.Observer) { o.SetKept(expiry, "shop/orders", false) }}, time.Hour, ""},
+		{"the Secret is gone", []func(*observer.Observer){func(o *observer.Observer) { o.Deleted("shop", "orders") }}, time.Hour, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o, first, _, _, _ := told()
-			o.Saw(began, holding(first))
-			for _, tell := range tt.given {
-				tell(o)
+			o, first, _, _, _ := newObserver()
+			o.Record(began, holding(first))
+			for _, given := range tt.given {
+				given(o)
 			}
 			o.Check(expiry.Add(tt.after))
-			o.Check(expiry.Add(tt.after)) // told once
+			o.Check(expiry.Add(tt.after)) // reported once
 			wantOnly(t, o, tt.want)
 		})
 	}
@@ -176,20 +176,20 @@ func TestCallsAreAccountedFor(t *testing.T) {
 	for i, at := range []time.Duration{0, 10 * time.Second, 70 * time.Second, 71 * time.Second} {
 		o.Issued(issue(string(rune('a'+i)), "shop.orders", role, began.Add(at)))
 	}
-	o.Wished("shop/orders") // created
-	if got, want := o.Calls(), (observer.Calls{Sessions: 4, Due: 1, Wished: 1, Unexplained: 2}); got != want {
+	o.Requested("shop/orders") // created
+	if got, want := o.Calls(), (observer.Calls{Sessions: 4, Due: 1, Requested: 1, Unexplained: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for range 5 {
-		o.Wished("shop/orders")
+		o.Requested("shop/orders")
 	}
-	if got, want := o.Calls(), (observer.Calls{Sessions: 4, Due: 1, Wished: 3}); got != want {
+	if got, want := o.Calls(), (observer.Calls{Sessions: 4, Due: 1, Requested: 3}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
 func TestLeaksAreFound(t *testing.T) {
-	o, _, _, _, _ := told()
+	o, _, _, _, _ := newObserver()
 	leaks := o.Leaks("the-operator's-own-key")
 	for _, tt := range []struct {
 		name, given string
@@ -200,7 +200,7 @@ func TestLeaksAreFound(t *testing.T) {
 		{"a token at the end", "token-of-the-issue-4", 0},
 		{"the beginning of one", "a token-of-the", 2},
 		{"in base64", "data: c2VjcmV0LW9mLXRoZS1pc3N1ZS0x", 6},
-		{"what was not handed out", "half-of-an-answer", 0},
+		{"a part of a response", "half-of-an-answer", 0},
 		{"the operator's", "...the-operator's-own-key", 3},
 	} {
 		if got := leaks.In([]byte(tt.given)); got != tt.want {
@@ -221,27 +221,27 @@ func TestViolationsTellTheFault(t *testing.T) {
 
 // How soon Secrets get their first credentials, and how late the next ones, is measured from creation and from the last third.
 func TestPunctuality(t *testing.T) {
-	o, first, second, _, _ := told()
+	o, first, second, _, _ := newObserver()
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
 	if p := o.Punctuality("shop", at(9)); p.Kept != 1 || p.Issued != 0 || p.Slowest != 9*time.Second {
 		t.Errorf("before the first: %+v", p)
 	}
-	o.Saw(at(2), holding(first))
-	o.Saw(at(3), holding(first))
+	o.Record(at(2), holding(first))
+	o.Record(at(3), holding(first))
 	if p := o.Punctuality("shop", at(50)); p.Issued != 1 || p.Slowest != 2*time.Second || p.Renewed != 0 || p.Latest != -10*time.Second {
 		t.Errorf("with the first: %+v", p)
 	}
 	if p := o.Punctuality("shop", at(70)); p.Latest != 10*time.Second {
 		t.Errorf("due and not renewed: %+v", p)
 	}
-	o.Saw(at(64), holding(second))
+	o.Record(at(64), holding(second))
 	if p := o.Punctuality("shop", at(70)); p.Renewed != 1 || p.Latest != 4*time.Second || p.Slowest != 2*time.Second {
 		t.Errorf("with the second: %+v", p)
 	}
 	if p := o.Punctuality("sho", at(70)); p.Kept != 0 {
 		t.Errorf("another namespace: %+v", p)
 	}
-	o.Keeps(at(80), "shop/orders", false)
+	o.SetKept(at(80), "shop/orders", false)
 	if p := o.Punctuality("shop", at(500)); p.Kept != 0 {
 		t.Errorf("deleted: %+v", p)
 	}

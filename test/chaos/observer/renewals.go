@@ -10,14 +10,14 @@ import (
 
 // timeline is when a Secret got its first session, and how late the others were.
 type timeline struct {
-	first    time.Time // when the first session was seen in the Secret
-	last     *Issue
+	first    time.Time // when the Secret first held a session
+	last     *Issuance
 	renewed  int
 	lateness time.Duration // of the latest renewal; negative if all were early
 }
 
 // add records that a Secret holds a session.
-func (t *timeline) add(at time.Time, i *Issue) {
+func (t *timeline) add(at time.Time, i *Issuance) {
 	switch {
 	case t.last == nil:
 		t.first = at
@@ -35,7 +35,7 @@ func (t *timeline) add(at time.Time, i *Issue) {
 
 // renewalDue is when a third of a session's life is left. The operator plans renewals for this time, or for up to a tenth of the
 // life before it.
-func (i *Issue) renewalDue() time.Time { return i.ExpiresAt.Add(-i.margin()) }
+func (i *Issuance) renewalDue() time.Time { return i.ExpiresAt.Add(-i.margin()) }
 
 // Punctuality is how soon the Secrets of a namespace got their credentials, and how late these were renewed.
 type Punctuality struct {
@@ -51,12 +51,12 @@ type Punctuality struct {
 	Latest time.Duration
 }
 
-// Punctuality returns that of a namespace up to now.
+// Punctuality returns the punctuality of a namespace until now.
 func (o *Observer) Punctuality(namespace string, now time.Time) Punctuality {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := Punctuality{Latest: -time.Hour}
-	for name, w := range o.wanted {
+	for name, w := range o.desired {
 		if !strings.HasPrefix(name, namespace+"/") || w.since.IsZero() {
 			continue
 		}

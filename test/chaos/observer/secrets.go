@@ -12,10 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What somebody else than the operator puts into a Secret: every value starts with Meddled, or is Forever where a time
-// belongs.
+// What another client than the operator writes to a Secret: every value starts with Edited, and a time is Forever.
 const (
-	Meddled = "meddled-"
+	Edited  = "another-client-"
 	Forever = "2099-01-01T00:00:00Z"
 )
 
@@ -35,34 +34,34 @@ var keys = []struct{ id, secret, token string }{
 	{"accessKeyId", "accessKeySecret", "securityToken"},
 }
 
-// held is what a Secret holds now.
+// held is the current content of a Secret.
 type held struct {
-	issue   *Issue // nil while somebody meddled with it
-	newest  int    // the number of the newest issue that it ever held
-	meddled bool
+	issuance *Issuance // nil while another client has edited the Secret
+	newest   int       // the number of the newest issue that it ever held
+	edited   bool
 
 	timeline timeline
 }
 
-// wanted is what a StsCredential asks for.
-type wanted struct {
-	roles map[string]bool // all that it ever asked for
-	since time.Time       // when it began to be kept; zero while it is not
+// desired is what an StsCredential requests.
+type desired struct {
+	roles map[string]bool // all that it ever requested
+	since time.Time       // since when its credentials must be renewed; zero while they need not
 }
 
-// Asks tells, before the API server is, that the StsCredential of a Secret asks for a role.
-func (o *Observer) Asks(secret, role string) {
+// Requests records that the StsCredential of a Secret requests a role. Call it before the change.
+func (o *Observer) Requests(secret, role string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.want(secret).roles[role] = true
+	o.desiredOf(secret).roles[role] = true
 }
 
-// Keeps tells that the credentials in a Secret must be renewed from now on, or, before the API server is told, that they
-// need not: their StsCredential is suspended or deleted.
-func (o *Observer) Keeps(at time.Time, secret string, kept bool) {
+// SetKept records whether the credentials in a Secret must be renewed from now on. Call it with false before their StsCredential is
+// suspended or deleted.
+func (o *Observer) SetKept(at time.Time, secret string, kept bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch w := o.want(secret); {
+	switch w := o.desiredOf(secret); {
 	case !kept:
 		w.since = time.Time{}
 	case w.since.IsZero():
@@ -70,15 +69,15 @@ func (o *Observer) Keeps(at time.Time, secret string, kept bool) {
 	}
 }
 
-func (o *Observer) want(secret string) *wanted {
-	if o.wanted[secret] == nil {
-		o.wanted[secret] = &wanted{roles: map[string]bool{}}
+func (o *Observer) desiredOf(secret string) *desired {
+	if o.desired[secret] == nil {
+		o.desired[secret] = &desired{roles: map[string]bool{}}
 	}
-	return o.wanted[secret]
+	return o.desired[secret]
 }
 
-// Saw tells of a version of a Secret.
-func (o *Observer) Saw(at time.Time, s *corev1.Secret) {
+// Record records a version of a Secret.
+func (o *Observer) Record(at time.Time, s *corev1.Secret) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.versions++
@@ -88,103 +87,103 @@ func (o *Observer) Saw(at time.Time, s *corev1.Secret) {
 		h = &held{}
 		o.secrets[name] = h
 	}
-	h.issue, h.meddled = nil, meddled(s)
-	if h.meddled {
+	h.issuance, h.edited = nil, edited(s)
+	if h.edited {
 		return
 	}
-	triples := triplesIn(s.Data)
+	all := credentialsIn(s.Data)
 	wrong := func(format string, args ...any) {
 		o.violate(at, name+"/"+s.ResourceVersion, "Secret "+name+" "+fmt.Sprintf(format, args...))
 	}
-	if len(triples) == 0 {
-		wrong("holds no triple")
+	if len(all) == 0 {
+		wrong("holds no credentials")
 		return
 	}
-	issue, why := o.judge(s, triples)
+	issuance, why := o.judge(s, all)
 	if why != "" {
 		wrong("%s", why)
 		return
 	}
-	if issue.number < h.newest {
-		wrong("holds an older triple than it did: issue %d after %d", issue.number, h.newest)
+	if issuance.number < h.newest {
+		wrong("holds older credentials than before: session %d after %d", issuance.number, h.newest)
 	}
-	h.issue, h.newest = issue, max(h.newest, issue.number)
-	h.timeline.add(at, issue)
+	h.issuance, h.newest = issuance, max(h.newest, issuance.number)
+	h.timeline.add(at, issuance)
 }
 
-// judge finds the issue that a Secret holds, or says what is wrong with it.
-func (o *Observer) judge(s *corev1.Secret, triples []Triple) (issue *Issue, why string) {
-	for _, t := range triples {
-		known := o.issues[t.ID]
+// judge returns the session that a Secret holds, or what is wrong with it.
+func (o *Observer) judge(s *corev1.Secret, all []Credentials) (issuance *Issuance, why string) {
+	for _, t := range all {
+		known := o.issuances[t.ID]
 		switch {
 		case t.ID == "" || t.Secret == "" || t.Token == "":
-			return nil, "holds a triple that is not whole"
+			return nil, "holds incomplete credentials"
 		case known == nil:
-			return nil, "holds an AccessKeyId that STS did not hand out"
-		case known.Triple != t || (issue != nil && issue != known):
-			return nil, "holds a mixed triple"
+			return nil, "holds an AccessKeyId that STS did not issue"
+		case known.Credentials != t || (issuance != nil && issuance != known):
+			return nil, "holds mixed credentials"
 		}
-		issue = known
+		issuance = known
 	}
-	return issue, o.misplaced(s, issue)
+	return issuance, o.misplaced(s, issuance)
 }
 
-// misplaced says why a Secret should not hold an issue, or not with this record.
-func (o *Observer) misplaced(s *corev1.Secret, issue *Issue) string {
-	w := o.want(s.Namespace + "/" + s.Name)
+// misplaced returns why a Secret must not hold a session, or not with this record.
+func (o *Observer) misplaced(s *corev1.Secret, issuance *Issuance) string {
+	w := o.desiredOf(s.Namespace + "/" + s.Name)
 	switch {
-	case issue.Session != s.Namespace+"."+s.Name:
-		return "holds a foreign triple, issued for " + issue.Session
-	case !w.roles[issue.Role]:
-		return "holds a triple of a role that was never asked for: " + issue.Role
-	case s.Annotations[accessKeyID] != issue.ID:
-		return "holds another triple than its record says"
-	case s.Annotations[expiresAt] != issue.ExpiresAt.UTC().Format(time.RFC3339):
-		return "has a record with another expiry than STS gave: " + s.Annotations[expiresAt]
+	case issuance.Session != s.Namespace+"."+s.Name:
+		return "holds credentials issued for " + issuance.Session
+	case !w.roles[issuance.Role]:
+		return "holds credentials of a role that was never requested: " + issuance.Role
+	case s.Annotations[accessKeyID] != issuance.ID:
+		return "holds other credentials than its record"
+	case s.Annotations[expiresAt] != issuance.ExpiresAt.UTC().Format(time.RFC3339):
+		return "has a record with another expiration than STS returned: " + s.Annotations[expiresAt]
 	}
 	return ""
 }
 
-// Gone tells that there is no such Secret.
-func (o *Observer) Gone(namespace, name string) {
+// Deleted records that a Secret does not exist.
+func (o *Observer) Deleted(namespace, name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if h := o.secrets[namespace+"/"+name]; h != nil {
-		h.issue, h.meddled = nil, false
+		h.issuance, h.edited = nil, false
 	}
 }
 
-// Good reports whether a Secret holds, whole, credentials of this role that work.
+// Good reports whether a Secret holds complete and valid credentials of this role.
 func (o *Observer) Good(at time.Time, secret, role string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h := o.secrets[secret]
-	return h != nil && h.issue != nil && h.issue.Role == role && at.Before(h.issue.ExpiresAt)
+	return h != nil && h.issuance != nil && h.issuance.Role == role && at.Before(h.issuance.ExpiresAt)
 }
 
-// meddled reports whether something of a Secret's data or record was put there by somebody else.
-func meddled(s *corev1.Secret) bool {
+// edited reports whether another client has written a part of a Secret's data or record.
+func edited(s *corev1.Secret) bool {
 	for _, v := range s.Data {
-		if strings.Contains(string(v), Meddled) {
+		if strings.Contains(string(v), Edited) {
 			return true
 		}
 	}
 	for k, v := range s.Annotations {
-		if strings.HasPrefix(k, prefix) && (strings.Contains(v, Meddled) || v == Forever) {
+		if strings.HasPrefix(k, prefix) && (strings.Contains(v, Edited) || v == Forever) {
 			return true
 		}
 	}
 	return false
 }
 
-// triplesIn finds the triples of all formats in a Secret.
-func triplesIn(data map[string][]byte) (all []Triple) {
+// credentialsIn returns the credentials of all formats in a Secret.
+func credentialsIn(data map[string][]byte) (all []Credentials) {
 	for _, k := range keys {
 		id, hasID := data[k.id]
 		secret, hasSecret := data[k.secret]
 		token, hasToken := data[k.token]
 		if hasID || hasSecret || hasToken {
-			all = append(all, Triple{string(id), string(secret), string(token)})
+			all = append(all, Credentials{string(id), string(secret), string(token)})
 		}
 	}
 	if file, ok := data["external.json"]; ok {
@@ -193,19 +192,19 @@ func triplesIn(data map[string][]byte) (all []Triple) {
 			Secret string `json:"access_key_secret"`
 			Token  string `json:"sts_token"`
 		}
-		_ = json.Unmarshal(file, &t) // what cannot be read is not whole
-		all = append(all, Triple{t.ID, t.Secret, t.Token})
+		_ = json.Unmarshal(file, &t) // a file that cannot be parsed has incomplete credentials
+		all = append(all, Credentials{t.ID, t.Secret, t.Token})
 	}
 	return all
 }
 
-// Missing tells which Secrets there are: all others that were seen are gone.
+// Missing records which Secrets exist: all others were deleted.
 func (o *Observer) Missing(there map[string]bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, h := range o.secrets {
 		if !there[name] {
-			h.issue, h.meddled = nil, false
+			h.issuance, h.edited = nil, false
 		}
 	}
 }
