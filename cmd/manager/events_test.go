@@ -14,19 +14,19 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Events are where kubectl describe finds them: a failure that needs a person, and its recovery.
+// kubectl describe shows the events of a failure that needs an administrator, and of its recovery.
 func TestEventsAreWritten(t *testing.T) {
-	s := newSite(t)
-	s.must(s.api.Create(t.Context(), &v1alpha1.StsCredential{
+	env := newEnvironment(t)
+	env.must(env.api.Create(t.Context(), &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orders"}, Spec: v1alpha1.StsCredentialSpec{RoleARN: role},
 	}))
-	manager := s.start("--metrics-bind-address=0")
-	defer s.stop(manager)
+	manager := env.start("--metrics-bind-address=0")
+	defer env.stop(manager)
 	want := func(severity, reason string) {
 		t.Helper()
-		s.eventually("there is an event "+reason, func() bool {
+		env.eventually("there is an event "+reason, func() bool {
 			events := &eventsv1.EventList{}
-			s.must(s.api.List(t.Context(), events, client.InNamespace("default")))
+			env.must(env.api.List(t.Context(), events, client.InNamespace("default")))
 			for _, e := range events.Items {
 				if e.Regarding.Kind == "StsCredential" && e.Regarding.Name == "orders" && e.Regarding.UID != "" && e.Type == severity && e.Reason == reason && e.Note != "" {
 					return true
@@ -36,7 +36,7 @@ func TestEventsAreWritten(t *testing.T) {
 		})
 	}
 	want(corev1.EventTypeWarning, v1alpha1.ReasonRoleNotGranted)
-	s.must(s.api.Create(t.Context(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "events"}, Spec: v1alpha1.StsRoleGrantSpec{
+	env.must(env.api.Create(t.Context(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "events"}, Spec: v1alpha1.StsRoleGrantSpec{
 		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{"default"}}, RoleARNs: []v1alpha1.RoleARNPattern{role},
 	}}))
 	want(corev1.EventTypeNormal, v1alpha1.ReasonIssued)

@@ -15,8 +15,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// What docs/operations.md says of FIPS: the operator's own calls go by Go's FIPS 140-3 module, and the SDK's nonce keeps all
-// else from being forbidden.
+// As in docs/operations.md: the operator's own calls use Go's FIPS 140-3 module. The nonce of the SDK does not allow to forbid all
+// other algorithms.
 func TestFIPS(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "manager")
 	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {

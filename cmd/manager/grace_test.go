@@ -14,7 +14,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
-// A pod is given more time to end than the work that is under way in it may take, the lease included.
+// The termination grace period of a pod is longer than its work in progress can take, with the release of the lease.
 func TestPodsMayFinishTheirWork(t *testing.T) {
 	for _, path := range []string{"config/manager/manager.yaml", "charts/sts-credential-operator/values.yaml"} {
 		raw, err := os.ReadFile(filepath.Join("..", "..", path))

@@ -21,43 +21,43 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// reader makes a ServiceAccount that may get these URLs, and a token of it.
-func (s *site) reader(name string, urls ...string) (token string) {
-	s.Helper()
+// reader creates a ServiceAccount that may get these URLs, and returns its token.
+func (env *environment) reader(name string, urls ...string) (token string) {
+	env.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
-	s.must(s.api.Create(s.Context(), account))
+	env.must(env.api.Create(env.Context(), account))
 	if len(urls) > 0 {
-		s.must(s.api.Create(s.Context(), &rbacv1.ClusterRole{
+		env.must(env.api.Create(env.Context(), &rbacv1.ClusterRole{
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{NonResourceURLs: urls, Verbs: []string{"get"}}},
 		}))
-		s.must(s.api.Create(s.Context(), &rbacv1.ClusterRoleBinding{
+		env.must(env.api.Create(env.Context(), &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
 		}))
 	}
 	request := &authenticationv1.TokenRequest{}
-	s.must(s.api.SubResource("token").Create(s.Context(), account, request))
+	env.must(env.api.SubResource("token").Create(env.Context(), account, request))
 	return request.Status.Token
 }
 
-// Metrics are for those who may read them, over HTTPS; the operator's stand beside controller-runtime's.
+// Metrics of the operator and of controller-runtime are served over HTTPS, and only to clients that are authorized.
 func TestMetricsAreGuarded(t *testing.T) {
-	s := newSite(t)
-	s.must(s.api.Create(t.Context(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.StsRoleGrantSpec{
+	env := newEnvironment(t)
+	env.must(env.api.Create(t.Context(), &v1alpha1.StsRoleGrant{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.StsRoleGrantSpec{
 		Namespaces: v1alpha1.GrantNamespaces{Names: []v1alpha1.NamespaceName{"default"}}, RoleARNs: []v1alpha1.RoleARNPattern{role},
 	}}))
-	s.must(s.api.Create(t.Context(), &v1alpha1.StsCredential{
+	env.must(env.api.Create(t.Context(), &v1alpha1.StsCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orders"}, Spec: v1alpha1.StsCredentialSpec{RoleARN: role},
 	}))
-	prometheus, stranger := s.reader("prometheus", "/metrics"), s.reader("stranger")
+	prometheus, stranger := env.reader("prometheus", "/metrics"), env.reader("stranger")
 	url := "https://127.0.0.1:" + freePort(t) + "/metrics"
 	address, directory := strings.TrimSuffix(strings.TrimPrefix(url, "https://"), "/metrics"), t.TempDir()
-	first := s.certificate(directory)
-	manager := s.start("--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
+	first := env.certificate(directory)
+	manager := env.start("--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
 	var body string
-	s.eventually("the credential is told of to whom may read it", func() bool {
-		status, read := s.get(url, prometheus)
+	env.eventually("the credential is told of to whom may read it", func() bool {
+		status, read := env.get(url, prometheus)
 		body = read
 		return status == http.StatusOK && strings.Contains(read, `stscredential_ready{name="orders",namespace="default"} 1`)
 	})
@@ -81,32 +81,32 @@ func TestMetricsAreGuarded(t *testing.T) {
 		{"a made-up token", "made-up", http.StatusUnauthorized},
 		{"somebody without the right", stranger, http.StatusForbidden},
 	} {
-		if status, read := s.get(url, refused.token); status != refused.want || strings.Contains(read, "stscredential") {
+		if status, read := env.get(url, refused.token); status != refused.want || strings.Contains(read, "stscredential") {
 			t.Errorf("%s is answered %d, want %d", refused.name, status, refused.want)
 		}
 	}
-	s.wantServed(address, first)
-	s.wantServed(address, s.certificate(directory))
-	s.stop(manager)
-	s.wantSilent()
+	env.wantServed(address, first)
+	env.wantServed(address, env.certificate(directory))
+	env.stop(manager)
+	env.wantSilent()
 }
 
 // certificate writes a certificate for 127.0.0.1 and its key to a directory, and returns the certificate.
-func (s *site) certificate(directory string) *x509.Certificate {
-	s.Helper()
+func (env *environment) certificate(directory string) *x509.Certificate {
+	env.Helper()
 	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
-	s.must(err)
-	s.must(os.WriteFile(filepath.Join(directory, "tls.key"), key, 0o600))
-	s.must(os.WriteFile(filepath.Join(directory, "tls.crt"), certificate, 0o600))
+	env.must(err)
+	env.must(os.WriteFile(filepath.Join(directory, "tls.key"), key, 0o600))
+	env.must(os.WriteFile(filepath.Join(directory, "tls.crt"), certificate, 0o600))
 	parsed, err := cert.ParseCertsPEM(certificate)
-	s.must(err)
+	env.must(err)
 	return parsed[0]
 }
 
 // wantServed waits until an address serves a certificate.
-func (s *site) wantServed(address string, want *x509.Certificate) {
-	s.Helper()
-	s.eventually("the certificate is served", func() bool {
+func (env *environment) wantServed(address string, want *x509.Certificate) {
+	env.Helper()
+	env.eventually("the certificate is served", func() bool {
 		connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			return false
@@ -123,7 +123,7 @@ func TestMetricsCertificateIsRead(t *testing.T) {
 	if _, err := metricsOptions(s); err == nil || !strings.Contains(err.Error(), "--metrics-cert-dir: open "+directory) {
 		t.Errorf("metricsOptions = %v", err)
 	}
-	(&site{T: t}).certificate(directory)
+	(&environment{T: t}).certificate(directory)
 	if options, err := metricsOptions(s); err != nil || options.CertDir != directory || options.FilterProvider == nil {
 		t.Errorf("metricsOptions = %+v, %v", options, err)
 	}

@@ -19,31 +19,31 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// shared is a site with two managers that share its work, each with an AccessKey of its own to be known by.
+// shared is an environment with two managers that share the work. Each has its own AccessKey, which identifies its calls.
 type shared struct {
-	*site
+	*environment
 	whose    map[string]string // the manager by its AccessKey
 	managers []*exec.Cmd
 }
 
 // share starts two managers with these flags.
-func (s *site) share(flags map[string]string) *shared {
-	s.Helper()
-	r := &shared{site: s, whose: map[string]string{}}
+func (env *environment) share(flags map[string]string) *shared {
+	env.Helper()
+	r := &shared{environment: env, whose: map[string]string{}}
 	var trusted []string
 	for name := range flags {
 		trusted = append(trusted, "acs:ram::"+account+":user/"+name)
 	}
-	s.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: trusted}}})
+	env.emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: trusted}}})
 	for name, flag := range flags {
-		s.key = s.emulator.AddUser(account, name)
-		r.whose[s.key.ID] = name
-		r.managers = append(r.managers, s.start(flag, "--max-concurrent-reconciles=8"))
+		env.key = env.emulator.AddUser(account, name)
+		r.whose[env.key.ID] = name
+		r.managers = append(r.managers, env.start(flag, "--max-concurrent-reconciles=8"))
 	}
 	return r
 }
 
-// ask creates a namespace that is granted the role, and credentials in it.
+// ask creates a namespace that is granted the role, and StsCredentials in it.
 func (r *shared) ask(namespace string, names ...string) {
 	r.Helper()
 	r.must(r.api.Create(r.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
@@ -59,7 +59,7 @@ func (r *shared) ask(namespace string, names ...string) {
 	}
 }
 
-// issuers are, by the session name of each credential, the managers that asked STS for it, call by call.
+// issuers returns, by session name, the manager of each call to STS.
 func (r *shared) issuers() map[string][]string {
 	asked := map[string][]string{}
 	for _, c := range r.emulator.Calls() {
@@ -70,13 +70,13 @@ func (r *shared) issuers() map[string][]string {
 	return asked
 }
 
-// patch changes what a user may change of a credential.
+// patch changes an StsCredential as a user does.
 func (r *shared) patch(c *v1alpha1.StsCredential, metadata string) {
 	r.Helper()
 	r.must(r.api.Patch(r.Context(), c, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":`+metadata+`}`))))
 }
 
-// wantIssuers insists that each credential was issued so many times, every time by the manager whose it is.
+// wantIssuers requires that each credential was issued so many times, each time by its own manager.
 func (r *shared) wantIssuers(times int, of func(*v1alpha1.StsCredential) string) {
 	r.Helper()
 	var all v1alpha1.StsCredentialList
@@ -101,7 +101,7 @@ func (r *shared) wantIssuers(times int, of func(*v1alpha1.StsCredential) string)
 	}
 }
 
-// renewAll asks for a renewal of each.
+// renewAll requests a renewal of each.
 func (r *shared) renewAll() {
 	r.Helper()
 	var all v1alpha1.StsCredentialList
@@ -111,7 +111,7 @@ func (r *shared) renewAll() {
 	}
 }
 
-// end stops the managers and insists that they printed nothing secret.
+// end stops the managers, and requires that they printed no secret value.
 func (r *shared) end() {
 	r.Helper()
 	for _, manager := range r.managers {
@@ -120,9 +120,9 @@ func (r *shared) end() {
 	r.wantSilent()
 }
 
-// Two operators that share the work by labels do not overlap, and one takes over what is relabelled without asking STS.
+// Two operators that share the work by labels do not overlap. After a change of a label, the other one takes over without a call to STS.
 func TestShardsBySelector(t *testing.T) {
-	r := newSite(t).share(map[string]string{"a": "--selector=shard=a", "rest": "--selector=shard!=a"})
+	r := newEnvironment(t).share(map[string]string{"a": "--selector=shard=a", "rest": "--selector=shard!=a"})
 	r.ask("team-1", slices.Concat(slices.Repeat([]string{"shard-a"}, 10), slices.Repeat([]string{"shard-b"}, 5), slices.Repeat([]string{"plain"}, 5))...)
 	r.ask("team-2", "shard-a", "plain", "shard-b", "shard-a")
 	byLabel := func(c *v1alpha1.StsCredential) string {
@@ -146,9 +146,9 @@ func TestShardsBySelector(t *testing.T) {
 	r.end()
 }
 
-// Nor do two that share it by namespaces, and neither touches what is nobody's.
+// Two operators that share the work by namespaces do not overlap, and ignore other namespaces.
 func TestShardsByNamespaces(t *testing.T) {
-	r := newSite(t).share(map[string]string{"a": "--namespaces=team-1", "b": "--namespaces=team-2,team-3"})
+	r := newEnvironment(t).share(map[string]string{"a": "--namespaces=team-1", "b": "--namespaces=team-2,team-3"})
 	r.ask("nobodys", "orders")
 	for _, namespace := range []string{"team-1", "team-2", "team-3"} {
 		r.ask(namespace, slices.Repeat([]string{"orders"}, 8)...)

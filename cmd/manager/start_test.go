@@ -12,8 +12,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// An environment that can never sign a call ends the start, before any call to STS or the API server, so that a rollout
-// stops at the first new replica.
+// The manager exits if its environment can never sign a call, before any call to STS or the API server. So a rollout stops at the
+// first new replica.
 func TestATemporaryKeyWithoutItsTokenIsRefusedAtStart(t *testing.T) {
 	emulator := stsemulator.New(stsemulator.Options{})
 	server := httptest.NewServer(emulator)

@@ -54,7 +54,7 @@ func TestWhoami(t *testing.T) {
 	}
 }
 
-// standardOutput replaces the process's until the test ends, and gives what was printed there since.
+// standardOutput replaces the standard output of the process until the test ends, and returns what was printed since.
 func standardOutput(t *testing.T) (printed func() string) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))

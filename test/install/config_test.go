@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// rights lists the rights that the objects of one kind in a file of config/ give, one by one.
+// rights lists each right in the objects of one kind in a file of config/.
 func rights(t *testing.T, file, kind string) (all []string) {
 	t.Helper()
 	content, err := os.Open(filepath.Join("../../config", file))
@@ -45,7 +45,7 @@ func rights(t *testing.T, file, kind string) (all []string) {
 	return all
 }
 
-// names lists what kustomize makes of a folder of config/.
+// names lists the objects that kustomize builds from a folder of config/.
 func names(t *testing.T, folder string) (all []string) {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../hack/tools/go.mod", "kustomize", "build", "../../config/"+folder).Output()

@@ -24,99 +24,99 @@ import (
 
 const image = "registry.example.com/sts-credential-operator:v1.2.3"
 
-// As docs/install.md says, an administrator installs everything from one file, narrows the operator to one namespace, widens it again, and takes it
-// away: each time it has the rights that its work takes, and no others.
+// As in docs/install.md, an administrator installs everything from one file, limits the operator to one namespace, removes the limit,
+// and uninstalls the operator. Each time it has the rights that it needs, and no others.
 func TestMake(t *testing.T) {
-	s := newSite(t)
-	s.applyFile()
-	s.wantImage()
-	s.make("install")
+	env := newEnvironment(t)
+	env.applyFile()
+	env.wantImage()
+	env.make("install")
 	for _, namespace := range []string{"shop", "other"} {
-		s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+		env.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
-	s.create(fixture.Grant("all", role, "shop", "other"))
+	env.create(fixture.Grant("all", role, "shop", "other"))
 
-	s.wantIssued("first", "shop", "other")
+	env.wantIssued("first", "shop", "other")
 
-	s.make("deploy", "IMG="+image, "CONFIG=config/overlays/namespaced")
-	s.wantIssued("second", "shop")
-	s.wantForbidden("other")
+	env.make("deploy", "IMG="+image, "CONFIG=config/overlays/namespaced")
+	env.wantIssued("second", "shop")
+	env.wantForbidden("other")
 
-	s.make("deploy", "IMG="+image)
-	s.wantIssued("third", "shop", "other")
+	env.make("deploy", "IMG="+image)
+	env.wantIssued("third", "shop", "other")
 
-	s.wantImage()
-	s.make("undeploy", "CONFIG=config/overlays/namespaced")
-	s.wantGone()
-	if !s.issued(credential("shop", "first")) {
+	env.wantImage()
+	env.make("undeploy", "CONFIG=config/overlays/namespaced")
+	env.wantGone()
+	if !env.issued(credential("shop", "first")) {
 		t.Error("the Secret went with the operator")
 	}
-	s.make("uninstall")
-	if s.exists(client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd()) {
+	env.make("uninstall")
+	if env.exists(client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd()) {
 		t.Error("make uninstall leaves a CRD")
 	}
 }
 
-func (s *site) wantImage() {
-	s.Helper()
+func (env *environment) wantImage() {
+	env.Helper()
 	var deployed appsv1.Deployment
-	s.must(s.api.Get(s.Context(), deployment, &deployed))
+	env.must(env.api.Get(env.Context(), deployment, &deployed))
 	if got := deployed.Spec.Template.Spec.Containers[0].Image; got != image {
-		s.Errorf("the image is %s, want %s", got, image)
+		env.Errorf("the image is %s, want %s", got, image)
 	}
 }
 
-// wantIssued creates a StsCredential in both namespaces and wants those in the given ones issued and the others untouched.
-func (s *site) wantIssued(name string, namespaces ...string) {
-	s.Helper()
+// wantIssued creates an StsCredential in both namespaces. It requires that those in the given namespaces are issued, and the others not.
+func (env *environment) wantIssued(name string, namespaces ...string) {
+	env.Helper()
 	other, shop := credential("other", name), credential("shop", name)
-	s.create(other, shop)
-	printed := s.operate(func(eventually func(string, func() bool)) {
-		eventually(name+" is issued in shop", func() bool { return s.issued(shop) })
+	env.create(other, shop)
+	printed := env.operate(func(eventually func(string, func() bool)) {
+		eventually(name+" is issued in shop", func() bool { return env.issued(shop) })
 		if slices.Contains(namespaces, "other") {
-			eventually(name+" is issued in other", func() bool { return s.issued(other) })
+			eventually(name+" is issued in other", func() bool { return env.issued(other) })
 		}
 	})
-	if want := slices.Contains(namespaces, "other"); s.issued(other) != want || (len(other.Status.Conditions) > 0) != want {
-		s.Errorf("%s in other: %+v, want it issued: %v", name, other.Status, want)
+	if want := slices.Contains(namespaces, "other"); env.issued(other) != want || (len(other.Status.Conditions) > 0) != want {
+		env.Errorf("%s in other: %+v, want it issued: %v", name, other.Status, want)
 	}
 	if strings.Contains(strings.ToLower(printed), "forbidden") {
-		s.Errorf("the manager lacks a right:\n%s", printed)
+		env.Errorf("the manager lacks a right:\n%s", printed)
 	}
 }
 
-// wantForbidden insists that the operator's ServiceAccount has no right in the namespace.
-func (s *site) wantForbidden(namespace string) {
-	s.Helper()
-	config, err := s.plane.UserConfig(operator, "system:serviceaccounts", "system:authenticated")
-	s.must(err)
-	api, err := client.New(config, client.Options{Scheme: s.api.Scheme()})
-	s.must(err)
+// wantForbidden requires that the operator's ServiceAccount has no right in the namespace.
+func (env *environment) wantForbidden(namespace string) {
+	env.Helper()
+	config, err := env.plane.UserConfig(operator, "system:serviceaccounts", "system:authenticated")
+	env.must(err)
+	api, err := client.New(config, client.Options{Scheme: env.api.Scheme()})
+	env.must(err)
 	for _, list := range []client.ObjectList{&corev1.SecretList{}, &v1alpha1.StsCredentialList{}} {
-		if err := api.List(s.Context(), list, client.InNamespace(namespace)); !apierrors.IsForbidden(err) {
-			s.Errorf("listing %T in %s: %v, want it forbidden", list, namespace, err)
+		if err := api.List(env.Context(), list, client.InNamespace(namespace)); !apierrors.IsForbidden(err) {
+			env.Errorf("listing %T in %s: %v, want it forbidden", list, namespace, err)
 		}
-		if err := api.List(s.Context(), list, client.InNamespace("shop")); err != nil {
-			s.Errorf("listing %T in shop: %v", list, err)
+		if err := api.List(env.Context(), list, client.InNamespace("shop")); err != nil {
+			env.Errorf("listing %T in shop: %v", list, err)
 		}
 	}
 }
 
 // applyFile applies dist/install.yaml to the empty cluster.
-func (s *site) applyFile() {
-	s.Helper()
-	dir := s.TempDir()
-	s.make("dist", "IMG="+image, "DIST="+dir)
-	for line := range strings.Lines(s.run(s.kubectl(), "apply", "--validate=strict", "-f", filepath.Join(dir, "install.yaml"))) {
+func (env *environment) applyFile() {
+	env.Helper()
+	dir := env.TempDir()
+	env.make("dist", "IMG="+image, "DIST="+dir)
+	for line := range strings.Lines(env.run(env.kubectl(), "apply", "--validate=strict", "-f", filepath.Join(dir, "install.yaml"))) {
 		if !strings.HasSuffix(line, " created\n") {
-			s.Errorf("applying dist/install.yaml to an empty cluster: %s", line)
+			env.Errorf("applying dist/install.yaml to an empty cluster: %s", line)
 		}
 	}
 }
 
-// wantGone insists that undeploy leaves what is the users' and nothing else.
-func (s *site) wantGone() {
-	s.Helper()
+// wantGone requires that undeploy leaves the objects of users, and nothing else.
+func (env *environment) wantGone() {
+	env.Helper()
 	cluster := client.ObjectKey{Name: deployment.Name}
 	for _, gone := range []struct {
 		key    client.ObjectKey
@@ -128,12 +128,12 @@ func (s *site) wantGone() {
 		{client.ObjectKey{Name: "sts-credential-operator-secrets"}, &admissionv1.ValidatingAdmissionPolicy{}},
 		{client.ObjectKey{Name: "sts-credential-operator-secrets"}, &admissionv1.ValidatingAdmissionPolicyBinding{}},
 	} {
-		if s.exists(gone.key, gone.object) {
-			s.Errorf("make undeploy leaves %T %s", gone.object, gone.key)
+		if env.exists(gone.key, gone.object) {
+			env.Errorf("make undeploy leaves %T %s", gone.object, gone.key)
 		}
 	}
-	if !s.exists(client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd()) || !s.exists(client.ObjectKey{Name: "sts-system"}, &corev1.Namespace{}) {
-		s.Error("make undeploy takes a CRD or the namespace away")
+	if !env.exists(client.ObjectKey{Name: "stscredentials.sts.alibabacloud.com"}, crd()) || !env.exists(client.ObjectKey{Name: "sts-system"}, &corev1.Namespace{}) {
+		env.Error("make undeploy takes a CRD or the namespace away")
 	}
 }
 
@@ -141,7 +141,7 @@ func crd() *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}}
 }
 
-// The overlay with Prometheus is the default and what scrapes it, nothing more and nothing less.
+// The overlay with Prometheus consists of config/default and config/prometheus.
 func TestWithPrometheus(t *testing.T) {
 	want := slices.Concat(names(t, "default"), names(t, "prometheus"))
 	slices.Sort(want)
@@ -150,7 +150,7 @@ func TestWithPrometheus(t *testing.T) {
 	}
 }
 
-// The namespaced overlay splits the generated rights in two, and neither adds nor drops one.
+// The namespaced overlay splits the generated rights in two. It neither adds nor removes a right.
 func TestNamespacedRights(t *testing.T) {
 	all := rights(t, "rbac/role.yaml", "ClusterRole")
 	split := slices.Concat(rights(t, "overlays/namespaced/cluster_role.yaml", "ClusterRole"), rights(t, "overlays/namespaced/role/role.yaml", "Role"))

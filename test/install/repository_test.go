@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Every target that has a description is in `make help`, digits in its name or not.
+// `make help` lists every target that has a description, also with digits in its name.
 func TestMakeHelpListsEveryTarget(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
@@ -129,7 +129,7 @@ func TestDependabotWatchesEveryEcosystem(t *testing.T) {
 	}
 }
 
-// Dependabot reads image names from FROM lines alone: both bases stand there by name, not behind an argument.
+// Dependabot reads image names only from FROM lines: both base images are named there, not in an argument.
 func TestImageBasesAreInFromLines(t *testing.T) {
 	dockerfile, err := os.ReadFile("../../Dockerfile")
 	if err != nil {

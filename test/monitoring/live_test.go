@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// lifetime is what STS grants here, whatever is asked for: renewals come every 20 seconds or so.
+	// lifetime of the sessions that STS issues here: renewals come every 20 seconds or so.
 	lifetime = 30 * time.Second
 	patience = 3 * time.Minute
 	span     = time.Hour
@@ -29,13 +29,13 @@ const (
 	refusedRole = "acs:ram::" + environment.Account + ":role/orders-refused"
 )
 
-// withoutData are metrics of what is not switched on here: consumer tracking, leader election.
+// withoutData are metrics of features that are disabled here: consumer tracking, leader election.
 var withoutData = []string{"stscredential_stale_pods", "leader_election_master_status"}
 
-// live is the site at work and what it is asked.
+// live is a test with a running environment.
 type live struct {
 	*testing.T
-	*environment.Site
+	*environment.Environment
 }
 
 func (l *live) query(expr string) []environment.Series {
@@ -45,7 +45,7 @@ func (l *live) query(expr string) []environment.Series {
 	return series
 }
 
-// eventually polls until nothing is left of what is waited for.
+// eventually polls until nothing is missing.
 func (l *live) eventually(what string, left func() []string) {
 	l.Helper()
 	var missing []string
@@ -54,11 +54,11 @@ func (l *live) eventually(what string, left func() []string) {
 		return len(missing) == 0, nil
 	})
 	if err != nil {
-		l.Fatalf("waited in vain until %s; left: %s", what, strings.Join(missing, "\n"))
+		l.Fatalf("not in time: %s; missing: %s", what, strings.Join(missing, "\n"))
 	}
 }
 
-// kubectl runs as the cluster's admin in the repository's root.
+// kubectl runs kubectl in the root of the repository, with the rights of a cluster admin.
 func (l *live) kubectl(args ...string) {
 	l.Helper()
 	if output, err := l.Command(l.Context(), filepath.Join(l.Plane.Assets(), "kubectl"), args...).CombinedOutput(); err != nil {
@@ -66,28 +66,28 @@ func (l *live) kubectl(args ...string) {
 	}
 }
 
-// short has STS grant the test's lifetime.
+// short limits the sessions that STS issues to the test's lifetime.
 func (l *live) short() {
 	l.STS.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, Duration: lifetime})
 }
 
-// An operator at work, then without STS, then with it again: every query of the dashboard and of the alerts finds what it asks
-// for, in a real Prometheus.
+// The operator works, then STS fails, then it works again: every query of the dashboard and of the alerts returns data from a real
+// Prometheus.
 func TestLive(t *testing.T) {
-	site, err := environment.Start(t.Context(), environment.Options{Root: root, ScrapeInterval: time.Second})
+	env, err := environment.Start(t.Context(), environment.Options{Root: root, ScrapeInterval: time.Second})
 	must(t, err)
 	t.Cleanup(func() {
-		if err := site.Stop(); err != nil {
+		if err := env.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	l := &live{T: t, Site: site}
+	l := &live{T: t, Environment: env}
 	l.short()
 	for i := range 5 {
-		must(t, l.Ask(t.Context(), fmt.Sprint("orders-", i), environment.RoleARN))
+		must(t, l.CreateCredential(t.Context(), fmt.Sprint("orders-", i), environment.RoleARN))
 	}
 	for name, role := range map[string]string{"orders-reader": environment.RoleARN, "suspended": environment.RoleARN, "refused": refusedRole} {
-		must(t, l.Ask(t.Context(), name, role))
+		must(t, l.CreateCredential(t.Context(), name, role))
 	}
 	l.eventually("the one to be suspended is ready", func() []string {
 		if len(l.query(`stscredential_ready{name="suspended"} == 1`)) == 0 {
@@ -104,7 +104,7 @@ func TestLive(t *testing.T) {
 	t.Run("Outage", l.outage)
 }
 
-// rules: Prometheus evaluates each without trouble.
+// rules: Prometheus evaluates each without an error.
 func (l *live) rules(t *testing.T) {
 	var loaded struct {
 		Groups []struct {
@@ -126,7 +126,7 @@ func (l *live) rules(t *testing.T) {
 		return left
 	})
 	if down := l.query(alert(t, "StsCredentialOperatorDown").Expr); len(down) > 0 {
-		t.Errorf("an operator at work counts as down: %v", down)
+		t.Errorf("a working operator counts as down: %v", down)
 	}
 	if refused := l.query(alert(t, "StsCredentialRoleRefused").Expr); len(refused) == 0 {
 		t.Error("no refusal is seen")
@@ -144,7 +144,7 @@ func alert(t *testing.T, name string) environment.Alert {
 	return environment.Alert{}
 }
 
-// dashboard: every panel shows something, save those about what is not switched on here.
+// dashboard: every panel has data, except those of features that are disabled here.
 func (l *live) dashboard(t *testing.T) {
 	d, err := environment.ReadDashboard(filepath.Join(root, environment.DashboardFile))
 	must(t, err)
@@ -164,12 +164,12 @@ func (l *live) dashboard(t *testing.T) {
 	for _, variable := range d.Templating.List {
 		metric, label, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(variable.Definition, "label_values("), ")"), ", ")
 		if variable.Type == "query" && (!ok || len(l.query(fmt.Sprintf(`group by (%s) (%s{%[1]s!=""})`, label, strings.TrimSuffix(metric, `{job=~"$job"}`)))) == 0) {
-			t.Errorf("the variable %s offers nothing", variable.Name)
+			t.Errorf("the variable %s has no values", variable.Name)
 		}
 	}
 }
 
-// empty are the queries of the dashboard that find nothing, save those with one of the exceptions in them.
+// empty returns the queries of the dashboard without data, except those that contain one of the exceptions.
 func (l *live) empty(d *environment.Dashboard, exceptions []string) (empty []string) {
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
@@ -182,10 +182,10 @@ func (l *live) empty(d *environment.Dashboard, exceptions []string) (empty []str
 	return empty
 }
 
-// metricNames finds what may be the name of a metric of ours or of the libraries beneath.
+// metricNames matches names of metrics of the operator and of its libraries.
 var metricNames = regexp.MustCompile(`\b(stscredential|controller_runtime|workqueue|rest_client|leader_election|process|go)_[a-z_]+[a-z]\b`)
 
-// names: whatever the alerts, the dashboard and the docs name exists.
+// names: every metric that the alerts, the dashboard and the docs name exists.
 func (l *live) names(t *testing.T) {
 	var known []string
 	must(t, l.Prometheus.Get(t.Context(), "/api/v1/label/__name__/values", &known))
@@ -221,8 +221,8 @@ func (l *live) names(t *testing.T) {
 	}
 }
 
-// outage: those that STS leaves without new credentials pass from one alert to the next, the suspended one through none, and
-// all is well again afterwards.
+// outage: StsCredentials without renewals cause one alert after the other, a suspended one causes none, and afterwards all alerts
+// end.
 func (l *live) outage(t *testing.T) {
 	stages := []string{"StsCredentialRenewalFailing", "StsCredentialExpiringSoon", "StsCredentialExpired"}
 	l.eventually("no alert is about to fire", func() (left []string) {
@@ -266,7 +266,7 @@ func (l *live) outage(t *testing.T) {
 		t.Errorf("the outage does not count against the objective: %v", expired)
 	}
 	if expired := l.query(`stscredential_expiration_timestamp_seconds{name="suspended"} < time() unless stscredential_ready`); len(expired) != 1 {
-		t.Errorf("the suspended one has not expired, or is missed: %v", expired)
+		t.Errorf("the suspended one has not expired, or counts as expired: %v", expired)
 	}
 }
 

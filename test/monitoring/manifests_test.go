@@ -14,7 +14,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/monitoring/environment"
 )
 
-// A real API server, with the CRDs of the Prometheus operator, takes the overlay with Prometheus to the letter, and so
+// A real API server with the CRDs of the Prometheus operator accepts the overlay with Prometheus with strict validation, and so
 // config/default and config/prometheus.
 func TestManifests(t *testing.T) {
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})

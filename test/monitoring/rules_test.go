@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package monitoring tests the alerts, the dashboard and what the docs say of them.
+// Package monitoring tests the alerts, the dashboard and their documentation.
 package monitoring
 
 import (
@@ -48,7 +48,7 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// The stories in rules/ come out as they say.
+// The tests of promtool in rules/ pass.
 func TestAlertStories(t *testing.T) {
 	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(root, environment.AlertsFile))
 	stories, err := filepath.Glob(filepath.Join("rules", "*.yaml"))
@@ -61,12 +61,12 @@ func TestAlertStories(t *testing.T) {
 	}
 	for _, alert := range alerts(t) {
 		if !strings.Contains(told.String(), "docs/runbooks/"+alert.Alert+".md") {
-			t.Errorf("no story has %s fire with its whole text", alert.Alert)
+			t.Errorf("no test in rules/ checks the whole text of %s", alert.Alert)
 		}
 	}
 }
 
-// Each alert says how bad it is, what is wrong and what to do, and each has its page.
+// Each alert has a severity, a summary, a description and a runbook.
 func TestAlertsAndRunbooks(t *testing.T) {
 	const pages = "https://github.com/stscredential/sts-credential-operator/blob/main/docs/runbooks/"
 	var names []string

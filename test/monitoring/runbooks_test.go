@@ -14,11 +14,11 @@ import (
 var (
 	// shell are the blocks that can be pasted, with the indentation of a list that they stand in.
 	shell = regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```$")
-	// needsNode are commands that want a kubelet to answer.
+	// needsNode are commands that need a kubelet.
 	needsNode = regexp.MustCompile(`(?m)^.*kubectl (-n \S+ )?(logs|exec) .*$`)
 )
 
-// runbooks: their commands work as they stand, but for those that need a node.
+// runbooks: their commands work as they are written, except those that need a node.
 func (l *live) runbooks(t *testing.T) {
 	l.kubectl("apply", "-f", "config/manager/manager.yaml")
 	l.kubectl("-n", environment.Namespace, "create", "deployment", "orders", "--image=orders")

@@ -42,24 +42,24 @@ func TestUpgradeAndRollback(t *testing.T) {
 	if older == "" || newer == "" {
 		t.Skip("needs OLD_MANAGER and NEW_MANAGER: see make upgrade-test")
 	}
-	s := newSite(t)
+	env := newEnvironment(t)
 
-	s.run(older, func() { s.create("by-old"); s.waitReady("by-old") })
-	s.run(newer, func() { s.create("by-new"); s.waitReady("by-old", "by-new") })
-	calls, secrets := s.calls(), s.secrets()
+	env.run(older, func() { env.create("by-old"); env.waitReady("by-old") })
+	env.run(newer, func() { env.create("by-new"); env.waitReady("by-old", "by-new") })
+	calls, secrets := env.calls(), env.secrets()
 	if calls != 2*len(specs()) {
 		t.Fatalf("%d calls to STS for %d StsCredentials", calls, 2*len(specs()))
 	}
 	for i, binary := range []string{older, newer} {
-		s.run(binary, func() {
-			s.create(fmt.Sprint("check-", i)) // once these are Ready, all others were reconciled, too
-			s.waitReady("by-old", "by-new", fmt.Sprint("check-", i))
-			s.settle()
+		env.run(binary, func() {
+			env.create(fmt.Sprint("check-", i)) // once these are Ready, all others were reconciled, too
+			env.waitReady("by-old", "by-new", fmt.Sprint("check-", i))
+			env.waitForQueue()
 		})
-		if want := calls + (i+1)*len(specs()); s.calls() != want {
-			t.Errorf("%s: %d calls to STS, want %d", binary, s.calls(), want)
+		if want := calls + (i+1)*len(specs()); env.calls() != want {
+			t.Errorf("%s: %d calls to STS, want %d", binary, env.calls(), want)
 		}
-		for name, data := range s.secrets() {
+		for name, data := range env.secrets() {
 			if before, ok := secrets[name]; ok && !equality.Semantic.DeepEqual(before, data) {
 				t.Errorf("%s: the data of Secret %s was changed", binary, name)
 			}
@@ -67,7 +67,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 	}
 }
 
-// specs are StsCredentials whose Secrets differ in what their records hold.
+// specs are specs of StsCredentials whose Secrets have different records.
 func specs() map[string]v1alpha1.StsCredentialSpec {
 	plain := v1alpha1.StsCredentialSpec{RoleARN: role}
 	policy := plain
@@ -79,8 +79,8 @@ func specs() map[string]v1alpha1.StsCredentialSpec {
 	return map[string]v1alpha1.StsCredentialSpec{"plain": plain, "policy": policy, "formats": formats}
 }
 
-// site is a control plane and an STS that two managers use in turn.
-type site struct {
+// environment has a control plane and an STS that two managers use in turn.
+type environment struct {
 	*testing.T
 	plane    *controlplane.ControlPlane
 	api      client.Client
@@ -90,7 +90,7 @@ type site struct {
 	dir      string
 }
 
-func newSite(t *testing.T) *site {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	if err != nil {
@@ -109,56 +109,56 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(server.Close)
 	key := emulator.AddUser(account, "sts-operator")
 	emulator.AddRole(stsemulator.Role{ARN: role, Trust: []stsemulator.Statement{{RAM: []string{"acs:ram::" + account + ":root"}}}})
-	s := &site{T: t, plane: plane, api: api, emulator: emulator, key: key, endpoint: server.URL, dir: t.TempDir()}
+	env := &environment{T: t, plane: plane, api: api, emulator: emulator, key: key, endpoint: server.URL, dir: t.TempDir()}
 	if err := api.Create(t.Context(), fixture.Grant("orders", role, namespace)); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return env
 }
 
-// run runs a manager while do works.
-func (s *site) run(binary string, do func()) {
-	s.Helper()
-	address, err := process.FreeAddress(s.Context())
+// run runs a manager while it calls do.
+func (env *environment) run(binary string, do func()) {
+	env.Helper()
+	address, err := process.FreeAddress(env.Context())
 	if err != nil {
-		s.Fatal(err)
+		env.Fatal(err)
 	}
-	cmd := exec.CommandContext(s.Context(), binary, "--sts-endpoint="+s.endpoint, "--leader-elect=false", "--metrics-bind-address=0",
+	cmd := exec.CommandContext(env.Context(), binary, "--sts-endpoint="+env.endpoint, "--leader-elect=false", "--metrics-bind-address=0",
 		"--health-probe-bind-address="+address, "--namespaces="+namespace)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig(), "ALIBABA_CLOUD_ECS_METADATA_DISABLED=true",
-		"ALIBABA_CLOUD_ACCESS_KEY_ID="+s.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+s.key.Secret)
-	manager, err := process.Start(filepath.Base(binary), s.dir, cmd)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+env.plane.Kubeconfig(), "ALIBABA_CLOUD_ECS_METADATA_DISABLED=true",
+		"ALIBABA_CLOUD_ACCESS_KEY_ID="+env.key.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+env.key.Secret)
+	manager, err := process.Start(filepath.Base(binary), env.dir, cmd)
 	if err != nil {
-		s.Fatal(err)
+		env.Fatal(err)
 	}
 	defer func() {
 		if err := manager.StopWithin(35 * time.Second); err != nil {
-			s.Error(err)
+			env.Error(err)
 		}
 	}()
-	if err := manager.Wait(s.Context(), process.Answers(http.DefaultClient, "http://"+address+"/readyz")); err != nil {
-		s.Fatal(err)
+	if err := manager.Wait(env.Context(), process.Answers(http.DefaultClient, "http://"+address+"/readyz")); err != nil {
+		env.Fatal(err)
 	}
 	do()
 }
 
-func (s *site) create(prefix string) {
-	s.Helper()
+func (env *environment) create(prefix string) {
+	env.Helper()
 	for name, spec := range specs() {
 		object := &v1alpha1.StsCredential{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: prefix + "-" + name}, Spec: spec}
-		if err := s.api.Create(s.Context(), object); err != nil {
-			s.Fatal(err)
+		if err := env.api.Create(env.Context(), object); err != nil {
+			env.Fatal(err)
 		}
 	}
 }
 
-func (s *site) waitReady(prefixes ...string) {
-	s.Helper()
+func (env *environment) waitReady(prefixes ...string) {
+	env.Helper()
 	for _, prefix := range prefixes {
 		for name := range specs() {
-			s.eventually(func() error {
+			env.eventually(func() error {
 				object := &v1alpha1.StsCredential{}
-				if err := s.api.Get(s.Context(), client.ObjectKey{Namespace: namespace, Name: prefix + "-" + name}, object); err != nil {
+				if err := env.api.Get(env.Context(), client.ObjectKey{Namespace: namespace, Name: prefix + "-" + name}, object); err != nil {
 					return err
 				}
 				if !meta.IsStatusConditionTrue(object.Status.Conditions, v1alpha1.ConditionReady) {
@@ -170,13 +170,13 @@ func (s *site) waitReady(prefixes ...string) {
 	}
 }
 
-// settle waits until no Secret was written for a while.
-func (s *site) settle() {
-	s.Helper()
+// waitForQueue waits until no Secret was written for three seconds.
+func (env *environment) waitForQueue() {
+	env.Helper()
 	versions := func() string {
 		list := &corev1.SecretList{}
-		if err := s.api.List(s.Context(), list, client.InNamespace(namespace)); err != nil {
-			s.Fatal(err)
+		if err := env.api.List(env.Context(), list, client.InNamespace(namespace)); err != nil {
+			env.Fatal(err)
 		}
 		all := ""
 		for i := range list.Items {
@@ -185,7 +185,7 @@ func (s *site) settle() {
 		return all
 	}
 	last := ""
-	s.eventually(func() error {
+	env.eventually(func() error {
 		now := versions()
 		if now == last {
 			return nil
@@ -196,8 +196,8 @@ func (s *site) settle() {
 	})
 }
 
-func (s *site) eventually(ok func() error) {
-	s.Helper()
+func (env *environment) eventually(ok func() error) {
+	env.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
 		err := ok()
@@ -205,16 +205,16 @@ func (s *site) eventually(ok func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.Fatal(err)
+			env.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// calls is how often a role was assumed.
-func (s *site) calls() int {
+// calls counts the calls of AssumeRole.
+func (env *environment) calls() int {
 	n := 0
-	for _, call := range s.emulator.Calls() {
+	for _, call := range env.emulator.Calls() {
 		if call.Action == "AssumeRole" {
 			n++
 		}
@@ -222,11 +222,11 @@ func (s *site) calls() int {
 	return n
 }
 
-func (s *site) secrets() map[string]map[string][]byte {
-	s.Helper()
+func (env *environment) secrets() map[string]map[string][]byte {
+	env.Helper()
 	list := &corev1.SecretList{}
-	if err := s.api.List(s.Context(), list, client.InNamespace(namespace)); err != nil {
-		s.Fatal(err)
+	if err := env.api.List(env.Context(), list, client.InNamespace(namespace)); err != nil {
+		env.Fatal(err)
 	}
 	data := map[string]map[string][]byte{}
 	for i := range list.Items {

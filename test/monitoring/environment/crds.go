@@ -22,7 +22,7 @@ const (
 	kyvernoSum        = "h1:wGbyqQNc5wnHXq73aclvBje80lQvYDnqZCF967m+zEU="
 )
 
-// CRDs is a folder with the CRDs of the Prometheus operator, one a file, fetched as a Go module.
+// CRDs returns a folder with the CRDs of the Prometheus operator, each in a file, fetched as a Go module.
 func CRDs(ctx context.Context) (folder string, err error) {
 	folder, err = fetch(ctx, operatorModule, operatorSum)
 	return filepath.Join(folder, "example", "prometheus-operator-crd"), err
@@ -56,7 +56,7 @@ func fetch(ctx context.Context, path, sum string) (folder string, err error) {
 	case module.Error != "" || err != nil:
 		return "", fmt.Errorf("fetch %s: %s, %w", path, module.Error, err)
 	case module.Sum != sum:
-		return "", fmt.Errorf("%s has the checksum %s, not %s: somebody changed it", path, module.Sum, sum)
+		return "", fmt.Errorf("%s has the checksum %s, want %s: it was changed", path, module.Sum, sum)
 	}
 	return module.Dir, nil
 }

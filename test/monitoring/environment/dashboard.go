@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Dashboard is what is read of Grafana's JSON.
+// Dashboard has the fields of Grafana's JSON that are used here.
 type Dashboard struct {
 	SchemaVersion int
 	UID, Title    string
@@ -74,8 +74,8 @@ func ReadDashboard(path string) (*Dashboard, error) {
 	return d, json.Unmarshal(content, d)
 }
 
-// Query is an expression of the dashboard with its variables filled in as Grafana does it when all is chosen. rateInterval
-// stands for what Grafana takes from the step and the scrape interval, span for the time that is shown.
+// Query returns an expression of the dashboard with its variables replaced, as Grafana does it if All is chosen. Grafana computes
+// rateInterval from the step and the scrape interval; span is the time that is shown.
 func Query(expr string, rateInterval, span time.Duration) string {
 	return strings.NewReplacer(
 		"$__rate_interval", inSeconds(rateInterval),

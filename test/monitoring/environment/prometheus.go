@@ -1,8 +1,8 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package environment is what the tests of the alerts and of the dashboard, and the program that draws its picture, have in
-// common: the files, a real Prometheus, and an operator at work for it to scrape.
+// Package environment is shared by the tests of the alerts and of the dashboard, and by the program that draws its picture. It has
+// the files, a real Prometheus, and an operator for it to scrape.
 package environment
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Programs is the folder with prometheus and promtool, which are fetched on first use. root is the repository's.
+// Programs returns the folder with prometheus and promtool, which are downloaded on first use. root is the root of the repository.
 func Programs(ctx context.Context, root string) (folder string, err error) {
 	find := exec.CommandContext(ctx, filepath.Join(root, "hack", "monitoring", "prometheus.sh"))
 	find.Stderr = os.Stderr
@@ -30,7 +30,7 @@ func Programs(ctx context.Context, root string) (folder string, err error) {
 	return strings.TrimSpace(string(output)), nil
 }
 
-// Prometheus is a running one, by its URL.
+// Prometheus is the URL of a running Prometheus.
 type Prometheus string
 
 // Sample is a value of a series at a time.

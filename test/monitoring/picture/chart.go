@@ -23,11 +23,11 @@ type chart struct {
 	*canvas
 	box
 	panel environment.Panel
-	axis  string // what the vertical one counts
+	axis  string // the title of the vertical axis
 	lines []line
-	seen  seen
+	seen  timeline
 
-	plot     box // within box, what the axes span
+	plot     box // within box, the area of the axes
 	min, max float64
 }
 
@@ -52,7 +52,7 @@ func (c *chart) draw() {
 	c.legend()
 }
 
-// scale finds what the vertical axis has to span.
+// scale computes the range of the vertical axis.
 func (c *chart) scale(stacked bool) {
 	sums := map[float64]float64{}
 	for _, l := range c.lines {
@@ -85,7 +85,7 @@ func (c *chart) py(v float64) float64 {
 	return c.plot.y + c.plot.h - (v-c.min)/(c.max-c.min)*c.plot.h
 }
 
-// bands shade the times in which something went on.
+// bands shade the times of the scenes.
 func (c *chart) bands() {
 	for _, b := range c.seen.bands {
 		from, to := c.px(float64(b.from.UnixMilli())/1000), c.px(float64(b.to.UnixMilli())/1000)
@@ -111,7 +111,7 @@ func (c *chart) axes() {
 	c.Upright(c.x+16, c.plot.y+c.plot.h/2, 11, svg.ColorQuiet, c.axis)
 }
 
-// trace is a polyline through the samples, lifted where there are none.
+// trace is a polyline through the samples, with gaps where there are none.
 func (c *chart) trace(samples []environment.Sample) string {
 	var d strings.Builder
 	last := math.Inf(-1)
@@ -137,7 +137,7 @@ func (c *chart) path(l line, d string) {
 	c.Add(`<path d="%s" fill="none" stroke="%s" stroke-width="2" stroke-linejoin="round"%s/>`, d, l.color, dash)
 }
 
-// bars stack what happened between two points of time.
+// bars stack the increases between two points of time.
 func (c *chart) bars() {
 	base := map[float64]float64{}
 	w := c.plot.w * rateInterval.Seconds() / c.seen.end.Sub(c.seen.start).Seconds()
@@ -175,7 +175,7 @@ func (c *chart) areas() {
 	}
 }
 
-// legend names the lines, those that weigh most first, as far as two rows have room.
+// legend names the lines, those with the largest values first, as far as they fit into two rows.
 func (c *chart) legend() {
 	slices.SortStableFunc(c.lines, func(a, b line) int { return cmp.Compare(b.sum(), a.sum()) })
 	x, y := c.x+14, c.y+c.h-26
@@ -210,7 +210,7 @@ func ticks(low, high float64, about int, unit string) []float64 {
 	return svg.Ticks(low, high, about)
 }
 
-// short is a value in its unit, as an axis has room for it.
+// short formats a value in its unit, briefly, for an axis.
 func short(v float64, unit string) string {
 	number := func(v float64) string { return fmt.Sprintf("%.3g", v+0) }
 	switch {

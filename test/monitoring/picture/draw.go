@@ -28,7 +28,7 @@ const (
 	panelsInOneRow = 2
 )
 
-// drawn are the panels of the dashboard that have something to tell in minutes, with what their vertical axis counts.
+// drawn are the panels of the dashboard that change within minutes, with the titles of their vertical axes.
 var drawn = []struct{ title, axis string }{
 	{"Time to expiry", "time left"},
 	{"Renewals by result", "attempts in " + short(rateInterval.Seconds(), "s")},
@@ -43,8 +43,8 @@ var drawn = []struct{ title, axis string }{
 // canvas is the page.
 type canvas struct{ *svg.Canvas }
 
-// draw asks Prometheus for each panel and puts them on one page.
-func draw(ctx context.Context, prometheus environment.Prometheus, dashboard *environment.Dashboard, s seen) (string, error) {
+// draw queries Prometheus for each panel, and draws them on one page.
+func draw(ctx context.Context, prometheus environment.Prometheus, dashboard *environment.Dashboard, s timeline) (string, error) {
 	var stats []environment.Panel
 	panels := make([]chart, len(drawn))
 	for _, panel := range dashboard.Panels {
@@ -71,7 +71,7 @@ func draw(ctx context.Context, prometheus environment.Prometheus, dashboard *env
 		p.canvas = c
 		p.box = box{margin + float64(i%panelsInOneRow)*(w+gap), headHeight + statHeight + gap + float64(i/panelsInOneRow)*(panelHeight+gap), w, panelHeight}
 		var err error
-		if p.lines, err = askLines(ctx, prometheus, p.panel, s); err != nil {
+		if p.lines, err = queryLines(ctx, prometheus, p.panel, s); err != nil {
 			return "", err
 		}
 		p.draw()
@@ -79,8 +79,8 @@ func draw(ctx context.Context, prometheus environment.Prometheus, dashboard *env
 	return c.String(), nil
 }
 
-// headline says what the run was.
-func headline(s seen) string {
+// headline describes the run.
+func headline(s timeline) string {
 	total, roles := 0, []string{}
 	for _, c := range credentials {
 		total += c.count
@@ -91,7 +91,7 @@ func headline(s seen) string {
 }
 
 // stats draws the row of single numbers, as they are at the end.
-func (c *canvas) stats(ctx context.Context, prometheus environment.Prometheus, stats []environment.Panel, s seen) error {
+func (c *canvas) stats(ctx context.Context, prometheus environment.Prometheus, stats []environment.Panel, s timeline) error {
 	w := (width - 2*margin - gap*float64(len(stats)-1)) / float64(len(stats))
 	for i, panel := range stats {
 		series, err := prometheus.QueryRange(ctx, environment.Query(panel.Targets[0].Expr, rateInterval, s.end.Sub(s.start)), s.end, s.end, step)
@@ -120,8 +120,8 @@ type line struct {
 // placeholders are those of a legend, {{action}}.
 var placeholders = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
-// askLines are all lines of a panel.
-func askLines(ctx context.Context, prometheus environment.Prometheus, panel environment.Panel, s seen) (lines []line, err error) {
+// queryLines queries all lines of a panel.
+func queryLines(ctx context.Context, prometheus environment.Prometheus, panel environment.Panel, s timeline) (lines []line, err error) {
 	every := step
 	if panel.FieldConfig.Defaults.Custom.DrawStyle == "bars" {
 		every = rateInterval
@@ -144,7 +144,7 @@ func askLines(ctx context.Context, prometheus environment.Prometheus, panel envi
 // named are Grafana's names of colours.
 var named = map[string]string{"green": "#2da44e", "red": "#cf222e", "blue": "#0969da", "yellow": "#d4a72c", "orange": "#e16f24", "purple": "#8250df", "dark-red": "#82071e"}
 
-// paint gives each line its colour: the dashboard's, or the next of the palette.
+// paint sets the colour of each line: that of the dashboard, or the next of the palette.
 func paint(lines []line, panel environment.Panel) {
 	next := 0
 	for i := range lines {

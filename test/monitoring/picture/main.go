@@ -1,9 +1,9 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture draws docs/images/dashboard.svg: it has the operator work for some minutes with short-lived credentials,
-// while the emulated STS is slow, throttles and fails, asks a real Prometheus the queries of the Grafana dashboard, and
-// draws what it answers.
+// Command picture draws docs/images/dashboard.svg. The operator works for some minutes with short-lived credentials, while the emulated
+// STS is slow, throttles and fails. Then the program sends the queries of the Grafana dashboard to a real Prometheus, and draws the
+// results.
 package main
 
 import (
@@ -24,9 +24,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/stsemulator"
 )
 
-// scene is what happens to STS for some time. Scenes follow each other.
+// scene is a state of STS for some time. Scenes follow each other.
 type scene struct {
-	title string // empty: all is well
+	title string // empty: STS works
 	lasts time.Duration
 	fault stsemulator.Fault
 }
@@ -41,7 +41,7 @@ var story = []scene{
 	{lasts: 120 * time.Second},
 }
 
-// credentials are asked for by role, with what STS grants for each.
+// credentials are the StsCredentials by role, with the lifetime of their sessions.
 var credentials = []struct {
 	role     string
 	lifetime time.Duration
@@ -52,7 +52,7 @@ var credentials = []struct {
 	{"orders-batch", 5 * time.Minute, 30},
 }
 
-// callsPerSecond are few, so that the budget shows.
+// callsPerSecond is low, so that the picture shows the budget.
 const callsPerSecond = 4
 
 func main() {
@@ -68,25 +68,25 @@ func main() {
 }
 
 func run(ctx context.Context, out string) (err error) {
-	site, err := environment.Start(ctx, environment.Options{
+	env, err := environment.Start(ctx, environment.Options{
 		Root: ".", ScrapeInterval: time.Second, ManagerFlags: []string{fmt.Sprint("--sts-qps=", callsPerSecond), fmt.Sprint("--sts-burst=", callsPerSecond)},
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, site.Stop()) }()
-	if err := ask(ctx, site); err != nil {
+	defer func() { err = errors.Join(err, env.Stop()) }()
+	if err := createCredentials(ctx, env); err != nil {
 		return err
 	}
-	seen, err := play(ctx, site)
+	timeline, err := play(ctx, env)
 	if err != nil {
 		return err
 	}
-	dashboard, err := environment.ReadDashboard(filepath.Join(site.Root, environment.DashboardFile))
+	dashboard, err := environment.ReadDashboard(filepath.Join(env.Root, environment.DashboardFile))
 	if err != nil {
 		return err
 	}
-	picture, err := draw(ctx, site.Prometheus, dashboard, seen)
+	picture, err := draw(ctx, env.Prometheus, dashboard, timeline)
 	if err != nil {
 		return err
 	}
@@ -96,45 +96,45 @@ func run(ctx context.Context, out string) (err error) {
 	return os.WriteFile(out, []byte(picture), 0o644)
 }
 
-// ask creates the StsCredentials, and one more for a role that trusts nobody.
-func ask(ctx context.Context, site *environment.Site) error {
+// createCredentials creates the StsCredentials, and one more for a role that trusts nobody.
+func createCredentials(ctx context.Context, env *environment.Environment) error {
 	trust := []stsemulator.Statement{{RAM: []string{"acs:ram::" + environment.Account + ":root"}}}
 	for _, c := range credentials {
 		arn := "acs:ram::" + environment.Account + ":role/" + c.role
-		site.STS.AddRole(stsemulator.Role{ARN: arn, Trust: trust})
-		site.STS.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: arn, Duration: c.lifetime})
+		env.STS.AddRole(stsemulator.Role{ARN: arn, Trust: trust})
+		env.STS.Inject(stsemulator.Fault{Kind: stsemulator.FaultShortLifetime, RoleARN: arn, Duration: c.lifetime})
 		for i := range c.count {
-			if err := site.Ask(ctx, fmt.Sprintf("%s-%d", c.role, i), arn); err != nil {
+			if err := env.CreateCredential(ctx, fmt.Sprintf("%s-%d", c.role, i), arn); err != nil {
 				return err
 			}
 		}
 	}
-	return site.Ask(ctx, "orders-refused", "acs:ram::"+environment.Account+":role/orders-refused")
+	return env.CreateCredential(ctx, "orders-refused", "acs:ram::"+environment.Account+":role/orders-refused")
 }
 
-// band is a time in which something went on.
+// band is the time of a scene.
 type band struct {
 	title    string
 	from, to time.Time
 }
 
-// seen is the time that is drawn, with what went on in it.
-type seen struct {
+// timeline is the time that is drawn, with its scenes.
+type timeline struct {
 	start, end time.Time
 	bands      []band
 }
 
-// play has the scenes happen.
-func play(ctx context.Context, site *environment.Site) (s seen, err error) {
+// play plays the scenes.
+func play(ctx context.Context, env *environment.Environment) (s timeline, err error) {
 	s.start = time.Now()
-	lasting := site.STS.Faults()
+	lasting := env.STS.Faults()
 	for _, scene := range story {
 		from := time.Now()
 		if scene.title != "" {
 			fmt.Println(scene.title, "for", scene.lasts)
-			site.STS.Clear()
+			env.STS.Clear()
 			for _, fault := range append(lasting, scene.fault) {
-				site.STS.Inject(fault)
+				env.STS.Inject(fault)
 			}
 		}
 		select {
@@ -143,9 +143,9 @@ func play(ctx context.Context, site *environment.Site) (s seen, err error) {
 		case <-time.After(scene.lasts):
 		}
 		if scene.title != "" {
-			site.STS.Clear()
+			env.STS.Clear()
 			for _, fault := range lasting {
-				site.STS.Inject(fault)
+				env.STS.Inject(fault)
 			}
 			s.bands = append(s.bands, band{scene.title, from, time.Now()})
 		}
