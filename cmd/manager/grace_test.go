@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 )
 
 // The termination grace period of a pod is longer than its work in progress can take, with the release of the lease.
@@ -29,9 +27,8 @@ func TestPodsMayFinishTheirWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const most = gracePeriod + eventrecorder.CloseTimeout
-		if given := time.Duration(seconds) * time.Second; given < most+5*time.Second {
-			t.Errorf("%s gives a pod %v to end, of which work may take %v", path, given, most)
+		if given := time.Duration(seconds) * time.Second; given < gracePeriod+5*time.Second {
+			t.Errorf("%s gives a pod %v to end, of which work may take %v", path, given, gracePeriod)
 		}
 	}
 }

@@ -28,7 +28,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/controllers/stscredential"
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/drain"
-	"github.com/stscredential/sts-credential-operator/internal/eventrecorder"
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/metrics"
 	"github.com/stscredential/sts-credential-operator/internal/paging"
@@ -94,9 +93,7 @@ func run(ctx context.Context, s *settings) error {
 		Audit:      ctrl.Log.WithName("audit"), ClusterName: s.clusterName, Region: s.region,
 	}
 	rollouts := newRollouts(mgr.GetClient(), uncached, client.Skew, reconciler.Early)
-	recorder := newEvents(mgr.GetClient())
-	defer recorder.Close() // the manager returns after all reconciles have ended
-	reconciler.Events = eventrecorder.Limit(recorder, clock.RealClock{})
+	reconciler.Events = newEvents(mgr.GetClient())
 	rollouts.Events = reconciler.Events
 	if s.serviceAccountIdentity {
 		reconciler.ServiceAccounts = identity.NewServiceAccounts(identity.ServiceAccountsOptions{
@@ -144,8 +141,8 @@ func newBudget(s *settings, counts *metrics.Metrics) *ratelimit.Budget {
 	return budget
 }
 
-// gracePeriod is the shutdown timeout of the manager, for running reconciles. Their events are written after it.
-const gracePeriod = drain.Timeout + 2*time.Second
+// gracePeriod is the shutdown timeout of the manager. It covers running reconciles.
+const gracePeriod = drain.Timeout + 5*time.Second
 
 // Permissions to authorize clients that read metrics, and for the lease, in the operator's own namespace.
 //

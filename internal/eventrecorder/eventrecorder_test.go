@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,20 +31,24 @@ type sink struct {
 	client.Client
 	scheme *runtime.Scheme
 	got    chan *eventsv1.Event
-	fails  atomic.Bool
+	fails  bool
+	wait   time.Duration // the timeout of the last request
 }
 
 func (s *sink) Scheme() *runtime.Scheme { return s.scheme }
 
-func (s *sink) Create(_ context.Context, o client.Object, _ ...client.CreateOption) error {
-	if s.fails.Load() {
+func (s *sink) Create(ctx context.Context, o client.Object, _ ...client.CreateOption) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		s.wait = time.Until(deadline)
+	}
+	if s.fails {
 		return errors.New("no")
 	}
 	s.got <- o.(*eventsv1.Event)
 	return nil
 }
 
-// environment is a running Recorder.
+// environment is a Recorder with its sink and clock.
 type environment struct {
 	*testing.T
 	*sink
@@ -61,7 +64,6 @@ func start(t *testing.T, log logr.Logger) *environment {
 	}
 	s := &environment{T: t, sink: &sink{scheme: scheme, got: make(chan *eventsv1.Event, 100)}, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
 	s.Recorder = eventrecorder.New(eventrecorder.Options{Client: s.sink, Controller: "operator", Instance: "operator-1", Clock: s.clock, Log: log})
-	t.Cleanup(s.Close)
 	return s
 }
 
@@ -71,13 +73,10 @@ func (s *environment) record(severity, note string) {
 
 func (s *environment) next() *eventsv1.Event {
 	s.Helper()
-	select {
-	case e := <-s.got:
-		return e
-	case <-time.After(10 * time.Second):
+	if len(s.got) == 0 {
 		s.Fatal("no event is written")
-		return nil
 	}
+	return <-s.got
 }
 
 func TestEventsAreWritten(t *testing.T) {
@@ -104,7 +103,7 @@ func TestEventsAreWritten(t *testing.T) {
 	}
 }
 
-// Whatever a name has where it is cut, the event's is one that the API server takes.
+// The name of an event is a DNS subdomain, wherever the name of the object is truncated.
 func TestEventNamesAreDNSSubdomains(t *testing.T) {
 	s := start(t, logr.Discard())
 	for _, name := range []string{
@@ -126,90 +125,43 @@ func TestEventNamesAreDNSSubdomains(t *testing.T) {
 	}
 }
 
-func (s *environment) await(what string, holds func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
-			s.Fatal("never: " + what)
-		}
-		<-time.After(time.Millisecond)
-	}
-}
-
-// Close writes the queued events. Later ones are dropped, and logged.
-func TestCloseWritesQueuedEvents(t *testing.T) {
-	lines := make(chan string, 10)
-	s := start(t, funcr.New(func(_, line string) { lines <- line }, funcr.Options{}))
-	for range 20 {
-		s.record(corev1.EventTypeNormal, "x")
-	}
-	s.Close()
-	s.record(corev1.EventTypeWarning, "late")
-	s.Close() // has no effect
-	if len(s.got) != 20 || len(lines) != 1 {
-		t.Errorf("%d events are written and %d lines logged, want 20 and 1", len(s.got), len(lines))
-	}
-}
-
-// An API server that does not answer does not keep the process from ending.
-func TestCloseEndsInTime(t *testing.T) {
-	s := start(t, logr.Discard())
-	for range 2 * cap(s.got) {
-		s.record(corev1.EventTypeNormal, "x")
-	}
-	s.await("the sink is full", func() bool { return len(s.got) == cap(s.got) })
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Close()
-	}()
-	s.await("Close ends", func() bool {
-		s.clock.Step(eventrecorder.CloseTimeout)
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	})
-	for range 2 * cap(s.got) { // for the writers to end
-		s.next()
-	}
-}
-
 func TestFailuresAreLogged(t *testing.T) {
-	lines := make(chan string, 10)
-	s := start(t, funcr.New(func(_, line string) { lines <- line }, funcr.Options{}))
-	s.fails.Store(true)
+	lines := 0
+	s := start(t, funcr.New(func(string, string) { lines++ }, funcr.Options{}))
+	s.fails = true
 	s.record(corev1.EventTypeNormal, "x")
-	s.await("the failure is logged", func() bool { return len(lines) == 1 })
-	s.Eventf(&eventsv1.Event{}, nil, corev1.EventTypeNormal, "R", "A", "x") // of no kind that the scheme knows
-	s.await("that one is, too", func() bool { return len(lines) == 2 })
+	s.Eventf(&eventsv1.Event{}, nil, corev1.EventTypeNormal, "R", "A", "x") // a kind that is not in the scheme
+	if lines != 2 {
+		t.Errorf("%d lines are logged, want 2", lines)
+	}
 }
 
-// One namespace that has too many events loses its own, not those of others.
+// The reconcile does not wait for long if the API server does not respond.
+func TestWritesHaveATimeout(t *testing.T) {
+	s := start(t, logr.Discard())
+	s.record(corev1.EventTypeNormal, "x")
+	if s.wait <= 0 || s.wait > 2*time.Second {
+		t.Errorf("the timeout is %v", s.wait)
+	}
+}
+
+// An object with too many events loses its own, and no others.
 func TestNoNamespaceLosesTheEventsOfOthers(t *testing.T) {
-	const many = 25_000
-	var lost atomic.Int64
-	s := start(t, funcr.New(func(string, string) { lost.Add(1) }, funcr.Options{}))
-	for range many {
+	s := start(t, logr.Discard())
+	for range 2 * eventrecorder.Burst {
 		s.record(corev1.EventTypeNormal, "x")
 	}
-	before := lost.Load()
-	if before == 0 || before > many*2/3 {
-		t.Errorf("%d of %d events are lost", before, many)
+	if n := len(s.got); n != eventrecorder.Burst {
+		t.Errorf("%d events of one object are written, want %d", n, eventrecorder.Burst)
 	}
-	for range 100 {
-		s.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "quiet", Name: "orders"}}, nil, corev1.EventTypeNormal, "Issued", "Ready", "x")
+	s.Eventf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "quiet", Name: "orders"}}, nil, corev1.EventTypeNormal, "Issued", "Ready", "x")
+	if n := len(s.got); n != eventrecorder.Burst+1 {
+		t.Error("the event of another namespace is lost")
 	}
-	if after := lost.Load(); after != before {
-		t.Errorf("%d of another namespace are lost", after-before)
-	}
-	for range many - before + 100 {
-		s.next()
-	}
-	s.record(corev1.EventTypeNormal, "again")
-	if e := s.next(); e.Note != "again" {
-		t.Errorf("written is %q", e.Note)
+	s.clock.Step(eventrecorder.Every)
+	s.record(corev1.EventTypeNormal, "x")
+	s.record(corev1.EventTypeNormal, "x")
+	if n := len(s.got); n != eventrecorder.Burst+2 {
+		t.Errorf("%d events are written after an interval, want one more", n-eventrecorder.Burst-1)
 	}
 }
