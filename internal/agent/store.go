@@ -56,12 +56,13 @@ func newStore(c Config) *store {
 
 // follow reads the file at each interval until ctx ends.
 func (s *store) follow(ctx context.Context, interval time.Duration) {
-	ticks := time.Tick(interval)
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticks:
+		case <-ticker.C:
 			s.refresh()
 		}
 	}

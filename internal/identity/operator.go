@@ -260,9 +260,6 @@ func fetchSafely(fetch Fetch) (fetched credentials.Credentials, err error) {
 	if err == nil && (fetched.AccessKeyID == "" || fetched.AccessKeySecret == "") {
 		err = &UnavailableError{Class: sts.Transient, NextStep: "the source returned an incomplete AccessKey. Check its configuration"}
 	}
-	if err == nil && incomplete(fetched) {
-		fetched, err = credentials.Credentials{}, &UnavailableError{Class: sts.Refused, NextStep: incompleteCause + "Set ALIBABA_CLOUD_SECURITY_TOKEN too"}
-	}
 	return fetched, err
 }
 

@@ -51,7 +51,7 @@ func TestNetworkErrorsNameTheNextStep(t *testing.T) {
 				t.Fatalf("got %+v", e)
 			}
 			if text := e.Error(); !strings.Contains(text, c.want) || strings.Contains(text, "acs:ram") || strings.Contains(text, "://") {
-				t.Errorf("it says: %s", text)
+				t.Errorf("the error is: %s", text)
 			}
 		})
 	}

@@ -85,6 +85,7 @@ func (c *Client) post(ctx context.Context, x *exchange, action string, form url.
 	if err != nil {
 		return err
 	}
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode >= http.StatusBadRequest {
 		return errFailed
 	}

@@ -19,25 +19,27 @@ import (
 // The error of a call without a response names the endpoint, and whether its region is the default.
 func TestNetworkErrorsNameTheEndpointAndADefaultRegion(t *testing.T) {
 	const hint = "region cn-hangzhou is the default; set --region, or the chart value region, to the cluster's region"
+	const short = 50 * time.Millisecond
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	for _, c := range []struct {
 		name    string
 		proxy   string
+		timeout time.Duration
 		chosen  bool
 		want    string
 		hinting bool
 	}{
-		{"refused", closed.URL, false, "Check the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
-		{"timed out", silent(t), false, "check that the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
-		{"timed out in a region that was chosen", silent(t), true, "check that the endpoint sts.cn-hangzhou.aliyuncs.com can be reached", false},
+		{"refused", closed.URL, time.Minute, false, "Check the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
+		{"timed out", silent(t), short, false, "check that the endpoint sts.cn-hangzhou.aliyuncs.com (", true},
+		{"timed out in a region that was chosen", silent(t), short, true, "check that the endpoint sts.cn-hangzhou.aliyuncs.com can be reached", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("HTTPS_PROXY", c.proxy)
-			client := newClient(t, sts.Options{Region: "cn-hangzhou", RegionIsDefault: !c.chosen, Timeout: 50 * time.Millisecond})
+			client := newClient(t, sts.Options{Region: "cn-hangzhou", RegionIsDefault: !c.chosen, Timeout: c.timeout})
 			e := assume(context.Background(), client, anyKeys)
 			if e == nil || e.Class != sts.Transient || !strings.Contains(e.Error(), c.want) || strings.Contains(e.Error(), hint) != c.hinting {
-				t.Errorf("it says: %v\nwant: %s", e, c.want)
+				t.Errorf("the error is: %v\nwant: %s", e, c.want)
 			}
 		})
 	}
@@ -74,7 +76,7 @@ func TestRefusedValuesAreNamedWithTheirOrigin(t *testing.T) {
 			w.emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: c.code})
 			e := assume(context.Background(), w.client(t), w.keys)
 			if e == nil || !strings.Contains(e.WithOrigin(c.origin).Error(), c.want) {
-				t.Errorf("it says: %v\nwant: %s", e.WithOrigin(c.origin), c.want)
+				t.Errorf("the error is: %v\nwant: %s", e.WithOrigin(c.origin), c.want)
 			}
 		})
 	}
