@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package drain lets work that is under way when the process is asked to end go on for a bounded time.
+// Package drain lets running reconciles finish at shutdown, within a timeout.
 package drain
 
 import (
@@ -11,12 +11,12 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Timeout is how long a reconcile that is under way when the process is asked to end may go on: long enough for a call to STS
-// and to write its answer. The manager must wait for longer, and the pod's terminationGracePeriodSeconds be more.
+// Timeout is how long a running reconcile can continue at shutdown: long enough for a call to STS and for writing its response.
+// The shutdown timeout of the manager and the pod's terminationGracePeriodSeconds must be longer.
 const Timeout = 25 * time.Second
 
-// Context returns the context for the work of one reconcile: it keeps the deadline of ctx, and where ctx is canceled before, it
-// ends Timeout later. So credentials that STS issues are written before the process ends. cancel must be called.
+// Context returns the context of a reconcile. It has the deadline of ctx, and if ctx is canceled earlier, it ends Timeout later.
+// So credentials that STS issues are written before the process ends. Call cancel at the end of the reconcile.
 func Context(ctx context.Context, clock clock.WithTicker) (work context.Context, cancel context.CancelFunc) {
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	if deadline, set := ctx.Deadline(); set {
