@@ -18,7 +18,7 @@ import (
 // checkTimeout is less than the second that the kubelet gives a probe by default, so that it can print what is missing.
 const checkTimeout = 800 * time.Millisecond
 
-// Check asks the agent that runs with this configuration. An error says why it serves no credentials, in one line.
+// Check sends a request to the agent with this configuration. The error is one line: why it serves no credentials.
 func Check(ctx context.Context, c Config) error {
 	if err := c.validate(); err != nil {
 		return err

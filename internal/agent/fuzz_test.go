@@ -25,7 +25,7 @@ func served() *handler {
 	return &handler{store: s, config: config, path: []byte(config.path()), saturated: neverCrowded}
 }
 
-// FuzzRequest: whatever is sent, credentials go out only for GET or HEAD of the one path, to an address of this machine.
+// FuzzRequest checks that only a GET or HEAD of the path, to an address of this machine, gets credentials.
 func FuzzRequest(f *testing.F) {
 	f.Add(request("GET "+path, "127.0.0.1:7171"))
 	f.Add(request("HEAD "+path+"?x=1", "localhost"))
@@ -52,7 +52,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzHost: a Host that is accepted is an address of this machine, whatever else stands in it.
+// FuzzHost checks that each Host that is accepted is an address of this machine.
 func FuzzHost(f *testing.F) {
 	for _, host := range []string{"127.0.0.1:7171", "[::1]:7171", "localhost", "evil.example:7171", "[::ffff:127.0.0.1]", "127.0.0.1:7171:7171", "[127.0.0.1", "::1", ""} {
 		f.Add(host)
@@ -106,7 +106,7 @@ func FuzzFile(f *testing.F) {
 		if _, err := parse([]byte(content)); err == nil {
 			for end := range len(strings.TrimRight(content, " \t\r\n")) {
 				if _, err := parse([]byte(content[:end])); err == nil {
-					t.Fatalf("%d bytes of %q are taken for the whole", end, content)
+					t.Fatalf("%d bytes of %q are served as the complete file", end, content)
 				}
 			}
 		}

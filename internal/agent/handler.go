@@ -18,10 +18,10 @@ type unavailable struct {
 	Message string `json:"Message"`
 }
 
-// codeUnavailable is anything but the "Success" that SDKs look for.
+// codeUnavailable is not "Success", which SDKs require.
 const codeUnavailable = "Unavailable"
 
-// handler answers one path to those who know it. All others get a status and nothing else.
+// handler serves one path. Requests for other paths get a status only.
 type handler struct {
 	store  *store
 	config Config

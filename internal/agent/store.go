@@ -44,7 +44,7 @@ type state struct {
 	length []string
 	// expires is when the credentials in body expire.
 	expires time.Time
-	// problem says why the file could not be read the last time, and what to do; empty if it was.
+	// problem is the error of the last read, with the next step; empty if it succeeded.
 	problem string
 }
 
@@ -97,7 +97,7 @@ func newState(body []byte, expires time.Time) *state {
 	return &state{body: body, length: []string{strconv.Itoa(len(body))}, expires: expires}
 }
 
-// unavailable says why the credentials of a state cannot be served, and what to do; empty if they can.
+// unavailable returns why the credentials of a state cannot be served, with the next step; empty if they can.
 func (s *store) unavailable(current *state) string {
 	if current.body != nil && !s.now().Add(minLife).After(current.expires) {
 		return ""
@@ -155,7 +155,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// errIncomplete does not say what was read: that could be a part of a secret.
+// errIncomplete does not contain the file, which could be a part of a secret.
 var errIncomplete = errors.New(fileName + " is incomplete or not what format URI writes. Let the StsCredential write it, by format URI")
 
 // parse returns when the credentials in a file expire.

@@ -225,8 +225,8 @@ func TestDelaysLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// After a restart every object is reconciled soon, whatever one namespace does: while it is edited all the time, and each
-// of its reconciles takes ten times as long, 10,000 objects of others take as many reconciles as they are, and a few.
+// After a restart every object is reconciled soon, although objects of one namespace are edited all the time and each of their
+// reconciles takes ten times as long: 10,000 objects of others need hardly more than one round of reconciles.
 func TestEveryObjectIsReconciledAfterARestart(t *testing.T) {
 	const objects, namespaces, hot, workers, slow = 10_000, 3, 100, 32, 10
 	q := newTestQueue(t, 32)

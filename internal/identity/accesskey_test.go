@@ -171,7 +171,7 @@ func TestSecretsThatHoldNoAccessKey(t *testing.T) {
 			_, err := keys.Identity(context.Background(), "shop", ramUser)
 			expectAboutSecret(t, err, sts.Refused, c.want)
 			if strings.Contains(strings.ToLower(err.Error()), "hush") {
-				t.Errorf("it says: %v", err)
+				t.Errorf("the error is: %v", err)
 			}
 		})
 	}
@@ -230,8 +230,8 @@ func failingReader(err error, fakeSTS identity.STSClient) *identity.AccessKeys {
 	return identity.NewAccessKeys(identity.AccessKeysOptions{Reader: reader, STS: fakeSTS, Clock: newClock()})
 }
 
-// A key that STS refuses asks for no role, is not asked about again and again, and counts as soon as it is another, or ten
-// seconds after it was mended in RAM.
+// A refused AccessKey makes no AssumeRole and no repeated GetCallerIdentity. It is tried again as soon as it is changed, or ten
+// seconds after it was corrected in RAM.
 func TestAccessKeysThatSTSRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil, mend func(*testing.T, *accessKeyEnv)
@@ -264,7 +264,7 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 				expectAboutSecret(t, err, sts.Refused, c.want)
 			}
 			if n, whose := w.called("AssumeRole"), w.called("GetCallerIdentity"); n != 0 || whose != 1 {
-				t.Errorf("%d roles were asked for, and %d times whose the key is", n, whose)
+				t.Errorf("%d calls of AssumeRole and %d of GetCallerIdentity", n, whose)
 			}
 			c.mend(t, w)
 			if c.inRAM {
@@ -275,7 +275,7 @@ func TestAccessKeysThatSTSRefuses(t *testing.T) {
 	}
 }
 
-// A key that is deleted after it was known: the call says so, and the next Identity, too.
+// An AccessKey that is deleted after its caller is cached: the call fails, and so does the next Identity.
 func TestStaleAccessKey(t *testing.T) {
 	w := newAccessKeyEnv(t)
 	caller := w.identity(t)

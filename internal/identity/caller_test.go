@@ -117,7 +117,7 @@ func TestIdentifyReturnsWhenItsContextEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := operator.Credentials(context.Background()); err != nil {
-		t.Errorf("Keys says %v", err)
+		t.Errorf("the error of Credentials is %v", err)
 	}
 }
 

@@ -67,6 +67,6 @@ func TestHangingSTSDoesNotBlockAccessKeys(t *testing.T) {
 	defer cancel()
 	options.Timeout = 0
 	if _, err := identified(ctx, identity.NewAccessKeys(options), "shop", ramUser); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("who gives up gets %v", err)
+		t.Errorf("a canceled call returns %v", err)
 	}
 }

@@ -31,9 +31,9 @@ const (
 )
 
 // TestMain trusts httptest's certificate authority through SSL_CERT_FILE:
-// credentials-go calls STS over HTTPS only, and Go reads the variable once. The
-// metadata service is at an address that only a proxy can stand in for, and what
-// hosts are called it sees, too; loopback is called past it.
+// credentials-go calls STS over HTTPS only, and Go reads the variable once. A proxy
+// serves the address of the metadata service, and records the hosts that are called,
+// except loopback.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "identity")

@@ -67,7 +67,7 @@ func TestUnclearErrorsAreTransient(t *testing.T) {
 	}
 }
 
-// What a setting causes, and what STS refuses with a code, waits for somebody to act.
+// Errors that a setting causes, and refusals of STS with a code, need a person.
 func TestClientErrorsOfTheOperatorsOwnCallAreRefused(t *testing.T) {
 	emulator, server := newSTS(t)
 	environment(t, map[string]string{

@@ -22,7 +22,7 @@ func TestOperatorAssumesARole(t *testing.T) {
 	emulator.Inject(stsemulator.Fault{Kind: stsemulator.FaultError, Code: "InternalError", Action: "GetCallerIdentity", Times: 1})
 	caller, err := operator.Identity(context.Background())
 	if err != nil || caller.Caller != (sts.Caller{}) {
-		t.Fatalf("while STS does not say who it is: %+v, %v", caller.Caller, err)
+		t.Fatalf("without the caller: %+v, %v", caller.Caller, err)
 	}
 	if session, err := caller.AssumeRole(context.Background(), request); err != nil || session.AssumedRoleARN != roleARN+"/shop.orders" {
 		t.Errorf("as %s: %v", session.AssumedRoleARN, err)

@@ -22,8 +22,8 @@ import (
 // nodeSession is what the metadata service gives now; nil: no role is attached.
 var nodeSession atomic.Pointer[func() credentials.Credentials]
 
-// answerAsMetadataService is ECS's metadata service in its second version, asked as
-// a proxy, that gives nothing without a token of its own. All else is refused, and noted.
+// answerAsMetadataService is version 2 of the ECS metadata service, called as a proxy. It requires its own token. It refuses and
+// records all other requests.
 func answerAsMetadataService(w http.ResponseWriter, r *http.Request) {
 	session := nodeSession.Load()
 	path, isRole := strings.CutPrefix(r.URL.Path, "/latest/meta-data/ram/security-credentials/")

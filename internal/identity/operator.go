@@ -34,7 +34,7 @@ const (
 // *UnavailableError is passed on: other errors may hold secret values.
 type Fetch func() (credentials.Credentials, error)
 
-// Options say where the operator's own identity comes from.
+// Options are the options of an Operator.
 type Options struct {
 	// NewFetch makes a source with an empty cache: at the start, after a failure, and when STS has called the credentials
 	// stale. Chain.NewFetch is the default.

@@ -44,7 +44,7 @@ func TestANamespaceEvictsItsOwnKeysOnly(t *testing.T) {
 	}
 	w.identity(t)
 	if n := w.called("GetCallerIdentity"); n != before {
-		t.Error("STS is asked again whose the other namespace's key is")
+		t.Error("the other namespace's AccessKey needs another GetCallerIdentity")
 	}
 }
 

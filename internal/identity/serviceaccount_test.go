@@ -81,7 +81,7 @@ func TestServiceAccountAssumesARole(t *testing.T) {
 				t.Errorf("a token of %s/%s", account.GetNamespace(), account.GetName())
 			}
 			if s := request.Spec; !slices.Equal(s.Audiences, []string{"sts.aliyuncs.com"}) || *s.ExpirationSeconds != 600 || s.BoundObjectRef != nil {
-				t.Errorf("asked for %+v", s)
+				t.Errorf("requested %+v", s)
 			}
 			request.Status.Token = token
 			return nil
@@ -92,7 +92,7 @@ func TestServiceAccountAssumesARole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if caller.Caller != (sts.Caller{Account: "unaccepted/sts-system"}) || made.Load() != 0 {
-		t.Errorf("%+v, with %d tokens before it asks", caller.Caller, made.Load())
+		t.Errorf("%+v, with %d tokens before the call", caller.Caller, made.Load())
 	}
 	for want := range int32(2) {
 		session, err := caller.AssumeRole(context.Background(), request)
@@ -106,7 +106,7 @@ func TestServiceAccountAssumesARole(t *testing.T) {
 	}
 	// STS accepted it: the account is its own.
 	if caller, err = accounts.Identity(context.Background(), "sts-system", orders); err != nil || caller.Caller != (sts.Caller{Account: account}) {
-		t.Errorf("%+v, %v after it asked", caller.Caller, err)
+		t.Errorf("%+v, %v after the call", caller.Caller, err)
 	}
 	for _, call := range emulator.Calls() {
 		if call.OIDCTokenIn != "body" || call.AccessKeyID != "" {
@@ -195,17 +195,17 @@ func TestServiceAccountWithoutAToken(t *testing.T) {
 type noSTS struct{ t *testing.T }
 
 func (n noSTS) AssumeRoleWithOIDC(context.Context, sts.OIDCRequest) (credentials.Credentials, error) {
-	n.t.Error("STS is asked")
+	n.t.Error("STS is called")
 	return credentials.Credentials{}, nil
 }
 
 func (n noSTS) AssumeRole(context.Context, credentials.Credentials, credentials.Request) (credentials.Credentials, error) {
-	n.t.Error("STS is asked")
+	n.t.Error("STS is called")
 	return credentials.Credentials{}, nil
 }
 
 func (n noSTS) GetCallerIdentity(context.Context, credentials.Credentials) (sts.Caller, error) {
-	n.t.Error("STS is asked whose a key is")
+	n.t.Error("GetCallerIdentity is called")
 	return sts.Caller{}, nil
 }
 

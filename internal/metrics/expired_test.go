@@ -32,7 +32,7 @@ func TestExpiredSecondsKeepOnlyTheExpired(t *testing.T) {
 	}
 }
 
-// A Secret that a reconcile finds with what had expired long before, taken over or put back by somebody, counts from then on.
+// A Secret that is taken over or restored with expired credentials counts from then on.
 func TestTimeBeforeTheStartDoesNotCount(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	c := &v1alpha1.StsCredential{}

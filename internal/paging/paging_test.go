@@ -36,7 +36,7 @@ type server struct {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if version := query.Get("resourceVersion"); version != "" {
-		s.Errorf("the list asks for resourceVersion %q, of which the limit is ignored", version)
+		s.Errorf("the list has resourceVersion %q, with which the limit is ignored", version)
 	}
 	limit, _ := strconv.Atoi(query.Get("limit"))
 	from, _ := strconv.Atoi(query.Get("continue"))
@@ -102,7 +102,7 @@ func (s *server) listed(wrap func(http.RoundTripper) http.RoundTripper) []string
 
 func repeat(n, size int) []int { return slices.Repeat([]int{size}, n) }
 
-// Each page is transformed before the next is fetched, and all of it arrives, once and in order.
+// Each page is transformed before the next is fetched, and each object is listed once, in order.
 func TestPages(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -113,7 +113,7 @@ func TestPages(t *testing.T) {
 		{"no objects", nil, 0, 1},
 		{"small ones", repeat(10_000, 100), 500, 25},
 		{"large ones", repeat(40, 1<<20), 4, 18},
-		{"middling ones", repeat(400, 20<<10), 240, 6},
+		{"medium ones", repeat(400, 20<<10), 240, 6},
 		{"large ones behind small ones", slices.Concat(repeat(2_000, 100), repeat(30, 1<<20)), 500, 30},
 		{"small ones behind large ones", slices.Concat(repeat(10, 1<<20), repeat(5_000, 100)), 500, 30},
 		{"large ones between small ones", slices.Repeat(slices.Concat(repeat(60, 100), repeat(3, 1<<20)), 5), 500, 80},
@@ -134,7 +134,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// countingBody counts what is read of answers.
+// countingBody counts the bytes that are read of responses.
 type countingBody struct {
 	next http.RoundTripper
 	most *int
@@ -166,17 +166,17 @@ func (r *readCounter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Of a page that is too long, no more is read than a page may have.
+// Of a page that is too large, no more than the maximum is read.
 func TestPagesAreBounded(t *testing.T) {
 	most := 0
 	s := &server{T: t, sizes: slices.Concat(repeat(3_000, 100), repeat(30, 1<<20))}
 	s.listed(func(next http.RoundTripper) http.RoundTripper { return RoundTripper(countingBody{next, &most}) })
 	if bound := maxPageBytes + 4<<10; most > bound {
-		t.Errorf("%d bytes of an answer were read, want at most %d", most, bound)
+		t.Errorf("%d bytes of a response were read, want at most %d", most, bound)
 	}
 }
 
-// Where the answers are not counted, there are pages all the same.
+// Without the RoundTripper, lists have pages, too.
 func TestPagesWithoutRoundTripper(t *testing.T) {
 	s := &server{T: t, sizes: repeat(1_200, 100)}
 	if names := s.listed(nil); len(names) != 1_200 || s.most > maxPage {
@@ -200,7 +200,7 @@ func TestPageThatFails(t *testing.T) {
 	}
 }
 
-// A transform may make another object of one, as that of pods does.
+// A transform can replace an object, as that of pods does.
 func TestTransformThatReplaces(t *testing.T) {
 	lister := NewLister(func(object any) (any, error) {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: strings.ToUpper(object.(*corev1.Pod).Name)}}, nil

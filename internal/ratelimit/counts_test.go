@@ -12,7 +12,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// Whatever happens in whatever order, the budget's totals are the sums of what the accounts count.
+// In any order of calls, the budget's totals are the sums of those of its accounts.
 func TestTheTotalsOfTheBudgetAreSums(t *testing.T) {
 	state := uint64(1)
 	random := func(n uint64) uint64 { // the same each time

@@ -96,7 +96,7 @@ func TestQueueOrder(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", strings.Join(got, " "), tt.want)
 			}
 			if len(q.renewals.namespaces)+len(q.firsts.namespaces) > 0 {
-				t.Error("something is kept of those who are gone")
+				t.Error("state is left of canceled claims")
 			}
 		})
 	}
@@ -142,6 +142,6 @@ func TestQueueLosesNoClaim(t *testing.T) {
 		delete(in, name)
 	}
 	if len(in) > 0 {
-		t.Errorf("%d were lost", len(in))
+		t.Errorf("%d claims were lost", len(in))
 	}
 }

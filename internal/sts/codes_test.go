@@ -68,7 +68,7 @@ func TestCodesAreClassified(t *testing.T) {
 			}
 			want := "AssumeRole: " + c.code + " (RequestId " + w.emulator.Calls()[0].RequestID + "): " + e.NextStep
 			if e.Error() != want || !strings.Contains(e.NextStep, c.next) {
-				t.Errorf("it says: %s\nwant: %s, with %q", e, want, c.next)
+				t.Errorf("the error is: %s\nwant: %s, with %q", e, want, c.next)
 			}
 			if strings.Contains(e.Error(), "STS's own") {
 				t.Errorf("it repeats STS: %s", e)
@@ -115,7 +115,7 @@ func TestNoPermissionNamesTheCaller(t *testing.T) {
 			got := e.WithCaller(c.caller).Error()
 			for _, want := range c.want {
 				if !strings.Contains(got, want) {
-					t.Errorf("it says: %s\nwant: %s", got, want)
+					t.Errorf("the error is: %s\nwant: %s", got, want)
 				}
 			}
 			if len(got) > 900 {
@@ -194,7 +194,7 @@ func TestUnexpectedResponses(t *testing.T) {
 				t.Fatalf("got %+v", e)
 			}
 			if strings.Contains(e.Error(), "hush") {
-				t.Errorf("it says: %s", e)
+				t.Errorf("the error is: %s", e)
 			}
 		})
 	}

@@ -188,7 +188,7 @@ func TestProxy(t *testing.T) {
 			}
 			asked, password := proxy.recorded()
 			if last := asked[len(asked)-1]; last != "CONNECT example.com:443" {
-				t.Errorf("the proxy was asked %s", last)
+				t.Errorf("the proxy got %s", last)
 			}
 			if strings.Contains(value, "hush") != (password != "") {
 				t.Errorf("the proxy was given %q", password)
@@ -215,7 +215,7 @@ func TestNoProxy(t *testing.T) {
 		t.Error("no error")
 	}
 	if asked, _ := proxy.recorded(); len(asked) != 0 {
-		t.Errorf("the proxy was asked %v", asked)
+		t.Errorf("the proxy got %v", asked)
 	}
 }
 
