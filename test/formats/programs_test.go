@@ -92,13 +92,13 @@ func (env *environment) startLoop(command *exec.Cmd, text string) (ask func()) {
 		env.Helper()
 		_, err := fmt.Fprintln(in)
 		env.must(err)
-		answer := ""
-		for answer == "" && answers.Scan() {
-			answer = strings.TrimSpace(answers.Text())
+		for answers.Scan() {
+			if strings.Contains(answers.Text(), text) {
+				return
+			}
+			env.Log(answers.Text()) // SDKs log to the standard output, too
 		}
-		if !strings.Contains(answer, text) {
-			env.Fatalf("the program prints %q, want %s", answer, text)
-		}
+		env.Fatalf("the program ended before it printed %s", text)
 	}
 }
 
