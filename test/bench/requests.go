@@ -92,7 +92,7 @@ func parseRequests(metrics []byte) (requests, error) {
 			labels[l.GetName()] = l.GetValue()
 		}
 		if key := name(labels["verb"], labels["resource"], labels["subresource"]); key != "" {
-			all[key] += int(series.GetCounter().GetValue())
+			all[key] += int(series.GetUntyped().GetValue()) // the comment with the type of the metric is filtered out above
 		}
 	}
 	return all, nil
