@@ -123,37 +123,28 @@ func (s *settings) check(namespaces, selector string) (err error) {
 			return fmt.Errorf("--namespaces: %q is not a namespace name. Write names separated by commas, without spaces", namespace)
 		}
 	}
-	return errors.Join(s.checkValues(), s.checkLeaseTimings())
-}
-
-// checkLeaseTimings returns an error for values that the leader election of client-go refuses, or that the lease cannot store.
-func (s *settings) checkLeaseTimings() error {
-	switch {
-	case s.leaseDuration < time.Second || s.leaseDuration%time.Second != 0:
-		return errors.New("--leader-election-lease-duration must be whole seconds, at least 1s")
-	case s.renewDeadline <= 0 || s.renewDeadline >= s.leaseDuration:
-		return errors.New("--leader-election-renew-deadline must be more than 0 and less than --leader-election-lease-duration")
-	case s.retryPeriod <= 0 || s.renewDeadline <= time.Duration(leaderelection.JitterFactor*float64(s.retryPeriod)):
-		return fmt.Errorf("--leader-election-retry-period must be more than 0; %g times it must be less than --leader-election-renew-deadline",
-			leaderelection.JitterFactor)
+	var errs []error
+	for _, check := range []struct {
+		valid   bool
+		message string
+	}{
+		{clusterNames.MatchString(s.clusterName), "--cluster-name must be at most 20 of A-Z a-z 0-9 @ _ -"},
+		{s.oidcProviderARN == "" || identity.IsProviderARN(s.oidcProviderARN),
+			"--oidc-provider-arn must look like acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1"},
+		{s.stsQPS > 0 && s.stsBurst >= 1, "--sts-qps must be more than 0 and --sts-burst at least 1"},
+		{s.stsTimeout >= time.Second, "--sts-timeout must be at least 1s"},
+		{s.maxConcurrentReconciles >= 1, "--max-concurrent-reconciles must be at least 1"},
+		{s.metricsCertDir == "" || s.metricsSecure, "--metrics-cert-dir needs --metrics-secure"},
+		// What the leader election of client-go refuses, or what the lease cannot store.
+		{s.leaseDuration >= time.Second && s.leaseDuration%time.Second == 0, "--leader-election-lease-duration must be whole seconds, at least 1s"},
+		{s.renewDeadline > 0 && s.renewDeadline < s.leaseDuration,
+			"--leader-election-renew-deadline must be more than 0 and less than --leader-election-lease-duration"},
+		{s.retryPeriod > 0 && s.renewDeadline > time.Duration(leaderelection.JitterFactor*float64(s.retryPeriod)), fmt.Sprintf(
+			"--leader-election-retry-period must be more than 0; %g times it must be less than --leader-election-renew-deadline", leaderelection.JitterFactor)},
+	} {
+		if !check.valid {
+			errs = append(errs, errors.New(check.message))
+		}
 	}
-	return nil
-}
-
-func (s *settings) checkValues() error {
-	switch {
-	case !clusterNames.MatchString(s.clusterName):
-		return errors.New("--cluster-name must be at most 20 of A-Z a-z 0-9 @ _ -")
-	case s.oidcProviderARN != "" && !identity.IsProviderARN(s.oidcProviderARN):
-		return errors.New("--oidc-provider-arn must look like acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1")
-	case s.stsQPS <= 0 || s.stsBurst < 1:
-		return errors.New("--sts-qps must be more than 0 and --sts-burst at least 1")
-	case s.stsTimeout < time.Second:
-		return errors.New("--sts-timeout must be at least 1s")
-	case s.maxConcurrentReconciles < 1:
-		return errors.New("--max-concurrent-reconciles must be at least 1")
-	case s.metricsCertDir != "" && !s.metricsSecure:
-		return errors.New("--metrics-cert-dir needs --metrics-secure")
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		{name: "bad namespaces", given: []string{"--namespaces=a,,B"}, wantError: "--namespaces"},
 		{name: "cluster name with a dot", given: []string{"--cluster-name=a.b"}, wantError: "--cluster-name must be"},
 		{name: "long cluster name", given: []string{"--cluster-name=" + strings.Repeat("a", 21)}, wantError: "--cluster-name must be"},
-		{name: "no calls at all", given: []string{"--sts-qps=0"}, wantError: "--sts-qps must be"},
+		{name: "no calls", given: []string{"--sts-qps=0"}, wantError: "--sts-qps must be"},
 		{name: "no burst", given: []string{"--sts-burst=0"}, wantError: "--sts-burst at least 1"},
 		{name: "no time", given: []string{"--sts-timeout=1ms"}, wantError: "--sts-timeout must be"},
 		{name: "no workers", given: []string{"--max-concurrent-reconciles=0"}, wantError: "--max-concurrent-reconciles must be"},

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/identity"
 	"github.com/stscredential/sts-credential-operator/internal/sts"
 )
-
-// expiration is the environment variable with the expiration of the credentials: a key of the format Plain.
-const expiration = "expiration"
 
 // logIdentity calls GetCallerIdentity and logs the operator's identity and the clock skew.
 func logIdentity(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
@@ -30,17 +26,18 @@ func logIdentity(ctx context.Context, client *sts.Client, operator *identity.Ope
 	return nil
 }
 
-// printIdentity calls GetCallerIdentity and prints the identity: what --whoami does.
-func printIdentity(ctx context.Context, out io.Writer, client *sts.Client, operator *identity.Operator) error {
+// printIdentity calls GetCallerIdentity and prints the identity, for --whoami. With it, it prints the variable that has the
+// expiration of credentials in the format Plain.
+func printIdentity(ctx context.Context, client *sts.Client, operator *identity.Operator) error {
 	caller, err := identify(ctx, client, operator)
 	if err != nil {
 		return err
 	}
 	line := caller.ARN
-	if expires := os.Getenv(expiration); expires != "" {
-		line += ", expires " + expires
+	if expiration := os.Getenv("expiration"); expiration != "" {
+		line += ", expires " + expiration
 	}
-	_, err = fmt.Fprintln(out, line)
+	_, err = fmt.Println(line)
 	return err
 }
 

@@ -20,7 +20,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// wantConsumers requires the numbers of pods read the Secret, and how many hold what it held before until when.
+// wantConsumers requires the number of pods that read the Secret, how many of them are stale, and when the first of their
+// credentials expire.
 func (env *environment) wantConsumers(c *v1alpha1.StsCredential, pods, stale int32, until time.Time) {
 	env.Helper()
 	got := c.Status.Consumers
@@ -43,7 +44,7 @@ func (env *environment) issuance(c *v1alpha1.StsCredential) consumers.Issuance {
 	return consumers.Issuance{WrittenAt: record.StoredAt, Created: len(record.Replaced) == 0}
 }
 
-func TestConsumersAreTold(t *testing.T) {
+func TestConsumersAreReported(t *testing.T) {
 	env := newEnvironment(t)
 	c := env.CreateCredential("orders")
 	env.reconcile(c)
@@ -68,7 +69,7 @@ func TestConsumersAreTold(t *testing.T) {
 		t.Errorf("events %v", recorded)
 	}
 
-	// Somebody deletes the Secret: what the pods hold is not forgotten.
+	// The Secret is deleted: the pods that use superseded credentials stay stale.
 	env.Must(api.Delete(env.Context(), env.Secret("orders")))
 	env.reconcile(c)
 	env.WantCalls(3)
@@ -77,7 +78,7 @@ func TestConsumersAreTold(t *testing.T) {
 		t.Errorf("stale pods expire at %v, before what they can hold", until)
 	}
 
-	// Restarted by hand, the pods are as good as new; one that has ended does not count.
+	// Pods that were replaced are not stale.
 	env.Step(time.Minute)
 	for _, name := range []string{"env", "file"} {
 		env.deletePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}})
@@ -90,7 +91,7 @@ func TestConsumersAreTold(t *testing.T) {
 	env.issuer.TracksConsumers = false
 	env.reconcileWith(env.issuer, c)
 	if c.Status.Consumers != nil {
-		t.Errorf("consumers = %+v though nobody tracks them", c.Status.Consumers)
+		t.Errorf("consumers = %+v though they are not tracked", c.Status.Consumers)
 	}
 }
 
@@ -104,8 +105,8 @@ func (q *requestsAfter) AddAfter(request reconcile.Request, _ time.Duration) {
 	q.got[request.Name] = true
 }
 
-// A pod enqueues the credentials that it reads and those whose target its workload is, when something about it matters.
-func TestPodsWakeWhomTheyConcern(t *testing.T) {
+// A pod queues the StsCredentials that it reads and those whose target its workload is, when what the operator reads of it changes.
+func TestPodsQueueTheirCredentials(t *testing.T) {
 	env := newEnvironment(t)
 	env.Rollouts = true
 	for _, name := range []string{"orders", "payments", "stock"} {
@@ -142,7 +143,7 @@ func TestPodsWakeWhomTheyConcern(t *testing.T) {
 		{"a label", func(q queue) {
 			watches{env.Client}.podHandler().Update(env.Context(), event.UpdateEvent{ObjectOld: strip(pod), ObjectNew: strip(relabelled)}, q)
 		}, 0},
-		{"a pod that goes", func(q queue) {
+		{"a deleted pod", func(q queue) {
 			watches{env.Client}.podHandler().Delete(env.Context(), event.DeleteEvent{Object: strip(pod)}, q)
 		}, 2},
 	} {

@@ -24,7 +24,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// environment is what one test has for itself: a namespace, an STS, clocks and an operator with both controllers.
+// environment is what belongs to one test: a namespace, an STS, clocks and an operator with both controllers.
 type environment struct {
 	*testenv.Environment
 	// By how much the API server's clock and the nodes' are ahead of the operator's.
@@ -51,7 +51,8 @@ func (env *environment) restartOperator() {
 		Budget: ratelimit.NewBudget(1000, 1000, env.OperatorClock), TracksConsumers: true,
 	}
 	env.Reconciler = &Reconciler{
-		Client: cached, APIReader: cluster.APIReader(), Skew: client.Skew, Clock: env.OperatorClock, Events: env.Recorder, Results: NewResults(), Early: early,
+		Client: cached, APIReader: cluster.APIReader(), Reads: NewReads(env.OperatorClock), Skew: client.Skew, Clock: env.OperatorClock,
+		Events: env.Recorder, Results: NewResults(), Early: early,
 	}
 }
 

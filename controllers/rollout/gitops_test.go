@@ -13,6 +13,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
 // writeManifest writes a Deployment as it might stand in Git, and returns what runs kubectl with it.
@@ -55,7 +57,7 @@ func restarted(t *testing.T, apply ...string) (env *environment, d *appsv1.Deplo
 }
 
 // Tools that apply leave the restart annotation on a workload, on the client's side as on the server's.
-func TestStampsSurviveApplying(t *testing.T) {
+func TestRestartAnnotationsSurviveApply(t *testing.T) {
 	for name, apply := range map[string][]string{
 		"by the client": {"apply"},
 		"by the server": {"apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller"},
@@ -69,7 +71,7 @@ func TestStampsSurviveApplying(t *testing.T) {
 	}
 }
 
-// A tool that removes the restart annotation restarts the workload once, by doing so, and the operator does not answer.
+// A tool that removes the restart annotation restarts the workload once, by doing so, and the operator does not restart it again.
 func TestNoLoopWithToolsThatRevert(t *testing.T) {
 	env, d, kubectl := restarted(t, "apply")
 	kubectl("replace")
@@ -77,7 +79,8 @@ func TestNoLoopWithToolsThatRevert(t *testing.T) {
 	env.createPodOf(d, "c")
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(d), d))
 	reverted := d.ResourceVersion
-	c := companions{env.Client}.get(env.Context(), env.Namespace, "orders")
+	c := &v1alpha1.StsCredential{}
+	env.Must(api.Get(env.Context(), client.ObjectKey{Namespace: env.Namespace, Name: "orders"}, c))
 	for range 3 {
 		env.reconcile(c)
 		env.Step(10 * time.Minute)

@@ -25,7 +25,7 @@ func byOptional(secret string) corev1.PodSpec {
 	return spec
 }
 
-func TestPodsFromBeforeTheFirstIssueAreRestarted(t *testing.T) {
+func TestPodsFromBeforeTheFirstIssuanceAreRestarted(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	env.createPodOf(env.createDeployment("optional", byOptional("orders")), "a")
 	env.Step(time.Hour)
@@ -39,11 +39,11 @@ func TestPodsFromBeforeTheFirstIssueAreRestarted(t *testing.T) {
 	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonRolloutUnfinished, "optional-a-x")
 }
 
-// unservedFor is how long pods may hold nothing that works before that is reported.
+// unservedFor is how long pods may have no valid credentials before that is reported.
 const unservedFor = 30 * time.Minute
 
 // Without restarts, such pods are reported at once.
-func TestPodsFromBeforeTheFirstIssueAreReported(t *testing.T) {
+func TestPodsFromBeforeTheFirstIssuanceAreReported(t *testing.T) {
 	env := newEnvironment(t)
 	env.createPod("optional", nil, corev1.PodTemplateSpec{Spec: byOptional("orders")}, nil)
 	env.Step(time.Hour)
@@ -54,7 +54,7 @@ func TestPodsFromBeforeTheFirstIssueAreReported(t *testing.T) {
 }
 
 // A pod that cannot start without the Secret has waited for it.
-func TestPodsThatWaitedForTheFirstIssueAreFresh(t *testing.T) {
+func TestPodsThatWaitedForTheFirstIssuanceAreFresh(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	env.Step(time.Hour)
 	c := env.CreateCredential("orders", withAutoRestart)
@@ -82,7 +82,7 @@ func TestPodsFromBeforeAdoptionAreRestarted(t *testing.T) {
 	env.wantConsumers(c, 1, 1, time.Time{})
 }
 
-// Whatever is lost, pods that hold what a deleted Secret held are restarted.
+// Pods that use the credentials of a deleted Secret are restarted, even if the status is lost.
 func TestALostStatusHidesNoStalePods(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	c := env.CreateCredential("orders", withAutoRestart)
@@ -117,7 +117,7 @@ func TestAPartitionIsReportedAtTheFirstRenewal(t *testing.T) {
 	env.wantRestartAnnotations("StatefulSet", "db", map[string]string{"orders": c.Status.RequestID})
 	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonStrategyUnsuited, "db-0, db-1: partition is 2")
 
-	// What it keeps is no reason to restart the rest.
+	// The pods that the partition keeps do not cause another restart of the others.
 	env.deletePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: "db-2"}})
 	env.Step(time.Hour)
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(s), s))
@@ -241,7 +241,7 @@ func TestForgedNamesOfSecretsCountForNothing(t *testing.T) {
 	env.wantConsumers(c, 0, 0, time.Time{})
 }
 
-// Whatever somebody writes into the restart annotations, a restart is not held off.
+// No content of the restart annotations prevents a restart.
 func TestForgedRestartAnnotationsHoldOffNothing(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	c := env.CreateCredential("orders", withAutoRestart)

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package rollout finds the pods that still use superseded credentials of an StsCredential, and restarts their workloads where
-// its spec asks for it. It knows nothing of STS: it reads the record on the Secret, and what the credential controller has
-// reported in the status. It owns status.consumers and the conditions PodsStale and RolloutFailing.
+// its spec requests it. It does not use STS: it reads the record on the Secret, and the status that the credential controller has
+// written. It owns status.consumers and the conditions PodsStale and RolloutFailing.
 package rollout
 
 import (
@@ -26,8 +26,9 @@ import (
 type Reconciler struct {
 	// Client reads from the cache, in which Secrets and pods are stripped, and writes.
 	client.Client
-	// APIReader reads workloads uncached.
+	// APIReader reads workloads uncached, within the limits of Reads.
 	APIReader client.Reader
+	Reads     *Reads
 	// Skew returns by how much the clock that expirations follow is ahead of the local one.
 	Skew func() time.Duration
 	// Clock is the local clock.
@@ -38,51 +39,44 @@ type Reconciler struct {
 	Results *prometheus.CounterVec
 	// Early carries requests to renew other credentials that a workload reads.
 	Early *renewal.Early
-	// Rollouts restarts workloads where a spec asks for it; otherwise stale pods are only reported.
+	// Rollouts restarts workloads where a spec requests it; otherwise stale pods are only reported.
 	Rollouts bool
 
-	reads reads
-	wake  chan wakeUp
+	requeued chan event.GenericEvent
 }
-
-// wakeUp queues one StsCredential.
-type wakeUp = event.TypedGenericEvent[*v1alpha1.StsCredential]
 
 // Reconcile reports the consumers of one StsCredential's Secret, and restarts workloads.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if ctx.Err() != nil { // the process ends: nothing is begun any more
+	if ctx.Err() != nil { // the process ends: no reconcile begins
 		return ctrl.Result{}, nil
 	}
 	ctx, cancel := drain.Context(ctx, r.Clock)
 	defer cancel()
 	credential := &v1alpha1.StsCredential{}
 	if err := r.Get(ctx, request.NamespacedName, credential); err != nil || !credential.DeletionTimestamp.IsZero() {
-		r.reads.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s, err := observe(ctx, r.Client, credential, r.Skew(), r.Rollouts)
+	s, err := observe(ctx, r.Client, credential, r.Clock.Now(), r.Skew(), r.Rollouts)
 	if err != nil || !s.reported() {
 		return ctrl.Result{}, err // the status and the Secret will agree soon; an event follows
 	}
-	finding, err := evaluate(ctx, r.Client, s, r.Clock)
+	finding, err := evaluate(ctx, r.Client, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	workloads := workloads{r.APIReader, r.reads.limits(r.Clock), r.Results}
-	targets := targets{r.Client, workloads, r.Clock}
-	restarter := restarter{r.Client, workloads, targets, companions{r.Client}, r.Early, r.Clock, r.Events, r.Results}
-	restarts, err := restarter.restartWorkloads(ctx, s, finding, &r.reads)
+	restarter := restarter{r.Client, workloads{r.APIReader, r.Reads, r.Results}, r.Early, r.Events, r.Results}
+	restarts, err := restarter.restartWorkloads(ctx, s, finding)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return statusWriter{r.Client, r.Clock, r.Events}.update(ctx, s, finding, restarts)
+	return updateStatus(ctx, r.Client, r.Events, s, finding, restarts)
 }
 
-// Wake queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
+// Requeue queues an StsCredential whose next reconcile was planned by a clock that has changed since. It may be called once the
 // controller is set up.
-func (r *Reconciler) Wake(ctx context.Context, c *v1alpha1.StsCredential) {
+func (r *Reconciler) Requeue(ctx context.Context, c *v1alpha1.StsCredential) {
 	select {
-	case r.wake <- wakeUp{Object: c}:
+	case r.requeued <- event.GenericEvent{Object: c}:
 	case <-ctx.Done():
 	}
 }

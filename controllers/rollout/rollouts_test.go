@@ -5,6 +5,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +60,7 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 	env.createPodOf(volume, "a")
 	env.createStatefulSet("file", bySubPath("orders"))
 	env.reconcile(c)
-	env.wantRestartAnnotations("Deployment", "env", nil) // the first issue restarts nothing
+	env.wantRestartAnnotations("Deployment", "env", nil) // the first issuance restarts nothing
 	env.RecordedEvents()
 
 	// The process dies between Secret and restart annotation.
@@ -100,10 +101,10 @@ func TestRestartsWhatCannotRefresh(t *testing.T) {
 	env.Rollouts = true
 	env.reconcile(c)
 	if env.resourceVersion(readsEnv) != before {
-		t.Error("the Deployment was written to again for the same issue")
+		t.Error("the Deployment was written to again for the same issuance")
 	}
 
-	// A pod that was made since is not stale, however slowly the rest goes.
+	// A pod that was created since is not stale, however slowly the others are replaced.
 	env.Step(time.Minute)
 	env.createPodOf(readsEnv, "b")
 	env.deletePod(old)
@@ -198,7 +199,36 @@ func TestBlockedReasonsAreReported(t *testing.T) {
 	}
 }
 
-func TestUnfinishedRolloutIsTold(t *testing.T) {
+// A refused request is reported with one next step: the one of its cause, or the request for the permission.
+func TestRefusedRequestsHaveOneNextStep(t *testing.T) {
+	forbidden := func(cause string) error {
+		return apierrors.NewForbidden(appsv1.Resource("deployments"), "env", errors.New(cause))
+	}
+	for _, tt := range []struct {
+		given           error
+		reason, message string
+	}{
+		{
+			forbidden("User \"operator\" cannot patch resource"), v1alpha1.ReasonRolloutForbidden,
+			"the operator may not patch Deployment env: Forbidden (403). Ask a cluster administrator for the permissions that --rollouts requires.",
+		},
+		{
+			forbidden("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), v1alpha1.ReasonRolloutRefused,
+			"Deployment env cannot be restarted: Forbidden (403): ValidatingAdmissionPolicy 'p' with binding 'b' denied request. Allow the operator's request in the policy",
+		},
+		{
+			forbidden("admission webhook \"w.example.com\" denied the request: no"), v1alpha1.ReasonRolloutRefused,
+			"Deployment env cannot be restarted: Forbidden (403): admission webhook \"w.example.com\" denied the request. Allow the operator's request in the webhook",
+		},
+	} {
+		got := workloads{results: NewResults()}.failed(consumers.Workload{Kind: "Deployment", Name: "env"}, "patch", tt.given)
+		if got.reason != tt.reason || got.message != tt.message {
+			t.Errorf("%v: %s %q, want %s %q", tt.given, got.reason, got.message, tt.reason, tt.message)
+		}
+	}
+}
+
+func TestUnfinishedRolloutIsReported(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	c := env.CreateCredential("orders", withAutoRestart)
 	env.reconcile(c)
@@ -254,7 +284,7 @@ func TestOneRestartForTwo(t *testing.T) {
 	env.wantRestartAnnotations("Deployment", "both", want)
 }
 
-// What is waited for may not come: then the workload is restarted all the same.
+// The renewal of the other Secret may not come: then the workload is restarted without it.
 func TestRestartDoesNotWaitForEver(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	first, second := env.CreateCredential("first", withAutoRestart), env.CreateCredential("second", withAutoRestart)
@@ -270,7 +300,7 @@ func TestRestartDoesNotWaitForEver(t *testing.T) {
 	env.wantRestartAnnotations("Deployment", "both", map[string]string{"first": first.Status.RequestID, "second": second.Status.RequestID})
 }
 
-func TestFrequentRestartsAreWarnedOf(t *testing.T) {
+func TestFrequentRestartsAreReported(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	count := func() int {
 		return len(slices.DeleteFunc(env.RecordedEvents(), func(e string) bool { return !strings.Contains(e, "FrequentRestarts") }))
@@ -290,11 +320,11 @@ func TestFrequentRestartsAreWarnedOf(t *testing.T) {
 	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Spec.Duration = &metav1.Duration{Duration: 12 * time.Hour} })
 	env.reconcile(c)
 	if reported := count(); reported != 0 {
-		t.Error("warned of twelve hours")
+		t.Error("reported twelve hours")
 	}
 }
 
-// A suspended credential is left alone, and so are workloads.
+// A suspended StsCredential is not renewed, and no workload is restarted.
 func TestSuspendedRestartsNothing(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	c := env.CreateCredential("orders", withAutoRestart)
@@ -328,7 +358,7 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 `
 
-// Rollouts of Argo are restarted by themselves, not by their template, paused or not and wherever that is.
+// An Argo Rollout is restarted by its spec.restartAt, not by its template, paused or not, and with a workloadRef.
 func TestRestartsArgoRollouts(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	file := filepath.Join(env.TempDir(), "rollouts.yaml")
@@ -367,6 +397,6 @@ func TestRestartsArgoRollouts(t *testing.T) {
 	env.reconcile(c)
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(object), object))
 	if object.GetResourceVersion() != before {
-		t.Error("the Rollout was restarted again for the same issue")
+		t.Error("the Rollout was restarted again for the same issuance")
 	}
 }

@@ -5,24 +5,21 @@ package rollout
 
 import (
 	"context"
-	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/fairqueue"
-	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
+
+// controllerName is that of the metrics, the log and the work queue.
+const controllerName = "rollout"
 
 // NewResults returns the counter of restarts, which starts at 0 for each result.
 func NewResults() *prometheus.CounterVec {
@@ -37,35 +34,21 @@ func NewResults() *prometheus.CounterVec {
 }
 
 // SetupWithManager registers the controller and its triggers: the spec and the status that the credential controller writes,
-// Secrets, pods, the deletion of namespaces, and Wake.
+// Secrets, pods, the deletion of namespaces, and Requeue.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, maxConcurrentReconciles int) error {
 	if err := IndexPods(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	r.wake = make(chan wakeUp)
+	r.requeued = make(chan event.GenericEvent)
 	found := watches{r.Client}
-	log := mgr.GetLogger().WithName("rollout")
+	_, options := fairqueue.ForController(controllerName, maxConcurrentReconciles, r.Clock, mgr.GetLogger())
 	return ctrl.NewControllerManagedBy(mgr).
-		Named("rollout").
+		Named(controllerName).
 		For(&v1alpha1.StsCredential{}, builder.WithPredicates(reportChanged())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(credentialOfSecret)).
 		Watches(&corev1.Pod{}, found.podHandler()).
 		WatchesMetadata(&corev1.Namespace{}, found.namespaceHandler()).
-		WatchesRawSource(source.Channel(r.wake, &handler.TypedEnqueueRequestForObject[*v1alpha1.StsCredential]{})).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: maxConcurrentReconciles,
-			ReconciliationTimeout:   time.Minute,
-			NewQueue: func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-				return fairqueue.New(name, maxConcurrentReconciles, r.Clock).RateLimited(limiter)
-			},
-			RecoverPanic: ptr.To(true),
-			LogConstructor: func(request *reconcile.Request) logr.Logger {
-				if request == nil {
-					return log
-				}
-				return log.WithValues("namespace", request.Namespace, "name", request.Name)
-			},
-			RateLimiter: retry.NewLimiter(),
-		}).
+		WatchesRawSource(source.Channel(r.requeued, &handler.EnqueueRequestForObject{})).
+		WithOptions(options).
 		Complete(r)
 }

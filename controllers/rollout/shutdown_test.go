@@ -19,7 +19,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/test/testenv"
 )
 
-// A restart under way when the process is asked to end is finished, with its event; nothing is begun after that.
+// A restart that is running when the process ends is finished, with its event; no reconcile begins after that.
 func TestShutdownFinishesARestart(t *testing.T) {
 	env := newRestartingEnvironment(t)
 	c := env.CreateCredential("orders", withAutoRestart)
@@ -55,7 +55,7 @@ func TestShutdownFinishesARestart(t *testing.T) {
 	env.Must(err)
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
 	if c.ResourceVersion != before || len(env.RecordedEvents()) != 0 {
-		t.Error("something was begun after the process was asked to end")
+		t.Error("a reconcile began after the process was to end")
 	}
 }
 
@@ -67,8 +67,8 @@ type requestsNow struct {
 
 func (q *requestsNow) Add(request reconcile.Request) { q.got = append(q.got, request.Name) }
 
-// The beginning of a namespace's deletion is followed: the conditions on restarts end.
-func TestDeletionOfANamespaceIsFollowed(t *testing.T) {
+// When the deletion of a namespace begins, its StsCredentials are reconciled.
+func TestDeletionOfANamespaceQueues(t *testing.T) {
 	env := newEnvironment(t)
 	env.WaitForCache(env.CreateCredential("orders"))
 	env.WaitForCache(env.CreateCredential("payments"))

@@ -6,7 +6,6 @@ package rollout
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,53 +22,39 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
-// statusWriter writes this controller's part of the status of an StsCredential.
-type statusWriter struct {
-	client.Client
-	clock  clock.PassiveClock
-	events events.EventRecorder
-}
-
-// update writes the status, if it changed, and records an event for each change of a condition. It returns when to reconcile
-// again. The credential controller owns the other fields, which stay unchanged. If the object has changed since it was read,
-// the API server rejects the update, and the object is reconciled again.
-func (w statusWriter) update(ctx context.Context, s subject, finding *consumers.Finding, restarts result) (ctrl.Result, error) {
-	next := requeue(finding, restarts, w.clock.Now())
-	c := s.credential
-	before := c.Status.DeepCopy()
-	c.Status.Consumers = count(s, finding)
-	setConditions(s, finding, restarts, metav1.Time{Time: w.clock.Now()})
-	if equality.Semantic.DeepEqual(*before, c.Status) {
+// updateStatus writes the status, if it changed, and records an event for each change of a condition. It returns when to
+// reconcile again: when a restart, a read of a workload, or a pod that becomes stale is due. The credential controller owns the
+// other fields, which stay unchanged. If the object has changed since it was read, the API server rejects the update, and the
+// object is reconciled again.
+func updateStatus(
+	ctx context.Context, c client.Client, recorder events.EventRecorder, s subject, finding *consumers.Finding, restarts result,
+) (ctrl.Result, error) {
+	next := ctrl.Result{RequeueAfter: restarts.after}
+	if finding != nil && !finding.Next.IsZero() {
+		next.RequeueAfter = soonest(restarts.after, finding.Next.Sub(s.now))
+	}
+	before := s.credential.Status.DeepCopy()
+	s.credential.Status.Consumers = count(s, finding)
+	setConditions(s, finding, restarts)
+	if equality.Semantic.DeepEqual(*before, s.credential.Status) {
 		return next, nil
 	}
-	switch err := w.Status().Update(ctx, c); {
+	switch err := c.Status().Update(ctx, s.credential); {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: retry.WriteConflict}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	recordEvents(w.events, before, c)
+	recordEvents(recorder, before, s.credential)
 	return next, nil
 }
-
-// requeue returns when something is due by itself: a restart, a read of a workload, or a pod that becomes stale.
-func requeue(finding *consumers.Finding, restarts result, now time.Time) ctrl.Result {
-	if finding == nil || finding.Next.IsZero() {
-		return ctrl.Result{RequeueAfter: restarts.after}
-	}
-	stale := max(finding.Next.Sub(now), time.Millisecond) // it may have come meanwhile
-	return ctrl.Result{RequeueAfter: soonest(restarts.after, stale)}
-}
-
-// maxPods is more than a namespace has.
-const maxPods = 1 << 30
 
 // count returns status.consumers; nil where the Secret holds nothing.
 func count(s subject, finding *consumers.Finding) *v1alpha1.Consumers {
 	if finding == nil {
 		return nil
 	}
-	counted := &v1alpha1.Consumers{Pods: int32(min(finding.Pods, maxPods)), Stale: int32(min(len(finding.Stale), maxPods))} //nolint:gosec // it is bounded
+	counted := &v1alpha1.Consumers{Pods: int32(finding.Pods), Stale: int32(len(finding.Stale))} //nolint:gosec // fewer pods fit into memory
 	if counted.Stale > 0 && !finding.Stale[0].Held.Unknown() {
 		counted.StaleExpireAt = &metav1.Time{Time: s.stsTime(finding.Stale[0].Held.ExpiresAt)}
 	}
@@ -78,7 +62,7 @@ func count(s subject, finding *consumers.Finding) *v1alpha1.Consumers {
 }
 
 // setConditions sets the conditions that are this controller's. They are absent while nothing is wrong.
-func setConditions(s subject, finding *consumers.Finding, restarts result, now metav1.Time) {
+func setConditions(s subject, finding *consumers.Finding, restarts result) {
 	c := s.credential
 	set := func(kind, reason, message string) {
 		if reason == "" {
@@ -87,7 +71,7 @@ func setConditions(s subject, finding *consumers.Finding, restarts result, now m
 		}
 		meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{
 			Type: kind, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-			ObservedGeneration: c.Generation, LastTransitionTime: now,
+			ObservedGeneration: c.Generation, LastTransitionTime: metav1.Time{Time: s.now},
 		})
 	}
 	stale, message := "", ""
@@ -97,8 +81,8 @@ func setConditions(s subject, finding *consumers.Finding, restarts result, now m
 			c.SecretName(), s.listed(finding.Left)))
 	}
 	set(v1alpha1.ConditionPodsStale, stale, message)
-	if blocked := restarts.reason(); blocked != "" || restarts.unread == (consumers.Workload{}) { // what was not read is as it was
-		set(v1alpha1.ConditionRolloutFailing, blocked, restarts.blocked[blocked])
+	if restarts.reason != "" || restarts.unread == (consumers.Workload{}) { // a workload that was not read keeps its condition
+		set(v1alpha1.ConditionRolloutFailing, restarts.reason, restarts.message)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
-// Targets that do not exist cost a bounded number of reads, however often the spec is edited, and what is not read keeps its
+// Targets that do not exist cost a bounded number of reads, however often the spec is edited, and a workload that is not read keeps its
 // condition.
 func TestThreatMissingTargets(t *testing.T) {
 	const targets, edits = 32, 20
@@ -50,16 +50,15 @@ func TestThreatMissingTargets(t *testing.T) {
 		env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")
 	}
 	if reads != readBurst {
-		t.Errorf("%d reads after %d edits while time stood still, want %d", reads, edits, readBurst)
+		t.Errorf("%d reads after %d edits at the same time, want %d", reads, edits, readBurst)
 	}
-	other := newRestartingEnvironment(t) // whose operator is another, but whose reads are another namespace's, too
-	other.reads.buckets = env.reads.buckets
-	other.reads.once.Do(func() {})
+	other := newRestartingEnvironment(t) // another operator that shares the limits, and another namespace
+	other.Reads = env.Reads
 	d := other.CreateCredential("orders", withTarget("Deployment", "none"))
 	other.reconcile(d)
 	other.WantCondition(d, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "none")
 
-	for i := range targets { // what is deferred is done in the end
+	for i := range targets { // deferred reads are done later
 		env.createDeployment(fmt.Sprint("missing-", i), byVolume("orders"))
 	}
 	env.WantCondition(c, v1alpha1.ConditionRolloutFailing, metav1.ConditionTrue, v1alpha1.ReasonTargetNotFound, "missing-")

@@ -13,8 +13,8 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// Who may write an StsCredential, but no workload, cannot restart one at will: not one that reads the Secret, nor one that is
-// named as a target and does not.
+// A user who may write an StsCredential, but no workload, cannot restart a workload at will: neither one that reads the Secret, nor
+// a target that does not.
 func TestThreatRestartsAtWill(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -22,8 +22,8 @@ func TestThreatRestartsAtWill(t *testing.T) {
 		pods        corev1.PodSpec
 		least, most int // restarts in two hours
 	}{
-		{"what reads it, of four hours", withAutoRestart, byEnvFrom("orders"), 2, 3},
-		{"what does not read it, of a quarter of an hour", func(c *v1alpha1.StsCredential) {
+		{"a workload that reads it, four hours", withAutoRestart, byEnvFrom("orders"), 2, 3},
+		{"a target that does not read it, a quarter of an hour", func(c *v1alpha1.StsCredential) {
 			withTarget("Deployment", "env")(c)
 			c.Spec.Duration = &metav1.Duration{Duration: 15 * time.Minute}
 		}, byEnvFrom("stock"), 20, 24},
@@ -47,7 +47,7 @@ func TestThreatRestartsAtWill(t *testing.T) {
 				}
 			}
 			if calls := env.Calls(); calls < minutes {
-				t.Errorf("only %d renewals: the test does not press", calls)
+				t.Errorf("only %d renewals: the load is too low", calls)
 			}
 			if restarts < tt.least || restarts > tt.most {
 				t.Errorf("%d restarts in %d minutes, want %d to %d", restarts, minutes, tt.least, tt.most)

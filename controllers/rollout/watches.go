@@ -5,6 +5,8 @@ package rollout
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,14 +27,43 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
+// Indexes of the cache: pods by the Secrets that they read and by the workload that made them, and StsCredentials by their
+// targets.
+const (
+	byRead     = "reads"
+	byWorkload = "workload"
+	byTarget   = "target"
+)
+
+// IndexPods adds the indexes of this controller to the cache: pods by Secret and by workload, and StsCredentials by target.
+// The cache watches pods from then on.
+func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, byRead, func(o client.Object) []string {
+		return slices.Collect(maps.Keys(consumers.PodOf(o.(*corev1.Pod)).Reads))
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, byWorkload, func(o client.Object) []string {
+		return []string{consumers.PodOf(o.(*corev1.Pod)).Workload.String()}
+	}); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.StsCredential{}, byTarget, func(o client.Object) (names []string) {
+		for _, w := range targetsOf(o.(*v1alpha1.StsCredential)) {
+			names = append(names, w.String())
+		}
+		return names
+	})
+}
+
 // watches finds, in the cache, the StsCredentials that a change concerns.
 type watches struct{ client.Reader }
 
 // podsPause is the delay of a reconcile after a pod has changed, so that the changes of many pods cause one reconcile.
 const podsPause = 5 * time.Second
 
-// reportChanged passes changes of the spec and of what the credential controller reports, but not what this controller
-// reports itself.
+// reportChanged selects changes of the spec and of the status that the credential controller writes, and not of the status that
+// this controller writes.
 func reportChanged() predicate.Predicate {
 	ready := func(c *v1alpha1.StsCredential) bool {
 		return meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady)
@@ -45,16 +76,16 @@ func reportChanged() predicate.Predicate {
 	}}
 }
 
-// podHandler enqueues the credentials that a pod reads, and those whose target its workload is.
+// podHandler queues the StsCredentials whose Secrets a pod reads, and those whose target its workload is.
 func (w watches) podHandler() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.enqueueOfPod(ctx, q, e.Object) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.queueOfPod(ctx, q, e.Object) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if !consumers.Same(e.ObjectOld.(*corev1.Pod), e.ObjectNew.(*corev1.Pod)) {
-				w.enqueueOfPod(ctx, q, e.ObjectNew)
+				w.queueOfPod(ctx, q, e.ObjectNew)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.enqueueOfPod(ctx, q, e.Object) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.queueOfPod(ctx, q, e.Object) },
 	}
 }
 
@@ -67,7 +98,7 @@ func credentialOfSecret(_ context.Context, s client.Object) []reconcile.Request 
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.GetNamespace(), Name: name}}}
 }
 
-func (w watches) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
+func (w watches) queueOfPod(ctx context.Context, q queue, o client.Object) {
 	pod := consumers.PodOf(o.(*corev1.Pod))
 	for name := range pod.Reads {
 		held := &corev1.Secret{}
@@ -78,30 +109,33 @@ func (w watches) enqueueOfPod(ctx context.Context, q queue, o client.Object) {
 			q.AddAfter(request, podsPause)
 		}
 	}
-	if pod.Workload == (consumers.Workload{}) {
-		return
-	}
-	var targeting v1alpha1.StsCredentialList
-	if w.List(ctx, &targeting, client.InNamespace(o.GetNamespace()), client.MatchingFields{byTarget: pod.Workload.String()}, client.UnsafeDisableDeepCopy) != nil {
-		return // as it can only before the cache is filled; then all are reconciled
-	}
-	for i := range targeting.Items {
-		q.AddAfter(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&targeting.Items[i])}, podsPause)
+	if pod.Workload != (consumers.Workload{}) {
+		for _, request := range w.requests(ctx, o.GetNamespace(), client.MatchingFields{byTarget: pod.Workload.String()}) {
+			q.AddAfter(request, podsPause)
+		}
 	}
 }
 
-// namespaceHandler enqueues the StsCredentials of a namespace whose deletion begins: nothing is restarted there any more.
+// namespaceHandler queues the StsCredentials of a namespace whose deletion begins: nothing is restarted there any more.
 func (w watches) namespaceHandler() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		if e.ObjectOld.GetDeletionTimestamp().IsZero() == e.ObjectNew.GetDeletionTimestamp().IsZero() {
 			return
 		}
-		var all v1alpha1.StsCredentialList
-		if w.List(ctx, &all, client.InNamespace(e.ObjectNew.GetName()), client.UnsafeDisableDeepCopy) != nil {
-			return // as it can only before the cache is filled; then all are reconciled
-		}
-		for i := range all.Items {
-			q.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		for _, request := range w.requests(ctx, e.ObjectNew.GetName()) {
+			q.Add(request)
 		}
 	}}
+}
+
+// requests returns requests for StsCredentials of a namespace. The list fails only before the cache is filled, and then all
+// StsCredentials are queued.
+func (w watches) requests(ctx context.Context, namespace string, options ...client.ListOption) []ctrl.Request {
+	var found v1alpha1.StsCredentialList
+	_ = w.List(ctx, &found, append(options, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)...)
+	requests := make([]ctrl.Request, len(found.Items))
+	for i := range found.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&found.Items[i])
+	}
+	return requests
 }

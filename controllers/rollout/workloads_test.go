@@ -42,7 +42,7 @@ func byBoth(one, other string) corev1.PodSpec {
 	return spec
 }
 
-// createDeployment creates a Deployment whose pods nobody makes but the test.
+// createDeployment creates a Deployment. Only the test creates its pods.
 func (env *environment) createDeployment(name string, spec corev1.PodSpec) *appsv1.Deployment {
 	env.Helper()
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name}, Spec: appsv1.DeploymentSpec{
@@ -83,7 +83,7 @@ func (env *environment) createStatefulSet(name string, spec corev1.PodSpec) (*ap
 	return s, env.createPod(name+"-0", map[string]string{"app": name}, s.Spec.Template, metav1.NewControllerRef(s, appsv1.SchemeGroupVersion.WithKind("StatefulSet")))
 }
 
-// createPod creates a pod that runs since now, owned by somebody or nobody.
+// createPod creates a pod that runs since now, with an owner or without.
 func (env *environment) createPod(name string, labels map[string]string, template corev1.PodTemplateSpec, owner *metav1.OwnerReference) *corev1.Pod {
 	env.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: name, Labels: labels, Annotations: template.Annotations}, Spec: template.Spec}
@@ -102,8 +102,8 @@ func (env *environment) createPod(name string, labels map[string]string, templat
 	}
 	env.Must(api.Status().Update(env.Context(), pod))
 	env.Eventually("the cache shows the pod", func(ctx context.Context) bool {
-		seen := &corev1.Pod{}
-		return cached.Get(ctx, client.ObjectKeyFromObject(pod), seen) == nil && !consumers.PodOf(seen).Started.IsZero()
+		shown := &corev1.Pod{}
+		return cached.Get(ctx, client.ObjectKeyFromObject(pod), shown) == nil && !consumers.PodOf(shown).Started.IsZero()
 	})
 	return pod
 }

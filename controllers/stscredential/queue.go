@@ -30,14 +30,6 @@ type dueCalls struct {
 	requests *fairqueue.Queue
 }
 
-// newQueue returns the constructor of the controller's work queue, for a number of workers.
-func (d *dueCalls) newQueue(workers int) func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) queue {
-		d.requests = fairqueue.New(name, workers, d.clock)
-		return d.requests.RateLimited(limiter)
-	}
-}
-
 // Start implements source.Source.
 func (d *dueCalls) Start(ctx context.Context, _ queue) error {
 	go d.run(ctx)

@@ -45,11 +45,24 @@ func Describe(err error) (message string, transient bool) {
 	}
 	status := answered.Status()
 	message = fmt.Sprintf("%s (%d)", status.Reason, status.Code)
-	for _, part := range safeParts {
-		if safe := part.pattern.FindString(status.Message); safe != "" {
-			message += ": " + safe + ". " + part.nextStep
-			break
-		}
+	if cause := knownCause(status.Message); cause != "" {
+		message += ": " + cause
 	}
 	return message, !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err)
+}
+
+// knownCause returns the cause in a message of the API server, with the next step; empty if it is not known.
+func knownCause(message string) string {
+	for _, part := range safeParts {
+		if safe := part.pattern.FindString(message); safe != "" {
+			return safe + ". " + part.nextStep
+		}
+	}
+	return ""
+}
+
+// LacksPermission reports whether a request was refused because the client lacks a permission. Quotas, policies and webhooks
+// forbid requests, too.
+func LacksPermission(err error) bool {
+	return apierrors.IsForbidden(err) && knownCause(err.Error()) == ""
 }

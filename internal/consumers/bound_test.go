@@ -31,10 +31,10 @@ func largePods() map[string]func(*corev1.Pod) {
 		annotations[i] = longName(i) + "=" + strings.Repeat("x", 200)
 	}
 	return map[string]func(*corev1.Pod){
-		"a annotation": func(p *corev1.Pod) {
+		"an annotation": func(p *corev1.Pod) {
 			p.Annotations = map[string]string{restartedForAnnotation: strings.Join(annotations, ",")}
 		},
-		"a annotation of nothing": func(p *corev1.Pod) {
+		"an annotation without content": func(p *corev1.Pod) {
 			p.Annotations = map[string]string{restartedForAnnotation: strings.Repeat("=,", 120_000)}
 		},
 		"a time": func(p *corev1.Pod) {
@@ -97,7 +97,7 @@ func largePods() map[string]func(*corev1.Pod) {
 	}
 }
 
-// What the cache keeps of a pod, and what it costs to read it, does not grow with what people write into it.
+// The size of a pod in the cache, and the cost of reading it, are bounded, whatever a user writes into it.
 func TestStrippedPodIsBounded(t *testing.T) {
 	for name, change := range largePods() {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main"}}}}

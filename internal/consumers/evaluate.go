@@ -39,11 +39,8 @@ type Due struct {
 	Reads bool
 }
 
-// Late reports whether its pods should have been replaced by now, and the time until which they should be.
-func (d Due) Late(now time.Time, issuance Issuance) (late bool, at time.Time) {
-	at = issuance.lateAt(d.Pods[0].Held)
-	return !now.Before(at), at
-}
+// LateAt returns the time by which its pods should be replaced.
+func (d Due) LateAt(issuance Issuance) time.Time { return issuance.lateAt(d.Pods[0].Held) }
 
 // Finding is the result of Evaluate.
 type Finding struct {
@@ -65,11 +62,29 @@ type Finding struct {
 func Evaluate(now time.Time, secretName string, issuance Issuance, policy RestartPolicy, pods []Pod) (f Finding) {
 	due, reading := map[Workload][]StalePod{}, map[Workload]bool{}
 	for _, pod := range pods {
-		if _, reads := pod.Reads[secretName]; reads {
+		read, reads := pod.Reads[secretName]
+		if reads {
 			f.Pods++
 			reading[pod.Workload] = true
 		}
-		f.add(now, issuance, policy, pod, secretName, due)
+		held := StalePod{pod.Name, issuance.held(pod, read.Since)}
+		at, ever := issuance.mattersAt(pod, held.Held)
+		stale := ever && issuance.stale(pod, read)
+		if stale && at.After(now) {
+			f.Next, stale = earliest(f.Next, at), false
+		}
+		if stale {
+			f.Stale = append(f.Stale, held)
+		}
+		switch {
+		case pod.Terminating:
+		case slices.Contains(policy.Targets, pod.Workload) && (stale || issuance.targetStale(pod, read, reads)):
+			due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issuance.held(pod, pod.Started)})
+		case stale && policy.restarts(pod.Workload):
+			due[pod.Workload] = append(due[pod.Workload], held)
+		case stale:
+			f.Left = append(f.Left, held)
+		}
 	}
 	for workload, pods := range due {
 		f.Due = append(f.Due, Due{workload, firstToExpire(pods), reading[workload]})
@@ -79,35 +94,8 @@ func Evaluate(now time.Time, secretName string, issuance Issuance, policy Restar
 	return f
 }
 
-// add evaluates one pod.
-func (f *Finding) add(now time.Time, issuance Issuance, policy RestartPolicy, pod Pod, secretName string, due map[Workload][]StalePod) {
-	read, reads := pod.Reads[secretName]
-	stale, held := issuance.stale(pod, read) && f.matters(now, issuance, pod, read), StalePod{pod.Name, issuance.held(pod, read.Since)}
-	if stale {
-		f.Stale = append(f.Stale, held)
-	}
-	switch {
-	case pod.Terminating:
-	case slices.Contains(policy.Targets, pod.Workload) && (stale || issuance.targetStale(pod, read, reads)):
-		due[pod.Workload] = append(due[pod.Workload], StalePod{pod.Name, issuance.held(pod, pod.Started)})
-	case stale && policy.restarts(pod.Workload):
-		due[pod.Workload] = append(due[pod.Workload], held)
-	case stale:
-		f.Left = append(f.Left, held)
-	}
-}
-
 // restarts reports whether a workload is restarted without being a target. Pods of no known workload have the zero Workload.
 func (w RestartPolicy) restarts(workload Workload) bool { return w.Auto && workload != (Workload{}) }
-
-// matters reports whether a stale pod counts yet, and records when it will.
-func (f *Finding) matters(now time.Time, issuance Issuance, pod Pod, read Read) bool {
-	at, ever := issuance.mattersAt(pod, issuance.held(pod, read.Since))
-	if ever && at.After(now) {
-		f.Next = earliest(f.Next, at)
-	}
-	return ever && !at.After(now)
-}
 
 // firstToExpire sorts pods by the expiration of their credentials; pods without valid credentials come first.
 func firstToExpire(pods []StalePod) []StalePod {

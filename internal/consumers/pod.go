@@ -4,11 +4,9 @@
 package consumers
 
 import (
-	"fmt"
+	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,148 +15,80 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-const (
-	// strippedKind marks a stripped pod: the API server sends none of this kind, so that nobody can forge it.
-	strippedKind = "StrippedPod"
-	// readsAnnotation is where a stripped pod keeps what it reads: "<Secret> <ways> <since> <ran>", joined by commas. Names
-	// hold neither spaces nor commas, times are Unix seconds.
-	readsAnnotation = "reads"
-	// endsAnnotation is where a stripped pod keeps that it ends by itself: the Unix second of its deadline, 0 if it has none.
-	endsAnnotation = "ends"
-)
+// strippedKind marks a stripped pod: the API server sends none of this kind, so that nobody can forge it.
+const strippedKind = "StrippedPod"
 
-// Pod is what is known of a pod. All times are by the API server's clock, see apiClock.
+// Pod is what is known of a pod. All times are by the API server's clock, see apiClock. In a stripped pod, the message of the
+// status is its JSON; what the other fields hold is left out.
 type Pod struct {
-	Name string
+	Name string `json:"-"`
 	// Workload that the pod belongs to; zero if it is of no kind that can be restarted.
-	Workload Workload
+	Workload Workload `json:",omitzero"`
 	// Created is when the pod was scheduled. Started is the same time when the kubelet has accepted the pod, and zero before.
-	Created, Started time.Time
+	Created, Started time.Time `json:",omitzero"`
 	// Terminating: the pod is being deleted.
-	Terminating bool
-	// Ends: the pod ends by itself, as a Job's does. Deadline is when it ends at the latest; zero if it has none.
-	Ends     bool
-	Deadline time.Time
+	Terminating bool `json:"-"`
+	// Ends: the pod terminates by itself, as a Job's does. Deadline is when it does at the latest; zero if it has none.
+	Ends     bool      `json:",omitzero"`
+	Deadline time.Time `json:",omitzero"`
 	// Reads are the Secrets that it reads, by name.
-	Reads map[string]Read
-	// Restarted is the restart annotation that its template carried when it was made.
-	Restarted RestartAnnotation
+	Reads map[string]Read `json:",omitzero"`
+	// Restarted is the restart annotation that its template had when it was created.
+	Restarted RestartAnnotation `json:"-"`
 }
 
 // Read is how a pod reads a Secret.
 type Read struct {
 	How How
 	// Optional: a container may have started without the Secret.
-	Optional bool
-	// Since is when the first of the containers that hold the Secret for good started, or the volume that they hold a file
-	// of; zero if none has, or if all follow the Secret.
-	Since time.Time
+	Optional bool `json:",omitzero"`
+	// Since is when the first of the containers started that read the Secret in a way that never refreshes or, for a subPath, when
+	// the pod was scheduled; zero if none has.
+	Since time.Time `json:",omitzero"`
 	// Ran is when the first of the containers that read the Secret, in whatever way, started; zero if none has.
-	Ran time.Time
+	Ran time.Time `json:",omitzero"`
 }
 
-// Strip is a cache transform: it keeps of a pod what PodOf returns, within bounds. Other objects pass, as does what was stripped before.
+// Strip is a cache transform: it keeps of a pod what PodOf returns, within bounds. Other objects are not changed, nor are stripped
+// pods.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok || pod.Kind == strippedKind {
 		return object, nil
 	}
-	kept := &corev1.Pod{
+	stripped := &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{Kind: strippedKind},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, ResourceVersion: pod.ResourceVersion,
 			DeletionTimestamp: pod.DeletionTimestamp,
 		},
 	}
-	kept.CreationTimestamp = metav1.NewTime(scheduledAt(pod))
-	if pod.Status.StartTime != nil {
-		kept.Status.StartTime = &kept.CreationTimestamp
-	}
-	if w := workloadOf(pod); w != (Workload{}) {
-		kept.OwnerReferences = []metav1.OwnerReference{{Kind: w.Kind, Name: w.Name}}
-	}
-	for annotation, value := range map[string]string{
-		readsAnnotation: encode(readsOf(pod)), endsAnnotation: endOf(pod),
-		restartedForAnnotation: within(maxRestartedForBytes, pod.Annotations[restartedForAnnotation]),
-		restartedAtAnnotation:  within(maxTime, pod.Annotations[restartedAtAnnotation]),
-	} {
-		if value != "" {
-			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, annotation, value)
+	for annotation, bound := range map[string]int{restartedForAnnotation: maxRestartedForBytes, restartedAtAnnotation: maxTime} {
+		if value := within(bound, pod.Annotations[annotation]); value != "" {
+			metav1.SetMetaDataAnnotation(&stripped.ObjectMeta, annotation, value)
 		}
 	}
-	return kept, nil
+	known := Pod{Workload: workloadOf(pod), Created: scheduledAt(pod), Reads: readsOf(pod)}
+	if pod.Status.StartTime != nil {
+		known.Started = known.Created
+	}
+	known.Ends, known.Deadline = endOf(pod)
+	// It fails only for a time that JSON cannot have, which no clock shows: nothing is known of such a pod.
+	encoded, _ := json.Marshal(known)
+	stripped.Status.Message = string(encoded)
+	return stripped, nil
 }
 
 // PodOf reads a stripped pod.
-func PodOf(stripped *corev1.Pod) Pod {
-	pod := Pod{
-		Name: stripped.Name, Created: stripped.CreationTimestamp.Time, Terminating: stripped.DeletionTimestamp != nil,
-		Reads: decode(stripped.Annotations[readsAnnotation]), Restarted: parseRestartAnnotation(stripped.Annotations),
-	}
-	if stripped.Status.StartTime != nil {
-		pod.Started = stripped.Status.StartTime.Time
-	}
-	if deadline, ends := stripped.Annotations[endsAnnotation]; ends {
-		pod.Ends, pod.Deadline = true, parseUnix(deadline)
-	}
-	if len(stripped.OwnerReferences) == 1 {
-		pod.Workload = Workload{Kind: stripped.OwnerReferences[0].Kind, Name: stripped.OwnerReferences[0].Name}
-	}
+func PodOf(stripped *corev1.Pod) (pod Pod) {
+	_ = json.Unmarshal([]byte(stripped.Status.Message), &pod) // it is of Strip, or empty
+	pod.Name, pod.Terminating, pod.Restarted = stripped.Name, stripped.DeletionTimestamp != nil, parseRestartAnnotation(stripped.Annotations)
 	return pod
 }
 
-// Same reports whether two stripped pods say the same.
+// Same reports whether two stripped pods are equal in what PodOf returns.
 func Same(a, b *corev1.Pod) bool {
-	return maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.OwnerReferences, b.OwnerReferences) &&
-		a.Status.StartTime.Equal(b.Status.StartTime) && (a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil)
-}
-
-// optionalBit marks, among the ways of an encoded read, that it is optional.
-const optionalBit = 1 << 7
-
-func encode(all map[string]Read) string {
-	entries := make([]string, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		r := all[name]
-		ways := uint8(r.How)
-		if r.Optional {
-			ways |= optionalBit
-		}
-		entries = append(entries, fmt.Sprintf("%s %d %s %s", name, ways, unix(r.Since), unix(r.Ran)))
-	}
-	return strings.Join(entries, ",")
-}
-
-func decode(encoded string) map[string]Read {
-	all := map[string]Read{}
-	for entry := range strings.SplitSeq(encoded, ",") {
-		fields := strings.Fields(entry)
-		if len(fields) != 4 {
-			continue
-		}
-		parsed, _ := strconv.ParseUint(fields[1], 10, 8)
-		ways := uint8(parsed)
-		all[fields[0]] = Read{
-			How: How(ways &^ optionalBit), Optional: ways&optionalBit != 0, Since: parseUnix(fields[2]), Ran: parseUnix(fields[3]),
-		}
-	}
-	return all
-}
-
-// unix is a time in Unix seconds; "0" for none.
-func unix(t time.Time) string {
-	if t.IsZero() {
-		return "0"
-	}
-	return strconv.FormatInt(t.Unix(), 10)
-}
-
-func parseUnix(seconds string) time.Time {
-	parsed, _ := strconv.ParseInt(seconds, 10, 64)
-	if parsed == 0 {
-		return time.Time{}
-	}
-	return time.Unix(parsed, 0)
+	return a.Status.Message == b.Status.Message && maps.Equal(a.Annotations, b.Annotations) && (a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil)
 }
 
 // scheduledAt is when a pod was given to a node, by the API server's clock; when it was created where that is not known.
@@ -187,16 +117,13 @@ func apiClock(pod *corev1.Pod) func(nodeTime time.Time) time.Time {
 	}
 }
 
-// endOf returns the encoded deadline of a pod that terminates by itself, by its restartPolicy or its deadline; empty for
-// others.
-func endOf(pod *corev1.Pod) string {
-	switch policy, deadline := pod.Spec.RestartPolicy, pod.Spec.ActiveDeadlineSeconds; {
-	case deadline != nil:
-		return unix(scheduledAt(pod).Add(time.Duration(*deadline) * time.Second))
-	case policy == corev1.RestartPolicyNever, policy == corev1.RestartPolicyOnFailure:
-		return unix(time.Time{})
+// endOf reports whether a pod terminates by itself, by its restartPolicy or its deadline, and returns its deadline.
+func endOf(pod *corev1.Pod) (ends bool, deadline time.Time) {
+	if seconds := pod.Spec.ActiveDeadlineSeconds; seconds != nil {
+		return true, scheduledAt(pod).Add(time.Duration(*seconds) * time.Second)
 	}
-	return ""
+	policy := pod.Spec.RestartPolicy
+	return policy == corev1.RestartPolicyNever || policy == corev1.RestartPolicyOnFailure, time.Time{}
 }
 
 // earliest of two times; zero is none.

@@ -26,7 +26,7 @@ func podFrom(t *testing.T, text string) *corev1.Pod {
 	return pod
 }
 
-// at is a time of the day that all tests play on.
+// at returns a time of the day of all tests.
 func at(t *testing.T, clock string) time.Time {
 	t.Helper()
 	if clock == "" {
@@ -216,7 +216,7 @@ status:
 	}
 }
 
-// A pod that will end by itself is known, with the time by which it will.
+// Whether a pod ends by itself is known, and the time by which it does.
 func TestPodsThatEnd(t *testing.T) {
 	for _, tt := range []struct {
 		spec     string
@@ -236,7 +236,7 @@ func TestPodsThatEnd(t *testing.T) {
 	}
 }
 
-// The API server takes any text for the Secret in a volume. It does not make a pod look as if it read another.
+// The API server accepts any text as the name of a Secret in a volume. It does not make the pod a reader of another Secret.
 func TestForgedNamesOfSecrets(t *testing.T) {
 	for _, name := range []string{
 		"none 2 1,orders 2 1", "none 2 1 1,orders 2 1 1", "orders 2 1 1,", " orders", "orders\t", "orders\n2", "orders,orders", "Orders", strings.Repeat("o", 254), "",
@@ -272,13 +272,13 @@ func strippedPod(t *testing.T, pod *corev1.Pod) Pod {
 	return PodOf(twice.(*corev1.Pod))
 }
 
-func TestWhosePodsAre(t *testing.T) {
+func TestWorkloadOfPods(t *testing.T) {
 	const owned = "metadata: {labels: {%s: abc, app: a}, ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: u, controller: true}]}"
 	for _, tt := range []struct {
 		name, given string
 		want        Workload
 	}{
-		{"nobody's", "metadata: {}", Workload{}},
+		{"without a workload", "metadata: {}", Workload{}},
 		{"a Deployment's", fmt.Sprintf(owned, "pod-template-hash", "apps/v1", "ReplicaSet", "orders-v1-abc"), Workload{"Deployment", "orders-v1"}},
 		{"a Rollout's", fmt.Sprintf(owned, "rollouts-pod-template-hash", "apps/v1", "ReplicaSet", "orders-abc"), Workload{"Rollout", "orders"}},
 		{"a ReplicaSet's", fmt.Sprintf(owned, "x", "apps/v1", "ReplicaSet", "orders-abc"), Workload{}},
@@ -286,7 +286,7 @@ func TestWhosePodsAre(t *testing.T) {
 		{"a StatefulSet's", fmt.Sprintf(owned, "x", "apps/v1", "StatefulSet", "orders"), Workload{"StatefulSet", "orders"}},
 		{"a DaemonSet's", fmt.Sprintf(owned, "x", "apps/v1", "DaemonSet", "orders"), Workload{"DaemonSet", "orders"}},
 		{"a CloneSet's", fmt.Sprintf(owned, "x", "apps.kruise.io/v1alpha1", "CloneSet", "orders"), Workload{"CloneSet", "orders"}},
-		{"somebody else's StatefulSet's", fmt.Sprintf(owned, "x", "apps.kruise.io/v1beta1", "StatefulSet", "orders"), Workload{}},
+		{"a StatefulSet's of another group", fmt.Sprintf(owned, "x", "apps.kruise.io/v1beta1", "StatefulSet", "orders"), Workload{}},
 		{"a Job's", fmt.Sprintf(owned, "x", "batch/v1", "Job", "orders"), Workload{}},
 		{"not controlled", "metadata: {ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: orders, uid: u}]}", Workload{}},
 	} {
@@ -296,15 +296,15 @@ func TestWhosePodsAre(t *testing.T) {
 	}
 }
 
-// Whoever makes a pod cannot make it look stripped, and so fill the memory or say what it reads.
+// A user cannot create a pod that counts as stripped, to fill the memory or to choose what it reads.
 func TestForgedPods(t *testing.T) {
 	pod := podFrom(t, `
 kind: Pod
 metadata:
-  annotations: {reads: "orders 1 1", padding: "`+strings.Repeat("x", 1000)+`"}
+  annotations: {padding: "`+strings.Repeat("x", 1000)+`"}
   labels: {a: b}
 spec: {containers: [{name: main}]}
-status: {reason: StrippedPod}
+status: {reason: StrippedPod, message: '{"Reads":{"orders":{"How":1}}}'}
 `)
 	stripped, _ := Strip(pod)
 	if got := PodOf(stripped.(*corev1.Pod)); len(got.Reads) != 0 {
@@ -343,7 +343,7 @@ status:
 		{"ready now", strip(fmt.Sprintf(base, "true", 5), nothing), true},
 		{"restarted", strip(fmt.Sprintf(base, "false", 6), nothing), false},
 		{"being deleted", strip(fmt.Sprintf(base, "false", 5), func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), false},
-		{"taken up again", strip(fmt.Sprintf(base, "false", 5), func(p *corev1.Pod) { p.Status.StartTime = nil }), false},
+		{"not accepted by the kubelet", strip(fmt.Sprintf(base, "false", 5), func(p *corev1.Pod) { p.Status.StartTime = nil }), false},
 	} {
 		if Same(was, tt.now) != tt.want {
 			t.Errorf("%s: same = %v", tt.name, !tt.want)
@@ -351,7 +351,7 @@ status:
 	}
 }
 
-// What a pod costs in the cache. The figures stand in docs/rollouts.md; the bound here is for other compilers.
+// The memory of a pod in the cache. docs/rollouts.md has the numbers; the bound here is for other compilers.
 func TestMemoryOfPods(t *testing.T) {
 	const n, bound = 2000, 2500
 	size := func(make func(i int) any) uint64 {

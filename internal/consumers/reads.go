@@ -39,18 +39,12 @@ func heldBy(template *corev1.PodSpec) (names []string) {
 	return names
 }
 
-// read is one place in a pod's spec that reads a Secret. container is empty for a volume, which is the whole pod's.
+// read is one place in a pod's spec that reads a Secret. container is empty for a volume, which belongs to the whole pod.
 // Containers start without the Secret where the place is optional.
 type read struct {
 	container, secret string
 	how               How
 	optional          bool
-}
-
-// reference is a Secret in a volume.
-type reference struct {
-	secret   string
-	optional bool
 }
 
 // maxName is the longest name that a Secret can have, in bytes.
@@ -69,13 +63,10 @@ const maxReads, maxReferences = 64, 4096
 // reads returns the references to Secrets in a pod's spec: in containers of all kinds, optional or not. Volumes count even if
 // no container mounts them. Secrets that pull images do not count, since only the kubelet reads them.
 func reads(spec *corev1.PodSpec) []read {
-	found, volumes := readSet{names: map[string]bool{}}, map[string][]reference{}
+	found, volumes := readSet{names: map[string]bool{}}, map[string]*corev1.Volume{}
 	for i := range spec.Volumes {
-		in := secretsIn(&spec.Volumes[i])
-		volumes[spec.Volumes[i].Name] = in
-		for _, ref := range in {
-			found.add(read{secret: ref.secret, how: Volume, optional: ref.optional})
-		}
+		volumes[spec.Volumes[i].Name] = &spec.Volumes[i]
+		found.addVolume("", &spec.Volumes[i], Volume)
 	}
 	for i := range spec.InitContainers {
 		found.addContainer(&spec.InitContainers[i], volumes)
@@ -99,55 +90,54 @@ type readSet struct {
 // full reports whether no further reference is examined.
 func (p *readSet) full() bool { return p.references >= maxReferences }
 
-func (p *readSet) add(r read) {
+func (p *readSet) add(container, secret string, how How, optional *bool) {
 	if p.full() {
 		return
 	}
 	p.references++
-	if p.names[r.secret] || len(p.names) < maxReads && isName(r.secret) {
-		p.names[r.secret] = true
-		p.reads = append(p.reads, r)
+	if p.names[secret] || len(p.names) < maxReads && isName(secret) {
+		p.names[secret] = true
+		p.reads = append(p.reads, read{container, secret, how, ptr.Deref(optional, false)})
 	}
 }
 
-// addContainer adds the reads of a container that never refresh. volumes are the Secrets in those of its pod, by name.
-func (p *readSet) addContainer(c *corev1.Container, volumes map[string][]reference) {
+// addContainer adds the reads of a container that never refresh. volumes are those of its pod, by name.
+func (p *readSet) addContainer(c *corev1.Container, volumes map[string]*corev1.Volume) {
 	for _, e := range c.Env {
 		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-			p.add(read{c.Name, e.ValueFrom.SecretKeyRef.Name, Env, ptr.Deref(e.ValueFrom.SecretKeyRef.Optional, false)})
+			p.add(c.Name, e.ValueFrom.SecretKeyRef.Name, Env, e.ValueFrom.SecretKeyRef.Optional)
 		}
 	}
 	for _, e := range c.EnvFrom {
 		if e.SecretRef != nil {
-			p.add(read{c.Name, e.SecretRef.Name, EnvFrom, ptr.Deref(e.SecretRef.Optional, false)})
+			p.add(c.Name, e.SecretRef.Name, EnvFrom, e.SecretRef.Optional)
 		}
 	}
 	for _, mount := range c.VolumeMounts {
-		if p.full() {
-			return
-		}
-		if mount.SubPath == "" && mount.SubPathExpr == "" {
-			continue
-		}
-		for _, ref := range volumes[mount.Name] {
-			p.add(read{c.Name, ref.secret, SubPath, ref.optional})
+		if mount.SubPath != "" || mount.SubPathExpr != "" {
+			p.addVolume(c.Name, volumes[mount.Name], SubPath)
 		}
 	}
 }
 
-// secretsIn returns the Secrets that the kubelet writes to a volume and updates there. It does not update the Secrets of volume
+// addVolume adds the Secrets that the kubelet writes to a volume and updates there. It does not update the Secrets of volume
 // drivers (such as nodePublishSecretRef).
-func secretsIn(v *corev1.Volume) (found []reference) {
+func (p *readSet) addVolume(container string, v *corev1.Volume, how How) {
+	if v == nil {
+		return
+	}
 	if v.Secret != nil {
-		found = append(found, reference{v.Secret.SecretName, ptr.Deref(v.Secret.Optional, false)})
+		p.add(container, v.Secret.SecretName, how, v.Secret.Optional)
 	}
 	if v.Projected == nil {
-		return found
+		return
 	}
 	for _, source := range v.Projected.Sources {
-		if source.Secret != nil && len(found) < maxReferences {
-			found = append(found, reference{source.Secret.Name, ptr.Deref(source.Secret.Optional, false)})
+		if p.full() {
+			return
+		}
+		if source.Secret != nil {
+			p.add(container, source.Secret.Name, how, source.Secret.Optional)
 		}
 	}
-	return found
 }

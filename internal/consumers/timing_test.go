@@ -47,9 +47,8 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// What was there before the first issuance, if anything, decides nothing: a container that started before the write holds
-// something else.
-func TestStaleAtTheFirstIssue(t *testing.T) {
+// It does not matter what was there before the first issuance: a container that started before the write is stale.
+func TestStaleAtTheFirstIssuance(t *testing.T) {
 	created := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	adopted := created
 	adopted.Created = false
@@ -80,7 +79,7 @@ func TestStaleAtTheFirstIssue(t *testing.T) {
 }
 
 // Targets that read a volume once are restarted at the first issuance only if they started without the Secret.
-func TestTargetStaleAtTheFirstIssue(t *testing.T) {
+func TestTargetStaleAtTheFirstIssuance(t *testing.T) {
 	created := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	pod := Pod{Started: at(t, "11:00:00")}
 	for _, tt := range []struct {
@@ -103,7 +102,7 @@ func TestTargetStaleAtTheFirstIssue(t *testing.T) {
 	}
 }
 
-// A pod that ends by itself is no alarm before a quarter of the life of what it holds is left.
+// A pod that ends by itself does not count before a quarter of the lifetime of its credentials is left.
 func TestMattersAt(t *testing.T) {
 	held := credentials.Replaced{WrittenAt: at(t, "10:00:00"), ExpiresAt: at(t, "11:00:00")}
 	for _, tt := range []struct {

@@ -4,8 +4,11 @@
 package consumers
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
@@ -94,47 +98,62 @@ type State struct {
 	BlockedReason, Message string
 }
 
+// workloadFields are the fields of a workload of any kind that StateOf reads.
+type workloadFields struct {
+	Spec struct {
+		Template       corev1.PodTemplateSpec `json:"template"`
+		Paused         bool                   `json:"paused"`
+		UpdateStrategy struct {
+			Type          string             `json:"type"`
+			Paused        bool               `json:"paused"`
+			Partition     intstr.IntOrString `json:"partition"`
+			RollingUpdate struct {
+				Partition int64 `json:"partition"`
+			} `json:"rollingUpdate"`
+		} `json:"updateStrategy"`
+		WorkloadRef *struct{}   `json:"workloadRef"`
+		RestartAt   metav1.Time `json:"restartAt"`
+	} `json:"spec"`
+	Status struct {
+		RestartedAt metav1.Time `json:"restartedAt"`
+	} `json:"status"`
+}
+
 // StateOf reads a workload.
 func StateOf(o *unstructured.Unstructured) (State, error) {
-	content, _, err := unstructured.NestedMap(o.Object, "spec", "template")
-	if err != nil {
-		return State{}, err
+	var w workloadFields
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &w); err != nil {
+		return State{}, fmt.Errorf("the workload cannot be read: %w", err)
 	}
-	var template corev1.PodTemplateSpec
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &template); err != nil {
-		return State{}, fmt.Errorf("the pod template cannot be read: %w", err)
+	state := State{
+		Holds: heldBy(&w.Spec.Template.Spec), Restarted: parseRestartAnnotation(w.Spec.Template.Annotations), Terminating: o.GetDeletionTimestamp() != nil,
 	}
-	state := State{Holds: heldBy(&template.Spec), Restarted: parseRestartAnnotation(template.Annotations), Terminating: o.GetDeletionTimestamp() != nil}
 	if o.GetKind() == rolloutKind {
-		_, state.Elsewhere, _ = unstructured.NestedMap(o.Object, "spec", "workloadRef")
+		state.Elsewhere = w.Spec.WorkloadRef != nil
 		state.Restarted = parseRestartAnnotation(o.GetAnnotations())
-		state.RestartAt, state.RestartedAt = timeIn(o, "spec", "restartAt"), timeIn(o, "status", "restartedAt")
+		state.RestartAt, state.RestartedAt = w.Spec.RestartAt.Time, w.Status.RestartedAt.Time
 		return state, nil
 	}
-	if o.GetKind() == "StatefulSet" {
-		partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "rollingUpdate", "partition")
-		state.Partition, _ = strconv.ParseInt(fmt.Sprint(partition), 10, 64)
-	}
-	state.BlockedReason, state.Message = blockedReason(o)
+	state.Partition = w.Spec.UpdateStrategy.RollingUpdate.Partition
+	state.BlockedReason, state.Message = blockedReason(o.GetKind()+" "+o.GetName(), &w)
 	return state, nil
 }
 
-// blockedReason finds why a changed annotation of the template replaces no pod, or leaves some.
-func blockedReason(o *unstructured.Unstructured) (reason, message string) {
-	strategy, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type")
-	partition, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "updateStrategy", "partition")
-	name := o.GetKind() + " " + o.GetName()
+// blockedReason returns why a changed annotation of the template replaces no pod, or leaves some.
+func blockedReason(name string, w *workloadFields) (reason, message string) {
+	strategy := w.Spec.UpdateStrategy
+	partition := strategy.Partition.String()
 	switch {
-	case flag(o, "spec", "paused"), flag(o, "spec", "updateStrategy", "paused"):
+	case w.Spec.Paused, strategy.Paused:
 		return v1alpha1.ReasonWorkloadPaused, name + " is paused, so its pods are not replaced. Resume it."
-	case strategy == "OnDelete":
+	case strategy.Type == "OnDelete":
 		return v1alpha1.ReasonStrategyUnsuited, name + " replaces pods only when they are deleted (updateStrategy OnDelete). Choose RollingUpdate, or delete them."
-	case strings.HasPrefix(strategy, "InPlace"):
-		return v1alpha1.ReasonStrategyUnsuited, name + " updates annotations in place and restarts nothing (updateStrategy " + strategy + "). Choose ReCreate, or restart its pods."
-	case partition == nil, fmt.Sprint(partition) == "0", fmt.Sprint(partition) == "0%":
+	case strings.HasPrefix(strategy.Type, "InPlace"):
+		return v1alpha1.ReasonStrategyUnsuited, name + " updates annotations in place and restarts nothing (updateStrategy " + strategy.Type + "). Choose ReCreate, or restart its pods."
+	case partition == "0", partition == "0%":
 		return "", ""
 	}
-	return "", fmt.Sprintf("%s does not replace all of its pods: partition is %.10s. Set spec.updateStrategy.partition to 0, or delete the pods.", name, fmt.Sprint(partition))
+	return "", fmt.Sprintf("%s does not replace all of its pods: partition is %.10s. Set spec.updateStrategy.partition to 0, or delete the pods.", name, partition)
 }
 
 // keepsPod reports whether the workload's strategy keeps a pod as it is.
@@ -173,17 +192,65 @@ func (w Workload) RestartPatch(issuance Issuance, annotation RestartAnnotation, 
 	return raw
 }
 
-// timeIn is a time in an object; zero if there is none.
-func timeIn(o *unstructured.Unstructured, path ...string) time.Time {
-	text, _, _ := unstructured.NestedString(o.Object, path...)
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}
+const (
+	// maxRestartedForBytes bounds what is read and written of restarted-for, in bytes; what is longer is not the operator's.
+	maxRestartedForBytes = 8 << 10
+	// restartedForAnnotation on a pod template, or on a Rollout, says for which issuances its pods were started: "<StsCredential>=<request ID>",
+	// joined by commas.
+	restartedForAnnotation = "sts.alibabacloud.com/restarted-for"
+	// restartedAtAnnotation beside it is when the operator restarted it last, by the operator's clock.
+	restartedAtAnnotation = "sts.alibabacloud.com/restarted-at"
+)
+
+// Bounds of an ID and of a time in a restart annotation, in bytes.
+const maxID, maxTime = 256, 64
+
+// within returns a text that is no longer than a bound, and nothing for one that is.
+func within(bound int, text string) string {
+	if len(text) > bound {
+		return ""
 	}
-	return at
+	return text
 }
 
-func flag(o *unstructured.Unstructured, path ...string) bool {
-	set, _, _ := unstructured.NestedBool(o.Object, path...)
-	return set
+// RestartAnnotation is what the operator writes to a workload to restart its pods.
+type RestartAnnotation struct {
+	// For are the IDs of the issuances that pods with this annotation have read or newer ones, by StsCredential.
+	For map[string]string
+	// At is when it was written, by the operator's clock; zero if that is not known.
+	At time.Time
+}
+
+// ID is how an issuance is named in a restart annotation: by STS's request ID or, should there be none, by the AccessKeyId.
+func ID(requestID, accessKeyID string) string {
+	id := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(",= ", r) {
+			return '-'
+		}
+		return r
+	}, cmp.Or(requestID, accessKeyID))
+	return id[:min(len(id), maxID)]
+}
+
+func parseRestartAnnotation(annotations map[string]string) RestartAnnotation {
+	annotation := RestartAnnotation{For: map[string]string{}}
+	for entry := range strings.SplitSeq(within(maxRestartedForBytes, annotations[restartedForAnnotation]), ",") {
+		credential, id, ok := strings.Cut(entry, "=")
+		if ok && len(credential) <= maxName && len(id) <= maxID && len(annotation.For) < maxReads {
+			annotation.For[credential] = id
+		}
+	}
+	annotation.At, _ = time.Parse(time.RFC3339, within(maxTime, annotations[restartedAtAnnotation]))
+	return annotation
+}
+
+func (s RestartAnnotation) annotations() map[string]string {
+	entries := make([]string, 0, len(s.For))
+	for _, credential := range slices.Sorted(maps.Keys(s.For)) {
+		entries = append(entries, credential+"="+s.For[credential])
+	}
+	return map[string]string{
+		restartedForAnnotation: strings.Join(entries, ","),
+		restartedAtAnnotation:  s.At.UTC().Format(time.RFC3339),
+	}
 }

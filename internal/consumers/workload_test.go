@@ -60,7 +60,7 @@ func TestStateOfWorkloads(t *testing.T) {
 	}
 }
 
-// A Rollout's restart is asked for on the Rollout itself, never in its template, wherever that is and whether it is paused.
+// A Rollout is restarted by its spec.restartAt, never by its template, also with a workloadRef and while it is paused.
 func TestStateOfRollouts(t *testing.T) {
 	o := Workload{"Rollout", "orders"}.Object("shop")
 	o.SetAnnotations(map[string]string{restartedForAnnotation: "orders=R-1", restartedAtAnnotation: "2026-11-22T10:00:00Z"})
@@ -83,7 +83,7 @@ func TestRolloutPatch(t *testing.T) {
 		{"the first", "", "11:20:10"},
 		{"after an earlier issuance", "10:40:10", "11:20:10"},
 		{"again, as it did not replace all", "11:20:10", "11:20:11"},
-		{"scheduled for much later by somebody", "19:00:00", "11:20:10"},
+		{"scheduled for much later by another client", "19:00:00", "11:20:10"},
 	} {
 		var got map[string]any
 		raw := ro.RestartPatch(issuance, RestartAnnotation{For: map[string]string{"orders": "R-3"}, At: at(t, "11:21:00")}, State{RestartAt: at(t, tt.restartAt)}, "7")

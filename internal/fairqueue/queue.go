@@ -56,11 +56,6 @@ func newQueue(name string, workers int, clock clock.WithTickerAndDelayedExecutio
 	return q
 }
 
-// RateLimited returns the queue with a limiter for retries, as a controller wants it.
-func (q *Queue) RateLimited(limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{DelayingQueue: q})
-}
-
 // Add queues a request as soon as its object has a token.
 func (q *Queue) Add(request reconcile.Request) {
 	if wait := q.pace.Wait(request.NamespacedName); wait > 0 {
