@@ -138,7 +138,7 @@ func (env *environment) checkSecrets(ctx context.Context, n int) error {
 	}
 	for _, one := range list.Items {
 		if len(one.Data) != 3 || len(one.Data["ALIBABA_CLOUD_SECURITY_TOKEN"]) == 0 {
-			return fmt.Errorf("Secret %s is incomplete", one.Name)
+			return fmt.Errorf("the Secret %s is incomplete", one.Name)
 		}
 	}
 	if len(list.Items) != n {
