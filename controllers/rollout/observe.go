@@ -48,14 +48,6 @@ func observe(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredentia
 	return s, nil
 }
 
-// targetsOf returns spec.rollout.targets.
-func targetsOf(c *v1alpha1.StsCredential) (targets []consumers.Workload) {
-	for _, t := range c.Spec.Rollout.Targets {
-		targets = append(targets, consumers.Workload{Kind: t.Kind, Name: t.Name})
-	}
-	return targets
-}
-
 // evaluate returns which pods read what the Secret holds, and which of them are stale; nil if the Secret holds nothing.
 func evaluate(ctx context.Context, cached client.Reader, s subject) (*consumers.Finding, error) {
 	if s.record == nil {

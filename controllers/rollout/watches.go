@@ -56,6 +56,14 @@ func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
+// targetsOf returns spec.rollout.targets.
+func targetsOf(c *v1alpha1.StsCredential) (targets []consumers.Workload) {
+	for _, t := range c.Spec.Rollout.Targets {
+		targets = append(targets, consumers.Workload{Kind: t.Kind, Name: t.Name})
+	}
+	return targets
+}
+
 // watches finds, in the cache, the StsCredentials that a change concerns.
 type watches struct{ client.Reader }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/retry"
 )
 
-// finalizers puts the finalizer of adopted Secrets on StsCredentials, and takes it off.
+// finalizers adds the finalizer of adopted Secrets to StsCredentials, and removes it.
 type finalizers struct {
 	client.Client
 	uncached client.Reader
@@ -29,7 +29,7 @@ func (f finalizers) restore(ctx context.Context, t target, e existing) error {
 	return f.restoreFor(ctx, t.credential, e.secret.Name)
 }
 
-// restoreFor puts the finalizer back that an adopted Secret needs.
+// restoreFor adds the finalizer that an adopted Secret needs, and returns when to try again if that fails.
 func (f finalizers) restoreFor(ctx context.Context, c *v1alpha1.StsCredential, secretName string) error {
 	err := f.add(ctx, c, secretName)
 	var failure *reconcileError
@@ -78,7 +78,7 @@ func (f finalizers) addTo(ctx context.Context, c *v1alpha1.StsCredential) error 
 	if err := f.patch(ctx, current, controllerutil.AddFinalizer); err != nil {
 		return err
 	}
-	if c.ResourceVersion == version { // otherwise the status is not written: it was worked out for an older spec
+	if c.ResourceVersion == version { // otherwise the status is not written: it is that of an older spec
 		c.ResourceVersion = current.ResourceVersion
 	}
 	c.Finalizers = current.Finalizers

@@ -21,7 +21,7 @@ import (
 
 const othersFinalizer = "example.com/others"
 
-// adoptSecret makes an StsCredential with a Secret that it has adopted.
+// adoptSecret creates an StsCredential that adopts a Secret.
 func (env *environment) adoptSecret() *v1alpha1.StsCredential {
 	env.Helper()
 	env.createForeignSecret("orders", "orders")
@@ -31,7 +31,7 @@ func (env *environment) adoptSecret() *v1alpha1.StsCredential {
 	return c
 }
 
-// wantStripped requires that nothing of what was written is left in the adopted Secret.
+// wantStripped requires that the adopted Secret has only the keys of its owner.
 func (env *environment) wantStripped(name string) {
 	env.Helper()
 	if s := env.Secret(name); s == nil || len(s.Data) != 1 || string(s.Data["password"]) != "theirs" {
@@ -39,8 +39,8 @@ func (env *environment) wantStripped(name string) {
 	}
 }
 
-// kubectl replace without finalizers: the removal enqueues it, and the finalizer is back before anything else.
-func TestFinalizerIsPutBack(t *testing.T) {
+// kubectl replace without finalizers: the removal queues the StsCredential, and the finalizer is restored first.
+func TestFinalizerIsRestored(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		given func(env *environment, c *v1alpha1.StsCredential)
@@ -60,7 +60,7 @@ func TestFinalizerIsPutBack(t *testing.T) {
 			replaced := c.DeepCopy()
 			replaced.Finalizers = nil
 			if !specOrRenewRequest().Update(event.UpdateEvent{ObjectOld: c, ObjectNew: replaced}) {
-				t.Error("the removal enqueues nothing")
+				t.Error("the removal queues nothing")
 			}
 			env.Edit(c, func(c *v1alpha1.StsCredential) {
 				c.Finalizers = nil
@@ -124,7 +124,7 @@ func TestOthersFinalizersStay(t *testing.T) {
 	env.wantStripped("orders")
 	env.Must(api.Get(env.Context(), client.ObjectKeyFromObject(c), c))
 	if want := []string{othersFinalizer}; !slices.Equal(c.Finalizers, want) {
-		t.Errorf("after the release, finalizers = %v, want %v", c.Finalizers, want)
+		t.Errorf("after the deletion, finalizers = %v, want %v", c.Finalizers, want)
 	}
 	env.Edit(c, func(c *v1alpha1.StsCredential) { c.Finalizers = nil })
 }

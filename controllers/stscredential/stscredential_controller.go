@@ -84,7 +84,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, finalize(ctx, secrets{Client: r.Client, uncached: r.APIReader}, finalizers{Client: r.Client, uncached: r.APIReader}, r.Events, credential)
+		return ctrl.Result{}, handleDeletion(ctx, secrets{Client: r.Client, uncached: r.APIReader}, finalizers{Client: r.Client, uncached: r.APIReader}, r.Events, credential)
 	}
 	state := r.states.of(credential, r.Clock.Now())
 	if state.lags(credential, r.Clock.Now()) {

@@ -18,9 +18,9 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// finalize removes the operator's keys from adopted Secrets, and then the finalizer from the StsCredential that is being
+// handleDeletion removes the operator's keys from adopted Secrets, and then the finalizer from the StsCredential that is being
 // deleted. The garbage collector deletes its other Secrets.
-func finalize(ctx context.Context, s secrets, f finalizers, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
+func handleDeletion(ctx context.Context, s secrets, f finalizers, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
 	}
