@@ -4,17 +4,22 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
 )
 
 // outputFormat is the value of -o.
@@ -83,7 +88,12 @@ func (o *options) print(format outputFormat, value any, human func(w io.Writer, 
 
 // printTable prints a table. Columns with a priority above 0 are for -o wide. An empty table prints nothing.
 func printTable(w io.Writer, table *metav1.Table, wide bool) error {
-	return printers.NewTablePrinter(printers.PrintOptions{Wide: wide}).PrintObj(table, w)
+	var b bytes.Buffer // the printer ignores errors of its writer
+	if err := printers.NewTablePrinter(printers.PrintOptions{Wide: wide}).PrintObj(table, &b); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 // asList returns one List of objects, as kubectl prints it, without managed fields.
@@ -140,3 +150,32 @@ func (s style) bad() string { return s.paint(red, "✗") }
 
 // unknown marks what could not be looked at.
 func (s style) unknown() string { return s.paint(yellow, "?") }
+
+// printable returns text for a terminal. Users of the cluster choose parts of it, so control characters, which a terminal obeys,
+// and characters that hide or reorder others become escape sequences such as \x1b. Line breaks and tabs stay.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+	}
+	return b.String()
+}
+
+// printableLine is printable for text that must not begin a line of its own.
+func printableLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
+
+// printableFinding returns a finding for a terminal.
+func printableFinding(f doctor.Finding) doctor.Finding {
+	f.Object, f.Message, f.Fix = printableLine(f.Object), printableLine(f.Message), printable(f.Fix)
+	return f
+}
+
+// printableUnread returns what could not be read for a terminal.
+func printableUnread(u doctor.Unread) doctor.Unread {
+	u.Resource, u.Reason, u.Consequence = printableLine(u.Resource), printableLine(u.Reason), printableLine(u.Consequence)
+	return u
+}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -134,7 +135,24 @@ func New(environment Environment) *cobra.Command {
 		newCompletion(o),
 		newVersion(o),
 	)
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics lets help fail for an unknown command, as the command itself does.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Args = func(_ *cobra.Command, arguments []string) error {
+		found, rest, err := root.Find(arguments)
+		if err == nil && found == root && len(rest) > 0 {
+			return root.Args(root, rest)
+		}
+		return err
+	}
 }
 
 // suggestions returns the commands that a wrong one may have meant.
@@ -163,4 +181,40 @@ func (o *options) addKubectlFlags(root *cobra.Command) {
 	flags.Lookup("kubeconfig").Usage = "Path of the kubeconfig. The default is KUBECONFIG, or ~/.kube/config."
 	_ = root.RegisterFlagCompletionFunc("namespace", o.completeNamespaces)
 	_ = root.RegisterFlagCompletionFunc("context", o.completeContexts)
+}
+
+// newVersion returns the command that prints the plugin's version.
+func newVersion(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of the plugin",
+		Args:    noArguments,
+		Example: "  kubectl stscred version",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(o.Out, "kubectl-stscred %s, commit %s\n", o.Version, o.Commit)
+			return err
+		},
+	}
+}
+
+// completionScript is the program that kubectl runs to complete the words after "kubectl stscred".
+const completionScript = `#!/bin/sh
+exec kubectl stscred __complete "$@"
+`
+
+// newCompletion returns the command that prints the program for completion. Cobra's own would complete kubectl-stscred only.
+func newCompletion(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion",
+		Short: "Print the program that makes kubectl complete names and flags",
+		Long: "Print the program that makes kubectl complete the names of StsCredentials, namespaces, flags and their values.\n" +
+			"Write it to a folder of your PATH as kubectl_complete-stscred. The completion of kubectl itself must be set up in your shell.",
+		Args: noArguments,
+		Example: `  kubectl stscred completion >~/.local/bin/kubectl_complete-stscred
+  chmod +x ~/.local/bin/kubectl_complete-stscred`,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(o.Out, completionScript)
+			return err
+		},
+	}
 }

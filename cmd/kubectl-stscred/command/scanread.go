@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -70,13 +69,6 @@ var scanned = []resource{
 	{"/api/v1", "pods", "AccessKeys in pods without owner and in ephemeral containers, and those that read them", decodeTo(addPod)},
 }
 
-// ownedBy reports whether an object's controller is of one of the kinds and was scanned. A reference alone proves nothing:
-// users write it too.
-func ownedBy(s *scan.Scan, o metav1.Object, kinds ...string) bool {
-	owner := metav1.GetControllerOf(o)
-	return owner != nil && slices.Contains(kinds, owner.Kind) && s.HasOwner(owner.UID)
-}
-
 func addDeployment(s *scan.Scan, o *appsv1.Deployment) {
 	if looksLikeOperator(o) {
 		s.AddOperatorCandidate(o.Namespace, o.Name, serviceAccountOf(o))
@@ -85,30 +77,24 @@ func addDeployment(s *scan.Scan, o *appsv1.Deployment) {
 }
 
 func addReplicaSet(s *scan.Scan, o *appsv1.ReplicaSet) {
-	if ownedBy(s, o, "Deployment") {
-		s.AddOwner(o.UID)
-	} else {
-		s.AddWorkload("ReplicaSet", o, &o.Spec.Template)
-	}
+	addOwned(s, "ReplicaSet", o, &o.Spec.Template, "Deployment")
 }
 
 func addJob(s *scan.Scan, o *batchv1.Job) {
-	if ownedBy(s, o, "CronJob") {
-		s.AddOwner(o.UID)
-	} else {
-		s.AddWorkload("Job", o, &o.Spec.Template)
-	}
+	addOwned(s, "Job", o, &o.Spec.Template, "CronJob")
 }
 
-// addPod scans a pod. Of a pod whose owner is scanned, only the ephemeral containers are its own.
-func addPod(s *scan.Scan, o *corev1.Pod) {
-	if ownedBy(s, o, "ReplicaSet", "StatefulSet", "DaemonSet", "Job") {
-		if len(o.Spec.EphemeralContainers) == 0 {
-			return
-		}
-		o.Spec.Containers, o.Spec.InitContainers, o.Annotations, o.Labels = nil, nil, nil, nil
+// addOwned scans an object that may be a revision or a run of another, which is scanned in its place.
+func addOwned(s *scan.Scan, kind string, o metav1.Object, template *corev1.PodTemplateSpec, ownerKind string) {
+	if s.OwnerOf(o, ownerKind) == nil {
+		s.AddWorkload(kind, o, template)
+		return
 	}
-	s.AddWorkload("Pod", o, &corev1.PodTemplateSpec{Spec: o.Spec})
+	s.AddOwner(scan.Object{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}, o.GetUID(), template)
+}
+
+func addPod(s *scan.Scan, o *corev1.Pod) {
+	s.AddPod(o, "ReplicaSet", "StatefulSet", "DaemonSet", "Job")
 }
 
 // read reads all that is scanned. What cannot be read is recorded.

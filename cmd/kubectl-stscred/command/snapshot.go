@@ -4,16 +4,24 @@
 package command
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -21,6 +29,7 @@ import (
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/cmd/kubectl-stscred/doctor"
+	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 // scope is what doctor looks at.
@@ -80,7 +89,7 @@ func (o *options) gatherOne(ctx context.Context, c *v1alpha1.StsCredential) (*do
 	defer p.stop()
 	g.LocalTime = o.Clock.Now()
 	g.Credentials = append(g.Credentials, *slimCredential(c))
-	g.readGrants(ctx)
+	g.readGrants(ctx, "which grant allows a role")
 	g.readNamespacesOfCredentials(ctx)
 	g.readSecretsAndPods(ctx, c.Namespace, []*v1alpha1.StsCredential{c})
 	return g.Snapshot, ctx.Err()
@@ -193,12 +202,12 @@ func (g gatherer) probe(ctx context.Context, kind string) error {
 
 // readCluster reads grants, namespaces and nodes.
 func (g gatherer) readCluster(ctx context.Context) {
-	g.readGrants(ctx)
+	g.readGrants(ctx, "which grant allows a role, and grants that match nothing")
 	g.readNodes(ctx)
 	g.readNamespaces(ctx)
 }
 
-func (g gatherer) readGrants(ctx context.Context) {
+func (g gatherer) readGrants(ctx context.Context, consequence string) {
 	var grants v1alpha1.StsRoleGrantList
 	err := listAll(ctx, g.reader, &grants, func() error {
 		for i := range grants.Items {
@@ -208,7 +217,7 @@ func (g gatherer) readGrants(ctx context.Context) {
 		return nil
 	})
 	if !notInstalledOrNil(err) {
-		g.unread("stsrolegrants", "which grant allows a role, and grants that match nothing", g.AllNamespaces, err)
+		g.unread("stsrolegrants", consequence, g.AllNamespaces, err)
 	}
 }
 
@@ -361,4 +370,206 @@ func (g gatherer) readWorkloads(ctx context.Context, credentials []*v1alpha1.Sts
 		}
 	}
 	return failed
+}
+
+// operatorLabel selects what belongs to an operator.
+var operatorLabel = client.MatchingLabels{"app.kubernetes.io/name": "sts-credential-operator"}
+
+// usualNamespace is where the operator is installed by default.
+const usualNamespace = "sts-system"
+
+// readOperators reads the Deployments of operators, of all namespaces or, without that right, of the usual one.
+func (g gatherer) readOperators(ctx context.Context) {
+	g.findOperators(ctx)
+	for i := range g.Operators {
+		g.readOperator(ctx, &g.Operators[i])
+	}
+}
+
+// findOperators reads the Deployments of operators, and nothing that belongs to them.
+func (g gatherer) findOperators(ctx context.Context) {
+	err := g.listOperators(ctx, "")
+	if apierrors.IsForbidden(err) {
+		if usual := g.listOperators(ctx, usualNamespace); usual == nil {
+			err = nil
+		}
+	}
+	g.unread("deployments of the operator", "whether the operator runs, and its settings", g.AllNamespaces, err)
+	g.Operators = slices.DeleteFunc(g.Operators, func(d appsv1.Deployment) bool { return !g.isOperator(ctx, &d) })
+}
+
+// looksLikeOperator reports whether a Deployment has the label and the container of an operator.
+func looksLikeOperator(d *appsv1.Deployment) bool {
+	for name, value := range operatorLabel {
+		if d.Labels[name] != value {
+			return false
+		}
+	}
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, isManager)
+}
+
+// serviceAccountOf returns the ServiceAccount of the pods of a Deployment.
+func serviceAccountOf(d *appsv1.Deployment) string {
+	return cmp.Or(d.Spec.Template.Spec.ServiceAccountName, "default")
+}
+
+// mayWatchGrants asks the API server whether a ServiceAccount may watch grants, as only an operator's may.
+func mayWatchGrants(ctx context.Context, c client.Writer, namespace, account string) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   "system:serviceaccount:" + namespace + ":" + account,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: "watch", Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "stsrolegrants",
+		},
+	}}
+	err := c.Create(ctx, review)
+	return err == nil && review.Status.Allowed, err
+}
+
+func isManager(c corev1.Container) bool { return c.Name == doctor.ManagerContainer }
+
+func (g gatherer) listOperators(ctx context.Context, namespace string) error {
+	var list appsv1.DeploymentList
+	return listAll(ctx, g.reader, &list, func() error {
+		for i := range list.Items {
+			if slices.ContainsFunc(list.Items[i].Spec.Template.Spec.Containers, isManager) {
+				list.Items[i].ManagedFields = nil
+				maskPodSpec(&list.Items[i].Spec.Template.Spec)
+				g.Operators = append(g.Operators, list.Items[i])
+			}
+		}
+		return nil
+	}, client.InNamespace(namespace), operatorLabel)
+}
+
+// isOperator reports whether the ServiceAccount of a Deployment may watch grants, as only an operator's may. Users of a namespace
+// can create a Deployment that looks like an operator, and fixes would give it rights and AccessKeys. A user who may not ask for
+// the rights of others sees the operator of the usual namespace only.
+func (g gatherer) isOperator(ctx context.Context, d *appsv1.Deployment) bool {
+	name := fmt.Sprintf("deployment %q in namespace %q", d.Name, d.Namespace)
+	switch allowed, err := mayWatchGrants(ctx, g.reader, d.Namespace, serviceAccountOf(d)); {
+	case allowed:
+		return true
+	case err == nil:
+		g.unread(name, "whether it is an operator", false, errors.New("its ServiceAccount may not watch StsRoleGrants, so that it is taken for no operator"))
+	case d.Namespace == usualNamespace:
+		return true
+	default:
+		g.unread("deployments of the operator", "whether "+name+" is an operator", g.AllNamespaces, err)
+	}
+	return false
+}
+
+// readOperator reads the pods, the Secrets and the lease of an operator.
+func (g gatherer) readOperator(ctx context.Context, d *appsv1.Deployment) {
+	in := fmt.Sprintf(" in namespace %q", d.Namespace)
+	g.readOperatorPods(ctx, d)
+	for _, name := range doctor.OperatorSecretNames(d) {
+		err := g.readSecret(ctx, d.Namespace, name, g.OperatorSecrets, maskSecret)
+		g.unread(fmt.Sprintf("secret %q", name)+in, "the identity of the operator", g.AllNamespaces, err)
+	}
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: d.Namespace, Name: doctor.LeaseName(d)}
+	switch err := g.reader.Get(ctx, key, lease); {
+	case err == nil:
+		g.Leases = append(g.Leases, *lease)
+	case !apierrors.IsNotFound(err):
+		g.unread(fmt.Sprintf("lease %q", key.Name)+in, "whether a replica leads", g.AllNamespaces, err)
+	}
+}
+
+// readOperatorPods reads the pods of an operator.
+func (g gatherer) readOperatorPods(ctx context.Context, d *appsv1.Deployment) {
+	var pods corev1.PodList
+	in := fmt.Sprintf(" in namespace %q", d.Namespace)
+	g.unread("operator's pods"+in, "why the operator does not run", g.AllNamespaces, listAll(ctx, g.reader, &pods, func() error {
+		for i := range pods.Items {
+			g.OperatorPods = append(g.OperatorPods, *slimPod(&pods.Items[i]))
+		}
+		return nil
+	}, client.InNamespace(d.Namespace), client.MatchingLabels(d.Spec.Selector.MatchLabels)))
+}
+
+// Objects are kept without what no check reads, so that memory stays small and no value of a Secret is kept.
+
+func slimCredential(c *v1alpha1.StsCredential) *v1alpha1.StsCredential {
+	c.ManagedFields = nil
+	return c
+}
+
+func slimNode(n *corev1.Node) corev1.Node {
+	return corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels},
+		Spec:       corev1.NodeSpec{ProviderID: n.Spec.ProviderID},
+		Status:     corev1.NodeStatus{Conditions: n.Status.Conditions},
+	}
+}
+
+func slimPod(p *corev1.Pod) *corev1.Pod {
+	p = p.DeepCopy() // not the page that the pod came in
+	p.ManagedFields = nil
+	maskPodSpec(&p.Spec)
+	return p
+}
+
+// maskPodSpec masks the values of variables that may be secret.
+func maskPodSpec(spec *corev1.PodSpec) {
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			for j := range containers[i].Env {
+				maskVariable(&containers[i].Env[j])
+			}
+		}
+	}
+}
+
+func maskVariable(e *corev1.EnvVar) {
+	for _, word := range []string{"SECRET", "TOKEN", "PASSWORD", "ACCESS_KEY", "ACCESSKEY"} {
+		if strings.Contains(strings.ToUpper(e.Name), word) && !strings.HasSuffix(e.Name, "_FILE") {
+			e.Value = string(mask([]byte(e.Value)))
+			return
+		}
+	}
+}
+
+// stripSecret keeps the record of a Secret, and the hash of its data.
+func stripSecret(s *corev1.Secret) *corev1.Secret {
+	immutable := s.Immutable
+	_, _ = secret.Strip(s) // changes a Secret in place, and cannot fail
+	s.Immutable = immutable
+	return s
+}
+
+// maskSecret masks the values of a Secret.
+func maskSecret(s *corev1.Secret) *corev1.Secret {
+	s.ManagedFields = nil
+	delete(s.Annotations, corev1.LastAppliedConfigAnnotation)
+	for key, value := range s.Data {
+		s.Data[key] = mask(value)
+	}
+	return s
+}
+
+// maxMasked is the longest value of which the length is kept.
+const maxMasked = 256
+
+// mask replaces the letters and digits of a value by x and other characters by *, except for the prefix that shows what an
+// AccessKey ID is. White space stays.
+func mask(value []byte) []byte {
+	value = value[:min(len(value), maxMasked)]
+	masked := bytes.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return r
+		case unicode.IsLetter(r), unicode.IsDigit(r):
+			return 'x'
+		}
+		return '*'
+	}, value)
+	for _, prefix := range []string{"LTAI", "STS."} {
+		if bytes.HasPrefix(value, []byte(prefix)) {
+			copy(masked, prefix)
+		}
+	}
+	return masked
 }

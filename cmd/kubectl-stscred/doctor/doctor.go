@@ -133,7 +133,7 @@ type clusterCheck struct {
 	healthy string
 }
 
-// credentialCheck judges one StsCredential.
+// credentialCheck judges one StsCredential, which is the object of its findings.
 type credentialCheck struct {
 	name    string
 	stage   Stage
@@ -186,6 +186,9 @@ func (r *Report) checkCredential(s *Snapshot, c *v1alpha1.StsCredential, ofClust
 		if len(found) == 0 {
 			r.Healthy = append(r.Healthy, Healthy{Check: check.name, Stage: check.stage, Object: objectOf(c), Message: check.healthy})
 		}
+		for i := range found {
+			found[i].Object = objectOf(c)
+		}
 		r.add(check.name, check.stage, found)
 		explained = explained || len(found) > 0
 	}
@@ -208,6 +211,24 @@ func CheckNames() (names []string) {
 		names = append(names, check.name)
 	}
 	return names
+}
+
+// one returns one finding. The runner of the checks adds the rest.
+func one(message, fix string) []Finding { return []Finding{{Message: message, Fix: fix}} }
+
+// onReason is a check for a reason of an StsCredential that has a problem. An empty fix says that another check judges it.
+func onReason(name string, stage Stage, healthy, reason string, fix func(s *Snapshot, c *v1alpha1.StsCredential, message string) string) credentialCheck {
+	return credentialCheck{name: name, stage: stage, healthy: healthy, find: func(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
+		found := problemOf(c, reason)
+		if found == nil {
+			return nil
+		}
+		text := fix(s, c, found.Message)
+		if text == "" {
+			return nil
+		}
+		return one(because(s, c, found.Message), text)
+	}}
 }
 
 // objectOf names an StsCredential in a finding.

@@ -21,7 +21,7 @@ func TestFixesQuoteWhatUsersChoose(t *testing.T) {
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "p", OwnerReferences: []metav1.OwnerReference{{
 		APIVersion: "apps/v1", Kind: "StatefulSet", Name: hostile, Controller: ptr.To(true),
 	}}}}
-	groups, _ := grouped((&Snapshot{Pods: []corev1.Pod{pod}}).podsIn("shop"))
+	groups := (&Snapshot{Pods: []corev1.Pod{pod}}).groupsIn("shop", func(*podView) bool { return true })
 	if got := groups[0].restart("shop"); got != "kubectl -n shop delete pod p" {
 		t.Errorf("restart: %s", got)
 	}

@@ -7,10 +7,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -25,6 +27,7 @@ var podChecks = []credentialCheck{
 	{name: "node-role-used", stage: StagePods, needs: podsRead, find: findNodeRole, healthy: "No pod that uses the agent can act as the node's RAM role."},
 	{name: "agent-missing", stage: StagePods, needs: podsRead, find: findWithoutAgent, healthy: "All pods with the agent's label have the agent."},
 	{name: "agent-format-missing", stage: StagePods, needs: podsRead, find: findWithoutURI, healthy: "The Secret has what the agent serves."},
+	{name: "rollout-blocked", stage: StagePods, find: findBlockedRollout, healthy: "Restarts of workloads are not blocked."},
 }
 
 // podsRead reports whether pods could be read.
@@ -38,22 +41,29 @@ func canCheckPods(s *Snapshot, c *v1alpha1.StsCredential) bool {
 // podGroup are pods of one workload, or one pod of none.
 type podGroup struct {
 	workload consumers.Workload // zero for a pod of no known workload
-	pods     []string
+	pods     []*podView         // by name; none if only the workload is known
 }
 
 // name is how a message names the group.
-func (g podGroup) name() string {
+func (g *podGroup) name() string {
 	if g.workload == (consumers.Workload{}) {
-		return "Pod " + g.pods[0]
+		return "Pod " + g.pods[0].Name
 	}
 	return g.workload.String()
 }
 
+func (g *podGroup) podNames() (names []string) {
+	for _, p := range g.pods {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // resource is how kubectl names the group.
-func (g podGroup) resource() (resource, name string) {
+func (g *podGroup) resource() (resource, name string) {
 	switch g.workload.Kind {
 	case "":
-		return "pod", g.pods[0]
+		return "pod", g.pods[0].Name
 	case "Rollout":
 		return "rollouts.argoproj.io", g.workload.Name
 	case "CloneSet":
@@ -63,12 +73,12 @@ func (g podGroup) resource() (resource, name string) {
 }
 
 // builtIn reports whether kubectl rollout restart and strategic patches work.
-func (g podGroup) builtIn() bool {
+func (g *podGroup) builtIn() bool {
 	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet"}, g.workload.Kind)
 }
 
 // restart returns the command that replaces the pods.
-func (g podGroup) restart(namespace string) string {
+func (g *podGroup) restart(namespace string) string {
 	resource, name := g.resource()
 	switch {
 	case g.builtIn():
@@ -76,28 +86,7 @@ func (g podGroup) restart(namespace string) string {
 	case g.workload.Kind == "Rollout":
 		return kubectl(namespace, "patch", resource, name, "--type=merge", "-p", `"{\"spec\":{\"restartAt\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"}}"`)
 	}
-	return kubectl(namespace, append([]string{"delete", "pod"}, g.pods...)...)
-}
-
-// grouped are pods by workload, by name.
-func grouped(pods []*podView) (groups []*podGroup, of map[string][]*podView) {
-	all, of := map[string]*podGroup{}, map[string][]*podView{}
-	for _, p := range pods {
-		key := p.Workload.String()
-		if p.Workload == (consumers.Workload{}) {
-			key = "Pod " + p.Name
-		}
-		if all[key] == nil {
-			all[key] = &podGroup{workload: p.Workload}
-		}
-		all[key].pods = append(all[key].pods, p.Name)
-		of[all[key].name()] = append(of[all[key].name()], p)
-	}
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		slices.Sort(all[key].pods)
-		groups = append(groups, all[key])
-	}
-	return groups, of
+	return kubectl(namespace, append([]string{"delete", "pod"}, g.podNames()...)...)
 }
 
 // podView is a pod with how it reads Secrets.
@@ -111,58 +100,73 @@ func (s *Snapshot) podsIn(namespace string) []*podView {
 	if s.views == nil {
 		s.views = map[string][]*podView{}
 		for i := range s.Pods {
-			if view := viewOf(&s.Pods[i]); view != nil {
-				s.views[view.pod.Namespace] = append(s.views[view.pod.Namespace], view)
+			p := &s.Pods[i]
+			stripped, _ := consumers.Strip(p) // a pod of a pod
+			kept, _ := stripped.(*corev1.Pod)
+			if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+				continue
 			}
+			view := &podView{consumers.PodOf(kept), p}
+			if len(validation.IsDNS1123Subdomain(view.Workload.Name)) > 0 {
+				view.Workload = consumers.Workload{} // the API server accepts any text as the name of an owner
+			}
+			s.views[p.Namespace] = append(s.views[p.Namespace], view)
 		}
 	}
 	return s.views[namespace]
 }
 
-// viewOf returns nil for a pod that does not run or is being deleted.
-func viewOf(p *corev1.Pod) *podView {
-	if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-		return nil
+// groupsIn are the pods of a namespace that which selects, by workload.
+func (s *Snapshot) groupsIn(namespace string, which func(*podView) bool) (groups []*podGroup) {
+	all := map[string]*podGroup{}
+	for _, p := range s.podsIn(namespace) {
+		if !which(p) {
+			continue
+		}
+		key := (&podGroup{p.Workload, []*podView{p}}).name()
+		if all[key] == nil {
+			all[key] = &podGroup{workload: p.Workload}
+		}
+		all[key].pods = append(all[key].pods, p)
 	}
-	stripped, err := consumers.Strip(p)
-	kept, ok := stripped.(*corev1.Pod)
-	if err != nil || !ok {
-		return nil
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		slices.SortFunc(all[key].pods, func(a, b *podView) int { return cmp.Compare(a.Name, b.Name) })
+		groups = append(groups, all[key])
 	}
-	view := &podView{consumers.PodOf(kept), p}
-	if len(validation.IsDNS1123Subdomain(view.Workload.Name)) > 0 {
-		view.Workload = consumers.Workload{} // the API server accepts any text as the name of an owner
+	return groups
+}
+
+// inContainers calls find for the containers of one pod of each workload in a namespace.
+func (s *Snapshot) inContainers(namespace string, find func(g *podGroup, container *corev1.Container) []Finding) (findings []Finding) {
+	for _, g := range s.groupsIn(namespace, func(*podView) bool { return true }) {
+		containers := g.pods[0].pod.Spec.Containers
+		for i := range containers {
+			findings = append(findings, find(g, &containers[i])...)
+		}
 	}
-	return view
+	return findings
 }
 
 // findOutliving finds pods that cannot read renewed credentials and that nobody restarts: some use superseded credentials now,
 // the others will after the next renewal.
-func findOutliving(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
+func findOutliving(s *Snapshot, c *v1alpha1.StsCredential) (findings []Finding) {
 	stale := s.stalePods(c)
-	var left []*podView
-	for _, p := range s.podsIn(c.Namespace) {
+	for _, g := range s.groupsIn(c.Namespace, func(p *podView) bool {
 		read, reads := p.Reads[c.SecretName()]
-		if reads && read.How&(consumers.Env|consumers.EnvFrom|consumers.SubPath) != 0 && !restarted(c, p.Workload) && (!p.Ends || slices.Contains(stale, p.Name)) {
-			left = append(left, p)
-		}
-	}
-	groups, _ := grouped(left)
-	var findings []Finding
-	for _, g := range groups {
-		superseded := slices.DeleteFunc(slices.Clone(g.pods), func(name string) bool { return !slices.Contains(stale, name) })
-		f := Finding{Object: objectOf(c)}
+		return reads && read.How&(consumers.Env|consumers.EnvFrom|consumers.SubPath) != 0 && !restarted(c, p.Workload) && (!p.Ends || slices.Contains(stale, p.Name))
+	}) {
+		superseded := slices.DeleteFunc(g.podNames(), func(name string) bool { return !slices.Contains(stale, name) })
+		f := Finding{Fix: s.outlivingFix(c, g, len(superseded) > 0)}
 		if len(superseded) > 0 {
 			f.Message = fmt.Sprintf("%s uses superseded credentials, or none, from Secret %s: %s. It reads the Secret through env, envFrom or subPath, "+
 				"and nothing restarts it.", g.name(), c.SecretName(), consumers.Listed(superseded))
 		} else {
 			f.Message = fmt.Sprintf("%s reads Secret %s through env, envFrom or subPath, and nothing restarts it after a renewal: %s.",
-				g.name(), c.SecretName(), consumers.Listed(g.pods))
+				g.name(), c.SecretName(), consumers.Listed(g.podNames()))
 			if c.Status.ExpiresAt != nil {
-				f.Message += " Its credentials stop working at " + c.Status.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z") + "."
+				f.Message += " Its credentials stop working at " + format(c.Status.ExpiresAt) + "."
 			}
 		}
-		f.Fix = s.outlivingFix(c, g, len(superseded) > 0)
 		findings = append(findings, f)
 	}
 	return findings
@@ -170,12 +174,12 @@ func findOutliving(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 
 // restarted reports whether spec.rollout restarts a workload.
 func restarted(c *v1alpha1.StsCredential, w consumers.Workload) bool {
-	if w == (consumers.Workload{}) {
-		return false
-	}
-	return c.Spec.Rollout.Mode == v1alpha1.RolloutAuto || slices.ContainsFunc(c.Spec.Rollout.Targets, func(t v1alpha1.RolloutTarget) bool {
-		return t.Kind == w.Kind && t.Name == w.Name
-	})
+	return w != (consumers.Workload{}) && (c.Spec.Rollout.Mode == v1alpha1.RolloutAuto || indexOfTarget(c, w) >= 0)
+}
+
+// indexOfTarget returns the index of a workload in spec.rollout.targets; -1 if it is none.
+func indexOfTarget(c *v1alpha1.StsCredential, w consumers.Workload) int {
+	return slices.IndexFunc(c.Spec.Rollout.Targets, func(t v1alpha1.RolloutTarget) bool { return t.Kind == w.Kind && t.Name == w.Name })
 }
 
 // stalePods are the names of the pods that use superseded credentials.
@@ -184,12 +188,7 @@ func (s *Snapshot) stalePods(c *v1alpha1.StsCredential) (names []string) {
 	if existing == nil {
 		return nil
 	}
-	stripped, err := secret.Strip(existing.DeepCopy())
-	kept, ok := stripped.(*corev1.Secret)
-	if err != nil || !ok {
-		return nil
-	}
-	record, _ := secret.Read(kept)
+	record, _ := secret.Read(existing)
 	if record == nil {
 		return nil
 	}
@@ -210,7 +209,7 @@ func (s *Snapshot) outlivingFix(c *v1alpha1.StsCredential, g *podGroup, stale bo
 	if g.workload == (consumers.Workload{}) {
 		return script(comment("Mount the Secret as a volume, or let a Deployment control the pod. The pod must be created again:"), g.restart(c.Namespace))
 	}
-	rollout := s.patchSpec(c, object{"rollout": object{"mode": string(v1alpha1.RolloutAuto)}})
+	rollout := patchSpec(c, object{"rollout": object{"mode": string(v1alpha1.RolloutAuto)}})
 	volume := "Or mount the Secret as a volume, or let the agent serve it (label " + v1alpha1.LabelAgent + "), so that no restart is needed."
 	if len(s.Operators) > 0 && s.operatorFlag("rollouts") != "true" {
 		lines := []string{s.enable("rollouts.enabled=true", "rollouts"), rollout, comment(volume)}
@@ -240,68 +239,45 @@ var tokenKeys = func() map[string]string {
 
 // findWithoutToken finds containers that read the AccessKey ID of the Secret and not its token.
 func findWithoutToken(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
-	groups, of := grouped(s.podsIn(c.Namespace))
-	var findings []Finding
-	for _, g := range groups {
-		for _, container := range containersOf(of[g.name()][0].pod) {
-			if id := idWithoutToken(c, container); id != nil {
-				findings = append(findings, Finding{
-					Object: objectOf(c), Message: fmt.Sprintf("Container %s of %s reads the AccessKey ID from Secret %s, and not the security token. "+
-						"Services refuse a temporary AccessKey without its token: \"The security token you provided is invalid.\"", container.Name, g.name(), c.SecretName()),
-					Fix: tokenFix(c, g, container.Name, *id),
-				})
-			}
+	return s.inContainers(c.Namespace, func(g *podGroup, container *corev1.Container) []Finding {
+		id := idWithoutToken(c, container)
+		if id == nil {
+			return nil
 		}
-	}
-	return findings
+		variable := object{
+			"name":      cmp.Or(tokenVariables[id.Name], "ALIBABA_CLOUD_SECURITY_TOKEN"),
+			"valueFrom": object{"secretKeyRef": object{"name": c.SecretName(), "key": tokenKeys[id.ValueFrom.SecretKeyRef.Key]}},
+		}
+		return one(fmt.Sprintf("Container %s of %s reads the AccessKey ID from Secret %s, and not the security token. "+
+			"Services refuse a temporary AccessKey without its token: \"The security token you provided is invalid.\"", container.Name, g.name(), c.SecretName()),
+			envFix(c.Namespace, g, container.Name, variable))
+	})
 }
 
-// containersOf are the containers of a pod, without init containers.
-func containersOf(pod *corev1.Pod) (all []*corev1.Container) {
-	for i := range pod.Spec.Containers {
-		all = append(all, &pod.Spec.Containers[i])
-	}
-	return all
-}
-
-// idWithoutToken returns the variable of a container with the AccessKey ID of the Secret, if it does not read the token.
+// idWithoutToken returns the variable of a container with the AccessKey ID of the Secret, if it does not read the token. It may
+// read the token from a file.
 func idWithoutToken(c *v1alpha1.StsCredential, container *corev1.Container) *corev1.EnvVar {
 	var id *corev1.EnvVar
 	for i := range container.Env {
 		e := &container.Env[i]
-		ref := keyRef(e, c.SecretName())
-		switch {
-		case ref == "":
-		case tokenKeys[ref] != "" && id == nil:
+		if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil || e.ValueFrom.SecretKeyRef.Name != c.SecretName() {
+			continue
+		}
+		switch key := e.ValueFrom.SecretKeyRef.Key; {
+		case tokenKeys[key] != "" && id == nil:
 			id = e
-		case slices.Contains(slices.Collect(maps.Values(tokenKeys)), ref):
+		case slices.Contains(slices.Collect(maps.Values(tokenKeys)), key):
 			return nil
 		}
 	}
-	if id == nil || readsFiles(container) {
+	if slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return !strings.HasPrefix(m.MountPath, "/var/run/secrets/kubernetes.io/")
+	}) || slices.ContainsFunc(container.EnvFrom, func(from corev1.EnvFromSource) bool {
+		return from.SecretRef != nil && from.SecretRef.Name == c.SecretName()
+	}) {
 		return nil
 	}
-	for _, from := range container.EnvFrom {
-		if from.SecretRef != nil && from.SecretRef.Name == c.SecretName() {
-			return nil
-		}
-	}
 	return id
-}
-
-// readsFiles reports whether a container may read the token from a file.
-func readsFiles(container *corev1.Container) bool {
-	return slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool {
-		return !strings.HasPrefix(m.MountPath, "/var/run/secrets/kubernetes.io/")
-	})
-}
-
-// keyRef returns the key of a Secret that a variable reads; empty if it reads none.
-func keyRef(e *corev1.EnvVar, secretName string) string {
-	if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil || e.ValueFrom.SecretKeyRef.Name != secretName {
-		return ""
-	}
-	return e.ValueFrom.SecretKeyRef.Key
 }
 
 // findLiteral finds containers with a temporary AccessKey ID as text, which is never renewed, and often lacks its token. They are
@@ -316,64 +292,47 @@ func findLiteral(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 			}
 		}
 	}
-	groups, of := grouped(s.podsIn(c.Namespace))
-	var findings []Finding
-	for _, g := range groups {
-		for _, container := range containersOf(of[g.name()][0].pod) {
-			for i := range container.Env {
-				if e := &container.Env[i]; strings.HasPrefix(e.Value, "STS.") {
-					findings = append(findings, literalFinding(c, g, container, e, inNamespace == 1))
-				}
+	return s.inContainers(c.Namespace, func(g *podGroup, container *corev1.Container) (findings []Finding) {
+		for i := range container.Env {
+			if e := &container.Env[i]; strings.HasPrefix(e.Value, "STS.") {
+				findings = append(findings, literalFinding(c, g, container, e, inNamespace == 1))
 			}
 		}
-	}
-	return findings
+		return findings
+	})
 }
 
 // literalFinding is the finding for a variable with a temporary AccessKey ID. The only StsCredential of a namespace can replace it.
 func literalFinding(c *v1alpha1.StsCredential, g *podGroup, container *corev1.Container, id *corev1.EnvVar, only bool) Finding {
-	token := slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return strings.Contains(strings.ToUpper(e.Name), "TOKEN") })
-	f := Finding{Object: objectOf(c), Message: fmt.Sprintf("Container %s of %s has a temporary AccessKey ID as text, in %s. It is never renewed.",
-		container.Name, g.name(), id.Name)}
-	if !token {
+	f := Finding{Message: fmt.Sprintf("Container %s of %s has a temporary AccessKey ID as text, in %s. It is never renewed.", container.Name, g.name(), id.Name)}
+	if !slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return strings.Contains(strings.ToUpper(e.Name), "TOKEN") }) {
 		f.Message += " It has no security token, so that services refuse it: \"The security token you provided is invalid.\""
 	}
 	f.Fix = script(comment("Let the container read the Secret of an StsCredential instead of the text:"), kubectl(c.Namespace, "get", "stscredentials"))
 	if only && id.Name == secret.KeyAccessKeyID && g.builtIn() && (c.Spec.Secret.Formats == nil || slices.Contains(c.Spec.Secret.Formats, v1alpha1.FormatSDK)) {
-		resource, name := g.resource()
 		var env []object
 		for _, key := range []string{secret.KeyAccessKeyID, secret.KeyAccessKeySecret, secret.KeySecurityToken} {
 			env = append(env, object{"name": key, "value": nil, "valueFrom": object{"secretKeyRef": object{"name": c.SecretName(), "key": key}}})
 		}
-		f.Fix = script(comment("If the container may use the role "+c.RoleName()+":"), strategicPatch(c.Namespace, resource, name, object{"spec": object{"template": object{
-			"spec": object{"containers": []object{{"name": container.Name, "env": env}}},
-		}}}))
+		f.Fix = script(comment("If the container may use the role "+c.RoleName()+":"), envFix(c.Namespace, g, container.Name, env...))
 	}
 	return f
 }
 
-// tokenFix adds the token beside the AccessKey ID.
-func tokenFix(c *v1alpha1.StsCredential, g *podGroup, container string, id corev1.EnvVar) string {
-	key := tokenKeys[id.ValueFrom.SecretKeyRef.Key]
-	variable := cmp.Or(tokenVariables[id.Name], "ALIBABA_CLOUD_SECURITY_TOKEN")
-	return envFix(c.Namespace, g, container, object{"name": variable, "valueFrom": object{"secretKeyRef": object{"name": c.SecretName(), "key": key}}})
-}
-
-// envFix sets a variable in a container of a workload.
-func envFix(namespace string, g *podGroup, container string, variable object) string {
+// envFix sets variables in a container of a workload.
+func envFix(namespace string, g *podGroup, container string, variables ...object) string {
 	resource, name := g.resource()
-	patch := object{"spec": object{"template": object{"spec": object{"containers": []object{{"name": container, "env": []object{variable}}}}}}}
 	if g.builtIn() {
-		return strategicPatch(namespace, resource, name, patch)
+		return strategicPatch(namespace, resource, name, object{"spec": object{"template": object{
+			"spec": object{"containers": []object{{"name": container, "env": variables}}},
+		}}})
 	}
 	return script(comment("Add to container "+container+" in the template of "+g.name()+", and create its pods again:"),
-		commented(compact(variable)), kubectl(namespace, "get", resource, name, "-o", "yaml"))
+		commented(compact(variables[0])), kubectl(namespace, "get", resource, name, "-o", "yaml"))
 }
 
-// Variables of the SDKs.
-const (
-	variableURI = "ALIBABA_CLOUD_CREDENTIALS_URI"
-)
+// variableURI is the variable that SDKs take the address of the agent from.
+const variableURI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 
 // findNodeRole finds containers that use the agent and that SDKs give the node's RAM role instead: the metadata service of ECS
 // comes before the credentials URI in the chain of every SDK. Containers with an AccessKey, OIDC or a profile in the environment
@@ -382,24 +341,14 @@ func findNodeRole(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 	if len(s.Nodes) > 0 && !slices.ContainsFunc(s.Nodes, func(n corev1.Node) bool { return strings.Contains(n.Spec.ProviderID, ".i-") }) {
 		return nil
 	}
-	groups, of := grouped(s.podsIn(c.Namespace))
-	var findings []Finding
-	for _, g := range groups {
-		pod := of[g.name()][0]
-		if _, reads := pod.Reads[c.SecretName()]; !reads {
-			continue
+	return s.inContainers(c.Namespace, func(g *podGroup, container *corev1.Container) []Finding {
+		if _, reads := g.pods[0].Reads[c.SecretName()]; !reads || !usesNodeRole(container) {
+			return nil
 		}
-		for _, container := range containersOf(pod.pod) {
-			if usesNodeRole(container) {
-				findings = append(findings, Finding{
-					Object: objectOf(c), Message: fmt.Sprintf("Container %s of %s can act as the node's RAM role: SDKs ask the metadata service of ECS "+
-						"before %s, and %s is not true.", container.Name, g.name(), variableURI, variableNoECS),
-					Fix: envFix(c.Namespace, g, container.Name, object{"name": variableNoECS, "value": "true"}),
-				})
-			}
-		}
-	}
-	return findings
+		return one(fmt.Sprintf("Container %s of %s can act as the node's RAM role: SDKs ask the metadata service of ECS "+
+			"before %s, and %s is not true.", container.Name, g.name(), variableURI, variableNoECS),
+			envFix(c.Namespace, g, container.Name, object{"name": variableNoECS, "value": "true"}))
+	})
 }
 
 func usesNodeRole(container *corev1.Container) bool {
@@ -418,47 +367,101 @@ func usesNodeRole(container *corev1.Container) bool {
 	return uri && !earlier && !disabled
 }
 
-// agentGroups are the workloads whose pods name the Secret in the agent's label.
-func (s *Snapshot) agentGroups(c *v1alpha1.StsCredential, which func(*podView) bool) []*podGroup {
-	var pods []*podView
-	for _, p := range s.podsIn(c.Namespace) {
-		if p.pod.Labels[v1alpha1.LabelAgent] == c.SecretName() && which(p) {
-			pods = append(pods, p)
-		}
-	}
-	groups, _ := grouped(pods)
-	return groups
+// usesAgent reports whether a pod names the Secret of an StsCredential in the agent's label.
+func usesAgent(p *podView, c *v1alpha1.StsCredential) bool {
+	return p.pod.Labels[v1alpha1.LabelAgent] == c.SecretName()
 }
 
 // findWithoutAgent finds pods with the agent's label and without the agent.
 func findWithoutAgent(s *Snapshot, c *v1alpha1.StsCredential) (findings []Finding) {
-	for _, g := range s.agentGroups(c, func(p *podView) bool {
-		return !slices.ContainsFunc(p.pod.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == v1alpha1.AgentContainer })
+	for _, g := range s.groupsIn(c.Namespace, func(p *podView) bool {
+		return usesAgent(p, c) && !slices.ContainsFunc(p.pod.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == v1alpha1.AgentContainer })
 	}) {
-		findings = append(findings, Finding{
-			Object: objectOf(c), Message: fmt.Sprintf("%s has the label %s and no agent: %s. The injection is not enabled for namespace %s, or was enabled after "+
-				"the pods were created.", g.name(), v1alpha1.LabelAgent, consumers.Listed(g.pods), c.Namespace),
-			Fix: script(comment("As a cluster administrator, check that the injection is enabled (chart: agent.injection.enabled) and includes the namespace. Then create the pods again:"),
-				g.restart(c.Namespace)),
-		})
+		findings = append(findings, one(fmt.Sprintf("%s has the label %s and no agent: %s. The injection is not enabled for namespace %s, or was enabled after "+
+			"the pods were created.", g.name(), v1alpha1.LabelAgent, consumers.Listed(g.podNames()), c.Namespace),
+			script(comment("As a cluster administrator, check that the injection is enabled (chart: agent.injection.enabled) and includes the namespace. Then create the pods again:"),
+				g.restart(c.Namespace)))...)
 	}
 	return findings
 }
 
 // findWithoutURI finds a Secret that the agent should serve, and cannot.
 func findWithoutURI(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
-	groups := s.agentGroups(c, func(*podView) bool { return true })
+	groups := s.groupsIn(c.Namespace, func(p *podView) bool { return usesAgent(p, c) })
 	if c.WritesURI() || len(groups) == 0 {
 		return nil
 	}
-	formats := []v1alpha1.SecretFormat{}
-	if c.Spec.Secret.Formats == nil {
+	formats := c.Spec.Secret.Formats
+	if formats == nil {
 		formats = v1alpha1.DefaultFormats()
 	}
-	formats = append(append(formats, c.Spec.Secret.Formats...), v1alpha1.FormatURI)
-	return []Finding{{
-		Object: objectOf(c), Message: fmt.Sprintf("%s uses the agent with Secret %s, which lacks the key that the agent serves (credentials.json, format URI).",
-			groups[0].name(), c.SecretName()),
-		Fix: s.patchSpec(c, object{"secret": object{"formats": formats}}),
-	}}
+	return one(fmt.Sprintf("%s uses the agent with Secret %s, which lacks the key that the agent serves (credentials.json, format URI).", groups[0].name(), c.SecretName()),
+		patchSpec(c, object{"secret": object{"formats": slices.Concat(formats, []v1alpha1.SecretFormat{v1alpha1.FormatURI})}}))
+}
+
+// workloadInMessage is a workload that a message names.
+var workloadInMessage = regexp.MustCompile(`(Deployment|StatefulSet|DaemonSet|Rollout|CloneSet) ([a-z0-9][a-z0-9.-]*[a-z0-9]|[a-z0-9])`)
+
+// findBlockedRollout finds why spec.rollout restarts no workload, by the condition.
+func findBlockedRollout(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
+	failing := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRolloutFailing)
+	if failing == nil || !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionRolloutFailing) || !usable(s, c) {
+		return nil
+	}
+	g := &podGroup{}
+	if m := workloadInMessage.FindStringSubmatch(failing.Message); m != nil {
+		g.workload = consumers.Workload{Kind: m[1], Name: m[2]}
+	}
+	return one(sentence(failing.Reason+": "+failing.Message), s.rolloutFix(c, failing.Reason, failing.Message, g))
+}
+
+// rolloutFix returns the fix for a reason of RolloutFailing. g is the workload that the message names, if it names one.
+func (s *Snapshot) rolloutFix(c *v1alpha1.StsCredential, reason, message string, g *podGroup) string {
+	switch reason {
+	case v1alpha1.ReasonRolloutsDisabled:
+		return script(s.enable("rollouts.enabled=true", "rollouts"), comment("Or remove spec.rollout:"), commented(removeField(c.Namespace, c.Name, "/spec/rollout")))
+	case v1alpha1.ReasonRolloutForbidden:
+		return script(s.enable("rollouts.enabled=true", "rollouts"), comment("It also grants the rights in the namespace."))
+	}
+	if g.workload == (consumers.Workload{}) {
+		return script(comment("Correct what the message names."), "kubectl stscred explain "+reason)
+	}
+	resource, name := g.resource()
+	switch reason {
+	case v1alpha1.ReasonTargetNotFound:
+		i := indexOfTarget(c, g.workload)
+		if i < 0 {
+			return script(comment("Correct spec.rollout.targets."), kubectl(c.Namespace, "edit", "stscredential", c.Name))
+		}
+		return script(comment("Correct the kind or name of the target, create the workload, or remove the target:"),
+			patchSpec(c, object{"rollout": object{"targets": slices.Delete(slices.Clone(c.Spec.Rollout.Targets), i, i+1)}}))
+	case v1alpha1.ReasonWorkloadPaused:
+		if g.workload.Kind == "Deployment" {
+			return script(kubectl(c.Namespace, "rollout", "resume", resource+"/"+name),
+				comment("The operator restarts it within five minutes. This restarts it at once:"), g.restart(c.Namespace))
+		}
+		return mergePatch(c.Namespace, resource, name, object{"spec": object{"updateStrategy": object{"paused": false}}})
+	case v1alpha1.ReasonStrategyUnsuited:
+		return strategyFix(c.Namespace, message, g)
+	case v1alpha1.ReasonRolloutUnfinished:
+		return script(comment("See why new pods do not become ready, or what keeps the old ones:"), kubectl(c.Namespace, "describe", resource, name),
+			comment("Or delete the old pods, which the message names."))
+	}
+	return script(comment("Correct what the message names. The operator retries after five minutes."), kubectl(c.Namespace, "get", resource, name, "-o", "yaml"))
+}
+
+// strategyFix lets a workload replace its pods.
+func strategyFix(namespace, message string, g *podGroup) string {
+	resource, name := g.resource()
+	strategy := object{"type": "RollingUpdate", "rollingUpdate": nil}
+	switch {
+	case g.workload.Kind == "CloneSet" && strings.Contains(message, "partition"):
+		strategy = object{"partition": 0}
+	case g.workload.Kind == "CloneSet":
+		strategy = object{"type": "ReCreate"}
+	case strings.Contains(message, "partition"):
+		strategy = object{"rollingUpdate": object{"partition": 0}}
+	}
+	return script(comment("Or delete the pods yourself after each renewal."),
+		mergePatch(namespace, resource, name, object{"spec": object{"updateStrategy": strategy}}))
 }

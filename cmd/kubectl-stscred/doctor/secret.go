@@ -11,15 +11,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
 var secretChecks = []credentialCheck{
-	{name: "secret-conflict", stage: StageSecret, find: findConflict, healthy: "The Secret belongs to the StsCredential."},
+	onReason("secret-conflict", StageSecret, "The Secret belongs to the StsCredential.", v1alpha1.ReasonSecretConflict, conflictFix),
 	{name: "namespace-terminating", stage: StageSecret, find: findTerminating, healthy: "The namespace is not being deleted."},
-	{name: "secret-write-failed", stage: StageSecret, find: findWriteFailed, healthy: "The API server accepts the Secret."},
+	onReason("secret-write-failed", StageSecret, "The API server accepts the Secret.", v1alpha1.ReasonSecretWriteFailed, writeFix),
 	{name: "secret-missing", stage: StageSecret, find: findMissingSecret, healthy: "The Secret exists."},
 	{name: "credentials-expired", stage: StageSecret, find: findExpired, healthy: "The credentials are valid."},
 }
@@ -30,29 +31,24 @@ func (s *Snapshot) secretOf(c *v1alpha1.StsCredential) (*corev1.Secret, bool) {
 	return found, known
 }
 
-// findConflict finds a Secret that the operator may not write to.
-func findConflict(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
-	found := problemOf(c, v1alpha1.ReasonSecretConflict)
-	if found == nil {
-		return nil
-	}
+// conflictFix is for a Secret that the operator may not write to.
+func conflictFix(s *Snapshot, c *v1alpha1.StsCredential, message string) string {
 	name := c.SecretName()
-	rename := s.patchSpec(c, object{"secret": object{"name": freeSecretName(s, c)}})
+	rename := patchSpec(c, object{"secret": object{"name": freeSecretName(s, c)}})
 	remove := kubectl(c.Namespace, "delete", "secret", name)
-	fix := script(comment("Write the credentials to another Secret, and let pods read that. Or delete the Secret that stands in the way, if nobody needs it."), rename)
 	switch existing, known := s.secretOf(c); {
-	case strings.Contains(found.Message, "reads its AccessKey from it"):
-		fix = rename
+	case strings.Contains(message, "reads its AccessKey from it"):
+		return rename
 	case !known || existing == nil:
 	case secret.Original(existing) != "" || secret.OriginalCredential(existing) != "":
-		fix = script(comment("The copy holds superseded credentials. The operator then writes a Secret of its own."), remove)
+		return script(comment("The copy holds superseded credentials. The operator then writes a Secret of its own."), remove)
 	case existing.Type != corev1.SecretTypeOpaque || metav1.GetControllerOfNoCopy(existing) != nil:
 	case secret.RecordedFor(existing) == "":
-		fix = script(comment("Write the credentials to another Secret, and let pods read that:"), rename,
+		return script(comment("Write the credentials to another Secret, and let pods read that:"), rename,
 			comment("Or, if the Secret is yours, let the operator write its keys to it and keep all other keys:"),
 			commented(kubectl(c.Namespace, "annotate", "secret", name, v1alpha1.AnnotationAdopt+"="+c.Name)))
 	}
-	return []Finding{{Object: objectOf(c), Message: because(s, c, found.Message), Fix: fix}}
+	return script(comment("Write the credentials to another Secret, and let pods read that. Or delete the Secret that stands in the way, if nobody needs it."), rename)
 }
 
 // freeSecretName returns a name that no known Secret of the namespace has.
@@ -72,11 +68,8 @@ func findTerminating(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 	if !named && (namespace == nil || namespace.DeletionTimestamp.IsZero()) {
 		return nil
 	}
-	return []Finding{{
-		Object: objectOf(c), Message: fmt.Sprintf("Namespace %s is being deleted, so no credentials are issued in it.", c.Namespace),
-		Fix: script(comment("Create the StsCredential in another namespace. This shows what the deletion waits for:"),
-			kubectl("", "get", "namespace", c.Namespace, "-o", "yaml")),
-	}}
+	return one(fmt.Sprintf("Namespace %s is being deleted, so no credentials are issued in it.", c.Namespace),
+		script(comment("Create the StsCredential in another namespace. This shows what the deletion waits for:"), kubectl("", "get", "namespace", c.Namespace, "-o", "yaml")))
 }
 
 // Parts of the operator's messages about refused writes.
@@ -86,30 +79,25 @@ var (
 	denyingWebhook = regexp.MustCompile(`admission webhook "([^"]+)"`)
 )
 
-// findWriteFailed finds a Secret that the API server refuses.
-func findWriteFailed(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
-	found := problemOf(c, v1alpha1.ReasonSecretWriteFailed)
-	if found == nil {
-		return nil
-	}
-	fix := script(comment("Correct what the message names. The operator retries."), kubectl(c.Namespace, "get", "secret", c.SecretName()))
+// writeFix is for a Secret that the API server refuses.
+func writeFix(s *Snapshot, c *v1alpha1.StsCredential, message string) string {
 	existing, _ := s.secretOf(c)
 	switch {
-	case exceededQuota.MatchString(found.Message):
-		fix = s.quotaFix(c, exceededQuota.FindStringSubmatch(found.Message)[1])
-	case denyingPolicy.MatchString(found.Message):
-		fix = s.policyFix(denyingPolicy.FindStringSubmatch(found.Message)[1])
-	case denyingWebhook.MatchString(found.Message):
-		webhook := denyingWebhook.FindStringSubmatch(found.Message)[1]
-		fix = script(comment("As a cluster administrator, exclude Secrets with the label "+secret.UIDLabel+" from webhook "+webhook+" (objectSelector). This finds it:"),
+	case exceededQuota.MatchString(message):
+		return s.quotaFix(c, exceededQuota.FindStringSubmatch(message)[1])
+	case denyingPolicy.MatchString(message):
+		return s.policyFix(denyingPolicy.FindStringSubmatch(message)[1])
+	case denyingWebhook.MatchString(message):
+		webhook := denyingWebhook.FindStringSubmatch(message)[1]
+		return script(comment("As a cluster administrator, exclude Secrets with the label "+secret.UIDLabel+" from webhook "+webhook+" (objectSelector). This finds it:"),
 			"kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o name")
-	case strings.Contains(found.Message, "immutable"), existing != nil && existing.Immutable != nil && *existing.Immutable:
-		fix = script(comment("An immutable Secret cannot be renewed. The operator creates it again at once:"), kubectl(c.Namespace, "delete", "secret", c.SecretName()))
-	case strings.Contains(found.Message, "changed by admission"):
-		fix = script(comment("As a cluster administrator, exclude Secrets with the label "+secret.UIDLabel+" from the webhook or policy that changes Secrets. These may:"),
+	case strings.Contains(message, "immutable"), existing != nil && ptr.Deref(existing.Immutable, false):
+		return script(comment("An immutable Secret cannot be renewed. The operator creates it again at once:"), kubectl(c.Namespace, "delete", "secret", c.SecretName()))
+	case strings.Contains(message, "changed by admission"):
+		return script(comment("As a cluster administrator, exclude Secrets with the label "+secret.UIDLabel+" from the webhook or policy that changes Secrets. These may:"),
 			"kubectl get mutatingwebhookconfigurations,mutatingadmissionpolicies -o name")
 	}
-	return []Finding{{Object: objectOf(c), Message: because(s, c, found.Message), Fix: fix}}
+	return script(comment("Correct what the message names. The operator retries."), kubectl(c.Namespace, "get", "secret", c.SecretName()))
 }
 
 // quotaFix raises the quota by one Secret.
@@ -145,10 +133,8 @@ func findMissingSecret(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 	if !known || existing != nil || problem(c) != nil {
 		return nil
 	}
-	return []Finding{{
-		Object: objectOf(c), Message: fmt.Sprintf("The StsCredential is ready, but Secret %s does not exist. The operator creates it again while it runs.", c.SecretName()),
-		Fix: kubectl(c.Namespace, "annotate", "stscredential", c.Name, "--overwrite", v1alpha1.AnnotationRenewRequestedAt+`="$(date -u +%Y-%m-%dT%H:%M:%SZ)"`),
-	}}
+	return one(fmt.Sprintf("The StsCredential is ready, but Secret %s does not exist. The operator creates it again while it runs.", c.SecretName()),
+		kubectl(c.Namespace, "annotate", "stscredential", c.Name, "--overwrite", v1alpha1.AnnotationRenewRequestedAt+`="$(date -u +%Y-%m-%dT%H:%M:%SZ)"`))
 }
 
 // findExpired finds credentials that have expired although the status says that they work: the operator does not renew them.
@@ -157,8 +143,6 @@ func findExpired(s *Snapshot, c *v1alpha1.StsCredential) []Finding {
 		return nil
 	}
 	namespace, _ := s.operatorAccount()
-	return []Finding{{
-		Object: objectOf(c), Message: because(s, c, "The operator does not renew the credentials."),
-		Fix: script(comment("Check that the operator runs, and that --namespaces and --selector include the StsCredential:"), kubectl(namespace, "get", "deployments,pods")),
-	}}
+	return one(because(s, c, "The operator does not renew the credentials."),
+		script(comment("Check that the operator runs, and that --namespaces and --selector include the StsCredential:"), kubectl(namespace, "get", "deployments,pods")))
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -33,15 +34,22 @@ type credential struct {
 	restart         bool // a container reads it through variables or subPath
 }
 
-// keys requests three values under these names, and returns their keys in the Secret.
-func (c *credential) keys(id, secret string) names {
+// keys requests three values for an AccessKey with these names. It returns the names with that of the token, and the keys in the
+// Secret: the names, or those of SDKs if a name of a variable is not valid as a key.
+func (c *credential) keys(id, secret string) (named, keys names) {
 	if f, known := formatOf(id, secret); known {
 		c.addFormat(f.name)
-		return f.names
+		return f.names, f.names
 	}
-	n := names{id, secret, tokenName(id)}
-	c.template[n.id], c.template[n.secret], c.template[n.token] = "{{ .AccessKeyID }}", "{{ .AccessKeySecret }}", "{{ .SecurityToken }}"
-	return n
+	named = names{id, secret, tokenName(id)}
+	for _, name := range named {
+		if len(validation.IsConfigMapKey(name)) > 0 {
+			c.addFormat(v1alpha1.FormatSDK)
+			return named, formats[0].names
+		}
+	}
+	c.template[named[nameOfID]], c.template[named[nameOfSecret]], c.template[named[nameOfToken]] = "{{ .AccessKeyID }}", "{{ .AccessKeySecret }}", "{{ .SecurityToken }}"
+	return named, named
 }
 
 func (c *credential) addFormat(f v1alpha1.SecretFormat) {
@@ -87,43 +95,32 @@ func (g *generator) byHand(object Object, what string) {
 }
 
 // credentialFor returns the StsCredential for an AccessKey. Its name is derived from the object that holds the key.
-func (g *generator) credentialFor(namespace string, id fingerprint, lastFour, holder string) *credential {
-	key := namespace + "/" + string(id[:])
-	if c := g.credentials[key]; c != nil {
+func (g *generator) credentialFor(namespace string, key value) *credential {
+	index := namespace + "/" + string(key.id[:])
+	if c := g.credentials[index]; c != nil {
 		return c
 	}
-	holder = g.holderOf(namespace, id, holder)
-	holder = bounded(holder, maxObjectName-len("-sts-10000"))
+	holder := bounded(g.holderOf(namespace, key), maxObjectName-len("-sts-10000"))
 	name := holder + "-sts"
 	for n := 2; slices.ContainsFunc(g.order, func(c *credential) bool { return c.namespace == namespace && c.name == name }); n++ {
 		name = fmt.Sprintf("%s-sts-%d", holder, n)
 	}
-	c := &credential{namespace: namespace, name: name, lastFour: lastFour, template: map[string]string{}}
-	g.credentials[key] = c
+	c := &credential{namespace: namespace, name: name, lastFour: key.lastFour, template: map[string]string{}}
+	g.credentials[index] = c
 	g.order = append(g.order, c)
 	return c
 }
 
-// holderOf returns the Secret or ConfigMap that holds an AccessKey; otherwise the workload.
-func (g *generator) holderOf(namespace string, id fingerprint, workload string) string {
+// holderOf returns the Secret or ConfigMap that holds an AccessKey; otherwise the object in which it was found.
+func (g *generator) holderOf(namespace string, key value) string {
 	for _, kind := range []string{"Secret", "ConfigMap"} {
 		for _, f := range g.findings {
-			if f.id == id && f.key != "" && f.Object.Kind == kind && f.Object.Namespace == namespace {
+			if f.id == key.id && f.key != "" && f.Object.Kind == kind && f.Object.Namespace == namespace {
 				return f.Object.Name
 			}
 		}
 	}
-	return workload
-}
-
-// lastFourOf returns the last four characters of an AccessKey ID with findings.
-func (g *generator) lastFourOf(id fingerprint) string {
-	for _, f := range g.findings {
-		if f.id == id {
-			return f.LastFour
-		}
-	}
-	return ""
+	return key.holder
 }
 
 const (
@@ -308,4 +305,88 @@ func (g *generator) readme() []byte {
 		}
 	}
 	return []byte(b.String())
+}
+
+// names are the names of the three values of credentials: variables, or keys of a Secret.
+type names [3]string
+
+// The indices of names.
+const (
+	nameOfID = iota
+	nameOfSecret
+	nameOfToken
+)
+
+// format is a format of the operator's Secret whose keys are three names.
+type format struct {
+	name v1alpha1.SecretFormat
+	names
+}
+
+// formats are those of spec.secret.formats that programs read by name.
+var formats = []format{
+	{v1alpha1.FormatSDK, names{"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"}},
+	{v1alpha1.FormatTablestore, names{"TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"}},
+	{v1alpha1.FormatOSS, names{"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"}},
+	{v1alpha1.FormatTerraform, names{"ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"}},
+	{v1alpha1.FormatLogService, names{"ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"}},
+	{v1alpha1.FormatPlain, names{"accessKeyId", "accessKeySecret", "securityToken"}},
+	{v1alpha1.FormatSTS, names{"AccessKeyId", "AccessKeySecret", "SecurityToken"}},
+}
+
+// documents are the formats that are a whole file, by the key of the file.
+var documents = map[string]v1alpha1.SecretFormat{
+	"config.json": v1alpha1.FormatCLI, "credentials": v1alpha1.FormatINI, "external.json": v1alpha1.FormatExternal,
+}
+
+// formatOf returns the format with these names; false if there is none.
+func formatOf(id, secret string) (format, bool) {
+	for _, f := range formats {
+		if f.names[nameOfID] == id && f.names[nameOfSecret] == secret {
+			return f, true
+		}
+	}
+	return format{}, false
+}
+
+// idEndings are endings of the name of an AccessKey ID, the longest first. What is before them is the prefix of the token.
+var idEndings = []string{
+	"ACCESS_KEY_ID", "ACCESSKEY_ID", "ACCESSKEYID", "ACCESS_KEY", "ACCESSKEY", "ACCESS_ID", "ACCESSID", "KEY_ID", "AK_ENV", "AK_ID", "AKID", "AK",
+}
+
+// tokenName returns the name of the security token beside an AccessKey ID of any name.
+func tokenName(id string) string {
+	for _, ending := range idEndings {
+		for _, variant := range []struct{ ending, token string }{
+			{ending, "SECURITY_TOKEN"},
+			{strings.ToLower(ending), "security_token"},
+			{strings.ReplaceAll(strings.ToLower(ending), "_", "-"), "security-token"},
+		} {
+			if prefix, ok := strings.CutSuffix(id, variant.ending); ok {
+				return prefix + variant.token
+			}
+		}
+	}
+	if strings.ToUpper(id) == id {
+		return id + "_SECURITY_TOKEN"
+	}
+	return id + "SecurityToken"
+}
+
+// secretFor returns the name of the AccessKey secret that belongs to an ID: that of a format, or the most similar.
+func secretFor(id string, candidates []string) string {
+	best, length := "", -1
+	for _, candidate := range candidates {
+		if _, known := formatOf(id, candidate); known {
+			return candidate
+		}
+		common := 0
+		for common < min(len(id), len(candidate)) && id[common] == candidate[common] {
+			common++
+		}
+		if common > length {
+			best, length = candidate, common
+		}
+	}
+	return best
 }

@@ -103,3 +103,20 @@ func TestGenerateLeavesOperator(t *testing.T) {
 		}
 	}
 }
+
+// The name of a variable may have characters that the key of a Secret may not.
+func TestGenerateKeysForAnyVariable(t *testing.T) {
+	s := New()
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders"}}
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Env: []corev1.EnvVar{{Name: "my id!", Value: testID}, {Name: "my secret!", Value: testSecret}}}}
+	s.AddWorkload("Deployment", d, &d.Spec.Template)
+	files := s.Generate()
+	if manifest := string(files["shop/stscredential-orders-sts.yaml"]); strings.Contains(manifest, "template") {
+		t.Errorf("the Secret has keys of its own:\n%s", manifest)
+	}
+	for _, want := range []string{"name: my id!", "name: my secret!", "key: ALIBABA_CLOUD_ACCESS_KEY_ID", "key: ALIBABA_CLOUD_ACCESS_KEY_SECRET", "key: ALIBABA_CLOUD_SECURITY_TOKEN"} {
+		if patch := string(files["shop/patch-deployment-orders.yaml"]); !strings.Contains(patch, want) {
+			t.Errorf("%q is missing in:\n%s", want, patch)
+		}
+	}
+}

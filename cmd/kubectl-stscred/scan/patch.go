@@ -10,9 +10,11 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 )
 
-// value is where the value of a variable comes from.
+// value is what a variable or a key holds.
 type value struct {
 	id       fingerprint
 	isID     bool
@@ -87,17 +89,19 @@ func (g *generator) valueOf(object Object, v corev1.EnvVar) value {
 	}
 	text := strings.TrimSpace(v.Value)
 	if id, found := nextID(text, 0); found && id.end-id.start == len(text) {
-		return value{id: fingerprintOf(text), isID: true, lastFour: lastFour(text), holder: object.Name}
+		return valueOfID(text, object.Name)
 	}
 	return value{isSecret: isSecret(text)}
 }
 
+func valueOfID(id, holder string) value {
+	return value{id: fingerprintOf(id), isID: true, lastFour: lastFour(id), holder: holder}
+}
+
 // keyOf returns what a key of a Secret or ConfigMap holds.
 func (g *generator) keyOf(object Object, key string) value {
-	if src := g.sources[object]; src != nil {
-		if id, isID := src.ids[key]; isID {
-			return value{id: id, isID: true, lastFour: g.lastFourOf(id), holder: object.Name}
-		}
+	if src := g.sources[object]; src != nil && src.ids[key].isID {
+		return src.ids[key]
 	}
 	return value{isSecret: slices.Contains(g.secretKeys[object], key)}
 }
@@ -123,14 +127,13 @@ func (g *generator) replaceVariables(p *patch, c container) (env []any) {
 			g.byHand(p.object, "variable "+shown(id)+" of container "+c.name+" holds an AccessKey ID, but no variable of the container its secret")
 			continue
 		}
-		held := values[id]
-		credential := g.credentialFor(p.object.Namespace, held.id, held.lastFour, held.holder)
+		credential := g.credentialFor(p.object.Namespace, values[id])
 		credential.restart = true
-		n := credential.keys(id, secret)
-		for _, name := range []string{n.id, n.secret, n.token} {
-			env = append(env, g.variable(c, name, credential.name, name))
+		named, keys := credential.keys(id, secret)
+		for i, name := range named {
+			env = append(env, g.variable(c, name, credential.name, keys[i]))
 		}
-		p.tokens = append(p.tokens, n.token)
+		p.tokens = append(p.tokens, named[nameOfToken])
 	}
 	return env
 }
@@ -156,10 +159,7 @@ func (g *generator) replaceArguments(p *patch, c container, index int) (env []an
 	sdk := formats[0].names
 	var used *credential
 	before := len(p.operations)
-	for _, list := range []struct {
-		field string
-		texts []string
-	}{{"command", c.command}, {"args", c.arguments}} {
+	for _, list := range c.words() {
 		for i, text := range list.texts {
 			replaced, id := replaceKeys(text, sdk)
 			if replaced == text {
@@ -169,7 +169,7 @@ func (g *generator) replaceArguments(p *patch, c container, index int) (env []an
 				continue
 			}
 			if id != "" {
-				used = g.credentialFor(p.object.Namespace, fingerprintOf(id), lastFour(id), p.object.Name)
+				used = g.credentialFor(p.object.Namespace, valueOfID(id, p.object.Name))
 			}
 			path := "/" + strings.Join(append(templatePath(p.object.Kind), "spec", c.field, fmt.Sprint(index), list.field, fmt.Sprint(i)), "/")
 			p.operations = append(p.operations, map[string]string{"op": "replace", "path": path, "value": replaced})
@@ -180,11 +180,11 @@ func (g *generator) replaceArguments(p *patch, c container, index int) (env []an
 		return nil
 	}
 	used.restart = true
-	used.keys(sdk.id, sdk.secret)
-	for _, name := range []string{sdk.id, sdk.secret, sdk.token} {
+	used.addFormat(v1alpha1.FormatSDK)
+	for _, name := range sdk {
 		env = append(env, g.variable(c, name, used.name, name))
 	}
-	p.tokens = append(p.tokens, sdk.token)
+	p.tokens = append(p.tokens, sdk[nameOfToken])
 	return env
 }
 
@@ -196,14 +196,14 @@ func replaceKeys(text string, n names) (replaced, id string) {
 			break
 		}
 		id = s.of(text)
-		text = text[:s.start] + "$(" + n.id + ")" + text[s.end:]
+		text = text[:s.start] + "$(" + n[nameOfID] + ")" + text[s.end:]
 	}
 	for {
 		s, found := nextSecret(text, 0)
 		if !found {
 			return text, id
 		}
-		text = text[:s.start] + "$(" + n.secret + ")" + text[s.end:]
+		text = text[:s.start] + "$(" + n[nameOfSecret] + ")" + text[s.end:]
 	}
 }
 
@@ -215,21 +215,22 @@ func (g *generator) pairs(object Object) (c *credential, keys map[string]string,
 		if secret == "" {
 			continue
 		}
-		wanted := g.credentialFor(object.Namespace, src.ids[id], g.lastFourOf(src.ids[id]), object.Name)
+		wanted := g.credentialFor(object.Namespace, src.ids[id])
 		if c != nil && c != wanted {
 			g.byHand(object, "it holds several AccessKeys. Only the first is replaced where it is read as a whole")
 			break
 		}
 		c = wanted
-		n := c.keys(id, secret)
-		keys[id], keys[secret] = n.id, n.secret
-		tokens = append(tokens, n.token)
+		_, n := c.keys(id, secret)
+		keys[id], keys[secret] = n[nameOfID], n[nameOfSecret]
+		tokens = append(tokens, n[nameOfToken])
 	}
 	for key, kind := range src.keys {
 		if format, known := documents[key]; known && kind == keyDocument {
 			for _, i := range src.findings {
-				if g.findings[i].key == key && (c == nil || c == g.credentials[object.Namespace+"/"+string(g.findings[i].id[:])]) {
-					c = g.credentialFor(object.Namespace, g.findings[i].id, g.findings[i].LastFour, object.Name)
+				f := &g.findings[i]
+				if f.key == key && (c == nil || c == g.credentials[object.Namespace+"/"+string(f.id[:])]) {
+					c = g.credentialFor(object.Namespace, value{id: f.id, lastFour: f.LastFour, holder: object.Name})
 					c.addFormat(format)
 					keys[key] = key
 				}

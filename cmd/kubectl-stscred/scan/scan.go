@@ -47,8 +47,9 @@ type Finding struct {
 	HasSecret bool `json:"hasSecret"`
 	// Note says what is special, such as that it is a copy, or the identity of an StsCredential.
 	Note string `json:"note,omitempty"`
-	// Readers are the workloads that read the field.
-	Readers []Reader `json:"readers"`
+	// Readers are the workloads that read the field, and MoreReaders how many ways of reading it are not listed.
+	Readers     []Reader `json:"readers"`
+	MoreReaders int      `json:"moreReaders,omitempty"`
 
 	id  fingerprint
 	key string // of the data of a Secret or ConfigMap
@@ -80,7 +81,11 @@ type Report struct {
 	Unread          []Unread  `json:"unread"`
 }
 
-// Scan collects findings. Add all StsCredentials first, then Secrets and ConfigMaps, then workloads.
+// maxFindings is the number of findings that are listed of one object: a user of a namespace could otherwise let a scan keep more than
+// an object is long.
+const maxFindings = 1024
+
+// Scan collects findings. Add all StsCredentials first, then Secrets and ConfigMaps, then workloads, and pods last.
 type Scan struct {
 	// Selector selects the objects that are scanned. Readers are found among all workloads. Nil selects all.
 	Selector labels.Selector
@@ -92,18 +97,30 @@ type Scan struct {
 	affected   []workload
 	candidates map[Object]string // ServiceAccounts of Deployments that look like an operator
 	operators  map[Object]bool
-	owners     map[types.UID]bool
+	owners     map[types.UID]map[fingerprint]bool // what creates pods, with the AccessKeys in its pod template
 	unread     []Unread
-	decoder    decoder // of the current object
+
+	// Of the current object:
+	decoder decoder
+	first   int // the index of its first finding
+	more    int // the number of findings above maxFindings
 }
 
 // source is a Secret or ConfigMap with findings.
 type source struct {
 	keys     map[string]keyKind
-	ids      map[string]fingerprint // of keys that are IDs
+	ids      map[string]value // of keys that are IDs
 	findings []int
-	readers  map[string][]Reader // by key
-	others   bool                // it has keys that are no parts of an AccessKey
+	readers  map[string]*readers // by key; those of all keys under allKeys
+}
+
+// allKeys stands for all keys of a source. No key is empty.
+const allKeys = ""
+
+// readers are the ways in which a key is read.
+type readers struct {
+	listed []Reader
+	more   int // the number of those above maxReaders
 }
 
 // keyKind is what the value of a key is.
@@ -126,15 +143,34 @@ type workload struct {
 func New() *Scan {
 	return &Scan{
 		sources: map[Object]*source{}, secretKeys: map[Object][]string{}, credential: map[Object]string{},
-		candidates: map[Object]string{}, operators: map[Object]bool{}, owners: map[types.UID]bool{},
+		candidates: map[Object]string{}, operators: map[Object]bool{}, owners: map[types.UID]map[fingerprint]bool{},
 	}
 }
 
-// AddOwner records an object whose pod template was scanned, here or in its own owner.
-func (s *Scan) AddOwner(uid types.UID) { s.owners[uid] = true }
+// begin begins an object. The function that it returns ends it, and records what was left out.
+func (s *Scan) begin(object Object) (end func()) {
+	s.decoder.reset()
+	s.first, s.more = len(s.findings), 0
+	return func() {
+		if s.decoder.exceeded {
+			s.AddUnread(Unread{
+				Resource: object.String() + " in namespace " + object.Namespace, Reason: fmt.Sprintf("it has more than %d MiB when it is decoded", maxDecoded>>20),
+				Consequence: "AccessKeys in the rest of its base64 and gzip",
+			})
+		}
+		if s.more > 0 {
+			note := &s.findings[len(s.findings)-1].Note
+			*note = strings.TrimPrefix(fmt.Sprintf("%s; and %d more AccessKeys in the object", *note, s.more), "; ")
+		}
+	}
+}
 
-// HasOwner reports whether AddOwner or AddWorkload recorded an object.
-func (s *Scan) HasOwner(uid types.UID) bool { return s.owners[uid] }
+// add keeps findings of the current object, as far as there are not too many.
+func (s *Scan) add(found []Finding) {
+	kept := min(len(found), maxFindings-len(s.findings)+s.first)
+	s.findings = append(s.findings, found[:kept]...)
+	s.more += len(found) - kept
+}
 
 // AddUnread records what could not be read.
 func (s *Scan) AddUnread(u Unread) { s.unread = append(s.unread, u) }
@@ -177,13 +213,11 @@ func (s *Scan) selects(o metav1.Object) bool {
 
 // addSource scans a Secret or ConfigMap.
 func (s *Scan) addSource(object Object, o metav1.Object, data []datum) {
-	s.decoder.reset()
-	defer s.checkDecoded(object)
-	src := &source{keys: map[string]keyKind{}, ids: map[string]fingerprint{}, readers: map[string][]Reader{}}
-	first, secrets := len(s.findings), []string{}
+	defer s.begin(object)()
+	src, secrets := &source{keys: map[string]keyKind{}, ids: map[string]value{}, readers: map[string]*readers{}}, []string{}
 	for _, d := range data {
-		value := d.value()
-		if isSecret(strings.TrimSpace(value)) {
+		text := d.value()
+		if isSecret(strings.TrimSpace(text)) {
 			src.keys[d.key] = keySecret
 			secrets = append(secrets, d.key)
 			continue
@@ -192,16 +226,17 @@ func (s *Scan) addSource(object Object, o metav1.Object, data []datum) {
 		if !s.selects(o) {
 			continue
 		}
-		for _, f := range s.scanField(object, d.field+"["+shown(d.key)+"]", value) {
-			f.key = d.key
+		found := s.scanField(object, d.field+"["+shown(d.key)+"]", text)
+		for i, f := range found {
+			found[i].key = d.key
 			src.keys[d.key] = keyDocument
 			if f.Path == "" {
-				src.keys[d.key], src.ids[d.key] = keyID, f.id
+				src.keys[d.key], src.ids[d.key] = keyID, value{id: f.id, isID: true, lastFour: f.LastFour, holder: object.Name}
 			}
-			s.findings = append(s.findings, f)
 		}
+		s.add(found)
 	}
-	for i := first; i < len(s.findings); i++ {
+	for i := s.first; i < len(s.findings); i++ {
 		s.findings[i].HasSecret = s.findings[i].HasSecret || len(secrets) > 0
 		s.findings[i].Note = s.credential[object]
 		src.findings = append(src.findings, i)
@@ -210,34 +245,33 @@ func (s *Scan) addSource(object Object, o metav1.Object, data []datum) {
 		s.secretKeys[object] = secrets
 	}
 	if len(src.findings) > 0 {
-		for _, kind := range src.keys {
-			src.others = src.others || kind == keyOther
-		}
 		s.sources[object] = src
 	}
-	s.addMetadata(object, "", o)
+	s.add(s.scanMetadata(object, o))
 }
 
-// addMetadata scans labels and annotations, which hold copies.
-func (s *Scan) addMetadata(object Object, prefix string, o metav1.Object) {
+// scanMetadata scans labels and annotations, which hold copies.
+func (s *Scan) scanMetadata(object Object, o metav1.Object) []Finding {
 	if !s.selects(o) {
-		return
+		return nil
 	}
-	s.addAnnotations(object, prefix, o.GetAnnotations())
+	found := s.scanAnnotations(object, "", o.GetAnnotations())
 	for _, name := range slices.Sorted(maps.Keys(o.GetLabels())) {
-		s.findings = append(s.findings, s.scanField(object, prefix+"labels["+shown(name)+"]", o.GetLabels()[name])...)
+		found = append(found, s.scanField(object, "labels["+shown(name)+"]", o.GetLabels()[name])...)
 	}
+	return found
 }
 
-func (s *Scan) addAnnotations(object Object, prefix string, annotations map[string]string) {
+func (s *Scan) scanAnnotations(object Object, prefix string, annotations map[string]string) (found []Finding) {
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		for _, f := range s.scanField(object, prefix+"annotations["+shown(name)+"]", annotations[name]) {
 			if name == corev1.LastAppliedConfigAnnotation {
 				f.Note = "copy of what was applied: delete the object, or apply it again without the AccessKey"
 			}
-			s.findings = append(s.findings, f)
+			found = append(found, f)
 		}
 	}
+	return found
 }
 
 // scanField scans the text of one field.
@@ -254,16 +288,6 @@ func (s *Scan) scanField(object Object, place, text string) (found []Finding) {
 	return found
 }
 
-// checkDecoded records an object of which a part was not decoded.
-func (s *Scan) checkDecoded(object Object) {
-	if s.decoder.exceeded {
-		s.AddUnread(Unread{
-			Resource: object.String() + " in namespace " + object.Namespace, Reason: fmt.Sprintf("it has more than %d MiB when it is decoded", maxDecoded>>20),
-			Consequence: "AccessKeys in the rest of its base64 and gzip",
-		})
-	}
-}
-
 // Report returns the findings, by namespace, kind and name.
 func (s *Scan) Report() Report {
 	r := Report{
@@ -272,13 +296,18 @@ func (s *Scan) Report() Report {
 	}
 	for _, src := range s.sources {
 		for _, i := range src.findings {
-			r.Findings[i].Readers = append(r.Findings[i].Readers, src.readers[s.findings[i].key]...)
-			slices.SortFunc(r.Findings[i].Readers, func(a, b Reader) int {
+			f := &r.Findings[i]
+			for _, key := range []string{allKeys, f.key} {
+				if of := src.readers[key]; of != nil {
+					f.Readers, f.MoreReaders = append(f.Readers, of.listed...), f.MoreReaders+of.more
+				}
+			}
+			slices.SortFunc(f.Readers, func(a, b Reader) int {
 				return cmp.Or(a.Workload.compare(b.Workload), cmp.Compare(a.Container, b.Container), cmp.Compare(a.How, b.How), cmp.Compare(a.At, b.At))
 			})
-			r.Findings[i].Readers = slices.Compact(r.Findings[i].Readers)
-			if r.Findings[i].Note == "" && s.readByOperator(r.Findings[i].Readers) {
-				r.Findings[i].Note = "identity of the operator"
+			f.Readers = slices.Compact(f.Readers)
+			if f.Note == "" && slices.ContainsFunc(f.Readers, func(r Reader) bool { return s.operators[r.Workload] }) {
+				f.Note = "identity of the operator"
 			}
 		}
 	}
@@ -299,9 +328,4 @@ func (s *Scan) ConfirmOperators(confirm func(namespace, serviceAccount string) b
 			s.operators[w.object] = true
 		}
 	}
-}
-
-// readByOperator reports whether an operator is among readers.
-func (s *Scan) readByOperator(readers []Reader) bool {
-	return slices.ContainsFunc(readers, func(r Reader) bool { return s.operators[r.Workload] })
 }

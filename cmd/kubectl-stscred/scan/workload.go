@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // container is what a scan needs of a container, an init container or an ephemeral container.
@@ -21,6 +22,17 @@ type container struct {
 	mounts    []corev1.VolumeMount
 	command   []string
 	arguments []string
+}
+
+// words are what a container is started with.
+func (c *container) words() []struct {
+	field string
+	texts []string
+} {
+	return []struct {
+		field string
+		texts []string
+	}{{"command", c.command}, {"args", c.arguments}}
 }
 
 func containersOf(spec *corev1.PodSpec) (all []container) {
@@ -39,87 +51,144 @@ func containersOf(spec *corev1.PodSpec) (all []container) {
 // AddWorkload scans a workload: its metadata, and its pod template.
 func (s *Scan) AddWorkload(kind string, o metav1.Object, template *corev1.PodTemplateSpec) {
 	object := Object{kind, o.GetNamespace(), o.GetName()}
-	s.AddOwner(o.GetUID())
-	s.decoder.reset()
-	defer s.checkDecoded(object)
-	before := len(s.findings)
+	defer s.begin(object)()
+	containers, annotations := s.AddOwner(object, o.GetUID(), template)
 	if s.selects(o) {
-		for _, c := range containersOf(&template.Spec) {
-			s.addContainer(object, c)
-		}
+		s.add(containers)
 	}
-	reads := s.addReaders(object, &template.Spec)
-	if len(s.findings) > before || reads {
+	if reads := s.addReaders(object, &template.Spec); len(s.findings) > s.first || reads {
 		s.affected = append(s.affected, workload{object, *template.DeepCopy()})
 	}
-	s.addMetadata(object, "", o)
-	if kind != "Pod" && s.selects(o) {
-		s.addAnnotations(object, "template.", template.Annotations)
+	s.add(s.scanMetadata(object, o))
+	if s.selects(o) {
+		s.add(annotations)
 	}
 }
 
-// addContainer scans the literals of a container.
-func (s *Scan) addContainer(object Object, c container) {
-	place := c.field + "[" + c.name + "]."
-	first, hasSecret := len(s.findings), false
-	for _, v := range c.env {
-		hasSecret = hasSecret || isSecret(v.Value)
-		s.findings = append(s.findings, s.scanField(object, place+"env["+shown(v.Name)+"]", v.Value)...)
+// AddOwner records an object that creates pods. It returns what its pod template holds, and adds no finding.
+func (s *Scan) AddOwner(object Object, uid types.UID, template *corev1.PodTemplateSpec) (containers, annotations []Finding) {
+	s.decoder.reset()
+	containers, annotations = s.scanContainers(object, &template.Spec), s.scanAnnotations(object, "template.", template.Annotations)
+	ids := map[fingerprint]bool{}
+	for _, f := range slices.Concat(containers, annotations) {
+		ids[f.id] = true
 	}
-	for _, list := range []struct {
-		field string
-		texts []string
-	}{{"command", c.command}, {"args", c.arguments}} {
-		for i, text := range list.texts {
-			s.findings = append(s.findings, s.scanField(object, fmt.Sprintf("%s%s[%d]", place, list.field, i), text)...)
-			hasSecret = hasSecret || hasSecretIn(text)
+	s.owners[uid] = ids
+	return containers, annotations
+}
+
+// AddPod scans a pod. If a workload of one of the kinds created it, only what the workload's template does not have is the pod's own:
+// ephemeral containers, and other AccessKeys. A reference to an owner alone proves nothing, since users write it too.
+func (s *Scan) AddPod(o *corev1.Pod, ownerKinds ...string) {
+	owner := s.OwnerOf(o, ownerKinds...)
+	if owner == nil {
+		s.AddWorkload("Pod", o, &corev1.PodTemplateSpec{Spec: o.Spec})
+		return
+	}
+	object, template := Object{"Pod", o.Namespace, o.Name}, corev1.PodTemplateSpec{Spec: o.Spec}
+	defer s.begin(object)()
+	inTemplate := func(f Finding) bool { return s.owners[owner.UID][f.id] }
+	if s.selects(o) {
+		s.add(slices.DeleteFunc(s.scanContainers(object, &o.Spec), inTemplate))
+	}
+	if len(s.findings) == s.first {
+		template.Spec.Containers, template.Spec.InitContainers = nil, nil
+	}
+	if reads := s.addReaders(object, &template.Spec); len(s.findings) > s.first || reads {
+		s.affected = append(s.affected, workload{object, *template.DeepCopy()})
+	}
+	s.add(slices.DeleteFunc(s.scanMetadata(object, o), inTemplate))
+}
+
+// OwnerOf returns the controller of an object, if it is of one of the kinds and was added; else nil.
+func (s *Scan) OwnerOf(o metav1.Object, kinds ...string) *metav1.OwnerReference {
+	owner := metav1.GetControllerOf(o)
+	if owner == nil || !slices.Contains(kinds, owner.Kind) || s.owners[owner.UID] == nil {
+		return nil
+	}
+	return owner
+}
+
+// scanContainers scans the literals of containers.
+func (s *Scan) scanContainers(object Object, spec *corev1.PodSpec) (found []Finding) {
+	for _, c := range containersOf(spec) {
+		place := c.field + "[" + c.name + "]."
+		first, hasSecret := len(found), false
+		for _, v := range c.env {
+			hasSecret = hasSecret || isSecret(v.Value)
+			found = append(found, s.scanField(object, place+"env["+shown(v.Name)+"]", v.Value)...)
+		}
+		for _, list := range c.words() {
+			for i, text := range list.texts {
+				found = append(found, s.scanField(object, fmt.Sprintf("%s%s[%d]", place, list.field, i), text)...)
+				hasSecret = hasSecret || hasSecretIn(text)
+			}
+		}
+		for i := first; i < len(found); i++ {
+			found[i].HasSecret = found[i].HasSecret || hasSecret
 		}
 	}
-	for i := first; i < len(s.findings); i++ {
-		s.findings[i].HasSecret = s.findings[i].HasSecret || hasSecret
-	}
+	return found
 }
 
 // hasSecretIn reports whether an argument is or ends with an AccessKey secret.
 func hasSecretIn(text string) bool { return len(text) <= 4<<10 && hasSecret(text) }
 
-// maxReaders is the number of ways that are recorded in which one workload reads one key: a user of a namespace could otherwise
-// let the places multiply with the keys.
-const maxReaders = 16
+const (
+	// maxReaders is the number of ways that are listed in which one workload reads one key, or all keys: a user of a namespace could
+	// otherwise let the places multiply with the keys.
+	maxReaders = 16
+	// maxMounts is the number of mounts of a volume that are looked at, for the same reason.
+	maxMounts = 256
+)
 
 // addReaders records which sources a pod reads, and reports whether it reads any.
 func (s *Scan) addReaders(object Object, spec *corev1.PodSpec) (reads bool) {
-	recorded := map[*source]map[string]int{}
+	listed := map[*readers]int{}
 	add := func(kind, name string, keys []string, r Reader) {
 		src := s.sources[Object{kind, object.Namespace, name}]
 		if src == nil {
 			return
 		}
 		r.Workload = object
-		for key, kind := range src.keys {
-			if kind != keyOther && (keys == nil || slices.Contains(keys, key)) {
-				reads = true
-				if recorded[src] == nil {
-					recorded[src] = map[string]int{}
-				}
-				if recorded[src][key]++; recorded[src][key] <= maxReaders {
-					src.readers[key] = append(src.readers[key], r)
-				}
+		for _, key := range keys {
+			if key != allKeys && src.keys[key] == keyOther {
+				continue
 			}
+			reads = true
+			if src.readers[key] == nil {
+				src.readers[key] = &readers{}
+			}
+			of := src.readers[key]
+			if listed[of]++; listed[of] > maxReaders {
+				of.more++
+				continue
+			}
+			of.listed = append(of.listed, r)
 		}
+	}
+	volumes, mounts := map[string]corev1.Volume{}, map[string]int{}
+	for _, v := range spec.Volumes {
+		volumes[v.Name] = v
 	}
 	for _, c := range containersOf(spec) {
 		addEnv(c, add)
 		for _, m := range c.mounts {
-			for _, v := range spec.Volumes {
-				if v.Name == m.Name {
-					addVolume(c, m, v, add)
-				}
+			if mounts[m.Name]++; mounts[m.Name] <= maxMounts {
+				addVolume(c, m, volumes[m.Name], add)
 			}
 		}
 	}
+	for name, n := range mounts {
+		if n > maxMounts {
+			s.AddUnread(Unread{
+				Resource: object.String() + " in namespace " + object.Namespace, Reason: fmt.Sprintf("volume %s has more than %d mounts", shown(name), maxMounts),
+				Consequence: "who reads AccessKeys through its other mounts",
+			})
+		}
+	}
 	for _, ref := range spec.ImagePullSecrets {
-		add("Secret", ref.Name, nil, Reader{How: "imagePullSecret"})
+		add("Secret", ref.Name, []string{allKeys}, Reader{How: "imagePullSecret"})
 	}
 	return reads
 }
@@ -142,10 +211,10 @@ func addEnv(c container, add addReader) {
 	for _, from := range c.envFrom {
 		r := Reader{Container: c.name, How: "envFrom"}
 		if ref := from.SecretRef; ref != nil {
-			add("Secret", ref.Name, nil, r)
+			add("Secret", ref.Name, []string{allKeys}, r)
 		}
 		if ref := from.ConfigMapRef; ref != nil {
-			add("ConfigMap", ref.Name, nil, r)
+			add("ConfigMap", ref.Name, []string{allKeys}, r)
 		}
 	}
 }
@@ -165,7 +234,7 @@ func addVolume(c container, m corev1.VolumeMount, v corev1.Volume, add addReader
 	case v.ConfigMap != nil:
 		add("ConfigMap", v.ConfigMap.Name, keys(v.ConfigMap.Items), how("volume"))
 	case v.CSI != nil && v.CSI.NodePublishSecretRef != nil:
-		add("Secret", v.CSI.NodePublishSecretRef.Name, nil, how("csi"))
+		add("Secret", v.CSI.NodePublishSecretRef.Name, []string{allKeys}, how("csi"))
 	case v.Projected != nil:
 		for _, p := range v.Projected.Sources {
 			if p.Secret != nil {
@@ -178,14 +247,13 @@ func addVolume(c container, m corev1.VolumeMount, v corev1.Volume, add addReader
 	}
 }
 
-// mountedKeys returns the keys that a mount shows; nil for all.
-func mountedKeys(items []corev1.KeyToPath, m corev1.VolumeMount) []string {
-	if items == nil && m.SubPath == "" {
-		return nil
-	}
-	keys := []string{}
-	if items == nil {
-		return append(keys, path.Clean(m.SubPath))
+// mountedKeys returns the keys that a mount shows.
+func mountedKeys(items []corev1.KeyToPath, m corev1.VolumeMount) (keys []string) {
+	switch {
+	case items == nil && m.SubPath == "":
+		return []string{allKeys}
+	case items == nil:
+		return []string{path.Clean(m.SubPath)}
 	}
 	for _, item := range items {
 		if under := path.Clean(m.SubPath); m.SubPath == "" || item.Path == under || len(item.Path) > len(under) && item.Path[:len(under)+1] == under+"/" {
