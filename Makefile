@@ -64,7 +64,7 @@ test: ## Run all tests, with the race detector, against a real API server (KUBER
 .PHONY: test-unit
 test-unit: ## Run only the tests that need no program but Go's.
 	go test -race $(ARGS) $$(go list ./internal/... | grep -v /internal/identity)
-	go -C test test -race $(ARGS) ./stsemulator ./chaos/observer
+	go -C test test -race $(ARGS) ./stsemulator/... ./chaos/observer
 	go -C test test $(ARGS) ./budget
 
 .PHONY: test-chart
@@ -208,7 +208,7 @@ image-check: image-archive ## Build the image IMG and check it: size, user, labe
 
 .PHONY: emulator-image
 emulator-image: ## Build the image EMULATOR_IMG of the STS emulator, save it to dist/emulator.tar, and list its Go modules.
-	IMG=$(EMULATOR_IMG) DOCKERFILE=hack/stsemulator/Dockerfile PROGRAM=stsemulator ARCHIVE=dist/emulator.tar \
+	IMG=$(EMULATOR_IMG) TARGET=emulator PROGRAM=stsemulator ARCHIVE=dist/emulator.tar \
 	  hack/image/engine.sh hack/image/build.sh build
 	$(call MODULES_OF,dist/stsemulator) >dist/sts-emulator.cdx.json
 

@@ -61,7 +61,6 @@ resolve() { # VARIABLE STAGE
 bases() {
   rm -rf "$DIST"
   mkdir -p "$DIST"
-  diff <(grep ' AS default-' Dockerfile) <(grep ' AS default-' hack/stsemulator/Dockerfile) || fail "the Dockerfiles have different bases"
   { resolve BUILDER_IMAGE default-builder; resolve BASE_IMAGE default-base; } >"$DIST/bases.txt"
   [ "$(grep -c '^[A-Z_]*=[^@]*@sha256:[0-9a-f]\{64\}$' "$DIST/bases.txt")" = 2 ] || fail "bases.txt has not two digests"
 }
@@ -85,19 +84,19 @@ build_images() {
 
 images() {
   : >"$DIST/digests.txt"
-  image "$CHART" Dockerfile dist/image.tar
-  image sts-emulator hack/stsemulator/Dockerfile dist/emulator.tar
+  image "$CHART" operator dist/image.tar
+  image sts-emulator emulator dist/emulator.tar
 }
 
-image() { # NAME DOCKERFILE ARCHIVE
+image() { # NAME TARGET ARCHIVE
   local metadata="dist/$1.metadata.json"
   push "$REGISTRY/$1:$VERSION" "$2" "$metadata" "$3"
   record "$REGISTRY/$1" "$VERSION" "$(sed -n 's/.*"containerimage\.digest": *"\([^"]*\)".*/\1/p' "$metadata")"
 }
 
 # push builds an image for all platforms, and pushes it.
-push() { # IMAGE DOCKERFILE METADATA ARCHIVE
-  DOCKERFILE=$2 on_bases make docker-buildx IMG="$1" OUTPUT="--push --provenance=mode=max --sbom=true --metadata-file=$3"
+push() { # IMAGE TARGET METADATA ARCHIVE
+  TARGET=$2 on_bases make docker-buildx IMG="$1" OUTPUT="--push --provenance=mode=max --sbom=true --metadata-file=$3"
 }
 
 chart() {

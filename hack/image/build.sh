@@ -4,7 +4,7 @@
 
 # Builds the image by `docker ARGUMENT...`, with what is to be stamped on it. Settings from the environment:
 #   IMG, VERSION                its name, and what it says of itself
-#   DOCKERFILE, PROGRAM         another Dockerfile than that of the operator, and the program in its image
+#   TARGET, PROGRAM             another target of the Dockerfile than the operator, and the program in its image
 #   SOURCE_DATE_EPOCH           the time it bears, in seconds
 #   BUILDER_IMAGE, BASE_IMAGE   other bases than the Dockerfile's
 #   LOCAL_BASES=1               bases made of this machine's files, for builds without a registry (bases.sh)
@@ -25,7 +25,7 @@ if [ -n "${LOCAL_BASES:-}" ]; then
   { read -r BUILDER_IMAGE; read -r BASE_IMAGE; } < <(hack/image/bases.sh "${ARCHITECTURE:-$(go env GOHOSTARCH)}")
 fi
 PROGRAM=${PROGRAM:-manager}
-options=(--file "${DOCKERFILE:-Dockerfile}" --tag "$IMG" --network "${BUILD_NETWORK:-default}")
+options=(--target "${TARGET:-operator}" --tag "$IMG" --network "${BUILD_NETWORK:-default}")
 [ -z "${ARCHITECTURE:-}" ] || options+=(--platform "linux/$ARCHITECTURE")
 for name in VERSION COMMIT CREATED SOURCE_DATE_EPOCH GOPROXY BUILDER_IMAGE BASE_IMAGE; do
   [ -z "${!name:-}" ] || options+=(--build-arg "$name=${!name}")

@@ -39,7 +39,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	const image = "localhost/stsemulator:1"
-	if err := c.ImportProgram(t.Context(), image, "hack/stsemulator"); err != nil {
+	if err := c.ImportProgram(t.Context(), image, "test/stsemulator/cmd/stsemulator"); err != nil {
 		t.Fatal(err)
 	}
 	pod, service := serve(t, client, image)
