@@ -192,7 +192,7 @@ build: ## Build the manager, the agent and the kubectl plugin into bin/.
 
 .PHONY: plugin
 plugin: ## Pack the kubectl plugin for all platforms into dist/, with checksums and krew's manifest (PLATFORMS=linux/amd64,darwin/arm64 for fewer).
-	go -C hack run ./plugin -dist $(abspath $(DIST)) -version $(VERSION) -commit $(COMMIT) $(PLATFORMS)
+	COMMIT=$(COMMIT) hack/plugin/pack.sh $(abspath $(DIST)) $(PLATFORMS)
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG (LOCAL_BASES=1: without a registry, and without a running engine if you are root).
