@@ -9,6 +9,7 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,7 +74,9 @@ func write(folder, path string) error {
 		schema := convert(version.Schema.OpenAPIV3Schema)
 		schema["$schema"] = "http://json-schema.org/draft-07/schema#"
 		schema["title"] = spec.Names.Kind
-		identify(schema, spec.Group+"/"+version.Name, spec.Names.Kind, spec.Scope == "Namespaced")
+		if err := identify(schema, spec.Group+"/"+version.Name, spec.Names.Kind, spec.Scope == "Namespaced"); err != nil {
+			return err
+		}
 		content, err := json.MarshalIndent(schema, "", "  ")
 		if err != nil {
 			return err
@@ -86,12 +89,24 @@ func write(folder, path string) error {
 	return nil
 }
 
+// objectMeta is the schema of ObjectMeta, of which a CRD contains only the type.
+//
+//go:embed metadata.json
+var objectMeta []byte
+
 // identify adds what the API server checks of every object, and a CRD does not contain.
-func identify(schema map[string]any, apiVersion, kind string, namespaced bool) {
+func identify(schema map[string]any, apiVersion, kind string, namespaced bool) error {
+	var metadata map[string]any
+	if err := json.Unmarshal(objectMeta, &metadata); err != nil {
+		return err
+	}
+	if !namespaced {
+		delete(metadata["properties"].(map[string]any), "namespace")
+	}
 	properties := schema["properties"].(map[string]any)
 	properties["apiVersion"].(map[string]any)["enum"] = []any{apiVersion}
 	properties["kind"].(map[string]any)["enum"] = []any{kind}
-	properties["metadata"] = metadata(namespaced)
+	properties["metadata"] = metadata
 	required, _ := schema["required"].([]any)
 	for _, field := range []string{"metadata", "kind", "apiVersion"} {
 		if !slices.Contains(required, any(field)) {
@@ -99,46 +114,7 @@ func identify(schema map[string]any, apiVersion, kind string, namespaced bool) {
 		}
 	}
 	schema["required"] = required
-}
-
-// metadata returns the schema of ObjectMeta.
-func metadata(namespaced bool) map[string]any {
-	text := func(description string) map[string]any {
-		return map[string]any{"type": "string", "description": description}
-	}
-	texts := func(description string) map[string]any {
-		return map[string]any{"type": "object", "description": description, "additionalProperties": map[string]any{"type": "string"}}
-	}
-	number := map[string]any{"type": "integer"}
-	time := map[string]any{"type": []any{"string", "null"}, "format": "date-time"}
-	name := text("name is the name of the object.")
-	name["maxLength"] = 253
-	name["pattern"] = `^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	properties := map[string]any{
-		"name": name, "generateName": text("generateName is the start of a name that the API server completes."),
-		"labels":      texts("labels are the labels of the object."),
-		"annotations": texts("annotations are the annotations of the object."),
-		"finalizers":  map[string]any{"type": "array", "items": map[string]any{"type": "string"}},
-		"ownerReferences": map[string]any{"type": "array", "items": map[string]any{
-			"type": "object", "required": []any{"apiVersion", "kind", "name", "uid"}, "additionalProperties": false,
-			"properties": map[string]any{
-				"apiVersion": map[string]any{"type": "string"}, "kind": map[string]any{"type": "string"},
-				"name": map[string]any{"type": "string"}, "uid": map[string]any{"type": "string"},
-				"controller": map[string]any{"type": "boolean"}, "blockOwnerDeletion": map[string]any{"type": "boolean"},
-			},
-		}},
-		"managedFields":   map[string]any{"type": "array", "items": map[string]any{"type": "object"}},
-		"resourceVersion": map[string]any{"type": "string"}, "uid": map[string]any{"type": "string"},
-		"selfLink": map[string]any{"type": "string"}, "generation": number, "deletionGracePeriodSeconds": number,
-		"creationTimestamp": time, "deletionTimestamp": time,
-	}
-	if namespaced {
-		properties["namespace"] = text("namespace is the namespace of the object.")
-	}
-	return map[string]any{
-		"type": "object", "description": "metadata is the standard metadata of a Kubernetes object.",
-		"properties": properties, "additionalProperties": false,
-	}
+	return nil
 }
 
 // convert turns a structural schema of Kubernetes into a strict JSON schema.
