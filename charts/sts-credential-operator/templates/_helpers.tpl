@@ -83,8 +83,8 @@ app.kubernetes.io/part-of: sts-credential-operator
 
 {{- define "sts.subject" -}}
 - kind: ServiceAccount
-  name: {{ include "sts.serviceAccountName" . }}
-  namespace: {{ include "sts.namespace" . }}
+  name: {{ include "sts.serviceAccountName" . | quote }}
+  namespace: {{ include "sts.namespace" . | quote }}
 {{- end }}
 
 {{- /* The version of MutatingAdmissionPolicy that the cluster serves: v1, v1beta1 or nothing. */ -}}

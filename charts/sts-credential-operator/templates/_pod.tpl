@@ -10,7 +10,7 @@
 {{- end }}
 
 {{- define "sts.podSpec" -}}
-serviceAccountName: {{ include "sts.serviceAccountName" . }}
+serviceAccountName: {{ include "sts.serviceAccountName" . | quote }}
 {{- with include "sts.imagePullSecrets" . | fromYamlArray }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -23,7 +23,7 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
@@ -145,7 +145,7 @@ securityContext:
 {{- define "sts.envFrom" -}}
 {{- with .Values.identity.existingSecret }}
 - secretRef:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 {{ toYaml . }}
@@ -166,11 +166,11 @@ securityContext:
 {{- if .existingConfigMap }}
 - name: ca-bundle
   configMap:
-    name: {{ .existingConfigMap }}
+    name: {{ .existingConfigMap | quote }}
 {{- else if .existingSecret }}
 - name: ca-bundle
   secret:
-    secretName: {{ .existingSecret }}
+    secretName: {{ .existingSecret | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.extraVolumes }}
@@ -198,7 +198,7 @@ securityContext:
 {{- with include "sts.metricsCertificate" . | trim }}
 - name: metrics-certificate
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - {key: tls.crt, path: tls.crt}
       - {key: tls.key, path: tls.key}
