@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,8 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 )
 
 // ImportProgram builds a Go package, given as its folder from the repository's root, and imports an image of that name
@@ -44,43 +43,28 @@ func (c *Cluster) Build(ctx context.Context, pkg string) (string, error) {
 	return program, nil
 }
 
-// ImportFiles imports an image of that name which holds files of this machine, given by their paths in the image. A folder
-// brings the files below it, without links. The image runs the entrypoint, as a user without rights.
+// ImportFiles imports an image of that name which holds copies of files and folders of this machine, given by their paths in
+// the image. The image runs the entrypoint, as a user without rights.
 func (c *Cluster) ImportFiles(ctx context.Context, image string, entrypoint []string, paths map[string]string) error {
-	var content []file
+	root, err := os.MkdirTemp(c.dir, "image-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(root) }()
 	for name, path := range paths {
-		err := filepath.WalkDir(path, func(below string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
-				return err
-			}
-			found, err := readFile(path, below, name)
-			content = append(content, found)
-			return err
-		})
-		if err != nil {
+		target := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), run(ctx, "cp", "--recursive", path, target)); err != nil {
 			return err
 		}
 	}
-	slices.SortFunc(content, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	if err := run(ctx, "chmod", "--recursive", "a+rX", root); err != nil {
+		return err
+	}
 	var archive bytes.Buffer
-	if err := writeImage(&archive, image, entrypoint, content...); err != nil {
+	if err := writeImage(&archive, image, entrypoint, os.DirFS(root)); err != nil {
 		return err
 	}
 	return c.ImportImage(ctx, &archive)
-}
-
-// readFile reads a file of the folder path, or path itself, which is name in the image.
-func readFile(path, below, name string) (file, error) {
-	relative, err := filepath.Rel(path, below)
-	if err != nil {
-		return file{}, err
-	}
-	info, err := os.Stat(below)
-	if err != nil {
-		return file{}, err
-	}
-	content, err := os.ReadFile(below)
-	return file{strings.TrimPrefix(filepath.Join(name, relative), "/"), int64(info.Mode().Perm()) | 0o444, content}, err
 }
 
 // ImportImage gives the node the images of an archive, such as docker save writes.
@@ -92,9 +76,10 @@ func (c *Cluster) ImportImage(ctx context.Context, archive io.Reader) error {
 
 // writeImage writes an image of one layer as docker save would:
 // https://github.com/moby/docker-image-spec/blob/main/v1.2.md
-func writeImage(w io.Writer, image string, entrypoint []string, content ...file) error {
+func writeImage(w io.Writer, image string, entrypoint []string, files fs.FS) error {
 	var layer bytes.Buffer
-	if err := writeTar(&layer, content...); err != nil {
+	tarred := tar.NewWriter(&layer)
+	if err := errors.Join(tarred.AddFS(files), tarred.Close()); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(layer.Bytes())
@@ -113,29 +98,19 @@ func writeImage(w io.Writer, image string, entrypoint []string, content ...file)
 	if err != nil {
 		return err
 	}
-	return writeTar(w,
-		file{"config.json", 0o644, config},
-		file{"layer.tar", 0o644, layer.Bytes()},
-		file{"manifest.json", 0o644, manifest},
+	archive := tar.NewWriter(w)
+	return errors.Join(
+		writeFile(archive, "config.json", config),
+		writeFile(archive, "layer.tar", layer.Bytes()),
+		writeFile(archive, "manifest.json", manifest),
+		archive.Close(),
 	)
 }
 
-type file struct {
-	name    string
-	mode    int64
-	content []byte
-}
-
-func writeTar(w io.Writer, files ...file) error {
-	archive := tar.NewWriter(w)
-	for _, f := range files {
-		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
-		if err := archive.WriteHeader(header); err != nil {
-			return err
-		}
-		if _, err := archive.Write(f.content); err != nil {
-			return err
-		}
+func writeFile(archive *tar.Writer, name string, content []byte) error {
+	if err := archive.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		return err
 	}
-	return archive.Close()
+	_, err := archive.Write(content)
+	return err
 }

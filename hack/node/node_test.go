@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/fstest"
 )
 
 // No two clusters share an address, and none has one outside of the network for benchmarks.
@@ -70,7 +71,7 @@ func TestTakeSlot(t *testing.T) {
 // The archive is what docker save would write: containerd refuses layers whose sum is not the one in the config.
 func TestWriteImage(t *testing.T) {
 	var archive bytes.Buffer
-	if err := writeImage(&archive, "localhost/hello:1", []string{"/hello"}, file{"hello", 0o755, []byte("program")}); err != nil {
+	if err := writeImage(&archive, "localhost/hello:1", []string{"/hello"}, fstest.MapFS{"hello": {Data: []byte("program"), Mode: 0o755}}); err != nil {
 		t.Fatal(err)
 	}
 	files := untar(t, archive.Bytes())
