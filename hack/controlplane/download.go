@@ -5,47 +5,31 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 )
 
-const (
-	// indexTimeout bounds the look at the list of downloads: a machine without internet shall not wait longer.
-	indexTimeout = 15 * time.Second
-	// downloadTimeout bounds the download of some 100 MB.
-	downloadTimeout = 10 * time.Minute
-)
+// downloadTimeout bounds the download of some 100 MB. A machine without internet fails sooner: on the first connection.
+const downloadTimeout = 10 * time.Minute
 
 // download fetches published programs. Not every patch release is published, so the newest one of the same minor is.
 func (p *preparation) download(ctx context.Context, names []string) error {
 	series := p.version[:strings.LastIndex(p.version, ".")] + ".x"
-	p.say("looking for a download of %s (Kubernetes %s)", strings.Join(names, ", "), series)
-	// Compiles setup-envtest, so that only the network is left for the timeouts to judge.
-	if _, err := p.setupEnvtest(ctx, "version"); err != nil {
-		return err
-	}
+	p.say("looking for a download of %s (Kubernetes %s); it takes about a minute, once", strings.Join(names, ", "), series)
 	store, err := os.MkdirTemp(p.dir, ".download-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(store) }()
-
-	flags := []string{"--bin-dir", store, "-p", "path"}
+	args := []string{"tool", "-modfile=hack/tools/go.mod", "setup-envtest", "use", series, "--bin-dir", store, "-p", "path"}
 	if p.index != "" {
-		flags = append(flags, "--index", p.index)
+		args = append(args, "--index", p.index)
 	}
-	listing, err := p.limited(ctx, indexTimeout, append([]string{"list", series}, flags...)...)
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(string(listing), "available") {
-		return errors.New("none is published for this version and platform")
-	}
-	p.say("downloading; this takes about a minute, once")
-	folder, err := p.limited(ctx, downloadTimeout, append([]string{"use", series}, flags...)...)
+	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
+	defer cancel()
+	folder, err := p.goCommand(ctx, p.root, args...)
 	if err != nil {
 		return err
 	}
@@ -66,15 +50,4 @@ func downloadFailure(err error) string {
 	}
 	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
-}
-
-func (p *preparation) limited(ctx context.Context, limit time.Duration, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return p.setupEnvtest(ctx, args...)
-}
-
-func (p *preparation) setupEnvtest(ctx context.Context, args ...string) ([]byte, error) {
-	tool := []string{"tool", "-modfile=hack/tools/go.mod", "setup-envtest"}
-	return p.goCommand(ctx, p.root, append(tool, args...)...)
 }

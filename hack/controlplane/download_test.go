@@ -25,7 +25,7 @@ func TestDownload(t *testing.T) {
 		wantMissing            int
 	}{
 		{name: "the newest patch release that is published", version: "1.36.3"},
-		{name: "a minor that is not published", version: "1.20.1", wantErr: "none is published", wantMissing: 3},
+		{name: "a minor that is not published", version: "1.20.1", wantErr: "unable to find a version", wantMissing: 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := preparationFor(t, test.version, publish(t, "v1.36.0"))
@@ -56,7 +56,7 @@ func TestDownloadFailureIsOneLine(t *testing.T) {
 	for name, tt := range map[string]struct{ err, want string }{
 		"no DNS":     {"exit status 1\nunable to fetch index: Get \"https://example.com/index.yaml\": dial tcp: lookup example.com on 10.0.0.1:53: no such host", "the list of downloads cannot be reached from here"},
 		"no answer":  {"signal: killed", "the list of downloads cannot be reached from here"},
-		"none there": {"none is published for this version and platform", "none is published for this version and platform"},
+		"none there": {"exit status 2: unable to find a version that was supported", "exit status 2: unable to find a version that was supported"},
 		"a log":      {"exit status 1\nfirst\nthe checksum differs\n", "the checksum differs"},
 	} {
 		t.Run(name, func(t *testing.T) {
