@@ -24,10 +24,8 @@ import (
 // The files that components read, in the control plane's folder.
 const (
 	authorityFile         = "ca.crt"
-	servingCertFile       = "serving.crt"
-	servingKeyFile        = "serving.key"
-	kubeletClientCertFile = "kubelet-client.crt"
-	kubeletClientKeyFile  = "kubelet-client.key"
+	serverCertFile        = "server.crt"
+	serverKeyFile         = "server.key"
 	serviceAccountKeyFile = "service-account.key"
 )
 
@@ -92,12 +90,8 @@ func encode(certificate []byte) []byte {
 
 // writeFiles puts what the components need into the folder.
 func (a *authority) writeFiles(dir string) error {
-	serving, servingKey, err := a.issue(pkix.Name{CommonName: "localhost"})
-	if err != nil {
-		return err
-	}
-	// The name that RBAC's defaults know is a user's, and kubelets delegate to RBAC.
-	kubelet, kubeletKey, err := a.issue(pkix.Name{CommonName: "kube-apiserver-kubelet-client", Organization: []string{adminGroup}})
+	// As a client, it calls kubelets, which ask RBAC about this user. RBAC's defaults know the name.
+	server, serverKey, err := a.issue(pkix.Name{CommonName: "kube-apiserver-kubelet-client", Organization: []string{adminGroup}})
 	if err != nil {
 		return err
 	}
@@ -107,10 +101,8 @@ func (a *authority) writeFiles(dir string) error {
 	}
 	for name, content := range map[string][]byte{
 		authorityFile:         a.pem(),
-		servingCertFile:       serving,
-		servingKeyFile:        servingKey,
-		kubeletClientCertFile: kubelet,
-		kubeletClientKeyFile:  kubeletKey,
+		serverCertFile:        server,
+		serverKeyFile:         serverKey,
 		serviceAccountKeyFile: accounts,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
