@@ -45,7 +45,7 @@ help: ## Show this help.
 
 .PHONY: demo
 demo: ## Show the main job live on a local control plane and an emulated STS (ARGS=--once ends by itself).
-	go -C hack build -o $(CURDIR)/bin/demo ./demo
+	go -C test build -o $(CURDIR)/bin/demo ./demo
 	bin/demo $(ARGS)
 
 .PHONY: cluster
