@@ -17,6 +17,14 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 )
 
+// access is what the namespace may do.
+type access struct {
+	granted       bool   // by a grant, or left to the role's trust policy
+	grantName     string // empty if the role's trust policy decides alone
+	imposedPolicy string // by the grant; empty if none
+	terminating   bool   // the namespace is being deleted
+}
+
 // authorize reports whether the namespace may make the request. A request with the operator's own identity needs a grant.
 // For a request with an identity of the namespace (spec.identity), STS checks the role's trust policy.
 func authorize(ctx context.Context, cached client.Reader, c *v1alpha1.StsCredential, request credentials.Request, clusterName string) (access, error) {

@@ -18,7 +18,7 @@ type decider struct {
 	sts   STSClock
 }
 
-// decide says whether to renew.
+// decide returns whether to renew.
 func (d decider) decide(t target, e existing) renewal.Decision {
 	c := t.credential
 	facts := renewal.Facts{
@@ -51,7 +51,7 @@ func suspended(t target, d renewal.Decision) error {
 	return newError(v1alpha1.ReasonSuspended, "the Secret holds no valid credentials for this spec: spec.suspend is true. Set it to false")
 }
 
-// lifeLeft is how long the credentials in the Secret go on working; 0 if they do not.
+// lifeLeft returns the remaining lifetime of usable credentials in the Secret; 0 if there are none.
 func lifeLeft(e existing, d renewal.Decision, now time.Time) time.Duration {
 	if !d.Usable {
 		return 0

@@ -20,7 +20,7 @@ import (
 
 // handleDeletion removes the operator's keys from adopted Secrets, and then the finalizer from the StsCredential that is being
 // deleted. The garbage collector deletes its other Secrets.
-func handleDeletion(ctx context.Context, s secrets, f finalizers, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
+func (s secrets) handleDeletion(ctx context.Context, recorder events.EventRecorder, c *v1alpha1.StsCredential) error {
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.FinalizerAdoptedSecret) {
 		return nil
 	}
@@ -29,7 +29,7 @@ func handleDeletion(ctx context.Context, s secrets, f finalizers, recorder event
 			return err
 		}
 	}
-	return f.remove(ctx, c)
+	return s.removeFinalizer(ctx, c)
 }
 
 // cleanAll removes the operator's keys from the Secrets that the object adopted. If the API server rejects the removal for
@@ -62,23 +62,23 @@ func (s secrets) clean(ctx context.Context, recorder events.EventRecorder, c *v1
 		return nil
 	}
 	if !secret.Removable(e.secret, c) {
-		notCleaned(recorder, c, name, "another client has edited it. Remove the keys of the credentials")
+		notCleaned(recorder, c, name, "another client has edited it")
 		return nil
 	}
 	err = s.Patch(ctx, &corev1.Secret{ObjectMeta: objectMeta(found)}, client.RawPatch(secret.PatchType, secret.RemovalPatch(e.secret)))
 	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}
-	why, transient := apiserver.Describe(err)
+	cause, transient := apiserver.Describe(err)
 	if transient {
-		return fmt.Errorf("failed to remove the credentials from Secret %s/%s: %s", c.Namespace, name, why)
+		return fmt.Errorf("failed to remove the credentials from Secret %s/%s: %s", c.Namespace, name, cause)
 	}
-	notCleaned(recorder, c, name, why)
+	notCleaned(recorder, c, name, cause)
 	return nil
 }
 
 // notCleaned records an event on credentials that stay in an adopted Secret.
-func notCleaned(recorder events.EventRecorder, c *v1alpha1.StsCredential, name, why string) {
+func notCleaned(recorder events.EventRecorder, c *v1alpha1.StsCredential, name, cause string) {
 	recorder.Eventf(c, nil, corev1.EventTypeWarning, v1alpha1.ReasonSecretWriteFailed, "Release",
-		"failed to remove the credentials from Secret %s, which keeps them until they expire: %s", name, why)
+		"failed to remove the credentials from Secret %s: %s. Remove their keys from the Secret; they are valid until they expire", name, cause)
 }

@@ -18,13 +18,13 @@ type reconcileError struct {
 	reason string
 	// message is that of the condition; it is bounded and holds no secret.
 	message string
-	// retryAfter is when to reconcile again; 0 if an event will say so.
+	// retryAfter is when to reconcile again; 0 if an event triggers that.
 	retryAfter time.Duration
 	// recoverable: a retry may succeed although no user or administrator acts.
 	recoverable bool
-	// waiting: nothing is wrong, the step waits until its time comes. The message may be empty then.
+	// waiting: nothing failed, the step waits. The message may be empty then.
 	waiting bool
-	// queued: it waits for a call of the budget.
+	// queued: the call waits for the budget.
 	queued bool
 	// altered: admission changed what was written.
 	altered bool
@@ -37,7 +37,7 @@ func newError(reason, format string, args ...any) *reconcileError {
 	return &reconcileError{reason: reason, message: eventrecorder.Bounded(fmt.Sprintf(format, args...))}
 }
 
-// waitFor returns the error of a step that waits for its time. why is for the condition Ready; it may be empty.
+// waitFor returns the error of a step that waits. why is for the condition Ready; it may be empty.
 func waitFor(wait time.Duration, why string) *reconcileError {
 	return &reconcileError{message: why, retryAfter: wait, waiting: true}
 }

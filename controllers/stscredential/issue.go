@@ -24,7 +24,7 @@ import (
 // roleAssumer calls STS as the identity that an StsCredential names.
 type roleAssumer struct {
 	operator        *identity.Operator
-	serviceAccounts *identity.ServiceAccounts // nil where they are switched off
+	serviceAccounts *identity.ServiceAccounts // nil if they are disabled
 	accessKeys      *identity.AccessKeys
 	budget          *ratelimit.Budget
 	clock           clock.PassiveClock
@@ -32,8 +32,8 @@ type roleAssumer struct {
 	stopping        func() bool // whether the process is shutting down, so that no new call is made
 }
 
-// issue calls STS within the budget, or returns how long the call must wait. An identity that STS does not know is fetched anew,
-// once.
+// issue calls STS within the budget, or returns how long the call must wait. If STS rejects the identity's credentials as
+// outdated, they are fetched again, once.
 func (a roleAssumer) issue(ctx context.Context, t target, e existing, d renewal.Decision, pace *callPace) (credentials.Credentials, error) {
 	issued, err := a.assumeRole(ctx, t, e, d, pace)
 	var failed *sts.Error
@@ -43,7 +43,7 @@ func (a roleAssumer) issue(ctx context.Context, t target, e existing, d renewal.
 	return issued, err
 }
 
-// assumeRole makes one call. Where the caller is not known, GetCallerIdentity comes first, which is a call of its own.
+// assumeRole makes one call. If the caller is not known, it calls GetCallerIdentity first, which is a call of its own.
 func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d renewal.Decision, pace *callPace) (credentials.Credentials, error) {
 	who, err := a.identityOf(ctx, t)
 	if err != nil {
@@ -80,7 +80,7 @@ func (a roleAssumer) assumeRole(ctx context.Context, t target, e existing, d ren
 	return credentials.Credentials{}, failed.WithCaller(caller.ARN).WithOrigin(originOf(t))
 }
 
-// identityOf returns who calls STS for this StsCredential.
+// identityOf returns the identity that calls STS for this StsCredential.
 func (a roleAssumer) identityOf(ctx context.Context, t target) (identity.Identity, error) {
 	who := t.credential.Spec.Identity
 	switch {
@@ -95,8 +95,8 @@ func (a roleAssumer) identityOf(ctx context.Context, t target) (identity.Identit
 	return a.serviceAccounts.Identity(ctx, t.credential.Namespace, *who.ServiceAccount)
 }
 
-// identify returns the caller. It calls GetCallerIdentity where that is not known, within the budget, or returns how long to wait for
-// that. A throttling answer pauses the budget: the next call waits for that.
+// identify returns the caller. If it is not known, identify calls GetCallerIdentity within the budget, or returns how long that
+// call must wait. If STS throttles that call, the budget pauses, and the next call waits.
 func (a roleAssumer) identify(ctx context.Context, who identity.Identity, claim ratelimit.Claim, pace *callPace) (sts.Caller, error) {
 	if who.Identify == nil {
 		return who.Caller, nil
@@ -122,7 +122,7 @@ func (a roleAssumer) identify(ctx context.Context, who identity.Identity, claim 
 func (a roleAssumer) acquire(account string, claim ratelimit.Claim, pace *callPace) error {
 	if wait := a.budget.Acquire(account, claim); wait > 0 {
 		queued := waitFor(wait, "the call to STS waits: the call budget of the account (--sts-qps) is used up, or STS throttles the account. "+
-			"The operator retries; if it persists, raise --sts-qps within the account's quota")
+			"If it persists, raise --sts-qps within the account's quota")
 		queued.queued = true
 		return queued
 	}
@@ -146,7 +146,7 @@ func claimOf(t target, e existing, d renewal.Decision) ratelimit.Claim {
 	return claim
 }
 
-// originOf says where the parameters of a call came from, for messages.
+// originOf returns the source of the parameters of a call, for messages.
 func originOf(t target) sts.Origin {
 	origin := sts.Origin{DefaultSession: t.credential.Spec.SessionName == ""}
 	if t.imposedPolicy != "" {

@@ -41,39 +41,33 @@ func orphanedSecrets(ctx context.Context, cached client.Reader, c *v1alpha1.StsC
 	}), nil
 }
 
-// orphans are the Secrets that were written for one StsCredential under other names than its present one.
-type orphans struct {
-	client.Client
-	finalizers finalizers
-	sts        STSClock
-}
-
-// delete deletes Secrets under earlier names when their credentials have expired and the current Secret holds valid ones.
+// deleteOrphans deletes Secrets under earlier names when their credentials have expired and the current Secret holds valid ones.
 // Until then, pods that still use the earlier name keep working. It returns the delays after which Secrets are due for
 // deletion.
-func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
+func (s secrets) deleteOrphans(ctx context.Context, t target, d renewal.Decision) (again []time.Duration, err error) {
 	if t.terminating {
 		return nil, nil
 	}
-	secrets, err := orphanedSecrets(ctx, o, t.credential)
+	orphaned, err := orphanedSecrets(ctx, s, t.credential)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	for i := range secrets {
-		record, _ := secret.Read(&secrets[i])
-		if record == nil || !secret.Removable(&secrets[i], t.credential) {
+	for i := range orphaned {
+		orphan := &orphaned[i]
+		record, _ := secret.Read(orphan)
+		if record == nil || !secret.Removable(orphan, t.credential) {
 			continue
 		}
-		if secret.Adopted(&secrets[i]) {
-			errs = append(errs, o.finalizers.restoreFor(ctx, t.credential, secrets[i].Name))
+		if secret.Adopted(orphan) {
+			errs = append(errs, s.addFinalizer(ctx, t.credential, orphan.Name))
 		}
 		if !d.Usable || t.credential.Spec.Suspend {
 			continue
 		}
-		left := record.ExpiresAt.Sub(o.sts.Now())
+		left := record.ExpiresAt.Sub(s.sts.Now())
 		if left <= 0 {
-			left = deleteOrphan(ctx, o, &secrets[i])
+			left = s.deleteOrphan(ctx, orphan)
 		}
 		again = append(again, left)
 	}
@@ -83,17 +77,17 @@ func (o orphans) delete(ctx context.Context, t target, d renewal.Decision) (agai
 // deleteOrphan deletes an orphaned Secret with an intact record; from an adopted one it removes the operator's keys instead.
 // It does nothing if the Secret has changed since it was read, because the watch then triggers another reconcile. It returns
 // the delay until the next attempt; 0 if none is needed.
-func deleteOrphan(ctx context.Context, c client.Client, s *corev1.Secret) (again time.Duration) {
+func (s secrets) deleteOrphan(ctx context.Context, orphan *corev1.Secret) (again time.Duration) {
 	var err error
-	if orphan := (&corev1.Secret{ObjectMeta: objectMeta(s)}); secret.Adopted(s) {
-		err = c.Patch(ctx, orphan, client.RawPatch(secret.PatchType, secret.RemovalPatch(s)))
+	if named := (&corev1.Secret{ObjectMeta: objectMeta(orphan)}); secret.Adopted(orphan) {
+		err = s.Patch(ctx, named, client.RawPatch(secret.PatchType, secret.RemovalPatch(orphan)))
 	} else {
-		err = c.Delete(ctx, orphan, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
+		err = s.Delete(ctx, named, client.Preconditions{UID: &orphan.UID, ResourceVersion: &orphan.ResourceVersion})
 	}
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return 0
 	}
-	why, _ := apiserver.Describe(err)
-	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", s.Name, "why", why)
+	cause, _ := apiserver.Describe(err)
+	log.FromContext(ctx).Info("Failed to delete orphaned Secret", "secret", orphan.Name, "cause", cause)
 	return retry.Blocked
 }

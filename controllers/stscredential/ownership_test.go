@@ -236,7 +236,7 @@ func TestReleaseThatIsRefusedForGood(t *testing.T) {
 	env.EditSecret("orders", func(s *corev1.Secret) { s.Immutable = new(true) })
 	env.RecordedEvents()
 	env.deleteCredential(c)
-	if reported := strings.Join(env.RecordedEvents(), "\n"); !strings.Contains(reported, "failed to remove the credentials from Secret orders, which keeps them until they expire: Invalid (422): field is immutable") {
+	if reported := strings.Join(env.RecordedEvents(), "\n"); !strings.Contains(reported, "failed to remove the credentials from Secret orders: Invalid (422): field is immutable") {
 		t.Errorf("events %q", reported)
 	}
 }

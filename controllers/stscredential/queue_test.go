@@ -142,7 +142,7 @@ func TestClaims(t *testing.T) {
 			allowed, err := authorize(env.Context(), env.Client, c, asked.request, "")
 			env.Must(err)
 			tg := target{credential: c, spec: asked, access: allowed, history: env.states.of(c, env.Clock.Now()).history(c)}
-			e, err := secrets{env.Client, env.APIReader, env.Clock, env.STS}.observe(env.Context(), tg, nil)
+			e, err := env.secrets().observe(env.Context(), tg, nil)
 			env.Must(err)
 			decision := decider{env.Early, env.STS}.decide(tg, e)
 			claim := claimOf(tg, e, decision)

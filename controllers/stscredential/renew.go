@@ -23,11 +23,10 @@ import (
 // renewer issues credentials and writes them to the Secret.
 type renewer struct {
 	decider
-	calls      roleAssumer
-	secrets    secrets
-	finalizers finalizers
-	clock      clock.PassiveClock
-	metrics    *metrics.Metrics
+	calls   roleAssumer
+	secrets secrets
+	clock   clock.PassiveClock
+	metrics *metrics.Metrics
 }
 
 // renew issues credentials and writes them to the Secret, if the decision is to renew and this is the time for a call. It
@@ -71,8 +70,8 @@ func (r renewer) renewIfDue(ctx context.Context, t target, e existing, d renewal
 	return written, nil
 }
 
-// holdBack returns why the renewal must wait: for the time of the next try after a failure, which is then returned again, or
-// for the next correction of a Secret that another client keeps changing. Nothing is issued in a terminating namespace.
+// holdBack returns an error if the renewal must wait: the last failure until the next attempt is due, or a wait until the next
+// correction of a Secret that another client keeps changing. Nothing is issued in a terminating namespace.
 func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool, state *renewState) error {
 	now := r.clock.Now()
 	if t.terminating {
@@ -92,31 +91,30 @@ func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool
 	return waitFor(wait, why)
 }
 
-// issueAndWrite writes credentials to the Secret: pending ones that an earlier reconcile could not write, or new ones.
+// issueAndWrite writes credentials to the Secret: those that an earlier reconcile could not write, or new ones.
 func (r renewer) issueAndWrite(ctx context.Context, t target, e existing, d renewal.Decision, state *renewState) (existing, error) {
-	issued, pending := state.pending.get()
-	if !pending {
-		var err error
-		if issued, err = r.issue(ctx, t, e, d, state); err != nil {
+	if state.pending.issued == nil {
+		issued, err := r.issue(ctx, t, e, d, state)
+		if err != nil {
 			return e, err
 		}
+		state.pending = pending{&issued, t.requestKey()}
 	}
-	written, err := r.secrets.write(ctx, r.finalizers, t, e, issued, state.altered)
+	written, err := r.secrets.write(ctx, t, e, *state.pending.issued, state.altered)
 	if err != nil {
-		state.pending.keep(t.requestKey(), issued)
 		return written, r.failed(written, r.decide(t, written), sts.Transient, err, state)
 	}
 	return written, nil
 }
 
-// issue calls STS, if the object may make a call now and the API server would take the Secret.
+// issue calls STS, if the object may make a call now and the API server would accept the Secret.
 func (r renewer) issue(ctx context.Context, t target, e existing, d renewal.Decision, state *renewState) (credentials.Credentials, error) {
 	if wait := state.calls.untilCall(r.clock.Now()); wait > 0 {
 		return credentials.Credentials{}, waitFor(wait, fmt.Sprintf(
-			"the call to STS waits: an StsCredential that has made %d calls may make one every %s. Change the spec and request renewals less often", callBurst, callEvery))
+			"the call to STS waits: this StsCredential made %d calls in a short time, and may make one every %s now. Change the spec and request renewals less often", callBurst, callEvery))
 	}
 	if state.refused {
-		if err := r.secrets.dryRun(ctx, t, e); err != nil {
+		if err := r.secrets.tryWrite(ctx, t, e); err != nil {
 			return credentials.Credentials{}, r.failed(e, d, sts.Transient, err, state)
 		}
 	}

@@ -21,7 +21,7 @@ type renewState struct {
 	altered bool // admission changed what was written; the next write needs a successful dry run first
 }
 
-// recordRefusal records that the API server did not take the Secret as it was sent, if that is the error of a step.
+// recordRefusal records that a write of the Secret failed, or that admission changed it, if that is the error of a step.
 func (s *renewState) recordRefusal(err error) {
 	var failure *reconcileError
 	if errors.As(err, &failure) && failure.reason == v1alpha1.ReasonSecretWriteFailed {
@@ -29,29 +29,16 @@ func (s *renewState) recordRefusal(err error) {
 	}
 }
 
-// pending holds issued credentials that could not be written yet. A function holds them, so that fmt does not print them.
+// pending are issued credentials that could not be written yet. A pointer holds them, so that fmt does not print them.
 type pending struct {
-	issued     func() credentials.Credentials // nil if there are none
-	requestKey string                         // what they answer
-}
-
-// keep holds on to credentials that could not be written.
-func (p *pending) keep(requestKey string, issued credentials.Credentials) {
-	*p = pending{func() credentials.Credentials { return issued }, requestKey}
-}
-
-// get returns the credentials, if there are any.
-func (p *pending) get() (credentials.Credentials, bool) {
-	if p.issued == nil {
-		return credentials.Credentials{}, false
-	}
-	return p.issued(), true
+	issued     *credentials.Credentials // nil if there are none
+	requestKey string                   // of the request that they answer
 }
 
 // dropUnless drops the credentials if they are for another request, or if at most half of their lifetime is left.
 func (p *pending) dropUnless(requestKey string, now time.Time) {
-	issued, any := p.get()
-	if any && (p.requestKey != requestKey || issued.ExpiresAt.Sub(now) <= issued.ExpiresAt.Sub(issued.IssuedAt)/2) {
+	issued := p.issued
+	if issued != nil && (p.requestKey != requestKey || issued.ExpiresAt.Sub(now) <= issued.ExpiresAt.Sub(issued.IssuedAt)/2) {
 		*p = pending{}
 	}
 }

@@ -16,12 +16,19 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// secrets reads and writes the Secret of one StsCredential.
+// secrets reads and writes the Secret of one StsCredential, and the finalizer that an adopted Secret needs.
 type secrets struct {
 	client.Client
 	uncached client.Reader
 	clock    clock.PassiveClock
 	sts      STSClock
+	dryRun   bool // all writes are server-side dry runs
+}
+
+// dry returns a copy of s whose writes are server-side dry runs.
+func (s secrets) dry() secrets {
+	s.Client, s.dryRun = client.NewDryRunClient(s.Client), true
+	return s
 }
 
 // getUncached gets a Secret uncached; nil if there is none.
@@ -33,30 +40,15 @@ func (s secrets) getUncached(ctx context.Context, key types.NamespacedName) (*co
 	return found, nil
 }
 
-// writeOption is an option of both Create and Patch.
-type writeOption interface {
-	client.CreateOption
-	client.PatchOption
-}
-
-// put creates the Secret if none was read, and fails if there is one; otherwise it patches what was read, and fails if that
-// has changed.
-func (s secrets) put(ctx context.Context, base, desired *corev1.Secret, options []writeOption) (*corev1.Secret, error) {
+// put creates the Secret if base is nil, and fails if it exists; otherwise it patches it, and fails if it has changed since base.
+func (s secrets) put(ctx context.Context, base, desired *corev1.Secret) (*corev1.Secret, error) {
 	manager := client.FieldOwner(secret.FieldManager(desired))
 	if base == nil {
 		created := desired.DeepCopy()
-		create := []client.CreateOption{manager}
-		for _, o := range options {
-			create = append(create, o)
-		}
-		return created, s.Create(ctx, created, create...)
+		return created, s.Create(ctx, created, manager)
 	}
 	patched := &corev1.Secret{ObjectMeta: objectMeta(desired)}
-	patch := []client.PatchOption{manager}
-	for _, o := range options {
-		patch = append(patch, o)
-	}
-	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, desired)), patch...)
+	return patched, s.Patch(ctx, patched, client.RawPatch(secret.PatchType, secret.Patch(base, desired)), manager)
 }
 
 // objectMeta is a Secret's name.
@@ -64,12 +56,12 @@ func objectMeta(s *corev1.Secret) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
 }
 
-// existing is the Secret of an StsCredential as it is.
+// existing is the existing Secret of an StsCredential.
 type existing struct {
 	secret    *corev1.Secret // stripped; nil if there is none of this StsCredential
-	record    *secret.Record // nil if there is none that is whole
+	record    *secret.Record // nil if there is no complete one
 	intact    bool           // data and record are as the operator wrote them
-	takenOver bool           // it is taken over from another StsCredential that no longer needs it; nothing is written yet
+	takenOver bool           // from another StsCredential that no longer uses it; nothing is written yet
 	written   bool           // by this reconcile
 }
 
@@ -83,10 +75,10 @@ func readExisting(s *corev1.Secret) existing {
 // isUnmodified reports whether the Secret is an adopted one to which the operator has not written yet.
 func (e existing) isUnmodified() bool { return secret.Adopted(e.secret) && e.record == nil }
 
-// adopted reports whether there is a Secret, and it was there before.
+// adopted reports whether there is a Secret, and it is an adopted one.
 func (e existing) adopted() bool { return e.secret != nil && secret.Adopted(e.secret) }
 
-// fitted makes the desired Secret fit the one that exists.
+// fitted changes the desired Secret to one for an adopted Secret, if the existing one is adopted.
 func (e existing) fitted(desired *corev1.Secret) *corev1.Secret {
 	if e.adopted() {
 		return secret.ForAdopted(desired)

@@ -4,13 +4,32 @@
 package stscredential
 
 import (
+	"fmt"
+
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/rampolicy"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// readSpec returns what the spec asks for. Its error is InvalidSpec; what the spec asks for beside that is returned, too.
+// target is an StsCredential, its request, and the access of its namespace. It does not change during a reconcile.
+type target struct {
+	credential *v1alpha1.StsCredential
+	spec
+	access
+	history
+	specRefused bool // by the operator's own checks
+}
+
+// spec is what the spec requests.
+type spec struct {
+	request      credentials.Request
+	layout       secret.Layout
+	renewRequest string // of a user; empty if there is none
+}
+
+// readSpec returns the request and the layout of the spec. Its error has the reason InvalidSpec; the valid parts are returned with
+// it.
 func readSpec(c *v1alpha1.StsCredential, clusterName, region string) (spec, error) {
 	request := credentials.Request{
 		RoleARN:        c.Spec.RoleARN,
@@ -29,7 +48,7 @@ func readSpec(c *v1alpha1.StsCredential, clusterName, region string) (spec, erro
 	}
 	if who := c.Spec.Identity; who != nil && who.AccessKey != nil && who.AccessKey.SecretName == c.SecretName() {
 		identityErr = newError(v1alpha1.ReasonInvalidSpec, "identity.accessKey.secretName: the credentials would be written over the AccessKey in Secret %s. "+
-			"Set secret.name to the name of another Secret.", c.SecretName())
+			"Set secret.name to the name of another Secret", c.SecretName())
 	}
 	layout, err := secret.NewLayout(c.Spec.Secret, region)
 	if err != nil {
@@ -42,3 +61,16 @@ func readSpec(c *v1alpha1.StsCredential, clusterName, region string) (spec, erro
 	}
 	return read, nil
 }
+
+// stsRequest returns the request to STS, with what a grant imposes on it.
+func (t target) stsRequest() secret.Request {
+	return secret.Request{Request: t.request, Identity: t.credential.Spec.Identity, ImposedPolicy: t.imposedPolicy}
+}
+
+// backoffKey distinguishes attempts: a failed one delays only attempts with the same key.
+func (t target) backoffKey() string {
+	return fmt.Sprint(t.credential.Generation, "/", t.grantName, "/", t.imposedPolicy, "/", t.renewRequest)
+}
+
+// requestKey distinguishes issued credentials: those that could not be written answer the same request only.
+func (t target) requestKey() string { return t.stsRequest().Hash() + "/" + t.renewRequest }

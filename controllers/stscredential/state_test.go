@@ -111,14 +111,14 @@ func TestPendingCredentials(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	keep := func() *objectState {
 		s := &objectState{}
-		s.renewal.pending.keep("a", credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		s.renewal.pending = pending{&credentials.Credentials{AccessKeyID: "id", SecurityToken: "hush", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}, "a"}
 		return s
 	}
 	s := keep()
 	p := &s.renewal.pending
 	p.dropUnless("a", now.Add(29*time.Minute))
-	if issued, ok := p.get(); !ok || issued.AccessKeyID != "id" {
-		t.Errorf("kept = %v", ok)
+	if p.issued == nil || p.issued.AccessKeyID != "id" {
+		t.Error("dropped at once")
 	}
 	if said := fmt.Sprintf("%v %+v %#v", s, s, *p); strings.Contains(said, "hush") {
 		t.Errorf("prints what it hides: %s", said)
@@ -152,11 +152,11 @@ func TestIdleRenewalDropsPendingCredentials(t *testing.T) {
 		step := renewer{decider: decider{sts: client}, calls: roleAssumer{budget: ratelimit.NewBudget(1, 1, clocktesting.NewFakeClock(now))}}
 		var state renewState
 		tg := target{credential: &v1alpha1.StsCredential{}}
-		state.pending.keep(tg.requestKey(), credentials.Credentials{IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+		state.pending = pending{&credentials.Credentials{IssuedAt: now, ExpiresAt: now.Add(time.Hour)}, tg.requestKey()}
 		if _, err := step.renew(t.Context(), tg, existing{}, renewal.Decision{}, tt.blocked, &state); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, kept := state.pending.get(); kept != tt.want {
+		if kept := state.pending.issued != nil; kept != tt.want {
 			t.Errorf("%s: kept = %t, want %t", name, kept, tt.want)
 		}
 	}

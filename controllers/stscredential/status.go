@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
+	"github.com/stscredential/sts-credential-operator/internal/consumers"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 	"github.com/stscredential/sts-credential-operator/internal/renewal"
 	"github.com/stscredential/sts-credential-operator/internal/retry"
@@ -30,14 +31,17 @@ import (
 // the first reconcile. Most waits end before a person could read the status, and each update is a write.
 const debouncePeriod = 30 * time.Second
 
+// frequent is the spec.duration below which spec.rollout restarts workloads so often that an event warns of it.
+const frequent = 4 * time.Hour
+
 // result is what a reconcile found and did. The conditions are derived from it alone.
 type result struct {
 	target
 	existing existing // as it is afterwards
 	decision renewal.Decision
 	held     bool            // the renewal, if one was due, was blocked, waits or failed
-	err      *reconcileError // nil if nothing is wrong, and nothing waits
-	due      []time.Duration // how long until something is due by itself
+	err      *reconcileError // nil if nothing failed, and nothing waits
+	due      []time.Duration // the delays of retries and deletions
 }
 
 // statusWriter writes the status of an StsCredential.
@@ -78,8 +82,8 @@ func (w statusWriter) update(ctx context.Context, o result) (ctrl.Result, error)
 	return next, nil
 }
 
-// debounced reports whether the status need not be written yet: nothing is wrong, the call to STS waits for a short time, and
-// what the status says holds until then.
+// debounced reports whether the update of the status can wait: nothing failed, the call to STS waits for a short time, and the
+// status is correct until then.
 func (o result) debounced(firstSeen, now time.Time) bool {
 	if !o.held || !o.decision.Renew() || !o.waits() || o.err.retryAfter >= debouncePeriod {
 		return false
@@ -91,13 +95,13 @@ func (o result) debounced(firstSeen, now time.Time) bool {
 	return o.decision.Usable || ready.Status != metav1.ConditionTrue
 }
 
-// waits reports whether a step waits, though nothing is wrong.
+// waits reports whether a step waits, and none failed.
 func (o result) waits() bool { return o.err != nil && o.err.waiting }
 
-// fails reports whether something is wrong.
+// fails reports whether a step failed.
 func (o result) fails() bool { return o.err != nil && !o.err.waiting }
 
-// requeue returns when something is due by itself: a retry, a call, a correction, a renewal, an expiry.
+// requeue returns when to reconcile again: for a retry, a call, a correction, a renewal or an expiration.
 func (o result) requeue(now time.Time) ctrl.Result {
 	due := slices.Clone(o.due)
 	if o.existing.record != nil {
@@ -117,7 +121,7 @@ func (o result) requeue(now time.Time) ctrl.Result {
 	return ctrl.Result{RequeueAfter: slices.Min(due)}
 }
 
-// describe sets what is asked for and what the Secret holds.
+// describe sets the fields about the request and the content of the Secret.
 func (o result) describe(status *v1alpha1.StsCredentialStatus) {
 	c, e := o.credential, o.existing
 	*status = v1alpha1.StsCredentialStatus{
@@ -140,6 +144,29 @@ func (o result) describe(status *v1alpha1.StsCredentialStatus) {
 	if !o.decision.RenewAt.IsZero() && !c.Spec.Suspend {
 		status.RenewAt = &metav1.Time{Time: o.decision.RenewAt.Truncate(time.Second)}
 	}
+}
+
+// describeConsumers sets status.consumers, PodsStale and RolloutFailing. If the rollout controller runs, it owns them, and
+// only the first issuance sets consumers to zero: this saves a write if no pod reads the Secret. If it does not run,
+// consumers and PodsStale are removed, and RolloutFailing reports a spec.rollout that has no effect.
+func describeConsumers(t target, before *v1alpha1.StsCredentialStatus, tracked bool, now metav1.Time) {
+	status := &t.credential.Status
+	if tracked {
+		if status.Consumers == nil && before.IssuedAt == nil && status.IssuedAt != nil {
+			status.Consumers = &v1alpha1.Consumers{}
+		}
+		return
+	}
+	status.Consumers = nil
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionPodsStale)
+	if c := t.credential; !c.Restarts() || c.Spec.Suspend || t.terminating {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionRolloutFailing)
+		return
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionRolloutFailing, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRolloutsDisabled,
+		Message: consumers.RestartsDisabled, ObservedGeneration: t.credential.Generation, LastTransitionTime: now,
+	})
 }
 
 // setConditions turns the result into conditions. stsNow is the time by STS's clock, now by the local one.
@@ -221,4 +248,16 @@ func change(before, after []metav1.Condition, kind string) *metav1.Condition {
 		return nil
 	}
 	return is
+}
+
+// recordRestartEvents records an event for restarts that are disabled, and for a new spec that causes many.
+func recordRestartEvents(recorder events.EventRecorder, before *v1alpha1.StsCredentialStatus, after *v1alpha1.StsCredential) {
+	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionRolloutFailing), meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionRolloutFailing)
+	if is != nil && (was == nil || was.Reason != is.Reason) {
+		recorder.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, is.Type, "%s", is.Message)
+	}
+	if after.Restarts() && after.Duration() < frequent && before.ObservedGeneration != after.Generation {
+		recorder.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonFrequentRestarts, "Restart",
+			"spec.rollout restarts workloads after each renewal: many times a day, with a duration of %s. Raise spec.duration, to 12h if the role allows it", after.Duration())
+	}
 }

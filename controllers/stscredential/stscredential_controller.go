@@ -32,11 +32,11 @@ type Reconciler struct {
 	// STS has the time by STS's clock. Budget limits the calls to STS.
 	STS    STSClock
 	Budget *ratelimit.Budget
-	// Operator, ServiceAccounts and AccessKeys are who may call STS. ServiceAccounts is nil where they are switched off.
+	// Operator, ServiceAccounts and AccessKeys are the identities that may call STS. ServiceAccounts is nil if they are disabled.
 	Operator        *identity.Operator
 	ServiceAccounts *identity.ServiceAccounts
 	AccessKeys      *identity.AccessKeys
-	// Early carries requests to renew before the time.
+	// Early carries requests to renew early.
 	Early *renewal.Early
 	// Clock is the local clock.
 	Clock clock.WithTicker
@@ -47,12 +47,12 @@ type Reconciler struct {
 	Metrics *metrics.Metrics
 	// ClusterName stands before the namespace in session names; it may be empty.
 	ClusterName string
-	// Region is what templates and the formats that need one are given.
+	// Region is the value of .Region in templates and of the region in formats.
 	Region string
 	// TracksConsumers: the controller of package rollout runs, and owns status.consumers and the conditions PodsStale and
 	// RolloutFailing.
 	TracksConsumers bool
-	// OnClockChange is called for each StsCredential when the clock has changed, since planned times are wrong then; it may be nil.
+	// OnClockChange is called for each StsCredential when the clock has changed, because planned times are wrong then; it may be nil.
 	OnClockChange func(context.Context, *v1alpha1.StsCredential)
 
 	states objectStates
@@ -70,7 +70,7 @@ type Reconciler struct {
 
 // Reconcile brings the Secret and the status of one StsCredential in line with its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if ctx.Err() != nil { // the process ends: nothing is begun any more
+	if ctx.Err() != nil { // the process is shutting down
 		return ctrl.Result{}, nil
 	}
 	process := ctx
@@ -84,7 +84,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if !credential.DeletionTimestamp.IsZero() {
 		r.forget(request.NamespacedName)
-		return ctrl.Result{}, handleDeletion(ctx, secrets{Client: r.Client, uncached: r.APIReader}, finalizers{Client: r.Client, uncached: r.APIReader}, r.Events, credential)
+		return ctrl.Result{}, r.secrets().handleDeletion(ctx, r.Events, credential)
 	}
 	state := r.states.of(credential, r.Clock.Now())
 	if state.lags(credential, r.Clock.Now()) {
@@ -113,21 +113,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // reconcile runs the steps from the spec to the result. The errors of the steps are in the order of precedence of their
 // reasons. It returns an error if a request to the API server failed, or errSecretExists.
 func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, earlier history, state *objectState, stopping func() bool) (result, error) {
-	asked, specErr := readSpec(c, r.ClusterName, r.Region)
-	allowed, accessErr := authorize(ctx, r.Client, c, asked.request, r.ClusterName)
+	requested, specErr := readSpec(c, r.ClusterName, r.Region)
+	allowed, accessErr := authorize(ctx, r.Client, c, requested.request, r.ClusterName)
 	blocked, err := first(specErr, accessErr)
 	if err != nil {
 		return result{}, err
 	}
-	t := target{credential: c, spec: asked, access: allowed, history: earlier, specRefused: specErr != nil}
+	t := target{credential: c, spec: requested, access: allowed, history: earlier, specRefused: specErr != nil}
 
-	secrets := secrets{r.Client, r.APIReader, r.Clock, r.STS}
+	secrets := r.secrets()
 	found, conflictErr := secrets.observe(ctx, t, blocked)
 	if _, err := first(conflictErr); err != nil {
 		return result{}, err
 	}
-	finalizers := finalizers{r.Client, r.APIReader}
-	finalizerErr := finalizers.restore(ctx, t, found)
+	finalizerErr := secrets.restoreFinalizer(ctx, t, found)
 	decider := decider{r.Early, r.STS}
 	decision := decider.decide(t, found)
 	suspendedErr := suspended(t, decision)
@@ -137,22 +136,26 @@ func (r *Reconciler) reconcile(ctx context.Context, c *v1alpha1.StsCredential, e
 	}
 
 	calls := roleAssumer{r.Operator, r.ServiceAccounts, r.AccessKeys, r.Budget, r.Clock, r.Audit, stopping}
-	renewer := renewer{decider, calls, secrets, finalizers, r.Clock, r.Metrics}
+	renewer := renewer{decider, calls, secrets, r.Clock, r.Metrics}
 	renewed, renewErr := renewer.renew(ctx, t, found, decision, blocked, &state.renewal)
 	r.states.recordSecret(state, renewed)
 	if _, err := first(renewErr); err != nil {
 		return result{}, err
 	}
-	synced, syncErr := syncer{secrets, r.Clock, r.STS}.sync(ctx, t, renewed, &state.sync)
+	synced, syncErr := secrets.syncMetadata(ctx, t, renewed, &state.sync)
 	r.states.recordSecret(state, synced)
 	state.renewal.recordRefusal(syncErr)
 	decision = decider.decide(t, synced)
-	due, orphanErr := orphans{r.Client, finalizers, r.STS}.delete(ctx, t, decision)
+	due, orphanErr := secrets.deleteOrphans(ctx, t, decision)
 
 	errs := []error{specErr, accessErr, conflictErr, finalizerErr, suspendedErr, renewErr, syncErr, orphanErr, suspended(t, decision)}
 	failed, err := first(errs...)
 	held := blocked != nil || renewErr != nil
 	return result{target: t, existing: synced, decision: decision, held: held, err: failed, due: append(due, retries(errs)...)}, err
+}
+
+func (r *Reconciler) secrets() secrets {
+	return secrets{Client: r.Client, uncached: r.APIReader, clock: r.Clock, sts: r.STS}
 }
 
 // forget drops the state of an object that is deleted or being deleted.

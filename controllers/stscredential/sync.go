@@ -6,19 +6,10 @@ package stscredential
 import (
 	"context"
 
-	"k8s.io/utils/clock"
-
 	"github.com/stscredential/sts-credential-operator/internal/apiserver"
 	"github.com/stscredential/sts-credential-operator/internal/retry"
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
-
-// syncer brings the metadata of a Secret in line with the spec, without a call to STS.
-type syncer struct {
-	secrets secrets
-	clock   clock.PassiveClock
-	sts     STSClock
-}
 
 // syncState is what is kept of the corrections of a Secret's metadata.
 type syncState struct {
@@ -26,8 +17,9 @@ type syncState struct {
 	failed *reconcileError // the last one; nil if it succeeded
 }
 
-// sync corrects labels, annotations and owner of a Secret. It writes to the Secret that was read or to none.
-func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState) (existing, error) {
+// syncMetadata corrects labels, annotations and owner of a Secret without a call to STS. It writes to the Secret that was read
+// or to none.
+func (s secrets) syncMetadata(ctx context.Context, t target, e existing, state *syncState) (existing, error) {
 	if e.secret == nil || e.written || e.takenOver || e.isUnmodified() || t.credential.Spec.Suspend || t.terminating {
 		return e, nil
 	}
@@ -39,7 +31,7 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	if wait := state.pace.until(key, now); wait > 0 {
 		return e, state.again(waitFor(wait, pacedCorrection(t, "its labels, annotations or owner", s.sts.Now().Add(wait))))
 	}
-	written, err := s.secrets.put(ctx, e.secret, desired, nil)
+	written, err := s.put(ctx, e.secret, desired)
 	if apiserver.IsConflict(err) {
 		return e, state.again(waitFor(retry.WriteConflict, ""))
 	}
@@ -47,7 +39,7 @@ func (s syncer) sync(ctx context.Context, t target, e existing, state *syncState
 	synced := e
 	if err != nil {
 		err = writeFailed(desired, err)
-	} else if synced, err = checkWritten(e, written, desired, true); err == nil && e.intact && !synced.intact {
+	} else if synced, err = checkWritten(e, written, desired, false); err == nil && e.intact && !synced.intact {
 		err = changedByAdmission(desired, "record")
 	}
 	if state.failed, _ = first(err); state.failed == nil {

@@ -6,6 +6,7 @@ package stscredential
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,19 +23,17 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// watches finds the StsCredentials that a change concerns, in the cache.
+// watches finds in the cache the StsCredentials that a change concerns.
 type watches struct{ client.Reader }
 
-// specOrRenewRequest passes changes of the spec and of the annotation that asks for a renewal, and the removal of the finalizer.
+// specOrRenewRequest selects changes of the spec, new renew requests, and the removal of the finalizer.
 func specOrRenewRequest() predicate.Predicate {
-	hasFinalizer := func(o client.Object) bool {
-		return controllerutil.ContainsFinalizer(o, v1alpha1.FinalizerAdoptedSecret)
-	}
-	finalizerRemoved := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return hasFinalizer(e.ObjectOld) && !hasFinalizer(e.ObjectNew) }}
-	renewRequested := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRenewRequestedAt]
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, is := e.ObjectOld, e.ObjectNew
+		const finalizer, renew = v1alpha1.FinalizerAdoptedSecret, v1alpha1.AnnotationRenewRequestedAt
+		return was.GetGeneration() != is.GetGeneration() || was.GetAnnotations()[renew] != is.GetAnnotations()[renew] ||
+			controllerutil.ContainsFinalizer(was, finalizer) && !controllerutil.ContainsFinalizer(is, finalizer)
 	}}
-	return predicate.Or(predicate.GenerationChangedPredicate{}, renewRequested, finalizerRemoved)
 }
 
 // skipOwnWrites filters out the operator's own writes to Secrets: the reconcile that made the write has already handled it.
@@ -79,7 +78,7 @@ func (w watches) credentialsNaming(ctx context.Context, namespace, secretName, e
 
 // secretNameHandler queues the StsCredentials that wait for a Secret name that another StsCredential no longer uses.
 func (w watches) secretNameHandler() handler.EventHandler {
-	wake := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
+	queueWaiting := func(ctx context.Context, q queue, c *v1alpha1.StsCredential) {
 		for _, request := range w.credentialsNaming(ctx, c.Namespace, c.SecretName(), c.Name) {
 			q.Add(request)
 		}
@@ -88,42 +87,39 @@ func (w watches) secretNameHandler() handler.EventHandler {
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			was, is := e.ObjectOld.(*v1alpha1.StsCredential), e.ObjectNew.(*v1alpha1.StsCredential)
 			if was.SecretName() != is.SecretName() || was.DeletionTimestamp.IsZero() && !is.DeletionTimestamp.IsZero() {
-				wake(ctx, q, was)
+				queueWaiting(ctx, q, was)
 			}
 		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
 			if c, ok := e.Object.(*v1alpha1.StsCredential); ok {
-				wake(ctx, q, c)
+				queueWaiting(ctx, q, c)
 			}
 		},
 	}
 }
 
-// grantHandler wakes the credentials that a grant speaks of, before or after its change.
+// grantHandler queues the StsCredentials that a grant concerns, before or after its change.
 func (w watches) grantHandler() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.wakeGranted(ctx, q, e.Object) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.queueGranted(ctx, q, e.Object) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
-				w.wakeGranted(ctx, q, e.ObjectOld, e.ObjectNew)
+				w.queueGranted(ctx, q, e.ObjectOld, e.ObjectNew)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.wakeGranted(ctx, q, e.Object) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { w.queueGranted(ctx, q, e.Object) },
 	}
 }
 
-func (w watches) wakeGranted(ctx context.Context, q queue, grants ...client.Object) {
+func (w watches) queueGranted(ctx context.Context, q queue, grants ...client.Object) {
 	namespaceLabels := map[string]map[string]string{}
-	w.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
+	w.queueIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
 		if _, known := namespaceLabels[c.Namespace]; !known {
 			namespaceLabels[c.Namespace] = w.labelsOf(ctx, c.Namespace)
 		}
-		for _, g := range grants {
-			if grant.Concerns(g.(*v1alpha1.StsRoleGrant), c.Namespace, namespaceLabels[c.Namespace], c.Spec.RoleARN) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(grants, func(g client.Object) bool {
+			return grant.Concerns(g.(*v1alpha1.StsRoleGrant), c.Namespace, namespaceLabels[c.Namespace], c.Spec.RoleARN)
+		})
 	})
 }
 
@@ -132,7 +128,7 @@ func (w watches) wakeGranted(ctx context.Context, q queue, grants ...client.Obje
 func (w watches) namespaceHandler() handler.EventHandler {
 	return handler.Funcs{CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
 		if !e.IsInInitialList {
-			w.wakeIf(ctx, q, func(*v1alpha1.StsCredential) bool { return true }, client.InNamespace(e.Object.GetName()))
+			w.queueIf(ctx, q, func(*v1alpha1.StsCredential) bool { return true }, client.InNamespace(e.Object.GetName()))
 		}
 	}, UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		name, was, is := e.ObjectNew.GetName(), e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()
@@ -145,22 +141,16 @@ func (w watches) namespaceHandler() handler.EventHandler {
 			log.FromContext(ctx).Error(err, "Failed to list StsRoleGrants")
 			return
 		}
-		w.wakeIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
-			if terminatingChanged {
-				return true
-			}
-			for _, g := range grants.Items {
-				if grant.Concerns(&g, name, was, c.Spec.RoleARN) != grant.Concerns(&g, name, is, c.Spec.RoleARN) {
-					return true
-				}
-			}
-			return false
+		w.queueIf(ctx, q, func(c *v1alpha1.StsCredential) bool {
+			return terminatingChanged || slices.ContainsFunc(grants.Items, func(g v1alpha1.StsRoleGrant) bool {
+				return grant.Concerns(&g, name, was, c.Spec.RoleARN) != grant.Concerns(&g, name, is, c.Spec.RoleARN)
+			})
 		}, client.InNamespace(name))
 	}}
 }
 
-// wakeIf queues the credentials that a change concerns.
-func (w watches) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
+// queueIf queues the StsCredentials that a change concerns.
+func (w watches) queueIf(ctx context.Context, q queue, concerned func(*v1alpha1.StsCredential) bool, in ...client.ListOption) {
 	var credentials v1alpha1.StsCredentialList
 	if err := w.List(ctx, &credentials, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list StsCredentials")
@@ -173,7 +163,7 @@ func (w watches) wakeIf(ctx context.Context, q queue, concerned func(*v1alpha1.S
 	}
 }
 
-// labelsOf a namespace; none if it cannot be read, which matches no selector.
+// labelsOf returns the labels of a namespace; none, which match no selector, if it cannot be read.
 func (w watches) labelsOf(ctx context.Context, name string) map[string]string {
 	namespace := namespaceMetadata()
 	if err := w.Get(ctx, types.NamespacedName{Name: name}, namespace); err != nil {

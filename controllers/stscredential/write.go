@@ -18,44 +18,44 @@ import (
 	"github.com/stscredential/sts-credential-operator/internal/secret"
 )
 
-// maxTries bounds how often a write is repeated when another client wrote first.
+// maxTries is the maximum number of attempts of a write that conflicts with writes of other clients.
 const maxTries = 3
 
-// errSecretExists is returned where the create of a first issuance meets a Secret that the cache does not show.
+// errSecretExists is returned if the create of a first issuance fails because of a Secret that is not in the cache.
 var errSecretExists = errors.New("the Secret exists")
 
-// write writes credentials to the Secret, whole, and returns the Secret as it is then. dryRunFirst: a dry run comes first.
-func (s secrets) write(ctx context.Context, f finalizers, t target, e existing, issued credentials.Credentials, dryRunFirst bool) (existing, error) {
+// write writes data, record and metadata of the Secret, and returns the resulting Secret. dryRunFirst: a dry run comes first.
+func (s secrets) write(ctx context.Context, t target, e existing, issued credentials.Credentials, dryRunFirst bool) (existing, error) {
 	if e.adopted() {
-		if err := f.add(ctx, t.credential, e.secret.Name); err != nil {
+		if err := s.addFinalizer(ctx, t.credential, e.secret.Name); err != nil {
 			return e, err
 		}
 	}
 	if dryRunFirst {
-		if _, err := s.renderAndApply(ctx, t, e, issued, client.DryRunAll); err != nil {
+		if _, err := s.dry().renderAndApply(ctx, t, e, issued); err != nil {
 			return e, err
 		}
 	}
 	return s.renderAndApply(ctx, t, e, issued)
 }
 
-// dryRun sends the write of a placeholder as a server-side dry run. After a failed write, STS is called again only when the
+// tryWrite sends the write of a placeholder as a server-side dry run. After a failed write, STS is called again only when the
 // dry run succeeds. The placeholder has the form of real credentials.
-func (s secrets) dryRun(ctx context.Context, t target, e existing) error {
+func (s secrets) tryWrite(ctx context.Context, t target, e existing) error {
 	placeholder := secret.Placeholder()
 	placeholder.IssuedAt = s.sts.Now()
 	placeholder.ExpiresAt = placeholder.IssuedAt.Add(t.request.Duration)
-	_, err := s.renderAndApply(ctx, t, e, placeholder, client.DryRunAll)
+	_, err := s.dry().renderAndApply(ctx, t, e, placeholder)
 	return err
 }
 
-func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issued credentials.Credentials, options ...writeOption) (existing, error) {
+func (s secrets) renderAndApply(ctx context.Context, t target, e existing, issued credentials.Credentials) (existing, error) {
 	writeOptions := secret.WriteOptions{RenewRequest: t.renewRequest, At: s.clock.Now(), Before: previousRecord(t, e, s.sts.Skew())}
 	desired, err := secret.Render(t.credential, t.layout, issued, t.stsRequest(), writeOptions)
 	if err != nil {
 		return e, newError(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	return s.apply(ctx, t, e, e.fitted(desired), options...)
+	return s.apply(ctx, t, e, e.fitted(desired))
 }
 
 // previousRecord returns the record of the credentials that pods may have read from the Secret until now. If another client has
@@ -68,14 +68,14 @@ func previousRecord(t target, e existing, skew time.Duration) *secret.Record {
 	return &secret.Record{Record: credentials.Record{WrittenAt: status.IssuedAt.Add(-skew), ExpiresAt: status.ExpiresAt.Time}}
 }
 
-// apply writes a whole Secret. Where another client wrote since it was read, it is read again: the Secret must still be this
-// StsCredential's, and what it holds must not be newer.
-func (s secrets) apply(ctx context.Context, t target, e existing, desired *corev1.Secret, options ...writeOption) (existing, error) {
+// apply writes data, record and metadata of a Secret. On a conflict, it gets the Secret again, and checks that this StsCredential may
+// still write to it, and that its credentials are not newer.
+func (s secrets) apply(ctx context.Context, t target, e existing, desired *corev1.Secret) (existing, error) {
 	base, err := e.secret, apiserver.ErrContended
 	for range maxTries {
 		var written *corev1.Secret
-		if written, err = s.put(ctx, base, desired, options); err == nil {
-			return checkWritten(e, written, desired, len(options) == 0)
+		if written, err = s.put(ctx, base, desired); err == nil {
+			return checkWritten(e, written, desired, s.dryRun)
 		}
 		if !apiserver.IsConflict(err) {
 			break
@@ -97,8 +97,8 @@ func (s secrets) apply(ctx context.Context, t target, e existing, desired *corev
 	return e, writeFailed(desired, err)
 }
 
-// getAgain reads uncached the Secret that a write has met; nil if there is none any more. It fails where the desired Secret
-// does not fit what is there now.
+// getAgain gets a Secret uncached after a conflict; nil if there is none. It fails if the desired Secret is for an adopted one and
+// the existing is not, or the other way round.
 func (s secrets) getAgain(ctx context.Context, desired *corev1.Secret) (*corev1.Secret, error) {
 	found, err := s.getUncached(ctx, client.ObjectKeyFromObject(desired))
 	if err == nil && secret.Adopted(desired) != (found != nil && secret.Adopted(found)) {
@@ -107,11 +107,11 @@ func (s secrets) getAgain(ctx context.Context, desired *corev1.Secret) (*corev1.
 	return stripped(found), err
 }
 
-// checkWritten returns the Secret that came back from a write, or that would have been written, and an error where admission
-// has made something else of what was sent.
-func checkWritten(before existing, written, sent *corev1.Secret, forReal bool) (existing, error) {
+// checkWritten returns the Secret in the response to a write, and an error if admission changed it. After a dry run, it returns
+// the Secret as it was before.
+func checkWritten(before existing, written, sent *corev1.Secret, dryRun bool) (existing, error) {
 	e := before
-	if forReal {
+	if !dryRun {
 		e = readExisting(written)
 		e.written = true
 	}
@@ -121,7 +121,7 @@ func checkWritten(before existing, written, sent *corev1.Secret, forReal bool) (
 	return e, nil
 }
 
-// writeFailed returns the error for a Secret that the API server did not take.
+// writeFailed returns the error for a failed write of a Secret.
 func writeFailed(desired *corev1.Secret, err error) *reconcileError {
 	message, transient := apiserver.Describe(err)
 	failure := newError(v1alpha1.ReasonSecretWriteFailed, "failed to write Secret %s: %s", desired.Name, message)
@@ -129,7 +129,7 @@ func writeFailed(desired *corev1.Secret, err error) *reconcileError {
 	return failure
 }
 
-// changedByAdmission returns the error for a Secret of which the API server made something else.
+// changedByAdmission returns the error for a Secret that admission changed.
 func changedByAdmission(sent *corev1.Secret, what string) *reconcileError {
 	failure := newError(v1alpha1.ReasonSecretWriteFailed,
 		"failed to write Secret %s: its %s was changed by admission. Exclude Secrets with the label %s from the mutating webhook or admission policy that changes them",

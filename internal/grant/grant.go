@@ -58,7 +58,7 @@ type Difference string
 const (
 	DiffersInCase           Difference = "case"           // of a role's ARN
 	DiffersInAccount        Difference = "account"        // of a role of the same name
-	DiffersInNamespace      Difference = "namespace"      // the role is granted to others
+	DiffersInNamespace      Difference = "namespace"      // the role is granted to other namespaces
 	DiffersInRole           Difference = "role"           // other roles are granted to the namespace
 	DiffersInDuration       Difference = "duration"       // it has a lower maximum
 	DiffersInSessionName    Difference = "sessionName"    // it requires the namespace's prefix

@@ -25,37 +25,37 @@ const (
 	clockTolerance = 10 * time.Second
 )
 
-// Facts are what a decision rests on.
+// Facts are the input of a decision.
 type Facts struct {
 	// Suspended is spec.suspend.
 	Suspended bool
-	// Duration is the lifetime that is asked for; more than 0.
+	// Duration is the requested lifetime; more than 0.
 	Duration time.Duration
 	// RenewBefore is how long before expiry to renew, at least 5 minutes less than Duration; 0 means a third of the
-	// lifetime, or half of it where workloads are restarted, and more where Served wants it.
+	// lifetime, or half of it if Restarts is set, and at least 20 minutes if Served is set.
 	RenewBefore time.Duration
 	// Served: the agent serves the credentials, to SDKs that refresh up to 15 minutes before expiry.
 	Served bool
 	// Restarts: workloads are restarted after each renewal, which takes time.
 	Restarts bool
-	// RenewRequest is the value with which a user asks for a renewal, empty if none does.
+	// RenewRequest is the value of a user's renew request; empty if there is none.
 	RenewRequest string
-	// RenewEarly: a workload that reads these credentials is about to be restarted for others, so that they are renewed
-	// early instead of causing a restart of their own. See Early.
+	// RenewEarly: a workload that reads these credentials is about to be restarted for other ones. They are renewed early, so
+	// that they do not cause another restart. See Early.
 	RenewEarly bool
 	// Seed is the UID of the StsCredential. It spreads renewals, so that StsCredentials do not renew at the same time.
 	Seed string
 	// Record is the record on the Secret; nil if there is no Secret, or if its record is incomplete.
 	Record *credentials.Record
-	// Foreign: the record is another credential's.
+	// Foreign: the record is that of another StsCredential.
 	Foreign bool
 	// Edited: the data or the record is not what was written.
 	Edited bool
-	// RequestChanged: the spec asks STS for something else than the record answers.
+	// RequestChanged: the spec requests other credentials than the record describes.
 	RequestChanged bool
 	// PolicyChanged: a grant imposes another policy now.
 	PolicyChanged bool
-	// LayoutChanged: the spec asks for other keys now.
+	// LayoutChanged: the spec has other keys now.
 	LayoutChanged bool
 }
 
@@ -81,7 +81,7 @@ func (c Cause) Drift() bool {
 	return c == CauseNoRecord || c == CauseForeignRecord || c == CauseEdited
 }
 
-// Decision says what to do with a credential.
+// Decision is whether to renew credentials, and when.
 type Decision struct {
 	// Cause is why to renew now; empty means keep.
 	Cause Cause
@@ -94,7 +94,7 @@ type Decision struct {
 // Renew reports whether to renew now.
 func (d Decision) Renew() bool { return d.Cause != "" }
 
-// Decide says whether to renew now, and otherwise when. now is the time by STS's clock.
+// Decide returns whether to renew now, and the renewal time. now is the time by STS's clock.
 func Decide(now time.Time, f Facts) Decision {
 	var decision Decision
 	if f.Record != nil && !f.Foreign {

@@ -4,10 +4,8 @@
 package secret
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -73,9 +71,16 @@ func merge(parts []values) (values, error) {
 
 // readFormats returns what the keys of each format contain, whether the spec still names the format or not.
 func readFormats(written map[string]string) (found []values) {
-	for _, name := range slices.Sorted(maps.Keys(formats)) {
-		if v := formats[name].read(written); v != nil {
-			found = append(found, v)
+	for _, keys := range formats {
+		var parts []values
+		for key, t := range keys {
+			content, present := written[key]
+			if v, ok := t.read(content); present && ok {
+				parts = append(parts, v)
+			}
+		}
+		if len(parts) == len(keys) {
+			found = append(found, parts...)
 		}
 	}
 	return found
@@ -95,77 +100,6 @@ func readTemplates(written map[string]string, record *Record, spec v1alpha1.Secr
 		}
 	}
 	return found
-}
-
-// read returns the values of the fields in the keys that a format writes; nil if a key is missing or has other content.
-func (f format) read(written map[string]string) values {
-	model, found := values{}, values{}
-	for _, field := range fields {
-		model[field] = field
-	}
-	for key, like := range f(model) {
-		content, ok := written[key]
-		if !ok || !found.collect(like, content) {
-			return nil
-		}
-	}
-	return found
-}
-
-// collect adds the values in content. like is the same content with the names of fields in place of their values.
-func (v values) collect(like, content string) bool {
-	if slices.Contains(fields, like) {
-		v[like] = content
-		return true
-	}
-	var likeDocument, document any
-	if json.Unmarshal([]byte(like), &likeDocument) == nil {
-		return json.Unmarshal([]byte(content), &document) == nil && v.collectDocument(likeDocument, document)
-	}
-	return v.collectLines(like, content)
-}
-
-// collectDocument adds the values in a JSON document.
-func (v values) collectDocument(like, document any) bool {
-	switch like := like.(type) {
-	case map[string]any:
-		object, ok := document.(map[string]any)
-		for key, value := range like {
-			ok = ok && v.collectDocument(value, object[key])
-		}
-		return ok
-	case []any:
-		list, ok := document.([]any)
-		for i, value := range like {
-			ok = ok && i < len(list) && v.collectDocument(value, list[i])
-		}
-		return ok
-	case string:
-		if slices.Contains(fields, like) {
-			s, ok := document.(string)
-			v[like] = s
-			return ok
-		}
-	}
-	return true
-}
-
-// collectLines adds the values in lines such as "key = value".
-func (v values) collectLines(like, content string) bool {
-	lines, contentLines := strings.Split(like, "\n"), strings.Split(content, "\n")
-	for i, line := range lines {
-		key, field, ok := strings.Cut(line, " = ")
-		if !ok || !slices.Contains(fields, field) {
-			continue
-		}
-		if i >= len(contentLines) {
-			return false
-		}
-		if v[field], ok = strings.CutPrefix(contentLines[i], key+" = "); !ok {
-			return false
-		}
-	}
-	return true
 }
 
 // read returns the values of the fields in the output of the template. It fails if the output can be read in more than one way,
@@ -241,5 +175,9 @@ func VariableFormats() []v1alpha1.SecretFormat {
 
 // Variables returns the credentials as environment variables of one of VariableFormats.
 func Variables(name v1alpha1.SecretFormat, s credentials.Credentials) map[string]string {
-	return formats[name](valuesOf(s, "", ""))
+	variables := map[string]string{}
+	for key, t := range formats[name] {
+		variables[key], _ = t.execute(valuesOf(s, "", ""), maxOutput)
+	}
+	return variables
 }

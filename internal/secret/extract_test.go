@@ -4,6 +4,7 @@
 package secret_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -99,6 +100,27 @@ func TestCredentialsOfAnAmbiguousTemplate(t *testing.T) {
 	c.Spec.Secret.Formats, c.Spec.Secret.Template.Data = []v1alpha1.SecretFormat{}, templates
 	_, err := secret.Credentials(written(c.Spec.Secret.Formats, templates), c)
 	if err == nil || !strings.Contains(err.Error(), "from the keys all.") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An operator without a region writes a configuration file without one. Its credentials can be read back, too.
+func TestCLIWithoutRegion(t *testing.T) {
+	c := credential()
+	c.Spec.Secret.Formats = []v1alpha1.SecretFormat{v1alpha1.FormatCLI}
+	l, err := secret.NewLayout(c.Spec.Secret, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := secret.Render(c, l, session, secret.Request{Request: input}, secret.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := string(s.Data["config.json"])
+	if !json.Valid([]byte(config)) || strings.Contains(config, "region_id") || !strings.Contains(config, `"output_format": "json"`) {
+		t.Errorf("config.json:\n%s", config)
+	}
+	if got, err := secret.Credentials(s, c); err != nil || got.SecurityToken != session.SecurityToken {
 		t.Errorf("error %v", err)
 	}
 }

@@ -4,8 +4,7 @@
 package secret
 
 import (
-	"encoding/json"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
@@ -45,114 +44,101 @@ func valuesOf(s credentials.Credentials, role, region string) values {
 	}
 }
 
-// format makes a ready-made set of keys.
-type format func(values) map[string]string
+// formatCLIWithoutRegion is FormatCLI of an operator that has no region; no spec names it.
+const formatCLIWithoutRegion v1alpha1.SecretFormat = "CLI without region"
 
-// formats are the formats of spec.secret.formats. The programs that read the Secret determine the names of the keys:
-// docs/workloads.md lists the source of each format, and the program that it was tested with.
-var formats = map[v1alpha1.SecretFormat]format{
+// formats are the keys of each format of spec.secret.formats, as templates. The programs that read the Secret determine the
+// names of the keys: docs/workloads.md lists the source of each format, and the program that it was tested with.
+//
+//nolint:gosec // they are names of keys, not secrets
+var formats = parseFormats(map[v1alpha1.SecretFormat]map[string]string{
 	v1alpha1.FormatSDK:        credentialKeys(KeyAccessKeyID, KeyAccessKeySecret, KeySecurityToken),
 	v1alpha1.FormatTablestore: credentialKeys("TABLESTORE_ACCESS_KEY_ID", "TABLESTORE_ACCESS_KEY_SECRET", "TABLESTORE_SESSION_TOKEN"),
 	v1alpha1.FormatOSS:        credentialKeys("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
 	v1alpha1.FormatTerraform:  credentialKeys("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
 	v1alpha1.FormatLogService: credentialKeys("ALIYUN_LOG_CLI_ACCESSID", "ALIYUN_LOG_CLI_ACCESSKEY", "ALIYUN_LOG_CLI_STS_TOKEN"),
-	v1alpha1.FormatPlain:      plain,
-	v1alpha1.FormatSTS:        answer,
-	v1alpha1.FormatCLI:        cli,
-	v1alpha1.FormatINI:        ini,
-	v1alpha1.FormatExternal:   external,
-	v1alpha1.FormatURI:        uri,
+	v1alpha1.FormatPlain: {
+		"accessKeyId":     "{{ .AccessKeyID }}",
+		"accessKeySecret": "{{ .AccessKeySecret }}",
+		"securityToken":   "{{ .SecurityToken }}",
+		"expiration":      "{{ .Expiration }}",
+	},
+	// The names in the response of AssumeRole, which the OSS CSI driver, JindoSDK and Fluid read.
+	v1alpha1.FormatSTS: {
+		"AccessKeyId":     "{{ .AccessKeyID }}",
+		"AccessKeySecret": "{{ .AccessKeySecret }}",
+		"SecurityToken":   "{{ .SecurityToken }}",
+		"Expiration":      "{{ .Expiration }}",
+	},
+	v1alpha1.FormatCLI:     {"config.json": cliStart + cliRegion + cliEnd},
+	formatCLIWithoutRegion: {"config.json": cliStart + cliEnd},
+	// Without "enable = true": with that line, the V1.0 SDK for Java would use the profile without its token, because it does
+	// not support the type sts_token.
+	v1alpha1.FormatINI: {"credentials": `[default]
+type = sts_token
+access_key_id = {{ .AccessKeyID }}
+access_key_secret = {{ .AccessKeySecret }}
+security_token = {{ .SecurityToken }}
+`},
+	v1alpha1.FormatExternal: {"external.json": `{
+  "mode": "StsToken",
+  "access_key_id": {{ .AccessKeyID | toJson }},
+  "access_key_secret": {{ .AccessKeySecret | toJson }},
+  "sts_token": {{ .SecurityToken | toJson }},
+  "expiration": {{ .Expiration | toJson }}
+}
+`},
+	// The response of a credentials URI, which stscred-agent serves unchanged. SDKs of Java and Python need the Code, the OSS SDK
+	// for Java reads StatusCode and LastUpdated.
+	v1alpha1.FormatURI: {"credentials.json": `{
+  "Code": "Success",
+  "StatusCode": "200",
+  "AccessKeyId": {{ .AccessKeyID | toJson }},
+  "AccessKeySecret": {{ .AccessKeySecret | toJson }},
+  "SecurityToken": {{ .SecurityToken | toJson }},
+  "Expiration": {{ .Expiration | toJson }},
+  "LastUpdated": {{ .LastUpdated | toJson }}
+}
+`},
+})
+
+// The parts of the aliyun CLI's configuration file.
+const (
+	cliStart = `{
+  "current": "default",
+  "profiles": [
+    {
+      "name": "default",
+      "mode": "StsToken",
+      "access_key_id": {{ .AccessKeyID | toJson }},
+      "access_key_secret": {{ .AccessKeySecret | toJson }},
+      "sts_token": {{ .SecurityToken | toJson }},
+`
+	cliRegion = `      "region_id": {{ .Region | toJson }},
+`
+	cliEnd = `      "output_format": "json"
+    }
+  ]
+}
+`
+)
+
+// credentialKeys is a format of three keys, as environment variables have it.
+func credentialKeys(id, secret, token string) map[string]string {
+	return map[string]string{id: "{{ .AccessKeyID }}", secret: "{{ .AccessKeySecret }}", token: "{{ .SecurityToken }}"} //nolint:gosec // names of fields
 }
 
-// credentialKeys is a format of three keys, as environments have it.
-func credentialKeys(id, secret, token string) format {
-	return func(v values) map[string]string {
-		return map[string]string{id: v[fieldAccessKeyID], secret: v[fieldAccessKeySecret], token: v[fieldSecurityToken]}
+func parseFormats(sources map[v1alpha1.SecretFormat]map[string]string) map[v1alpha1.SecretFormat]map[string]text {
+	parsed := map[v1alpha1.SecretFormat]map[string]text{}
+	for name, keys := range sources {
+		parsed[name] = map[string]text{}
+		for key, source := range keys {
+			t, err := parseText(source, append(slices.Clone(fields), fieldLastUpdated))
+			if err != nil {
+				panic("secret: format " + string(name) + ": " + err.Error())
+			}
+			parsed[name][key] = t
+		}
 	}
-}
-
-func plain(v values) map[string]string {
-	return map[string]string{
-		"accessKeyId":     v[fieldAccessKeyID],
-		"accessKeySecret": v[fieldAccessKeySecret],
-		"securityToken":   v[fieldSecurityToken],
-		"expiration":      v[fieldExpiration],
-	}
-}
-
-// answer has the names of AssumeRole's answer, which the OSS CSI driver, JindoSDK and Fluid read.
-func answer(v values) map[string]string {
-	return map[string]string{
-		"AccessKeyId":     v[fieldAccessKeyID],
-		"AccessKeySecret": v[fieldAccessKeySecret],
-		"SecurityToken":   v[fieldSecurityToken],
-		"Expiration":      v[fieldExpiration],
-	}
-}
-
-// profile is what the aliyun CLI's configuration and the output of a process_command have in common.
-type profile struct {
-	Name            string `json:"name,omitempty"`
-	Mode            string `json:"mode"`
-	AccessKeyID     string `json:"access_key_id"`
-	AccessKeySecret string `json:"access_key_secret"`
-	STSToken        string `json:"sts_token"`
-	RegionID        string `json:"region_id,omitempty"`
-	OutputFormat    string `json:"output_format,omitempty"`
-	Expiration      string `json:"expiration,omitempty"`
-}
-
-func profileOf(v values) profile {
-	return profile{Mode: "StsToken", AccessKeyID: v[fieldAccessKeyID], AccessKeySecret: v[fieldAccessKeySecret], STSToken: v[fieldSecurityToken]}
-}
-
-func cli(v values) map[string]string {
-	p := profileOf(v)
-	p.Name, p.RegionID, p.OutputFormat = "default", v[fieldRegion], "json"
-	return map[string]string{"config.json": document(struct {
-		Current  string    `json:"current"`
-		Profiles []profile `json:"profiles"`
-	}{p.Name, []profile{p}})}
-}
-
-func external(v values) map[string]string {
-	p := profileOf(v)
-	p.Expiration = v[fieldExpiration]
-	return map[string]string{"external.json": document(p)}
-}
-
-// ini returns a credentials file without "enable = true". With that line, the V1.0 SDK for Java would use the profile
-// without its token, because it does not support the type sts_token.
-func ini(v values) map[string]string {
-	return map[string]string{"credentials": strings.Join([]string{
-		"[default]",
-		"type = sts_token",
-		"access_key_id = " + v[fieldAccessKeyID],
-		"access_key_secret = " + v[fieldAccessKeySecret],
-		"security_token = " + v[fieldSecurityToken],
-		"",
-	}, "\n")}
-}
-
-// uri is the answer of a credentials URI, which stscred-agent serves as it is. SDKs of Java and Python need the Code, the OSS
-// SDK for Java reads StatusCode and LastUpdated.
-func uri(v values) map[string]string {
-	return map[string]string{"credentials.json": document(struct {
-		Code            string `json:"Code"`
-		StatusCode      string `json:"StatusCode"`
-		AccessKeyID     string `json:"AccessKeyId"`
-		AccessKeySecret string `json:"AccessKeySecret"`
-		SecurityToken   string `json:"SecurityToken"`
-		Expiration      string `json:"Expiration"`
-		LastUpdated     string `json:"LastUpdated"`
-	}{"Success", "200", v[fieldAccessKeyID], v[fieldAccessKeySecret], v[fieldSecurityToken], v[fieldExpiration], v[fieldLastUpdated]})}
-}
-
-// document is JSON for a program to read.
-func document(v any) string {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		panic("secret: a document made of strings cannot be encoded: " + err.Error())
-	}
-	return string(raw) + "\n"
+	return parsed
 }

@@ -166,6 +166,10 @@ func digest(v any) string {
 	if err != nil {
 		panic("secret: a value made of strings cannot be encoded: " + err.Error())
 	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:])
+	return sum(canonical)
+}
+
+func sum(content []byte) string {
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:])
 }

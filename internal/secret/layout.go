@@ -42,7 +42,7 @@ func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 		if format, clash := taken[key]; clash {
 			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: format %s writes this key. Rename yours, or leave the format out", key, format)
 		}
-		t, err := parseText(string(spec.Template.Data[key]))
+		t, err := parseText(string(spec.Template.Data[key]), fields)
 		if err != nil {
 			return Layout{}, fmt.Errorf("spec.secret.template.data[%s]: %w", key, err)
 		}
@@ -62,7 +62,7 @@ func NewLayout(spec v1alpha1.SecretSpec, region string) (Layout, error) {
 func (l Layout) takenBy() map[string]v1alpha1.SecretFormat {
 	taken := map[string]v1alpha1.SecretFormat{}
 	for _, name := range l.formats {
-		for key := range formats[name](nil) {
+		for key := range formats[name] {
 			taken[key] = name
 		}
 	}
@@ -102,7 +102,14 @@ func (l Layout) data(s credentials.Credentials, role string) (map[string][]byte,
 	v := valuesOf(s, role, l.region)
 	data := map[string][]byte{}
 	for _, name := range l.formats {
-		for key, value := range formats[name](v) {
+		if name == v1alpha1.FormatCLI && l.region == "" {
+			name = formatCLIWithoutRegion
+		}
+		for key, t := range formats[name] {
+			value, err := t.execute(v, maxOutput)
+			if err != nil {
+				return nil, fmt.Errorf("spec.secret.formats: format %s: %w", name, err)
+			}
 			data[key] = []byte(value)
 		}
 	}

@@ -28,8 +28,8 @@ func Owned(s *corev1.Secret, c *v1alpha1.StsCredential) bool {
 	if controller := metav1.GetControllerOfNoCopy(s); controller != nil {
 		return isCredential(*controller) && controller.Name == c.Name && !intactCopy(s)
 	}
-	if credential := recordedFor(s); credential != "" {
-		return credential == c.Namespace+"/"+c.Name
+	if name := RecordedFor(s); name != "" {
+		return s.Namespace == c.Namespace && name == c.Name
 	}
 	return s.Annotations[v1alpha1.AnnotationAdopt] == c.Name
 }
@@ -65,7 +65,7 @@ func Adopted(s *corev1.Secret) bool {
 		return false
 	}
 	_, intact := Read(s)
-	return !intact || recordedFor(s) == ""
+	return !intact || RecordedFor(s) == ""
 }
 
 // ForAdopted changes a desired Secret, whole or its metadata only, to one for an adopted Secret.
@@ -95,24 +95,33 @@ func CredentialName(s metav1.Object) string {
 	return name
 }
 
+// Holder returns the name of the StsCredential that controls a stripped Secret, if the operator made the Secret for it: its
+// record is intact and names both. It is empty otherwise, as for an adopted or a retained Secret, for a copy, and for a record
+// of version 1, which names no Secret.
+func Holder(s *corev1.Secret) string {
+	controller := metav1.GetControllerOfNoCopy(s)
+	record, intact := Read(s)
+	if !intact || Adopted(s) || controller == nil || !isCredential(*controller) || !namesItself(s) {
+		return ""
+	}
+	if s.Annotations[secretAnnotation] != fullName(s) || record.Credential != s.Namespace+"/"+controller.Name {
+		return ""
+	}
+	return controller.Name
+}
+
 // RecordedFor returns the name of the StsCredential in the record of a Secret without a controller, if the record is intact or
 // names this Secret; empty otherwise.
 func RecordedFor(s *corev1.Secret) string {
-	_, name, _ := strings.Cut(recordedFor(s), "/")
-	return name
-}
-
-func recordedFor(s *corev1.Secret) string {
-	credential := s.Annotations[CredentialAnnotation]
-	namespace, name, _ := strings.Cut(credential, "/")
-	if namespace != s.Namespace || name == "" {
+	namespace, name, _ := strings.Cut(s.Annotations[CredentialAnnotation], "/")
+	if namespace != s.Namespace {
 		return ""
 	}
 	if s.Annotations[secretAnnotation] == fullName(s) {
-		return credential
+		return name
 	}
 	if _, intact := Read(s); intact && unnamed(s) {
-		return credential
+		return name
 	}
 	return ""
 }

@@ -19,6 +19,22 @@ import (
 // other owners, which a stripped Secret does not have.
 const PatchType = types.StrategicMergePatchType
 
+// Field managers of the operator's writes. The API server records the time of the last write of each, by its own clock. Labels
+// and owners have their own manager, so that a change of theirs does not look like new credentials. Earlier versions wrote
+// everything as "sts-credential-operator", after their user agent: that time is not the time of the credentials.
+const (
+	CredentialsManager = "sts-credential-operator-credentials" //nolint:gosec // it is a name
+	MetadataManager    = "sts-credential-operator-metadata"
+)
+
+// FieldManager returns the field manager that writes a desired Secret: whole, or its metadata only.
+func FieldManager(desired *corev1.Secret) string {
+	if desired.Data != nil {
+		return CredentialsManager
+	}
+	return MetadataManager
+}
+
 // mergePatch is a strategic merge patch of a Secret. A nil value removes its key.
 type mergePatch struct {
 	Metadata metadataPatch      `json:"metadata"`
@@ -76,7 +92,7 @@ func RemovalPatch(existing *corev1.Secret) []byte {
 // managedIn returns the keys that an annotation of the operator lists. They are not trusted if only the owner's consent makes
 // the Secret writable: the annotation may have been copied.
 func managedIn(existing *corev1.Secret, annotation string) []string {
-	if metav1.GetControllerOfNoCopy(existing) == nil && recordedFor(existing) == "" {
+	if metav1.GetControllerOfNoCopy(existing) == nil && RecordedFor(existing) == "" {
 		return nil
 	}
 	return listedIn(existing.Annotations, annotation)
@@ -165,4 +181,24 @@ func owners(existing, desired *corev1.Secret) (changed []ownerPatch) {
 		}
 	}
 	return changed
+}
+
+// Altered compares the stripped response of a write with the Secret that was sent, which admission may have changed. It returns
+// what differs, for messages; empty if nothing does.
+func Altered(got, sent *corev1.Secret) string {
+	if sent.Data != nil {
+		record, intact := Read(got)
+		if record == nil || !sameHash(got.Annotations[dataHashAnnotation], sent.Annotations[dataHashAnnotation]) {
+			return "record"
+		}
+		if !intact {
+			return "data"
+		}
+	}
+	metadata := *sent
+	metadata.Data = nil
+	if got.Type != sent.Type || Patch(got, &metadata) != nil {
+		return "labels, annotations or owner"
+	}
+	return ""
 }

@@ -4,8 +4,9 @@
 package secret
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ const (
 	managedKeysAnnotation    = prefix + "managed-keys"
 	handledRequestAnnotation = prefix + "handled-renew-request"
 	adoptedAnnotation        = prefix + "adopted"
+	writtenAtAnnotation      = prefix + "written-at"
+	replacedAnnotation       = prefix + "replaced"
 
 	// The keys of the labels and annotations from the spec, so that they can be removed again. They are not part of the record,
 	// because they change without a call to STS.
@@ -52,15 +55,8 @@ var recordAnnotations = []string{
 	handledRequestAnnotation, adoptedAnnotation, writtenAtAnnotation, replacedAnnotation,
 }
 
-// maxLifetime is the longest lifetime that STS issues: a record with a longer one was edited.
-const maxLifetime = credentials.MaxLifetime
-
-// maxValue bounds each value of a record, in bytes, and maxValues some of them, as in the status: a longer value was edited.
-const maxValue = 512
-
-var maxValues = map[string]int{
-	requestIDAnnotation: 128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxList,
-}
+// maxReplaced bounds how many earlier credentials a record lists.
+const maxReplaced = 8
 
 // Record is the record on a Secret of the credentials in it. The status can be restored from it alone.
 type Record struct {
@@ -68,23 +64,6 @@ type Record struct {
 
 	layoutHash  string
 	managedKeys []string
-}
-
-// newRecord returns the record of issued credentials, without the keys that are written.
-func newRecord(credential string, s credentials.Credentials, requestHash string, o WriteOptions) Record {
-	return Record{Record: credentials.Record{
-		Credential:          credential,
-		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
-		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
-		RequestID:           s.RequestID,
-		AccessKeyID:         credentials.ShownAccessKeyID(s.AccessKeyID),
-		AssumedRoleARN:      s.AssumedRoleARN,
-		AssumedRoleID:       s.AssumedRoleID,
-		RequestHash:         requestHash,
-		HandledRenewRequest: o.RenewRequest,
-		WrittenAt:           o.At,
-		Replaced:            o.Before.replacedBy(s.IssuedAt),
-	}}
 }
 
 // annotations returns the annotations of the record that are not empty, without the data hash.
@@ -106,11 +85,7 @@ func (r Record) annotations() map[string]string {
 	if !r.WrittenAt.IsZero() {
 		all[writtenAtAnnotation] = r.WrittenAt.UTC().Format(time.RFC3339)
 	}
-	for k, v := range all {
-		if v == "" {
-			delete(all, k)
-		}
-	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
 
@@ -118,18 +93,17 @@ func (r Record) annotations() map[string]string {
 func recordIn(annotations map[string]string) *Record {
 	issuedAt, okIssued := parseTime(annotations[issuedAtAnnotation])
 	expiresAt, okExpires := parseTime(annotations[expiresAtAnnotation])
-	if !okIssued || !okExpires || !expiresAt.After(issuedAt) || expiresAt.Sub(issuedAt) > maxLifetime {
+	if !okIssued || !okExpires || !expiresAt.After(issuedAt) || expiresAt.Sub(issuedAt) > credentials.MaxLifetime || tooLong(annotations) {
 		return nil
-	}
-	for _, k := range recordAnnotations {
-		if len(annotations[k]) > bounds[k] {
-			return nil
-		}
 	}
 	for _, required := range []string{CredentialAnnotation, accessKeyIDAnnotation, requestHashAnnotation, dataHashAnnotation, managedKeysAnnotation} {
 		if annotations[required] == "" {
 			return nil
 		}
+	}
+	writtenAt, ok := parseTime(annotations[writtenAtAnnotation])
+	if !ok || writtenAt.After(expiresAt) { // it is not recorded, or was edited
+		writtenAt = issuedAt
 	}
 	return &Record{
 		Record: credentials.Record{
@@ -142,7 +116,7 @@ func recordIn(annotations map[string]string) *Record {
 			AssumedRoleID:       annotations[assumedRoleIDAnnotation],
 			RequestHash:         annotations[requestHashAnnotation],
 			HandledRenewRequest: annotations[handledRequestAnnotation],
-			WrittenAt:           writtenIn(annotations, issuedAt, expiresAt),
+			WrittenAt:           writtenAt,
 			Replaced:            decodeReplaced(annotations[replacedAnnotation]),
 		},
 		layoutHash:  annotations[layoutHashAnnotation],
@@ -157,24 +131,46 @@ func parseTime(text string) (t time.Time, ok bool) {
 	return t, err == nil && t.Year() >= 2000 && t.Year() < 9000
 }
 
-// writtenIn returns when the record was written; issuedAt if that is not recorded, or is after the expiration, so that another
-// client must have written it.
-func writtenIn(annotations map[string]string, issuedAt, expiresAt time.Time) time.Time {
-	writtenAt, ok := parseTime(annotations[writtenAtAnnotation])
-	if !ok || writtenAt.After(expiresAt) {
-		return issuedAt
-	}
-	return writtenAt
-}
-
 // LayoutChanged reports whether the record is of other keys than the layout writes.
 func (r *Record) LayoutChanged(now Layout) bool { return !sameHash(r.layoutHash, now.hash) }
 
-func splitKeys(joined string) []string {
-	if joined == "" {
+// replacedBy returns the earlier credentials of a Secret, oldest first, after credentials issued at issuedAt have replaced
+// those of this record. The list contains the credentials that are still valid at issuedAt and, before them, the last
+// expired ones, which represent all expired ones. If the list is too long, the oldest valid entries are dropped; pods that
+// use them then count as users of the entry before them.
+func (r *Record) replacedBy(issuedAt time.Time) []credentials.Replaced {
+	if r == nil {
 		return nil
 	}
-	return strings.Split(joined, ",")
+	all := append(slices.Clone(r.Replaced), credentials.Replaced{WrittenAt: cmp.Or(r.StoredAt, r.WrittenAt), ExpiresAt: r.ExpiresAt})
+	for len(all) > 1 && !all[1].ExpiresAt.After(issuedAt) {
+		all = all[1:]
+	}
+	for len(all) > maxReplaced {
+		all = slices.Delete(all, 1, 2)
+	}
+	return all
+}
+
+func encodeReplaced(all []credentials.Replaced) string {
+	entries := make([]string, 0, len(all))
+	for _, r := range all {
+		entries = append(entries, r.WrittenAt.UTC().Format(time.RFC3339)+"/"+r.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return strings.Join(entries, ",")
+}
+
+// decodeReplaced leaves out entries that are malformed or have a longer lifetime than STS issues.
+func decodeReplaced(encoded string) (all []credentials.Replaced) {
+	for entry := range strings.SplitSeq(encoded, ",") {
+		written, expires, _ := strings.Cut(entry, "/")
+		writtenAt, okWritten := parseTime(written)
+		expiresAt, okExpires := parseTime(expires)
+		if okWritten && okExpires && expiresAt.Sub(writtenAt) <= credentials.MaxLifetime && len(all) < maxReplaced {
+			all = append(all, credentials.Replaced{WrittenAt: writtenAt, ExpiresAt: expiresAt})
+		}
+	}
+	return all
 }
 
 // RenewRequest returns the renew request in an annotation as the record holds it: its value, or the hash of a value that is
@@ -183,6 +179,5 @@ func RenewRequest(annotation string) string {
 	if len(annotation) <= 128 {
 		return annotation
 	}
-	sum := sha256.Sum256([]byte(annotation))
-	return hex.EncodeToString(sum[:])
+	return sum([]byte(annotation))
 }

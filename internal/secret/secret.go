@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,16 @@ import (
 	"github.com/stscredential/sts-credential-operator/api/v1alpha1"
 	"github.com/stscredential/sts-credential-operator/internal/credentials"
 )
+
+// WriteOptions are what a write records besides the issued credentials.
+type WriteOptions struct {
+	// RenewRequest is the renew request that the write handles, see the function; empty if there is none.
+	RenewRequest string
+	// At is the time of the write by the operator's clock. Zero leaves it out.
+	At time.Time
+	// Before is the record of the credentials that are replaced; nil if there are none.
+	Before *Record
+}
 
 // Render returns the whole Secret for issued credentials: metadata, record and data. request is the request that STS answered.
 // The error says that the output of the templates is too long.
@@ -25,8 +36,19 @@ func Render(c *v1alpha1.StsCredential, l Layout, s credentials.Credentials, requ
 	}
 	rendered := Metadata(c)
 	rendered.Data = data
-	record := newRecord(c.Namespace+"/"+c.Name, s, request.Hash(), o)
-	record.layoutHash, record.managedKeys = l.hash, slices.Sorted(maps.Keys(data))
+	record := Record{layoutHash: l.hash, managedKeys: slices.Sorted(maps.Keys(data)), Record: credentials.Record{
+		Credential:          c.Namespace + "/" + c.Name,
+		IssuedAt:            s.IssuedAt.UTC().Truncate(time.Second),
+		ExpiresAt:           s.ExpiresAt.UTC().Truncate(time.Second),
+		RequestID:           s.RequestID,
+		AccessKeyID:         credentials.ShownAccessKeyID(s.AccessKeyID),
+		AssumedRoleARN:      s.AssumedRoleARN,
+		AssumedRoleID:       s.AssumedRoleID,
+		RequestHash:         request.Hash(),
+		HandledRenewRequest: o.RenewRequest,
+		WrittenAt:           o.At,
+		Replaced:            o.Before.replacedBy(s.IssuedAt),
+	}}
 	maps.Copy(rendered.Annotations, record.annotations())
 	rendered.Annotations[secretAnnotation] = fullName(rendered)
 	rendered.Annotations[dataHashAnnotation] = dataHashes(rendered)

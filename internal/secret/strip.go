@@ -4,11 +4,11 @@
 package secret
 
 import (
+	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +20,13 @@ import (
 
 // strippedHash is the key, which is no valid label, under which the labels of a stripped Secret hold the hash of its data.
 const strippedHash = "hash of the data"
+
+// storedLabel is the key, which is no valid label, under which the labels of a stripped Secret hold the time at which the API
+// server stored the credentials.
+const storedLabel = "time of the write"
+
+// ownedWrittenAt is the entry in managed fields of the annotation that changes with each write of credentials.
+var ownedWrittenAt = []byte(`"f:` + writtenAtAnnotation + `"`)
 
 // hashed is the prefix of the hash of an annotation's value in a stripped Secret.
 const hashed = "hash of the value: "
@@ -33,8 +40,10 @@ const (
 	// bytes from templates, and those of the formats.
 	maxListed = 96
 	maxList   = 32*254 + 1024
-	// maxName bounds names of objects, maxHashes the hashes of all versions, maxOwners the number of owners.
+	// maxName bounds names of objects, maxHashes the hashes of all versions, maxOwners the number of owners, maxValue any other
+	// value of a record.
 	maxName   = 253
+	maxValue  = 512
 	maxHashes = 512
 	maxOwners = 8
 	// maxPlain bounds an annotation from the spec that is kept; a longer one is replaced by its hash.
@@ -78,17 +87,23 @@ func cut(text string, bound int) string {
 	return strings.Clone(text[:bound+1])
 }
 
-// bounds of the annotations that the operator reads, by name. Those of the record are bounded by maxValues.
+// bounds are the maximum lengths of the annotations that the operator reads, by name. A longer value was edited.
 var bounds = func() map[string]int {
 	all := map[string]int{
 		secretAnnotation: maxValue, dataHashAnnotation: maxHashes, managedLabelsAnnotation: maxList, managedAnnotationsAnnotation: maxList,
 		v1alpha1.AnnotationAdopt: maxName,
+		requestIDAnnotation:      128, accessKeyIDAnnotation: 256, assumedRoleIDAnnotation: 256, managedKeysAnnotation: maxList, // as in the status
 	}
 	for _, key := range recordAnnotations {
-		all[key] = cmp.Or(maxValues[key], maxValue)
+		all[key] = cmp.Or(all[key], maxValue)
 	}
 	return all
 }()
+
+// tooLong reports whether a value of the record exceeds its bound.
+func tooLong(annotations map[string]string) bool {
+	return slices.ContainsFunc(recordAnnotations, func(key string) bool { return len(annotations[key]) > bounds[key] })
+}
 
 // boundedAnnotations returns the operator's annotations, cut to their bounds, and those from the spec.
 func boundedAnnotations(s *corev1.Secret) map[string]string {
@@ -137,25 +152,29 @@ func boundedOwners(all []metav1.OwnerReference) (kept []metav1.OwnerReference) {
 	return kept
 }
 
-// hashOf returns the hash that replaces a long value.
-func hashOf(value string) string {
-	sum := sha256.Sum256([]byte(value))
-	return hashed + hex.EncodeToString(sum[:])
+// storedAt returns when the API server stored the credentials in a Secret, by its clock; empty if that is not known, as for a
+// Secret that an earlier version wrote, or that was restored from a copy.
+func storedAt(managed []metav1.ManagedFieldsEntry) string {
+	for _, e := range managed {
+		if e.Manager == CredentialsManager && e.Operation == metav1.ManagedFieldsOperationUpdate && e.Time != nil && e.FieldsV1 != nil &&
+			bytes.Contains(e.FieldsV1.GetRawBytes(), ownedWrittenAt) {
+			return e.Time.UTC().Format(time.RFC3339)
+		}
+	}
+	return ""
 }
+
+// hashOf returns the hash that replaces a long value.
+func hashOf(value string) string { return hashed + sum([]byte(value)) }
 
 // boundedHash returns the hash of a Secret's data and record. It is empty, which is no valid hash, if they are longer than any
 // that the operator writes.
 func boundedHash(s *corev1.Secret) string {
-	for _, key := range recordAnnotations {
-		if len(s.Annotations[key]) > bounds[key] {
-			return ""
-		}
-	}
 	size := 0
 	for _, key := range listedIn(s.Annotations, managedKeysAnnotation) {
 		size += len(s.Data[key])
 	}
-	if size > maxHashedData {
+	if size > maxHashedData || tooLong(s.Annotations) {
 		return ""
 	}
 	return dataHash(s)
@@ -168,7 +187,8 @@ func listedIn(annotations map[string]string, annotation string) []string {
 	if len(joined) > maxList || strings.Count(joined, ",") >= maxListed {
 		return nil
 	}
-	return slices.DeleteFunc(splitKeys(joined), func(key string) bool { return strings.HasPrefix(key, "$") })
+	keys := strings.FieldsFunc(joined, func(r rune) bool { return r == ',' })
+	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "$") })
 }
 
 // Read returns the record of a Secret, stripped or not, and whether data and record are as written. The record is nil if it is
@@ -178,7 +198,10 @@ func Read(s *corev1.Secret) (record *Record, intact bool) {
 	if record == nil || Original(s) != "" && !namesItself(s) || intactCopy(s) {
 		return nil, false
 	}
-	record.StoredAt, record.Adopted = record.storedAt(s.Labels), s.Annotations[adoptedAnnotation] != ""
+	record.StoredAt, record.Adopted = record.WrittenAt, s.Annotations[adoptedAnnotation] != ""
+	if stored, ok := parseTime(s.Labels[storedLabel]); ok {
+		record.StoredAt = stored
+	}
 	return record, sameHash(s.Annotations[dataHashAnnotation], contentHash(s)) || namesItself(s)
 }
 

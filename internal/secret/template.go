@@ -89,8 +89,8 @@ func (t text) execute(v values, most int) (string, error) {
 	return out.String(), nil
 }
 
-// parseText parses a template. Its errors contain the line number only, because the text may be confidential.
-func parseText(source string) (text, error) {
+// parseText parses a template with these fields. Its errors contain the line number only, because the text may be confidential.
+func parseText(source string, fields []string) (text, error) {
 	trees := map[string]*parse.Tree{}
 	tree, err := parse.New("").Parse(source, "", "", trees, functions)
 	if err != nil {
@@ -102,7 +102,7 @@ func parseText(source string) (text, error) {
 	var t text
 	for _, node := range tree.Root.Nodes {
 		p, ok := partOf(node)
-		if !ok {
+		if !ok || p.field != "" && !slices.Contains(fields, p.field) {
 			return nil, refusedIn(1 + strings.Count(source[:node.Position()], "\n"))
 		}
 		t = append(t, p)
@@ -146,7 +146,7 @@ func partOfPipe(pipe *parse.PipeNode) (p part, ok bool) {
 		arguments := command.Args
 		if i == 0 {
 			field, ok := arguments[len(arguments)-1].(*parse.FieldNode)
-			if !ok || len(field.Ident) != 1 || !slices.Contains(fields, field.Ident[0]) {
+			if !ok || len(field.Ident) != 1 {
 				return part{}, false
 			}
 			p.field, arguments = field.Ident[0], arguments[:len(arguments)-1]
