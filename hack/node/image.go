@@ -53,7 +53,7 @@ func (c *Cluster) ImportFiles(ctx context.Context, image string, entrypoint []st
 	defer func() { _ = os.RemoveAll(root) }()
 	for name, path := range paths {
 		target := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), run(ctx, "cp", "--recursive", path, target)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o750), run(ctx, "cp", "--recursive", path, target)); err != nil {
 			return err
 		}
 	}

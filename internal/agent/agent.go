@@ -37,8 +37,9 @@ const (
 	drainTimeout = 5 * time.Second
 	// idleTimeout is short, for connections are few and a new one on loopback is cheap.
 	idleTimeout = 5 * time.Second
-	// headerTimeout bounds reading the headers of a request. It is short: slow connections must not keep those of SDKs waiting.
-	headerTimeout = time.Second
+	// headerTimeout bounds reading the headers of a request. It is short, because slow connections must not keep those of SDKs
+	// waiting, and longer than a client is stopped when its CPU is throttled.
+	headerTimeout = 3 * time.Second
 	// requestTimeout bounds reading a request, and writing its answer.
 	requestTimeout = 5 * time.Second
 	// maxHeader bounds a request's headers, in bytes. The HTTP server adds 4 KiB.

@@ -86,7 +86,7 @@ func explainedFix(_ *Snapshot, _ *v1alpha1.StsCredential, message string) string
 	return script(append(lines, "kubectl stscred explain "+code)...)
 }
 
-func durationFix(s *Snapshot, c *v1alpha1.StsCredential, _ string) string {
+func durationFix(_ *Snapshot, c *v1alpha1.StsCredential, _ string) string {
 	spec := object{"duration": shortDuration(time.Hour)}
 	if c.RenewBefore() > time.Hour-5*time.Minute {
 		spec["renewBefore"] = nil
