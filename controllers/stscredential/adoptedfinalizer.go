@@ -75,8 +75,8 @@ func (s secrets) getCredential(ctx context.Context, c *v1alpha1.StsCredential) (
 }
 
 // patchFinalizer changes the finalizer of an object that was read uncached, and fails if it has changed since.
-func (s secrets) patchFinalizer(ctx context.Context, current *v1alpha1.StsCredential, change func(client.Object, string) bool) error {
+func (s secrets) patchFinalizer(ctx context.Context, current *v1alpha1.StsCredential, update func(client.Object, string) bool) error {
 	existing := current.DeepCopy()
-	change(current, v1alpha1.FinalizerAdoptedSecret)
+	update(current, v1alpha1.FinalizerAdoptedSecret)
 	return s.Patch(ctx, current, client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{}))
 }

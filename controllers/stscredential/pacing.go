@@ -132,7 +132,7 @@ func (p *pace) done(key string, now time.Time) {
 
 // pacedCorrection returns the message for a correction that is delayed because the operator made one shortly before. at is
 // the time of the correction, by STS's clock.
-func pacedCorrection(t target, part string, at time.Time) string {
+func pacedCorrection(secretName, part string, at time.Time) string {
 	return fmt.Sprintf("the correction of Secret %s waits until %s: another client changes %s repeatedly. Stop the other client",
-		t.credential.SecretName(), at.UTC().Truncate(time.Second).Format(time.RFC3339), part)
+		secretName, at.UTC().Truncate(time.Second).Format(time.RFC3339), part)
 }

@@ -84,7 +84,7 @@ func (r renewer) holdBack(t target, e existing, d renewal.Decision, drifted bool
 	if !drifted || wait == 0 {
 		return nil
 	}
-	why := pacedCorrection(t, "its data or the operator's record", r.sts.Now().Add(wait))
+	why := pacedCorrection(t.credential.SecretName(), "its data or the operator's record", r.sts.Now().Add(wait))
 	if life := lifeLeft(e, d, r.sts.Now()); life > 0 { // for example, an earlier version of the Secret was restored
 		wait = min(wait, max(life/4, transientMin))
 	}

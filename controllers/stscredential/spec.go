@@ -28,6 +28,13 @@ type spec struct {
 	renewRequest string // of a user; empty if there is none
 }
 
+// history is what earlier reconciles of this process found.
+type history struct {
+	specChanged   bool   // since the last reconcile
+	firstIssuance bool   // as far as is known, nothing was issued, and no create failed because the Secret exists
+	secretVersion string // of the Secret, as it was written last; empty if it was not
+}
+
 // readSpec returns the request and the layout of the spec. Its error has the reason InvalidSpec; the valid parts are returned with
 // it.
 func readSpec(c *v1alpha1.StsCredential, clusterName, region string) (spec, error) {

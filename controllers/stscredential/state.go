@@ -99,13 +99,6 @@ func (s *objectState) lags(c *v1alpha1.StsCredential, now time.Time) bool {
 	return older(c.ResourceVersion, s.version) && now.Sub(s.versionAt) < lagMax
 }
 
-// history is what earlier reconciles of this process found.
-type history struct {
-	specChanged   bool   // since the last reconcile
-	firstIssuance bool   // as far as is known, nothing was issued, and no create failed because the Secret exists
-	secretVersion string // of the Secret, as it was written last; empty if it was not
-}
-
 // history returns the facts from earlier reconciles that a reconcile needs.
 func (s *objectState) history(c *v1alpha1.StsCredential) history {
 	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)

@@ -29,7 +29,7 @@ func (s secrets) syncMetadata(ctx context.Context, t target, e existing, state *
 		return e, nil
 	}
 	if wait := state.pace.until(key, now); wait > 0 {
-		return e, state.again(waitFor(wait, pacedCorrection(t, "its labels, annotations or owner", s.sts.Now().Add(wait))))
+		return e, state.again(waitFor(wait, pacedCorrection(t.credential.SecretName(), "its labels, annotations or owner", s.sts.Now().Add(wait))))
 	}
 	written, err := s.put(ctx, e.secret, desired)
 	if apiserver.IsConflict(err) {
