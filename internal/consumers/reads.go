@@ -63,10 +63,11 @@ const maxReads, maxReferences = 64, 4096
 // reads returns the references to Secrets in a pod's spec: in containers of all kinds, optional or not. Volumes count even if
 // no container mounts them. Secrets that pull images do not count, since only the kubelet reads them.
 func reads(spec *corev1.PodSpec) []read {
-	found, volumes := readSet{names: map[string]bool{}}, map[string]*corev1.Volume{}
+	found, volumes := readSet{names: map[string]bool{}}, map[string][]read{}
 	for i := range spec.Volumes {
-		volumes[spec.Volumes[i].Name] = &spec.Volumes[i]
-		found.addVolume("", &spec.Volumes[i], Volume)
+		first := len(found.reads)
+		found.addVolume(&spec.Volumes[i])
+		volumes[spec.Volumes[i].Name] = found.reads[first:]
 	}
 	for i := range spec.InitContainers {
 		found.addContainer(&spec.InitContainers[i], volumes)
@@ -101,8 +102,9 @@ func (p *readSet) add(container, secret string, how How, optional *bool) {
 	}
 }
 
-// addContainer adds the reads of a container that never refresh. volumes are those of its pod, by name.
-func (p *readSet) addContainer(c *corev1.Container, volumes map[string]*corev1.Volume) {
+// addContainer adds the reads of a container that never refresh. volumes are the reads of its pod in volumes, by name of the volume.
+// The sources of a volume are examined once, not for each mount: a pod can have tens of thousands of both.
+func (p *readSet) addContainer(c *corev1.Container, volumes map[string][]read) {
 	for _, e := range c.Env {
 		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
 			p.add(c.Name, e.ValueFrom.SecretKeyRef.Name, Env, e.ValueFrom.SecretKeyRef.Optional)
@@ -114,20 +116,23 @@ func (p *readSet) addContainer(c *corev1.Container, volumes map[string]*corev1.V
 		}
 	}
 	for _, mount := range c.VolumeMounts {
-		if mount.SubPath != "" || mount.SubPathExpr != "" {
-			p.addVolume(c.Name, volumes[mount.Name], SubPath)
+		if p.full() {
+			return
+		}
+		if mount.SubPath == "" && mount.SubPathExpr == "" {
+			continue
+		}
+		for _, r := range volumes[mount.Name] {
+			p.add(c.Name, r.secret, SubPath, &r.optional)
 		}
 	}
 }
 
 // addVolume adds the Secrets that the kubelet writes to a volume and updates there. It does not update the Secrets of volume
 // drivers (such as nodePublishSecretRef).
-func (p *readSet) addVolume(container string, v *corev1.Volume, how How) {
-	if v == nil {
-		return
-	}
+func (p *readSet) addVolume(v *corev1.Volume) {
 	if v.Secret != nil {
-		p.add(container, v.Secret.SecretName, how, v.Secret.Optional)
+		p.add("", v.Secret.SecretName, Volume, v.Secret.Optional)
 	}
 	if v.Projected == nil {
 		return
@@ -137,7 +142,7 @@ func (p *readSet) addVolume(container string, v *corev1.Volume, how How) {
 			return
 		}
 		if source.Secret != nil {
-			p.add(container, source.Secret.Name, how, source.Secret.Optional)
+			p.add("", source.Secret.Name, Volume, source.Secret.Optional)
 		}
 	}
 }
