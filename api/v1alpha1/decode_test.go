@@ -231,7 +231,7 @@ func typed(t *testing.T, o *unstructured.Unstructured) any {
 	return c.Spec
 }
 
-// stores creates an object and tells whether it was admitted, which the row has to want.
+// stores creates an object and reports whether it was admitted, as the row expects.
 func stores(t *testing.T, o *unstructured.Unstructured, test row) bool {
 	t.Helper()
 	err := admin.Create(t.Context(), o)

@@ -101,7 +101,7 @@ func check(t *testing.T, kind, base string, rows []row) {
 	}
 }
 
-// compare tells whether an API server's answer is the wanted one.
+// compare reports whether the response of an API server is the wanted one.
 func compare(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || want == "" {

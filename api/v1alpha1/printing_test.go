@@ -19,7 +19,7 @@ import (
 func TestKubectlGetCredentials(t *testing.T) {
 	create(t, object(t, credentialKind, "orders-reader", role, ""))
 	create(t, object(t, credentialKind, "unseen", role, ""))
-	tell(t, "orders-reader")
+	writeStatus(t, "orders-reader")
 	kubectl := kubectl(t)
 	for _, test := range []struct {
 		name string
@@ -98,8 +98,8 @@ func fields(t *testing.T, kind string) []string {
 	return lines
 }
 
-// tell writes a status as the operator does.
-func tell(t *testing.T, name string) {
+// writeStatus writes a status as the operator does.
+func writeStatus(t *testing.T, name string) {
 	t.Helper()
 	expiry := time.Date(2099, 1, 2, 16, 4, 5, 0, time.UTC)
 	c := read(t, name)

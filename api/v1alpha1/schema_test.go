@@ -48,7 +48,7 @@ func TestEveryRuleHasARow(t *testing.T) {
 	}
 }
 
-// refuses tells whether a row wants to be refused by this rule.
+// refuses reports whether this rule must refuse a row.
 func (r rule) refuses(test row) bool {
 	field, message, ok := strings.Cut(test.want, ": ")
 	// A row may want less than the whole of our message, or more than what is common to all of a keyword's.
@@ -130,7 +130,7 @@ func schema(t *testing.T, kind string) map[string]any {
 	return root
 }
 
-// Every field tells what it is, as Kubernetes' own do: a sentence that starts with its name.
+// The description of every field is a sentence that starts with its name, as in Kubernetes.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	for _, kind := range []string{credentialKind, grantKind} {
 		walk(schema(t, kind), "", func(path string, node map[string]any) {

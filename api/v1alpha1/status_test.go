@@ -94,11 +94,11 @@ var statusRows = []row{
 const conditionFormat = "{type: T%d, status: 'True', reason: R, message: '', lastTransitionTime: '2026-01-02T15:04:05Z'}"
 
 func TestStatusRules(t *testing.T) {
-	create(t, object(t, credentialKind, "told", role, ""))
+	create(t, object(t, credentialKind, "reported", role, ""))
 	for _, test := range statusRows {
 		t.Run(test.name, func(t *testing.T) {
-			o := object(t, credentialKind, "told", role, "")
-			o.SetResourceVersion(read(t, "told").ResourceVersion)
+			o := object(t, credentialKind, "reported", role, "")
+			o.SetResourceVersion(read(t, "reported").ResourceVersion)
 			o.Object["status"] = fromYAML(t, test.given)
 			compare(t, admin.Status().Update(t.Context(), o, client.DryRunAll), test.want)
 		})

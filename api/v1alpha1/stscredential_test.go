@@ -114,8 +114,8 @@ var timeRows = []row{
 	{"less than 5m short of the least duration", "{duration: 15m, renewBefore: 601s}", "spec.renewBefore: lower renewBefore or raise duration"},
 	{"5m short of the longest duration", "{duration: 12h, renewBefore: 11h55m}", ""},
 	{"longer than any duration", "{duration: 12h, renewBefore: 99999h99999h99999h}", "spec.renewBefore: lower renewBefore or raise duration"},
-	{"a bad duration is told beside a good renewBefore", "{duration: 1d, renewBefore: 20m}", "spec.duration: such as 45m, 1h or 1h30m"},
-	{"a bad renewBefore is told beside a good duration", "{duration: 1h, renewBefore: 1d}", "spec.renewBefore: such as 20m or 1h30m"},
+	{"a bad duration is reported beside a good renewBefore", "{duration: 1d, renewBefore: 20m}", "spec.duration: such as 45m, 1h or 1h30m"},
+	{"a bad renewBefore is reported beside a good duration", "{duration: 1h, renewBefore: 1d}", "spec.renewBefore: such as 20m or 1h30m"},
 }
 
 var secretRows = []row{

@@ -56,7 +56,7 @@ func TestMetricsAreGuarded(t *testing.T) {
 	first := env.certificate(directory)
 	manager := env.start("--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
 	var body string
-	env.eventually("the credential is told of to whom may read it", func() bool {
+	env.eventually("the metrics of the credential are served to an authorized client", func() bool {
 		status, read := env.get(url, prometheus)
 		body = read
 		return status == http.StatusOK && strings.Contains(read, `stscredential_ready{name="orders",namespace="default"} 1`)

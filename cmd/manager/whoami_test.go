@@ -22,7 +22,7 @@ func TestWhoami(t *testing.T) {
 		name, id, secret, expiration, printed, want string
 	}{
 		{name: "a RAM user", id: known.ID, secret: known.Secret, printed: "acs:ram::" + account + ":user/sts-operator\n"},
-		{name: "with what a Secret tells", id: known.ID, secret: known.Secret, expiration: "2026-01-01T01:00:00Z",
+		{name: "with the expiration of a Secret", id: known.ID, secret: known.Secret, expiration: "2026-01-01T01:00:00Z",
 			printed: "acs:ram::" + account + ":user/sts-operator, expires 2026-01-01T01:00:00Z\n"},
 		{name: "a wrong secret", id: known.ID, secret: "another", want: "SignatureDoesNotMatch"},
 		{name: "nobody", want: "no credentials to call STS"},

@@ -98,7 +98,7 @@ func (p *preparation) writeModule(ctx context.Context, dir string) error {
 	return err
 }
 
-// goCommand runs the go command in a folder, tells from time to time that it is at work, and returns what it printed
+// goCommand runs the go command in a folder, reports its progress, and returns what it printed
 // on stdout. Its errors carry the last lines of stderr.
 func (p *preparation) goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer

@@ -125,7 +125,7 @@ func start(ctx context.Context, options Options) (c *ControlPlane, err error) {
 	}
 	defer func() {
 		if err != nil {
-			// What ended by itself is told by err already.
+			// err already reports a process that ended by itself.
 			_ = c.Stop()
 			c = nil
 		}

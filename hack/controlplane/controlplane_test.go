@@ -177,7 +177,7 @@ func stopsWithoutTrace(t *testing.T, c *ControlPlane) {
 	}
 }
 
-// A start that fails ends what it had started, and tells why.
+// A failed start ends what it had started, and returns the cause.
 func TestFailedStart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts etcd, which may have to be built")

@@ -130,7 +130,7 @@ func TestLinkerFlags(t *testing.T) {
 	}
 }
 
-// errorContains tells whether err is there exactly if a text is wanted of it, and has that.
+// errorContains reports whether err contains the text, or is nil if the text is empty.
 func errorContains(err error, want string) bool {
 	if err == nil || want == "" {
 		return err == nil && want == ""

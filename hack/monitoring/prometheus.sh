@@ -22,7 +22,7 @@ if [ ! -x "$cache/usr/bin/promtool" ]; then
   { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >&2
   dpkg-deb --extract prometheus_*.deb unpacked
   mkdir -p "$cache/usr/bin"
-  # promtool comes last: it tells others that all is there.
+  # promtool comes last: its presence means that all is there.
   mv unpacked/usr/bin/prometheus "$cache/usr/bin/"
   mv unpacked/usr/bin/promtool "$cache/usr/bin/"
 fi

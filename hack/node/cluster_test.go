@@ -23,7 +23,7 @@ import (
 // e2eVariable lets the tests run that need root, Debian's packages and minutes: make e2e sets it.
 const e2eVariable = "E2E"
 
-// A pod runs, tells what it does, and is reached by its own address and by its Service's; then all of it goes.
+// A pod runs, writes logs, and responds at its own address and at its Service's. At the end nothing is left.
 func TestCluster(t *testing.T) {
 	if os.Getenv(e2eVariable) == "" {
 		t.Skip("starts a node: make e2e")
@@ -156,7 +156,7 @@ func leavesNothing(t *testing.T, s slot) {
 	})
 }
 
-// noProcess tells of processes whose command line names the cluster's folder or whose cgroup is the cluster's.
+// noProcess reports processes whose command line names the cluster's folder or whose cgroup is the cluster's.
 func noProcess(s slot) error {
 	for _, pattern := range []string{"/proc/[0-9]*/cmdline", "/proc/[0-9]*/cgroup"} {
 		files, err := filepath.Glob(pattern)

@@ -98,7 +98,7 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 		"--hostname-override="+nodeName, "--node-ip="+c.slot.Node.String())
 }
 
-// nodeReady tells whether pods can run: a Ready node that takes them, and the account that they run as by default.
+// nodeReady reports whether pods can run: a Ready node that takes them, and the account that they run as by default.
 func nodeReady(ctx context.Context, client kubernetes.Interface) error {
 	node, err := client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
 	if err != nil {

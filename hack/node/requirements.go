@@ -30,7 +30,7 @@ var packages = map[string]string{
 	"nsenter":                            "util-linux",
 }
 
-// check tells what this machine lacks.
+// check returns what this machine lacks.
 func check() error {
 	if runtime.GOOS != "linux" {
 		return errors.New("a node needs Linux: on another system run it in a virtual machine")

@@ -99,7 +99,7 @@ func TestEndOfComponentCarriesItsLog(t *testing.T) {
 
 func script(body string) *exec.Cmd { return exec.Command("sh", "-c", body) }
 
-// alive tells whether a process runs. One that has ended but was not waited for does not.
+// alive reports whether a process runs. One that has ended but was not waited for does not.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

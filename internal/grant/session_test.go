@@ -19,7 +19,7 @@ var (
 	clusterName = regexp.MustCompile(`^[A-Za-z0-9@_-]{0,20}$`)
 )
 
-// FuzzSessionName: whatever two objects are called, STS takes the names of their sessions, which tell the namespace that
+// FuzzSessionName: STS accepts the session names of any two objects, which show the namespace that
 // grants hold them to, and differ as the objects do.
 func FuzzSessionName(f *testing.F) {
 	long := strings.Repeat

@@ -59,7 +59,7 @@ func TestFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded, err := filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("told")) }))
+	guarded, err := filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestFilter(t *testing.T) {
 			}
 			answer := httptest.NewRecorder()
 			guarded.ServeHTTP(answer, request)
-			if answer.Code != tt.want || (answer.Body.String() == "told") != (tt.want == http.StatusOK) {
+			if answer.Code != tt.want || (answer.Body.String() == "metrics") != (tt.want == http.StatusOK) {
 				t.Errorf("answered %d %q, want %d", answer.Code, answer.Body, tt.want)
 			}
 			if asked := strings.Join(c.asked, " "); asked != tt.asked {

@@ -85,7 +85,7 @@ func TestLongestPoliciesAreTaken(t *testing.T) {
 	}
 }
 
-// A cache keeps the size of a policy that is refused for it, which the refusal tells.
+// The cache keeps the size of a policy that is too large, which the message contains.
 func TestTruncate(t *testing.T) {
 	fits := []byte(`{"Version":"1","Statement":["` + strings.Repeat("x", rampolicy.MaxBytes-32) + `"]}`)
 	if len(fits) != rampolicy.MaxBytes || !bytes.Equal(rampolicy.Truncate(fits), fits) {

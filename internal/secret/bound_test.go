@@ -176,7 +176,7 @@ func TestLongAnnotationsAreCorrected(t *testing.T) {
 	for _, edited := range []string{"", long + "x", long[:len(long)-2], seen.Annotations["example.com/long"]} {
 		s := written.DeepCopy()
 		s.Annotations["example.com/long"] = edited
-		if mended := apply(t, s, secret.Patch(stripped(t, s), frame)); mended.Annotations["example.com/long"] != long {
+		if patched := apply(t, s, secret.Patch(stripped(t, s), frame)); patched.Annotations["example.com/long"] != long {
 			t.Errorf("edited to %.40q: left as it is", edited)
 		}
 	}

@@ -45,9 +45,9 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("a record of what no session can be: %v to %v", record.IssuedAt, record.ExpiresAt)
 		}
 		_ = secret.CredentialName(s)
-		mended := applied(t, s, secret.Patch(seen, rendered()))
-		if _, intact := secret.Read(stripped(t, mended)); !intact || string(mended.Data["ALIBABA_CLOUD_SECURITY_TOKEN"]) != session.SecurityToken {
-			t.Errorf("after %d was set to %q, a renewal left %v", which, value, mended.Annotations)
+		patched := applied(t, s, secret.Patch(seen, rendered()))
+		if _, intact := secret.Read(stripped(t, patched)); !intact || string(patched.Data["ALIBABA_CLOUD_SECURITY_TOKEN"]) != session.SecurityToken {
+			t.Errorf("after %d was set to %q, a renewal left %v", which, value, patched.Annotations)
 		}
 	})
 }
@@ -84,9 +84,9 @@ func applied(t *testing.T, s *corev1.Secret, patch []byte) *corev1.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mended := &corev1.Secret{}
-	if err := json.Unmarshal(after, mended); err != nil {
+	patched := &corev1.Secret{}
+	if err := json.Unmarshal(after, patched); err != nil {
 		t.Fatal(err)
 	}
-	return mended
+	return patched
 }

@@ -63,8 +63,8 @@ func TestTemplatesRefused(t *testing.T) {
 		".SecurityToken, .Expiration, .RoleARN, .Region, the functions b64enc, toJson, quote and urlquery, at most 4 after a field"
 	for _, tt := range []struct{ name, given, want string }{
 		{"no end", "{{ .Region ", "line 1: " + syntax},
-		{"the line is told", "a\nb\n{{ .Region | printf }}", "line 3: " + syntax},
-		{"the line of a node is told", "a\n\n\n{{ .Nothing }}", "line 4: " + syntax},
+		{"the line is reported", "a\nb\n{{ .Region | printf }}", "line 3: " + syntax},
+		{"the line of a node is reported", "a\n\n\n{{ .Nothing }}", "line 4: " + syntax},
 		{"a loop", "{{range .Region}}x{{end}}", "line 1: " + syntax},
 		{"a loop of numbers", "{{range 1000000000}}x{{end}}", "line 1: " + syntax},
 		{"a branch", "{{if .Region}}x{{end}}", "line 1: " + syntax},

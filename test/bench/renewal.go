@@ -118,7 +118,7 @@ func (env *environment) renewed(ctx context.Context, watching *observer, r *rene
 	if err != nil {
 		return err
 	}
-	if _, told := ended[expiredMetric]; !told {
+	if _, present := ended[expiredMetric]; !present {
 		return fmt.Errorf("the manager's metrics lack %s", expiredMetric)
 	}
 	r.ExpiredMetric = ended[expiredMetric] - metrics[expiredMetric]

@@ -46,7 +46,7 @@ type fleet struct {
 	all   map[types.NamespacedName]*credential
 	list  []*credential
 	agenda
-	// issued is told of each issue.
+	// issued is called for each issuance.
 	issued func(*credential)
 }
 

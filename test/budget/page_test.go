@@ -33,16 +33,16 @@ type page struct {
 type mixedRow struct {
 	Times float64
 	Order string
-	told
+	outcomeRow
 }
 
 type hogRow struct {
 	Order              string
-	Others, Later, Hog told
+	Others, Later, Hog outcomeRow
 }
 
-// told is an outcome in words.
-type told struct {
+// outcomeRow is an outcome in words.
+type outcomeRow struct {
 	Credentials, Expired             int
 	ExpiredOf, Longest, LongestFirst string
 }
@@ -113,8 +113,8 @@ func simulated() (p page) {
 	return p
 }
 
-func inWords(o outcome) told {
-	return told{o.credentials, o.expired, short(o.expiredOf), short(o.longest), short(o.longestFirst)}
+func inWords(o outcome) outcomeRow {
+	return outcomeRow{o.credentials, o.expired, short(o.expiredOf), short(o.longest), short(o.longestFirst)}
 }
 
 // short is a duration with as many places as anybody reads.

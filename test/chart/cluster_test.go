@@ -85,7 +85,7 @@ func (c *cluster) namespaces(names ...string) {
 	}
 }
 
-// has reads an object, and tells whether it is there.
+// has reads an object, and reports whether it exists.
 func (c *cluster) has(object client.Object, namespace, name string) bool {
 	c.Helper()
 	err := c.api.Get(c.Context(), client.ObjectKey{Namespace: namespace, Name: name}, object)

@@ -99,7 +99,7 @@ func normalise(o *unstructured.Unstructured) {
 	}
 }
 
-// withoutInstance takes out the label by which the chart tells releases apart.
+// withoutInstance removes the label by which the chart distinguishes releases.
 func withoutInstance(node any) {
 	switch node := node.(type) {
 	case map[string]any:
@@ -192,7 +192,7 @@ func compareFlags(t *testing.T, chart, kustomize []any) {
 			t.Errorf("the manager knows no --%s:\n%s", flag, help)
 		}
 		byDefault := regexp.MustCompile(`\(default "?([^")]*)"?\)`).FindStringSubmatch(usage)
-		if byDefault == nil { // zap's, which tell theirs in words
+		if byDefault == nil { // zap's, whose help contains their defaults
 			byDefault = []string{"", map[string]string{"zap-log-level": "info", "zap-encoder": "json"}[flag]}
 		}
 		if value != byDefault[1] {

@@ -58,7 +58,7 @@ func previousChart(t *testing.T) string {
 	return previous
 }
 
-// knowsSuspend tells which CRD is installed.
+// knowsSuspend reports which CRD is installed.
 func (c *cluster) knowsSuspend() bool {
 	c.Helper()
 	crd := &apiextensionsv1.CustomResourceDefinition{}

@@ -146,7 +146,7 @@ func lines(b Block) (all []string) {
 	return all
 }
 
-// reads tells whether there is a test of that name, in a package whose tests name the page.
+// reads reports whether there is a test of that name, in a package whose tests name the page.
 func reads(t *testing.T, name, page string) bool {
 	t.Helper()
 	tests, readers := map[string]bool{}, map[string]bool{}

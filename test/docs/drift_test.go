@@ -19,7 +19,7 @@ import (
 
 const workload = `{"spec": {"template": {"metadata": {"labels": {"app": "orders"}, "annotations": {"example.com/a": "b"}}}}}`
 
-// What docs/rollouts.md tells GitOps tools to ignore is what a restart writes to a workload, and nothing else of it.
+// GitOps tools that are configured as in docs/rollouts.md ignore what a restart writes to a workload, and nothing else.
 func TestDriftRules(t *testing.T) {
 	annotation := consumers.RestartAnnotation{For: map[string]string{"orders": "R-1"}, At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	restarted, err := jsonpatch.MergePatch([]byte(workload), consumers.Workload{Kind: "Deployment", Name: "orders"}.RestartPatch(consumers.Issuance{}, annotation, consumers.State{}, "7"))

@@ -130,15 +130,15 @@ func (s *stage) health(t *testing.T) {
 
 func wantAllReasons(t *testing.T) {
 	t.Helper()
-	var told []string
+	var documented []string
 	for _, s := range states {
-		told = append(told, s.reason)
+		documented = append(documented, s.reason)
 	}
 	for _, reason := range constants(t, "api/v1alpha1/conditions.go", "Reason") {
 		if reason == "PodsOutliveCredentials" {
 			break // those that follow are of other conditions and of events
 		}
-		if !strings.Contains(strings.Join(told, " "), reason) {
+		if !strings.Contains(strings.Join(documented, " "), reason) {
 			t.Errorf("no state has the reason %s", reason)
 		}
 	}

@@ -56,7 +56,7 @@ func inRepository(from, link string) (base, target string) {
 	return from, link
 }
 
-// leads tells whether there is such a file and, if it is a page, such a heading.
+// leads reports whether there is such a file and, if it is a page, such a heading.
 func leads(all map[string]*Page, from string, target *url.URL) bool {
 	file := from
 	if target.Path != "" {

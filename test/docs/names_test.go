@@ -58,17 +58,17 @@ func TestConditionsAndReasons(t *testing.T) {
 	}
 }
 
-// Every error code that internal/sts tells apart has a row with what STS says, and there are no others.
+// Every error code that internal/sts distinguishes has a row with what STS says, and there are no others.
 func TestErrorCodes(t *testing.T) {
-	told := rows(t, "docs/troubleshooting.md", "STS error codes", "[ ,]`([A-Z][A-Za-z.]+\\*?)`")
+	documented := rows(t, "docs/troubleshooting.md", "STS error codes", "[ ,]`([A-Z][A-Za-z.]+\\*?)`")
 	rules := firstFields(t, "internal/sts/codes.go", "errorClasses")
 	var known []string
-	for _, code := range told {
+	for _, code := range documented {
 		if slices.ContainsFunc(rules, func(rule string) bool { return covers(rule, code) }) {
 			known = append(known, code)
 		}
 	}
-	wantSame(t, "docs/troubleshooting.md", "error code", append(known, rules...), told)
+	wantSame(t, "docs/troubleshooting.md", "error code", append(known, rules...), documented)
 	page, err := Read(repository(t), "docs/troubleshooting.md")
 	must(t, err)
 	for code, text := range emulatedErrors(t) {
@@ -86,7 +86,7 @@ func TestErrorCodes(t *testing.T) {
 	}
 }
 
-// covers tells whether a rule of internal/sts is about a code.
+// covers reports whether a rule of internal/sts is about a code.
 func covers(rule, code string) bool {
 	prefix, any := strings.CutSuffix(rule, "*")
 	return rule == code || any && strings.HasPrefix(code, prefix)
@@ -114,10 +114,10 @@ func emulatedErrors(t *testing.T) map[string]string {
 	return said
 }
 
-// Metrics that the docs name exist, and every metric of the code is told of in docs/monitoring.md.
+// Metrics that the docs name exist, and every metric of the code is described in docs/monitoring.md.
 func TestMetrics(t *testing.T) {
 	names := regexp.MustCompile(`\bstscredential_[a-z_]+[a-z]\b`)
-	var code, told []string
+	var code, documented []string
 	files, err := filepath.Glob(filepath.Join(repository(t), "controllers", "*", "*.go"))
 	must(t, err)
 	more, err := filepath.Glob(filepath.Join(repository(t), "internal", "metrics", "*.go"))
@@ -133,10 +133,10 @@ func TestMetrics(t *testing.T) {
 	for _, page := range pages(t) {
 		text := strings.ReplaceAll(page.Text, "stscredential_controller.go", "") // a file
 		for _, name := range names.FindAllString(text, -1) {
-			told = append(told, regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, ""))
+			documented = append(documented, regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, ""))
 		}
 	}
-	wantSame(t, "docs/monitoring.md", "metric", code, told)
+	wantSame(t, "docs/monitoring.md", "metric", code, documented)
 }
 
 // Make targets that the text names exist, and commands that are more than a name stand in blocks, where they are run.
@@ -237,12 +237,12 @@ func wantSame(t *testing.T, page, what string, code, docs []string) {
 	t.Helper()
 	for _, name := range code {
 		if !slices.Contains(docs, name) {
-			t.Errorf("%s does not tell of the %s %s", page, what, name)
+			t.Errorf("%s does not mention the %s %s", page, what, name)
 		}
 	}
 	for _, name := range docs {
 		if !slices.Contains(code, name) {
-			t.Errorf("%s tells of the %s %s, which does not exist", page, what, name)
+			t.Errorf("%s mentions the %s %s, which does not exist", page, what, name)
 		}
 	}
 }

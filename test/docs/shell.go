@@ -149,7 +149,7 @@ var varying = []struct{ page, pattern string }{
 	{`\b\d+(?:ms|s|m|h)\b`, `(?:\d+(?:\.\d+)?(?:ms|[smhd]))+`},
 }
 
-// Shows tells whether a command printed the lines that a page shows. Times, ages, IDs of requests and of AccessKeys may
+// Shows reports whether a command printed the lines that a page shows. Times, ages, IDs of requests and of AccessKeys may
 // differ, "…" stands for anything within a line, a line of "…" for any lines, and white space for white space.
 func Shows(output string, want []string) bool {
 	lines := make([]string, len(want))

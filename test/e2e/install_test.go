@@ -20,7 +20,7 @@ const (
 	chart   = root + "/charts/sts-credential-operator"
 )
 
-// firstFiveMinutes are those of somebody who meets the operator, as the page tells them: what it says when it is
+// firstFiveMinutes follows the page for new users: what it says when it is
 // installed, what it says of a wish that nobody granted, what a grant changes, and whom a pod finds itself to be.
 func (env *environment) firstFiveMinutes() {
 	env.play("docs/first-five-minutes.md")

@@ -55,12 +55,12 @@ func TestAlertStories(t *testing.T) {
 	must(t, err)
 	promtool(t, append([]string{"test", "rules"}, stories...)...)
 
-	var told strings.Builder
+	var tests strings.Builder
 	for _, story := range stories {
-		told.WriteString(read(t, "test", "monitoring", story))
+		tests.WriteString(read(t, "test", "monitoring", story))
 	}
 	for _, alert := range alerts(t) {
-		if !strings.Contains(told.String(), "docs/runbooks/"+alert.Alert+".md") {
+		if !strings.Contains(tests.String(), "docs/runbooks/"+alert.Alert+".md") {
 			t.Errorf("no test in rules/ checks the whole text of %s", alert.Alert)
 		}
 	}

@@ -31,7 +31,7 @@ type Call struct {
 	CallerARN string `json:"callerARN,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
 	RequestID string `json:"requestID"`
-	// OIDCTokenIn tells where an OIDC token stood: "query", "body" or, without one, empty.
+	// OIDCTokenIn is where an OIDC token stood: "query", "body" or, without one, empty.
 	OIDCTokenIn string `json:"oidcTokenIn,omitempty"`
 	// Code is the error code that was answered; empty for success and for faults that answer without one.
 	Code string `json:"code,omitempty"`
@@ -103,7 +103,7 @@ func (l *callLog) end(call *Call, how outcome) {
 	call.Status, call.Code, call.CallerARN = how.status, how.code, how.callerARN
 }
 
-// placeOf tells where a parameter stands.
+// placeOf returns where a parameter stands.
 func placeOf(req *request, parameter string) string {
 	switch {
 	case req.query.Has(parameter):

@@ -70,7 +70,7 @@ func (e *Emulator) AddUserKey(account, name string, key AccessKey) {
 	e.directory.putKey(key, userIdentity(account, name))
 }
 
-// SetKeyActive enables or disables an AccessKey and tells whether there is one of that id.
+// SetKeyActive enables or disables an AccessKey and reports whether there is one of that id.
 func (e *Emulator) SetKeyActive(id string, active bool) bool {
 	e.directory.mu.Lock()
 	defer e.directory.mu.Unlock()
@@ -81,7 +81,7 @@ func (e *Emulator) SetKeyActive(id string, active bool) bool {
 	return known
 }
 
-// DeleteKey deletes an AccessKey and tells whether there was one of that id.
+// DeleteKey deletes an AccessKey and reports whether there was one of that id.
 func (e *Emulator) DeleteKey(id string) bool {
 	e.directory.mu.Lock()
 	defer e.directory.mu.Unlock()
@@ -160,7 +160,7 @@ func rootIdentity(account string) identity {
 	}
 }
 
-// numericID derives the 18-digit id that RAM would have given the thing of that name; the first digit tells its kind.
+// numericID derives the 18-digit id that RAM would have given the thing of that name; the first digit depends on its kind.
 func numericID(kind, name string) string {
 	sum := sha256.Sum256([]byte(name))
 	const seventeenDigits = 1e17

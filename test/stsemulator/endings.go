@@ -88,7 +88,7 @@ func reset(w http.ResponseWriter) {
 	_ = raw.Close()
 }
 
-// pause waits for a latency in real time, as the wire would, and tells whether the client is still there.
+// pause waits for a latency in real time, as the wire would, and reports whether the client is still there.
 func pause(ctx context.Context, latency time.Duration) bool {
 	if latency <= 0 {
 		return true

@@ -29,7 +29,7 @@ func documented(code string) (status int, message string, ok bool) {
 	return 0, "", false
 }
 
-// documentedStatus tells a known code's HTTP status; most are 400.
+// documentedStatus returns the HTTP status of a known code; most are 400.
 func documentedStatus(code string) int {
 	switch code {
 	case "AuthenticationFail.NoPermission", "AuthenticationFail.OIDCToken.AudienceNotMatch",
@@ -104,7 +104,7 @@ func gatewayErrors() map[string]string {
 	}
 }
 
-// Messages that are used apart from their code, or are long. Causes of NoPermission are told apart by message alone.
+// Messages that are used apart from their code, or are long. Causes of NoPermission differ by message alone.
 const (
 	messageUntrusted = "No permission perform sts:AssumeRole on this Role. Maybe you are not authorized to perform " +
 		"sts:AssumeRole or the specified role does not trust you"

@@ -148,12 +148,12 @@ func (f *scripted) matches(req *request) bool {
 		(f.AccessKeyID == "" || f.AccessKeyID == req.accessKeyID())
 }
 
-// concernsIssuing tells whether the fault has a meaning only where credentials are issued.
+// concernsIssuing reports whether the fault has a meaning only where credentials are issued.
 func (f *scripted) concernsIssuing() bool {
 	return f.Kind == FaultPartial || f.Kind == FaultBadExpiration || f.Kind == FaultShortLifetime
 }
 
-// affect adds the fault to a call's effects and tells whether it had any.
+// affect adds the fault to a call's effects and reports whether it had any.
 func (f *scripted) affect(all *effects, now time.Time) bool {
 	switch f.Kind {
 	case FaultPartial:

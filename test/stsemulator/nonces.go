@@ -19,7 +19,7 @@ type nonceLog struct {
 	order []string // oldest first
 }
 
-// use notes a nonce and tells whether it was new.
+// use notes a nonce and reports whether it was new.
 func (l *nonceLog) use(nonce string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -72,7 +72,7 @@ func (r *request) param(name string) string {
 	return r.form.Get(name)
 }
 
-// acs3 tells whether the call names its action in headers, as the third signature version does. SDKs of the first one
+// acs3 reports whether the call names its action in headers, as the third signature version does. SDKs of the first one
 // send the header too, beside their signature among the parameters.
 func (r *request) acs3() bool {
 	return r.http.Header.Get("x-acs-action") != "" && r.param("Signature") == ""

@@ -149,7 +149,7 @@ func sdkCode(_ *sts.AssumeRoleResponse, err error) string {
 	return ""
 }
 
-// sdkFaultTests tell what the SDK makes of each fault.
+// sdkFaultTests are the errors of the SDK for each fault.
 var sdkFaultTests = []struct {
 	name  string
 	fault stsemulator.Fault

@@ -88,7 +88,7 @@ func canonicalHeaders(r *http.Request, signedHeaders []string) string {
 	return lines.String()
 }
 
-// signsAllThatMatters tells whether the host and every x-acs-* header present are among the signed ones, which the
+// signsAllThatMatters reports whether the host and every x-acs-* header present are among the signed ones, which the
 // protocol demands: an unsigned one could be changed on the way.
 func signsAllThatMatters(r *http.Request, signedHeaders []string) bool {
 	if !slices.IsSorted(signedHeaders) || !slices.Contains(signedHeaders, "host") {

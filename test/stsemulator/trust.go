@@ -5,7 +5,7 @@ package stsemulator
 
 import "slices"
 
-// trustsRAM tells whether the role's trust policy lets a user or an assumed role in.
+// trustsRAM reports whether the role's trust policy lets a user or an assumed role in.
 func (r Role) trustsRAM(caller identity, facts map[string][]string) bool {
 	names := []string{caller.arn, "acs:ram::" + caller.account + ":root"}
 	if caller.roleARN != "" {
@@ -16,7 +16,7 @@ func (r Role) trustsRAM(caller identity, facts map[string][]string) bool {
 	})
 }
 
-// trustsFederated tells whether the role's trust policy lets in what an OIDC provider vouches for.
+// trustsFederated reports whether the role's trust policy lets in what an OIDC provider vouches for.
 func (r Role) trustsFederated(providerARN string, facts map[string][]string) bool {
 	return slices.ContainsFunc(r.Trust, func(s Statement) bool {
 		return slices.Contains(s.Federated, providerARN) && s.conditionsMet(facts)

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command cluster runs a Kubernetes cluster of one node on this machine, for playing, until it is told to stop.
+// Command cluster runs a Kubernetes cluster of one node on this machine, for playing, until it is interrupted.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Copyright The sts-credential-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pause waits until it is told to stop. It is what a pod's sandbox runs.
+// Command pause waits until it is interrupted. It is what a pod's sandbox runs.
 package main
 
 import (

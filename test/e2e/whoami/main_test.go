@@ -99,7 +99,7 @@ func TestEnvironment(t *testing.T) {
 	env.want(work, "failure 2: InvalidSecurityToken.Expired\n")
 	calls := env.emulator.Calls()
 	if last := calls[len(calls)-1]; !strings.Contains(last.UserAgent, "whoami/") || !strings.Contains(last.UserAgent, " failures/1") {
-		t.Errorf("the last call tells %q, want the failure before it", last.UserAgent)
+		t.Errorf("the last call reports %q, want the failure before it", last.UserAgent)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestLastCall(t *testing.T) {
 	}
 	calls := env.emulator.Calls()
 	if len(calls) != 2 || !strings.HasSuffix(calls[1].UserAgent, "failures/3") {
-		t.Errorf("calls %+v, want two, and the failures told", calls)
+		t.Errorf("calls %+v, want two, and the failures reported", calls)
 	}
 }
 
