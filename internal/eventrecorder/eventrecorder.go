@@ -36,6 +36,8 @@ const (
 const (
 	// timeout is the timeout for writing an event: short, because the reconcile waits.
 	timeout = 2 * time.Second
+	// pause is how long no event is written after a timeout: reconciles must not wait for an API server that stores no events.
+	pause = 30 * time.Second
 	// maxNote is the limit of the API, in bytes.
 	maxNote = 1024
 	// MaxMessage is the maximum length of a message for a condition and an event, in bytes.
@@ -59,6 +61,7 @@ type Recorder struct {
 	Options
 	buckets *ratelimit.Buckets[types.NamespacedName]
 	number  atomic.Uint64
+	resume  atomic.Int64 // when events are written again after a timeout, in Unix seconds
 }
 
 // New returns a Recorder.
@@ -66,12 +69,16 @@ func New(o Options) *Recorder {
 	return &Recorder{Options: o, buckets: ratelimit.NewBuckets[types.NamespacedName](Every, Burst, o.Clock)}
 }
 
-// Eventf writes an event, unless the object has too many. It takes at most two seconds. If it fails, the event is lost:
-// conditions report the same.
+// Eventf writes an event, unless the object has too many, or a write timed out shortly before. It takes at most two seconds. If
+// it fails, the event is lost: conditions report the same.
 func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, action, note string, args ...any) {
 	about, err := reference.GetReference(r.Client.Scheme(), regarding)
 	if err != nil {
 		r.Log.Error(err, "Failed to record an event: the object has no reference", "reason", reason)
+		return
+	}
+	now := r.Clock.Now()
+	if now.Unix() < r.resume.Load() {
 		return
 	}
 	if r.buckets.TryAcquire(types.NamespacedName{Namespace: about.Namespace, Name: about.Name}) > 0 {
@@ -85,7 +92,6 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	now := r.Clock.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := r.Client.Create(ctx, &eventsv1.Event{
@@ -94,6 +100,9 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, severity, reason, a
 		EventTime:  metav1.NewMicroTime(now), ReportingController: r.Controller, ReportingInstance: r.Instance,
 		Regarding: *about, Related: other, Type: severity, Reason: reason, Action: action, Note: short(fmt.Sprintf(note, args...), maxNote),
 	}); err != nil {
+		if ctx.Err() != nil {
+			r.resume.Store(now.Add(pause).Unix())
+		}
 		r.Log.Info("Failed to write an event", "namespace", namespace, "name", about.Name, "reason", reason, "error", err.Error())
 	}
 }

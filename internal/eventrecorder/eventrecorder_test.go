@@ -32,6 +32,8 @@ type sink struct {
 	scheme *runtime.Scheme
 	got    chan *eventsv1.Event
 	fails  bool
+	hangs  bool // until the timeout
+	tries  int
 	wait   time.Duration // the timeout of the last request
 }
 
@@ -40,6 +42,11 @@ func (s *sink) Scheme() *runtime.Scheme { return s.scheme }
 func (s *sink) Create(ctx context.Context, o client.Object, _ ...client.CreateOption) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		s.wait = time.Until(deadline)
+	}
+	s.tries++
+	if s.hangs {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	if s.fails {
 		return errors.New("no")
@@ -142,6 +149,24 @@ func TestWritesHaveATimeout(t *testing.T) {
 	s.record(corev1.EventTypeNormal, "x")
 	if s.wait <= 0 || s.wait > 2*time.Second {
 		t.Errorf("the timeout is %v", s.wait)
+	}
+}
+
+// Only one reconcile in half a minute waits for an API server that stores no events.
+func TestTimeoutPausesEvents(t *testing.T) {
+	s := start(t, logr.Discard())
+	s.hangs = true
+	for range 3 {
+		s.record(corev1.EventTypeNormal, "x")
+	}
+	if s.tries != 1 {
+		t.Errorf("%d events are tried, want 1", s.tries)
+	}
+	s.hangs = false
+	s.clock.Step(30 * time.Second)
+	s.record(corev1.EventTypeNormal, "after the pause")
+	if e := s.next(); e.Note != "after the pause" {
+		t.Errorf("the event is %q", e.Note)
 	}
 }
 
