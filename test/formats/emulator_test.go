@@ -28,7 +28,7 @@ type emulatorPage struct {
 func newEmulatorPage(t *testing.T) *emulatorPage {
 	t.Helper()
 	page := &emulatorPage{T: t, emulator: stsemulator.New(stsemulator.Options{})}
-	seed, err := os.ReadFile(filepath.Join("..", "..", "hack", "stsemulator", "seed.yaml"))
+	seed, err := os.ReadFile(filepath.Join("..", "stsemulator", "cmd", "stsemulator", "seed.yaml"))
 	page.must(err)
 	page.must(page.emulator.Load(seed))
 	page.sts, page.admin = httptest.NewServer(page.emulator), httptest.NewServer(page.emulator.Admin())
