@@ -47,7 +47,7 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// It does not matter what was there before the first issuance: a container that started before the write is stale.
+// A container that started before the first write is stale, whether or not the Secret existed then.
 func TestStaleAtTheFirstIssuance(t *testing.T) {
 	created := Issuance{Credential: "orders", ID: "R-1", WrittenAt: at(t, "11:20:00"), Created: true}
 	adopted := created

@@ -163,7 +163,7 @@ func TestUnexpectedResponses(t *testing.T) {
 		"an empty 200":                 {200, "", "", sts.Transient},
 		"null":                         {200, "null", "", sts.Transient},
 		"a list":                       {200, "[1]", "", sts.Transient},
-		"somebody else's JSON":         {200, `{"hush":true}`, "", sts.Transient},
+		"JSON without a RequestId":     {200, `{"hush":true}`, "", sts.Transient},
 		"a code, yet not STS's":        {403, `{"Code":"NoPermission"}`, "", sts.Transient},
 		"only a RequestId":             {200, `{"RequestId":"R-1"}`, "", sts.Transient},
 		"an error without a code":      {400, `{"RequestId":"R-1","Message":"hush"}`, "", sts.Transient},

@@ -322,18 +322,16 @@ var furtherSources = []string{
 }
 
 var operatorIdentityChecks = []clusterCheck{
-	{name: "operator-secret-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-secret-missing"),
-		healthy: "The Secrets that the operator needs exist."},
-	{name: "operator-token-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-token-missing"),
-		healthy: "The operator has no temporary AccessKey without its token."},
-	{name: "operator-identity-incomplete", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-incomplete"),
-		healthy: "The operator's AccessKey is complete, if there is one."},
-	{name: "operator-identity-missing", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-identity-missing"),
-		healthy: "The operator has an identity, or needs none."},
-	{name: "operator-rrsa-not-injected", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-rrsa-not-injected"),
-		healthy: "RRSA is injected into the operator, if it is configured."},
-	{name: "operator-node-role", stage: StageIdentity, needs: hasOperator, find: ofIdentity("operator-node-role"),
-		healthy: "The operator does not act as the RAM role of its node by accident."},
+	operatorIdentityCheck("operator-secret-missing", "The Secrets that the operator needs exist."),
+	operatorIdentityCheck("operator-token-missing", "The operator has no temporary AccessKey without its token."),
+	operatorIdentityCheck("operator-identity-incomplete", "The operator's AccessKey is complete, if there is one."),
+	operatorIdentityCheck("operator-identity-missing", "The operator has an identity, or needs none."),
+	operatorIdentityCheck("operator-rrsa-not-injected", "RRSA is injected into the operator, if it is configured."),
+	operatorIdentityCheck("operator-node-role", "The operator does not act as the RAM role of its node by accident."),
+}
+
+func operatorIdentityCheck(name, healthy string) clusterCheck {
+	return clusterCheck{name: name, stage: StageIdentity, needs: hasOperator, find: ofIdentity(name), healthy: healthy}
 }
 
 // OperatorSecretNames returns the Secrets that the operator's environment comes from.
